@@ -1,0 +1,178 @@
+//! A matrix -> its singular values, in float64.
+//!
+//! Singular values are one candle operation, [`SingularValues`], behind which everything that differs between devices
+//! lies. Two routes lead to them:
+//!
+//! - [`Method::Gram`]: the Gram matrix of the short side, its eigenvalues, square roots. Least arithmetic and least
+//!   memory, but an error of about the unit roundoff in an eigenvalue becomes up to its square root in a small singular
+//!   value.
+//! - [`Method::Direct`]: bidiagonalisation of the weight itself, a few times slower, with an error of about the unit
+//!   roundoff in every singular value.
+//!
+//! [`Spectrum::enclosure`] gives the interval around each value, from which [`crate::snr::vouch`] decides in O(n)
+//! whether a route was accurate enough.
+
+mod device;
+mod direct;
+mod gram;
+mod tridiagonal;
+mod widen;
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
+
+pub use device::{Device, DeviceError, DeviceRequest};
+use widen::Weight;
+
+/// Names the arithmetic. A change that can move a result in any digit changes this, so that no interrupted scan
+/// mixes results of two versions.
+pub const ALGORITHM: &str = "gram-f64/1";
+
+/// Half the distance from 1 to the next float64: the largest relative error of one rounding.
+const UNIT_ROUNDOFF: f64 = f64::EPSILON / 2.0;
+
+/// Singular values outside this range are refused: their squares or reciprocals would leave float64's normal range.
+const RANGE: std::ops::RangeInclusive<f64> = 1e-150..=1e150;
+
+/// How singular values are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Square roots of the eigenvalues of the short side's Gram matrix.
+    Gram,
+    /// Bidiagonalisation of the weight.
+    Direct,
+}
+
+/// Why a weight has no singular values here.
+#[derive(Debug, thiserror::Error)]
+pub enum SpectrumError {
+    /// The weight holds a NaN or an infinity.
+    #[error("the weight holds a NaN or an infinity")]
+    NotFinite,
+    /// The weights are so large or so small that float64 cannot hold what follows.
+    #[error("its largest singular value, {0:e}, is out of the range that can be measured in float64")]
+    OutOfRange(f64),
+    /// The device reported an error.
+    #[error("{0}")]
+    Failed(#[from] candle_core::Error),
+}
+
+/// The singular values of a weight, with what is known of their errors.
+#[derive(Clone, Debug)]
+pub struct Spectrum {
+    /// All min(rows, columns) singular values, largest first, in the unit of the weights.
+    pub values: Vec<f64>,
+    method: Method,
+    shape: [usize; 2],
+}
+
+impl Spectrum {
+    /// Lower and upper bounds of the exact singular values, each largest first.
+    ///
+    /// The Gram matrix and its reduction are backward stable, so by Weyl's inequality every eigenvalue is off by at most
+    /// η = c·u·σ₁², with u the unit roundoff, and σ lies between √(θ-η) and √(θ+η). The direct route is backward
+    /// stable in σ itself: each value is off by at most c·u·σ₁ (Golub and Van Loan, Matrix Computations, 4th edition,
+    /// §8.6.2). The factor c grows like the square root of the dimension, as rounding errors add up like a random walk
+    /// (Higham and Mary, 2019); the constants are several times what `tests/accuracy.rs` observes.
+    pub fn enclosure(&self) -> (Vec<f64>, Vec<f64>) {
+        let largest = self.values[0];
+        let [rows, columns] = self.shape;
+        let bounds = |value: &f64| match self.method {
+            Method::Gram => {
+                let eta = 8.0 * (rows.min(columns) as f64).sqrt() * UNIT_ROUNDOFF * largest * largest;
+                let theta = value * value;
+                ((theta - eta).max(0.0).sqrt(), (theta + eta).sqrt())
+            }
+            Method::Direct => {
+                let radius = 8.0 * ((rows + columns) as f64).sqrt() * UNIT_ROUNDOFF * largest;
+                ((value - radius).max(0.0), value + radius)
+            }
+        };
+        self.values.iter().map(bounds).unzip()
+    }
+}
+
+/// The singular values of `weight`, a matrix of shape `[rows, columns]` in F64, F32, F16 or BF16, computed by `method`
+/// on the device that holds it.
+///
+/// # Errors
+///
+/// [`SpectrumError`] says what the weight or the device refused.
+pub fn singular_values(weight: &Tensor, method: Method) -> Result<Spectrum, SpectrumError> {
+    let (rows, columns) = weight.dims2()?;
+    let values = weight.contiguous()?.apply_op1_no_bwd(&SingularValues { method })?;
+    let values = values.to_vec1::<f64>()?;
+    match values.first() {
+        Some(largest) if largest.is_nan() => Err(SpectrumError::NotFinite),
+        Some(&largest) if largest != 0.0 && !RANGE.contains(&largest) => Err(SpectrumError::OutOfRange(largest)),
+        _ => Ok(Spectrum { values, method, shape: [rows, columns] }),
+    }
+}
+
+/// The bytes of memory that [`singular_values`] takes for a weight of `shape` beside the weight itself.
+pub fn workspace([rows, columns]: [usize; 2], method: Method) -> u64 {
+    let elements = match method {
+        Method::Gram => gram::workspace(rows, columns),
+        Method::Direct => direct::workspace(rows, columns),
+    };
+    8 * elements as u64
+}
+
+/// The floating-point operations of the Gram route for a weight of `shape`: n²K for the product and 4/3 n³ for the
+/// reduction, with n the short and K the long side.
+pub fn flops([rows, columns]: [usize; 2]) -> f64 {
+    let (n, k) = (rows.min(columns) as f64, rows.max(columns) as f64);
+    n * n * k + 4.0 / 3.0 * n * n * n
+}
+
+/// The operation `[rows, columns]` -> `[min(rows, columns)]`: singular values in F64, largest first.
+///
+/// All values are NaN if an element is NaN or infinite, as IEEE arithmetic would have it.
+struct SingularValues {
+    method: Method,
+}
+
+impl CustomOp1 for SingularValues {
+    fn name(&self) -> &'static str {
+        "singular-values"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (rows, columns) = layout.shape().dims2()?;
+        let Some((start, end)) = layout.contiguous_offsets() else {
+            candle_core::bail!("{} needs a contiguous matrix", self.name());
+        };
+        let values = match storage {
+            CpuStorage::F64(data) => self.compute(&Weight::new(&data[start..end], rows, columns)),
+            CpuStorage::F32(data) => self.compute(&Weight::new(&data[start..end], rows, columns)),
+            CpuStorage::F16(data) => self.compute(&Weight::new(&data[start..end], rows, columns)),
+            CpuStorage::BF16(data) => self.compute(&Weight::new(&data[start..end], rows, columns)),
+            _ => candle_core::bail!("{} takes F64, F32, F16 or BF16", self.name()),
+        }?;
+        let count = values.len();
+        Ok((CpuStorage::F64(values), Shape::from(count)))
+    }
+}
+
+impl SingularValues {
+    fn compute<T: widen::Widen>(&self, weight: &Weight<'_, T>) -> candle_core::Result<Vec<f64>> {
+        let count = weight.rows.min(weight.columns);
+        let Some(magnitude) = weight.largest_magnitude() else {
+            return Ok(vec![f64::NAN; count]);
+        };
+        if magnitude == 0.0 {
+            return Ok(vec![0.0; count]);
+        }
+        // A power of two near the largest element: exact to apply and to take back, and no square over- or underflows.
+        let scale = widen::power_of_two_near(magnitude);
+        let mut values = match self.method {
+            Method::Gram => gram::singular_values(weight, scale)?,
+            Method::Direct => direct::singular_values(weight, scale),
+        };
+        for value in &mut values {
+            *value *= scale;
+        }
+        values.sort_unstable_by(|a, b| b.total_cmp(a));
+        Ok(values)
+    }
+}
