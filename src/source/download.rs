@@ -1,0 +1,171 @@
+//! One file's bytes, from a connection that may break into a blob that is whole or absent.
+//!
+//! hf-hub retries a request that fails to start, but not a body that breaks off, and begins anew at the first byte. Shards
+//! have gigabytes: here a download goes on by byte range from what has arrived, now or in an earlier run, and nothing
+//! counts as a blob before its length and hash are right.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use sha2::{Digest, Sha256};
+
+use super::{SourceError, Transfer};
+
+/// How often in a row a connection may fail without bringing anything.
+const ATTEMPTS: u32 = 6;
+
+/// The pause after the first failure; it doubles with each that follows.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest pause, also where the Hub asks for more.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
+/// A connection that brings nothing for this long counts as broken.
+const STALL: Duration = Duration::from_secs(60);
+
+/// A file that is to arrive.
+#[derive(Debug)]
+pub struct Download<'a> {
+    /// Its name, for messages.
+    pub file: &'a str,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its hash in hexadecimal digits, where that is known to be a SHA-256.
+    pub sha256: Option<&'a str>,
+    /// Where its bytes gather; what lies there already is kept.
+    pub incomplete: PathBuf,
+}
+
+impl Download<'_> {
+    /// Brings the file to [`Download::incomplete`] in full. `open(start)` asks for the bytes from `start` on.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk does, if the connection keeps failing, or if the bytes are not those that the hash promises.
+    pub async fn run<S, B>(
+        &self,
+        open: impl AsyncFn(u64) -> Result<S, SourceError>,
+        progress: &dyn Fn(Transfer),
+    ) -> Result<(), SourceError>
+    where
+        S: Stream<Item = Result<B, SourceError>> + Unpin,
+        B: AsRef<[u8]>,
+    {
+        let mut arrived = Arrived::resume(&self.incomplete, self.size).map_err(|error| self.unwritable(error))?;
+        progress(Transfer::Started { size: self.size, resumed_at: arrived.length });
+        let mut failures = 0;
+        while arrived.length < self.size {
+            let before = arrived.length;
+            let reason = match self.receive(&open, &mut arrived, progress).await {
+                Ok(()) => continue,
+                Err(error) if error.is_transient() => error,
+                Err(error) => return Err(error),
+            };
+            failures = if arrived.length > before { 1 } else { failures + 1 };
+            let (reason, asked) = match reason {
+                SourceError::Network { reason } => (reason, None),
+                SourceError::RateLimited { retry_after } => ("the Hub limits the rate of requests".into(), retry_after),
+                other => (other.to_string(), None),
+            };
+            if failures >= ATTEMPTS {
+                let (file, received) = (self.file.to_owned(), arrived.length);
+                return Err(SourceError::BrokenOff { file, attempts: failures, reason, received });
+            }
+            let pause = asked.unwrap_or(FIRST_PAUSE * 2u32.pow(failures - 1)).min(LONGEST_PAUSE);
+            progress(Transfer::Retrying { reason, pause });
+            tokio::time::sleep(pause).await;
+        }
+        let hash = arrived.finish().map_err(|error| self.unwritable(error))?;
+        if self.sha256.is_some_and(|promised| !promised.eq_ignore_ascii_case(&hash)) {
+            fs::remove_file(&self.incomplete).map_err(|error| self.unwritable(error))?;
+            return Err(SourceError::Corrupt { file: self.file.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Receives over one connection, until the file is whole or the connection fails.
+    async fn receive<S, B>(
+        &self,
+        open: &impl AsyncFn(u64) -> Result<S, SourceError>,
+        arrived: &mut Arrived,
+        progress: &dyn Fn(Transfer),
+    ) -> Result<(), SourceError>
+    where
+        S: Stream<Item = Result<B, SourceError>> + Unpin,
+        B: AsRef<[u8]>,
+    {
+        let stalled = |_| SourceError::Network { reason: format!("nothing came for {} seconds", STALL.as_secs()) };
+        let mut stream = tokio::time::timeout(STALL, open(arrived.length)).await.map_err(stalled)??;
+        while let Some(piece) = tokio::time::timeout(STALL, stream.next()).await.map_err(stalled)? {
+            let piece = piece?;
+            let piece = piece.as_ref();
+            if arrived.length + piece.len() as u64 > self.size {
+                // A server that ignores the range sends the file from its start.
+                *arrived = Arrived::anew(&self.incomplete).map_err(|error| self.unwritable(error))?;
+                return Err(SourceError::Network { reason: "the server sent more bytes than were asked for".into() });
+            }
+            arrived.append(piece).map_err(|error| self.unwritable(error))?;
+            progress(Transfer::Received(arrived.length));
+        }
+        if arrived.length < self.size {
+            return Err(SourceError::Network { reason: "the connection was closed early".into() });
+        }
+        Ok(())
+    }
+
+    fn unwritable(&self, error: io::Error) -> SourceError {
+        SourceError::CacheUnwritable { path: self.incomplete.clone(), error }
+    }
+}
+
+/// The bytes that are on disk, and their hash so far.
+struct Arrived {
+    target: File,
+    length: u64,
+    hasher: Sha256,
+}
+
+impl Arrived {
+    fn anew(path: &Path) -> io::Result<Self> {
+        Ok(Self { target: File::create(path)?, length: 0, hasher: Sha256::new() })
+    }
+
+    /// Goes on where an earlier download stopped, if that can be part of a file of `size` bytes.
+    fn resume(path: &Path, size: u64) -> io::Result<Self> {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.len() <= size => {}
+            Ok(_) => return Self::anew(path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::anew(path),
+            Err(error) => return Err(error),
+        }
+        let mut hasher = Sha256::new();
+        let mut target = File::options().read(true).append(true).open(path)?;
+        let mut buffer = vec![0; 1 << 20];
+        let mut length = 0;
+        loop {
+            match target.read(&mut buffer)? {
+                0 => return Ok(Self { target, length, hasher }),
+                count => {
+                    hasher.update(&buffer[..count]);
+                    length += count as u64;
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.target.write_all(piece)?;
+        self.hasher.update(piece);
+        self.length += piece.len() as u64;
+        Ok(())
+    }
+
+    /// The hash of all bytes in hexadecimal digits, once they are safe on disk.
+    fn finish(self) -> io::Result<String> {
+        self.target.sync_all()?;
+        Ok(self.hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}

@@ -1,0 +1,444 @@
+//! A model of the Hugging Face Hub, through hf-hub and the cache that Python shares.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures::StreamExt;
+use hf_hub::repository::{HFRepository, RepoTreeEntry, RepoTypeModel};
+use hf_hub::{HFClient, HFError};
+use reqwest::StatusCode;
+use reqwest::header::{AUTHORIZATION, ETAG, HeaderMap, RETRY_AFTER};
+
+use super::cache::{RepositoryCache, is_commit};
+use super::download::Download;
+use super::{Model, Source, SourceError, Transfer};
+
+/// The branch that a model is read at where no revision is named.
+const DEFAULT_REVISION: &str = "main";
+
+/// How long an answer that is no file may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How the Hub is reached. The library reads no environment variables: whoever calls it does.
+#[derive(Clone, Debug)]
+pub struct HubOptions {
+    /// The Hub's address, without a slash at the end.
+    pub endpoint: String,
+    /// The access token.
+    pub token: Option<String>,
+    /// The cache's folder, which holds `models--org--name`.
+    pub cache: PathBuf,
+    /// Whether nothing may be asked of the network.
+    pub offline: bool,
+}
+
+/// Whether `name` has the form of a Hub id: `org/name`, or `name` for the oldest models.
+pub fn is_id(name: &str) -> bool {
+    let part = |part: &str| {
+        !part.is_empty()
+            && part.len() <= 96
+            && !part.starts_with(['.', '-'])
+            && !part.ends_with(['.', '-'])
+            && !part.contains("..")
+            && !part.contains("--")
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    let parts: Vec<&str> = name.split('/').collect();
+    parts.len() <= 2 && parts.into_iter().all(part)
+}
+
+/// A model of the Hub at one commit.
+pub struct Hub {
+    model: Model,
+    commit: String,
+    cache: RepositoryCache,
+    options: HubOptions,
+    /// Name -> size of every file of the commit, or of those in the cache when offline.
+    files: BTreeMap<String, u64>,
+    /// How to reach it; `None` when offline.
+    connection: Option<Connection>,
+}
+
+impl Hub {
+    /// Looks up the commit that `revision` (or the main branch) stands for and the files it has. If the Hub cannot be
+    /// reached, the cache answers, and `news` hears of it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no such model or revision, or no access to it, or neither network nor cache.
+    pub fn open(
+        id: &str,
+        revision: Option<&str>,
+        options: &HubOptions,
+        news: &dyn Fn(String),
+    ) -> Result<Self, SourceError> {
+        let revision = revision.unwrap_or(DEFAULT_REVISION);
+        if revision.is_empty() || revision.starts_with('/') || revision.split('/').any(|part| part == "..") {
+            return Err(SourceError::BadRevision(revision.to_owned()));
+        }
+        let cache = RepositoryCache::new(&options.cache, id);
+        if options.offline {
+            return Self::open_cached(id, revision, cache, options);
+        }
+        let connection = Connection::new(id, options)?;
+        let commit = match connection.commit(revision) {
+            Ok(commit) => commit,
+            Err(SourceError::Network { reason }) if cache.commit(revision).is_some() => {
+                news(format!("the Hub cannot be reached ({reason}); reading '{id}' from the cache"));
+                return Self::open_cached(id, revision, cache, options);
+            }
+            Err(error) => return Err(error),
+        };
+        let files = connection.files(&commit)?;
+        let unwritable = |error| SourceError::CacheUnwritable { path: options.cache.clone(), error };
+        cache.remember(revision, &commit).map_err(unwritable)?;
+        Ok(Self {
+            model: Model { spelling: id.to_owned(), name: last_part(id), commit: Some(commit.clone()) },
+            commit,
+            cache,
+            options: options.clone(),
+            files,
+            connection: Some(connection),
+        })
+    }
+
+    fn open_cached(
+        id: &str,
+        revision: &str,
+        cache: RepositoryCache,
+        options: &HubOptions,
+    ) -> Result<Self, SourceError> {
+        let commit = cache.commit(revision).filter(|commit| cache.snapshot(commit).is_dir());
+        let Some(commit) = commit else {
+            return Err(SourceError::NotCached { what: id.to_owned(), cache: options.cache.clone() });
+        };
+        let size = |file: &String| fs::metadata(cache.snapshot(&commit).join(file)).map(|metadata| metadata.len());
+        let files = cache.files(&commit).into_iter().filter_map(|file| size(&file).ok().map(|size| (file, size)));
+        Ok(Self {
+            model: Model { spelling: id.to_owned(), name: last_part(id), commit: Some(commit.clone()) },
+            files: files.collect(),
+            commit,
+            cache,
+            options: options.clone(),
+            connection: None,
+        })
+    }
+
+    /// The connection, or why `file` cannot be had without one.
+    fn connected(&self, file: &str) -> Result<&Connection, SourceError> {
+        self.connection.as_ref().ok_or_else(|| SourceError::NotCached {
+            what: format!("{}/{file}", self.model.spelling),
+            cache: self.options.cache.clone(),
+        })
+    }
+
+    fn known_size(&self, file: &str) -> Result<u64, SourceError> {
+        self.size(file).ok_or_else(|| match self.connection {
+            Some(_) => SourceError::NoSuchFile { model: self.model.spelling.clone(), file: file.to_owned() },
+            None => SourceError::NotCached {
+                what: format!("{}/{file}", self.model.spelling),
+                cache: self.options.cache.clone(),
+            },
+        })
+    }
+}
+
+impl Source for Hub {
+    fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn single_file(&self) -> Option<&str> {
+        None
+    }
+
+    fn files(&self) -> Vec<String> {
+        self.files.keys().cloned().collect()
+    }
+
+    fn size(&self, file: &str) -> Option<u64> {
+        self.files.get(file).copied()
+    }
+
+    fn is_on_disk(&self, file: &str) -> bool {
+        self.cache.snapshot(&self.commit).join(file).is_file()
+    }
+
+    fn read_start(&self, file: &str, length: u64) -> Result<Vec<u8>, SourceError> {
+        let length = length.min(self.known_size(file)?);
+        let cached = self.cache.snapshot(&self.commit).join(file);
+        if cached.is_file() {
+            use std::io::Read;
+            let mut start = Vec::new();
+            let unreadable = |error| SourceError::Unreadable { path: cached.clone(), error };
+            fs::File::open(&cached).map_err(unreadable)?.take(length).read_to_end(&mut start).map_err(unreadable)?;
+            return Ok(start);
+        }
+        let start = self.connected(file)?.read_start(&self.commit, file, length)?;
+        if start.len() as u64 != length {
+            let reason = format!("{} bytes came where {length} were asked for", start.len());
+            return Err(SourceError::Protocol { what: file.to_owned(), reason });
+        }
+        Ok(start)
+    }
+
+    fn identity(&self, file: &str) -> Result<String, SourceError> {
+        if let Some(etag) = self.cache.etag(&self.commit, file) {
+            return Ok(etag);
+        }
+        match &self.connection {
+            Some(connection) => connection.etag(&self.commit, file),
+            None => Ok(format!("{}/{file}", self.commit)),
+        }
+    }
+
+    fn fetch(&self, file: &str, progress: &dyn Fn(Transfer)) -> Result<PathBuf, SourceError> {
+        let size = self.known_size(file)?;
+        if self.is_on_disk(file) {
+            return Ok(self.cache.snapshot(&self.commit).join(file));
+        }
+        let connection = self.connected(file)?;
+        let etag = connection.etag(&self.commit, file)?;
+        let unwritable = |error| SourceError::CacheUnwritable { path: self.cache.blob(&etag), error };
+        let _lock = self.cache.lock(&etag, || progress(Transfer::Waiting)).map_err(unwritable)?;
+        // Another process may have brought it in the meantime.
+        if !self.cache.blob(&etag).is_file() {
+            let incomplete = self.cache.incomplete(&etag);
+            let is_sha256 = etag.len() == 64 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let download = Download { file, size, sha256: is_sha256.then_some(&*etag), incomplete: incomplete.clone() };
+            connection.download(&self.commit, &download, progress)?;
+            fs::rename(&incomplete, self.cache.blob(&etag)).map_err(unwritable)?;
+        }
+        self.cache.link(&self.commit, file, &etag).map_err(unwritable)
+    }
+}
+
+/// The last part of a Hub id.
+fn last_part(id: &str) -> String {
+    id.rsplit('/').next().unwrap_or(id).to_owned()
+}
+
+/// The requests that are made for one model.
+struct Connection {
+    runtime: tokio::runtime::Runtime,
+    repository: HFRepository<RepoTypeModel>,
+    /// For what hf-hub does not tell: the headers of a file's first answer.
+    head: reqwest::Client,
+    id: String,
+    endpoint: String,
+    token: Option<String>,
+}
+
+impl Connection {
+    fn new(id: &str, options: &HubOptions) -> Result<Self, SourceError> {
+        let unusable = |reason: String| SourceError::Protocol { what: options.endpoint.clone(), reason };
+        let mut builder = HFClient::builder()
+            .endpoint(&options.endpoint)
+            .cache_dir(&options.cache)
+            .user_agent(concat!("laser-scan/", env!("CARGO_PKG_VERSION")))
+            .retry_max_attempts(3);
+        if let Some(token) = &options.token {
+            builder = builder.token(token);
+        }
+        let client = builder.build().map_err(|error| unusable(error.to_string()))?;
+        let (owner, name) = hf_hub::split_id(id);
+        // The first answer for a large file points to a store elsewhere, which does not repeat the Hub's headers. A
+        // renamed model's answer points to the Hub itself.
+        let stay = reqwest::redirect::Policy::custom(|attempt| {
+            let elsewhere = attempt.previous().first().is_none_or(|first| first.host_str() != attempt.url().host_str());
+            if elsewhere || attempt.previous().len() > 5 { attempt.stop() } else { attempt.follow() }
+        });
+        Ok(Self {
+            runtime: tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .map_err(|error| unusable(error.to_string()))?,
+            repository: client.model(owner, name),
+            head: reqwest::Client::builder()
+                .redirect(stay)
+                .timeout(PATIENCE)
+                .build()
+                .map_err(|error| unusable(error.to_string()))?,
+            id: id.to_owned(),
+            endpoint: options.endpoint.trim_end_matches('/').to_owned(),
+            token: options.token.clone(),
+        })
+    }
+
+    /// Runs a request to its end, if it ends within [`PATIENCE`].
+    fn wait<T>(&self, request: impl Future<Output = Result<T, SourceError>>) -> Result<T, SourceError> {
+        let late = |_| SourceError::Network { reason: format!("no answer within {} seconds", PATIENCE.as_secs()) };
+        self.runtime.block_on(async { tokio::time::timeout(PATIENCE, request).await.map_err(late)? })
+    }
+
+    /// The commit that `revision` stands for now.
+    fn commit(&self, revision: &str) -> Result<String, SourceError> {
+        let info = self.wait(async {
+            let info = self.repository.info().revision(revision).send().await;
+            info.map_err(|error| self.explain(error, revision))
+        })?;
+        let commit = info.sha.filter(|sha| is_commit(sha));
+        commit.ok_or_else(|| SourceError::Protocol { what: self.id.clone(), reason: "it names no commit".into() })
+    }
+
+    /// Name -> size of every file of a commit.
+    fn files(&self, commit: &str) -> Result<BTreeMap<String, u64>, SourceError> {
+        self.wait(async {
+            let explain = |error| self.explain(error, commit);
+            let entries = self.repository.list_tree().revision(commit).recursive(true).send().map_err(explain)?;
+            let mut entries = std::pin::pin!(entries);
+            let mut files = BTreeMap::new();
+            while let Some(entry) = entries.next().await {
+                if let RepoTreeEntry::File { path, size, .. } = entry.map_err(explain)? {
+                    files.insert(path, size);
+                }
+            }
+            Ok(files)
+        })
+    }
+
+    fn read_start(&self, commit: &str, file: &str, length: u64) -> Result<Vec<u8>, SourceError> {
+        if length == 0 {
+            return Ok(Vec::new());
+        }
+        self.wait(async {
+            let request = self.repository.download_file_to_bytes().filename(file).revision(commit).range(0..length);
+            let bytes = request.send().await.map_err(|error| self.explain(error, file))?;
+            // A server that ignores the range sends the whole file.
+            Ok(bytes[..bytes.len().min(length as usize)].to_vec())
+        })
+    }
+
+    /// The hash under which the cache stores a file. hf-hub does not tell it: its listing leaves out the hash of large
+    /// files, and its own request for it follows the redirect, behind which the Hub's headers are gone.
+    fn etag(&self, commit: &str, file: &str) -> Result<String, SourceError> {
+        let protocol = |reason: &str| SourceError::Protocol { what: file.to_owned(), reason: reason.to_owned() };
+        let mut url = reqwest::Url::parse(&self.endpoint).map_err(|error| protocol(&error.to_string()))?;
+        url.path_segments_mut()
+            .map_err(|()| protocol("the endpoint is no address"))?
+            .pop_if_empty()
+            .extend(self.id.split('/'))
+            .extend(["resolve", commit])
+            .extend(file.split('/'));
+        let mut attempts = 0;
+        let headers = loop {
+            attempts += 1;
+            match self.wait(self.head(&url, file)) {
+                Err(error) if error.is_transient() && attempts < 4 => {
+                    std::thread::sleep(Duration::from_millis(250) * 2u32.pow(attempts));
+                }
+                other => break other?,
+            }
+        };
+        let etag = headers.get("x-linked-etag").or_else(|| headers.get(ETAG)).and_then(|value| value.to_str().ok());
+        let etag = etag.ok_or_else(|| protocol("it has no ETag"))?;
+        let etag = etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"');
+        // It becomes a file's name.
+        let harmless = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if etag.is_empty() || !etag.bytes().all(harmless) {
+            return Err(protocol("its ETag is no hash"));
+        }
+        Ok(etag.to_owned())
+    }
+
+    async fn head(&self, url: &reqwest::Url, file: &str) -> Result<HeaderMap, SourceError> {
+        let mut request = self.head.head(url.clone());
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let network = |error: reqwest::Error| SourceError::Network { reason: root_cause(&error) };
+        let response = request.send().await.map_err(network)?;
+        let status = response.status();
+        if status.is_success() || status.is_redirection() {
+            return Ok(response.headers().clone());
+        }
+        let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let retry_after = text(RETRY_AFTER.as_str()).and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+        Err(self.refusal(status, text("x-error-code"), retry_after, file))
+    }
+
+    fn download(&self, commit: &str, download: &Download<'_>, progress: &dyn Fn(Transfer)) -> Result<(), SourceError> {
+        let file = download.file;
+        let open = async |start: u64| {
+            let range = (start > 0).then_some(start..download.size);
+            let request = self.repository.download_file_stream().filename(file).revision(commit).maybe_range(range);
+            let (_, stream) = request.send().await.map_err(|error| self.explain(error, file))?;
+            Ok(stream.map(|piece| piece.map_err(|error| self.explain(error, file))))
+        };
+        self.runtime.block_on(download.run(open, progress))
+    }
+
+    /// What hf-hub's error means for the person who asked for `what`, a file or a revision.
+    fn explain(&self, error: HFError, what: &str) -> SourceError {
+        match error {
+            HFError::AuthRequired { context } => {
+                self.refusal(StatusCode::UNAUTHORIZED, context.error_code.as_deref(), None, what)
+            }
+            HFError::Forbidden { context } => {
+                self.refusal(StatusCode::FORBIDDEN, context.error_code.as_deref(), None, what)
+            }
+            // hf-hub answers so for everything that is not found at a revision.
+            HFError::RevisionNotFound { context, .. } => {
+                let code = context.and_then(|context| context.error_code);
+                self.refusal(StatusCode::NOT_FOUND, Some(code.as_deref().unwrap_or("RepoNotFound")), None, what)
+            }
+            HFError::RepoNotFound { .. } => self.refusal(StatusCode::NOT_FOUND, Some("RepoNotFound"), None, what),
+            HFError::EntryNotFound { .. } => self.refusal(StatusCode::NOT_FOUND, Some("EntryNotFound"), None, what),
+            HFError::RateLimited { retry_after, .. } => SourceError::RateLimited { retry_after },
+            HFError::Http { context } => self.refusal(context.status, context.error_code.as_deref(), None, what),
+            HFError::Request { source, .. } => SourceError::Network { reason: root_cause(&source) },
+            other => SourceError::Protocol { what: what.to_owned(), reason: other.to_string() },
+        }
+    }
+
+    /// What an answer other than success means.
+    fn refusal(
+        &self,
+        status: StatusCode,
+        code: Option<&str>,
+        retry_after: Option<Duration>,
+        what: &str,
+    ) -> SourceError {
+        let (id, had_token) = (self.id.clone(), self.token.is_some());
+        match (status.as_u16(), code) {
+            (401 | 403, Some("GatedRepo")) => {
+                SourceError::Gated { url: format!("{}/{id}", self.endpoint), id, had_token }
+            }
+            // To those without access, the Hub answers for a private model as for one that does not exist.
+            (401, _) | (404, Some("RepoNotFound")) => SourceError::NoSuchModel { id, had_token },
+            (404, Some("RevisionNotFound")) => SourceError::NoSuchRevision { id, revision: what.to_owned() },
+            (403, _) => SourceError::NoAccess { id, had_token },
+            (404, _) => SourceError::NoSuchFile { model: id, file: what.to_owned() },
+            (408 | 500..=599, _) => SourceError::Network { reason: format!("the Hub answers {status}") },
+            (429, _) => SourceError::RateLimited { retry_after },
+            _ => SourceError::Protocol { what: what.to_owned(), reason: format!("it is {status}") },
+        }
+    }
+}
+
+/// The innermost reason of a transport error, which says more than its outer layers.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_id;
+
+    #[test]
+    fn hub_ids_are_told_from_paths() {
+        for id in ["gpt2", "mistralai/Mistral-7B-v0.1", "a_b/c.d-e"] {
+            assert!(is_id(id), "{id}");
+        }
+        for path in ["", "/", "a/", "/a", "./a", "../a", "a/b/c", "a b/c", "a/..", "~/a", "a\\b", "a/b--c", "org/é"] {
+            assert!(!is_id(path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A folder, or one file, on this machine.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use super::{Model, Source, SourceError, Transfer};
+
+/// A model that is on disk already.
+#[derive(Debug)]
+pub struct Local {
+    model: Model,
+    folder: PathBuf,
+    single_file: Option<String>,
+}
+
+impl Local {
+    /// Opens a folder or one `.safetensors` file.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `path` cannot be read or is a file of another kind.
+    pub fn open(path: &Path) -> Result<Self, SourceError> {
+        let unreadable = |error| SourceError::Unreadable { path: path.to_owned(), error };
+        let spelling = path.to_string_lossy().into_owned();
+        // '.' and 'models/..' have no name of their own.
+        let absolute = std::path::absolute(path).and_then(|path| match path.file_name() {
+            Some(_) if !path.ends_with("..") => Ok(path),
+            _ => path.canonicalize(),
+        });
+        let absolute = absolute.map_err(unreadable)?;
+        if fs::metadata(path).map_err(unreadable)?.is_dir() {
+            let name = absolute.file_name().map_or("root".into(), |name| name.to_string_lossy()).into_owned();
+            return Ok(Self { model: Model { spelling, name, commit: None }, folder: absolute, single_file: None });
+        }
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("safetensors") => {}
+            Some("gguf") => return Err(SourceError::Gguf(spelling)),
+            _ => return Err(SourceError::NotSafetensors(spelling)),
+        }
+        let (Some(folder), Some(file), Some(name)) = (absolute.parent(), absolute.file_name(), absolute.file_stem())
+        else {
+            return Err(SourceError::NotSafetensors(spelling));
+        };
+        let Some(file) = file.to_str() else {
+            return Err(SourceError::NotSafetensors(spelling));
+        };
+        Ok(Self {
+            model: Model { spelling, name: name.to_string_lossy().into_owned(), commit: None },
+            folder: folder.to_owned(),
+            single_file: Some(file.to_owned()),
+        })
+    }
+
+    fn unreadable(&self, file: &str) -> impl FnOnce(std::io::Error) -> SourceError {
+        let path = self.folder.join(file);
+        move |error| SourceError::Unreadable { path, error }
+    }
+}
+
+impl Source for Local {
+    fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn single_file(&self) -> Option<&str> {
+        self.single_file.as_deref()
+    }
+
+    fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut files: Vec<String> = entries
+            .filter(|entry| entry.path().is_file())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        files.sort_unstable();
+        files
+    }
+
+    fn size(&self, file: &str) -> Option<u64> {
+        fs::metadata(self.folder.join(file)).ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len())
+    }
+
+    fn is_on_disk(&self, file: &str) -> bool {
+        self.size(file).is_some()
+    }
+
+    fn read_start(&self, file: &str, length: u64) -> Result<Vec<u8>, SourceError> {
+        let mut start = Vec::new();
+        let opened = File::open(self.folder.join(file)).map_err(self.unreadable(file))?;
+        opened.take(length).read_to_end(&mut start).map_err(self.unreadable(file))?;
+        Ok(start)
+    }
+
+    /// Path, size and times: what tells a file from its successor without reading it. The time of the last change of
+    /// its metadata is among them where the system keeps one, as that cannot be set back.
+    fn identity(&self, file: &str) -> Result<String, SourceError> {
+        let path = self.folder.join(file).canonicalize().map_err(self.unreadable(file))?;
+        let metadata = fs::metadata(&path).map_err(self.unreadable(file))?;
+        let modified =
+            metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        let identity = format!("{}|{}|{}", path.display(), metadata.len(), modified.as_nanos());
+        #[cfg(unix)]
+        let identity = {
+            use std::os::unix::fs::MetadataExt;
+            format!("{identity}|{}|{}.{}", metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+        };
+        Ok(identity)
+    }
+
+    fn fetch(&self, file: &str, _progress: &dyn Fn(Transfer)) -> Result<PathBuf, SourceError> {
+        let path = self.folder.join(file);
+        if path.is_file() {
+            Ok(path)
+        } else {
+            Err(SourceError::NoSuchFile { model: self.model.spelling.clone(), file: file.to_owned() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_named_after_its_folder_or_file() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let model = folder.path().join("my.model-7B");
+        fs::create_dir_all(model.join("sub")).expect("created");
+        fs::write(model.join("part.safetensors"), b"x").expect("written");
+        let name = |path: &Path| Local::open(path).expect("opens").model.name;
+        assert_eq!(name(&model), "my.model-7B");
+        assert_eq!(name(&model.join(".")), "my.model-7B");
+        assert_eq!(name(&model.join("sub/..")), "my.model-7B");
+        assert_eq!(name(&model.join("part.safetensors")), "part");
+    }
+
+    #[test]
+    fn identity_changes_with_the_content() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("a"), b"one").expect("written");
+        let local = Local::open(folder.path()).expect("opens");
+        let before = local.identity("a").expect("known");
+        assert_eq!(before, local.identity("a").expect("known"));
+        fs::write(folder.path().join("b"), b"two").expect("written");
+        fs::rename(folder.path().join("b"), folder.path().join("a")).expect("renamed");
+        assert_ne!(before, local.identity("a").expect("known"));
+    }
+}
