@@ -1,0 +1,304 @@
+//! The header of a safetensors file, read as if its author meant harm.
+//!
+//! A file is eight bytes that give the header's length, the header as a JSON object, then the tensors' bytes without
+//! gaps. Nothing in it is believed before it is checked: lengths against the file's size, products with overflow in
+//! mind, ranges against each other. What passes here is what the `safetensors` crate accepts when the file is mapped;
+//! the checks are made again in this room because its errors name the tensor.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Range;
+
+use safetensors::Dtype;
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+
+/// The longest header that the format allows, in bytes.
+pub const MAX_HEADER: u64 = 100_000_000;
+
+/// The bytes before the header, which give its length.
+pub const PREFIX: u64 = 8;
+
+/// One tensor as the header describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// The tensor's name.
+    pub name: String,
+    /// The type of its elements.
+    pub dtype: Dtype,
+    /// Its extents, slowest first; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// Its bytes, counted from the end of the header.
+    pub bytes: Range<u64>,
+}
+
+/// What is wrong with a header.
+#[derive(Debug, thiserror::Error)]
+pub enum HeaderError {
+    /// The file ends before the header does.
+    #[error(
+        "it ends after {actual} of the {expected} bytes that its header takes: it is no safetensors file, or is cut short"
+    )]
+    TooShort {
+        /// Bytes that there should be, at least.
+        expected: u64,
+        /// Bytes that there are.
+        actual: u64,
+    },
+    /// The length in front of the header is beyond what the format allows.
+    #[error(
+        "it claims a header of {0} bytes, more than the {MAX_HEADER} that the format allows: it is no safetensors file"
+    )]
+    TooLong(u64),
+    /// The header is not the JSON object that it should be.
+    #[error("its header is not valid: {0}")]
+    Invalid(#[from] serde_json::Error),
+    /// A name stands twice.
+    #[error("its header lists tensor '{0}' twice")]
+    Duplicate(String),
+    /// A type of element that the format does not know.
+    #[error("tensor '{name}' has the unknown dtype '{dtype}'")]
+    UnknownDtype {
+        /// The tensor.
+        name: String,
+        /// Its dtype, as written.
+        dtype: String,
+    },
+    /// The shape times the element's size is no whole number of bytes, or more than can be counted.
+    #[error("tensor '{name}' has the impossible shape {shape:?}")]
+    ImpossibleShape {
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        shape: Vec<u64>,
+    },
+    /// Offsets and shape disagree.
+    #[error("tensor '{name}' claims bytes {start} to {end}, but its dtype and shape make {size} bytes")]
+    WrongSize {
+        /// The tensor.
+        name: String,
+        /// The first byte it claims.
+        start: u64,
+        /// The byte after the last it claims.
+        end: u64,
+        /// Bytes by its dtype and shape.
+        size: u64,
+    },
+    /// Tensors overlap, or leave a gap.
+    #[error("tensor '{name}' starts at byte {start} of the data, where byte {expected} is next")]
+    NotContiguous {
+        /// The tensor.
+        name: String,
+        /// The first byte it claims.
+        start: u64,
+        /// The end of the tensor before it.
+        expected: u64,
+    },
+    /// The data ends early.
+    #[error(
+        "tensor '{name}' ends at byte {end} of the file, which has only {actual}: the file is cut short; download or copy it again"
+    )]
+    Truncated {
+        /// The first tensor that is not there in full.
+        name: String,
+        /// Where it should end, counted from the start of the file.
+        end: u64,
+        /// The file's size.
+        actual: u64,
+    },
+    /// Something follows the last tensor.
+    #[error("{0} bytes follow its last tensor: the file is not what its header says")]
+    Trailing(u64),
+}
+
+/// The number of bytes that the header takes, the [`PREFIX`] with it, from a file's first bytes.
+///
+/// # Errors
+///
+/// Fails if `start` is shorter than the prefix, or gives a length beyond the file's size or the format's limit.
+pub fn extent(start: &[u8], file_size: u64) -> Result<u64, HeaderError> {
+    let Some((length, _)) = start.split_first_chunk::<{ PREFIX as usize }>() else {
+        return Err(HeaderError::TooShort { expected: PREFIX, actual: start.len() as u64 });
+    };
+    let length = u64::from_le_bytes(*length);
+    if length > MAX_HEADER {
+        return Err(HeaderError::TooLong(length));
+    }
+    let expected = PREFIX + length;
+    if expected > file_size {
+        return Err(HeaderError::TooShort { expected, actual: file_size });
+    }
+    Ok(expected)
+}
+
+/// The tensors of a file of `file_size` bytes that starts with `header` ([`extent`] bytes), in the order of their data.
+///
+/// # Errors
+///
+/// [`HeaderError`] has a variant for every way in which a header can lie.
+pub fn parse(header: &[u8], file_size: u64) -> Result<Vec<TensorInfo>, HeaderError> {
+    let data_start = header.len() as u64;
+    let entries: Entries = serde_json::from_slice(&header[PREFIX as usize..])?;
+    let mut names = BTreeSet::new();
+    let mut tensors = Vec::with_capacity(entries.0.len());
+    for (name, entry) in entries.0 {
+        if !names.insert(name.clone()) {
+            return Err(HeaderError::Duplicate(name));
+        }
+        tensors.push(entry.check(name)?);
+    }
+    tensors.sort_by_key(|tensor| (tensor.bytes.start, tensor.bytes.end));
+    let mut expected = 0;
+    for tensor in &tensors {
+        if tensor.bytes.start != expected {
+            let (name, start) = (tensor.name.clone(), tensor.bytes.start);
+            return Err(HeaderError::NotContiguous { name, start, expected });
+        }
+        expected = tensor.bytes.end;
+        let end = data_start.saturating_add(expected);
+        if end > file_size {
+            return Err(HeaderError::Truncated { name: tensor.name.clone(), end, actual: file_size });
+        }
+    }
+    match file_size - data_start - expected {
+        0 => Ok(tensors),
+        trailing => Err(HeaderError::Trailing(trailing)),
+    }
+}
+
+/// A tensor's entry as it is written, unchecked.
+#[derive(Deserialize)]
+struct Entry {
+    dtype: String,
+    shape: Vec<u64>,
+    data_offsets: (u64, u64),
+}
+
+impl Entry {
+    fn check(self, name: String) -> Result<TensorInfo, HeaderError> {
+        let Ok(dtype) =
+            Dtype::deserialize(serde::de::value::StrDeserializer::<serde::de::value::Error>::new(&self.dtype))
+        else {
+            return Err(HeaderError::UnknownDtype { name, dtype: self.dtype });
+        };
+        let elements = self.shape.iter().try_fold(1u64, |product, &extent| product.checked_mul(extent));
+        let bits = elements.and_then(|count| count.checked_mul(dtype.bitsize() as u64));
+        let size = bits.filter(|bits| bits.is_multiple_of(8)).map(|bits| bits / 8);
+        let shape: Option<Vec<usize>> = self.shape.iter().map(|&extent| extent.try_into().ok()).collect();
+        let (Some(size), Some(shape)) = (size, shape) else {
+            return Err(HeaderError::ImpossibleShape { name, shape: self.shape });
+        };
+        let (start, end) = self.data_offsets;
+        if end.checked_sub(start) != Some(size) {
+            return Err(HeaderError::WrongSize { name, start, end, size });
+        }
+        Ok(TensorInfo { name, dtype, shape, bytes: start..end })
+    }
+}
+
+/// The header's entries in the order in which they are written, every one of them: a map type would keep only the last
+/// of two with the same name.
+struct Entries(Vec<(String, Entry)>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EntriesVisitor;
+
+        impl<'de> Visitor<'de> for EntriesVisitor {
+            type Value = Entries;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object of tensors")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == "__metadata__" {
+                        map.next_value::<serde::de::IgnoredAny>()?;
+                    } else {
+                        entries.push((name, map.next_value()?));
+                    }
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        deserializer.deserialize_map(EntriesVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file with this header text and as many data bytes: its first bytes, and its size.
+    fn file(text: &str, data: u64) -> (Vec<u8>, u64) {
+        let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(text.as_bytes());
+        let size = bytes.len() as u64 + data;
+        (bytes, size)
+    }
+
+    fn error(text: &str, data: u64) -> HeaderError {
+        let (bytes, size) = file(text, data);
+        parse(&bytes, size).expect_err("the header lies")
+    }
+
+    #[test]
+    fn tensors_come_in_the_order_of_their_data() {
+        let text = r#"{"__metadata__":{"format":"pt"},
+            "b":{"dtype":"F32","shape":[2,3],"data_offsets":[4,28]},
+            "none":{"dtype":"BF16","shape":[0,5],"data_offsets":[4,4]},
+            "a":{"dtype":"BF16","shape":[2,1],"data_offsets":[0,4]}}"#;
+        let (bytes, size) = file(text, 28);
+        assert_eq!(extent(&bytes, size).expect("a whole header"), bytes.len() as u64);
+        let tensors = parse(&bytes, size).expect("a valid header");
+        let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+        assert_eq!(names, ["a", "none", "b"]);
+        assert_eq!(
+            (tensors[2].dtype, tensors[2].shape.as_slice(), tensors[2].bytes.clone()),
+            (Dtype::F32, &[2, 3][..], 4..28)
+        );
+    }
+
+    #[test]
+    fn every_way_to_lie_has_its_error() {
+        let one = |dtype: &str, shape: &str, offsets: &str| {
+            format!(r#"{{"t":{{"dtype":"{dtype}","shape":{shape},"data_offsets":{offsets}}}}}"#)
+        };
+        assert!(matches!(error("[]", 0), HeaderError::Invalid(_)));
+        assert!(matches!(error("{\"t\":", 0), HeaderError::Invalid(_)));
+        assert!(matches!(error(&one("F32", "[-1]", "[0,4]"), 4), HeaderError::Invalid(_)));
+        assert!(matches!(error(&one("F33", "[1]", "[0,4]"), 4), HeaderError::UnknownDtype { .. }));
+        assert!(matches!(error(&one("F32", "[1]", "[0,8]"), 8), HeaderError::WrongSize { size: 4, .. }));
+        assert!(matches!(error(&one("F32", "[1]", "[8,4]"), 8), HeaderError::WrongSize { .. }));
+        assert!(matches!(error(&one("F32", "[1]", "[4,8]"), 8), HeaderError::NotContiguous { .. }));
+        assert!(matches!(error(&one("F32", "[2]", "[0,8]"), 7), HeaderError::Truncated { .. }));
+        assert!(matches!(error(&one("F32", "[2]", "[0,8]"), 9), HeaderError::Trailing(1)));
+        let huge = one("F32", "[4294967296,4294967296]", "[0,0]");
+        assert!(matches!(error(&huge, 0), HeaderError::ImpossibleShape { .. }));
+        let huge = one("F64", "[2305843009213693952]", "[0,18446744073709551615]");
+        assert!(matches!(error(&huge, 0), HeaderError::ImpossibleShape { .. }));
+        let huge = one("U8", "[18446744073709551615]", "[0,18446744073709551615]");
+        assert!(matches!(error(&huge, 0), HeaderError::ImpossibleShape { .. } | HeaderError::Truncated { .. }));
+        let twice = r#"{"t":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"t":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#;
+        assert!(matches!(error(twice, 0), HeaderError::Duplicate(_)));
+        let overlap = r#"{"s":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"t":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#;
+        assert!(matches!(error(overlap, 3), HeaderError::NotContiguous { expected: 2, .. }));
+    }
+
+    #[test]
+    fn the_length_is_checked_before_it_is_used() {
+        assert!(matches!(extent(b"short", 5), Err(HeaderError::TooShort { .. })));
+        assert!(matches!(extent(&u64::MAX.to_le_bytes(), 8), Err(HeaderError::TooLong(u64::MAX))));
+        assert!(matches!(extent(&64u64.to_le_bytes(), 71), Err(HeaderError::TooShort { expected: 72, actual: 71 })));
+        assert!(matches!(extent(&64u64.to_le_bytes(), 72), Ok(72)));
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_no_crash() {
+        let text = format!("{{\"t\":{}", "[".repeat(200_000));
+        assert!(matches!(error(&text, 0), HeaderError::Invalid(_)));
+    }
+}

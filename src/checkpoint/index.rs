@@ -1,0 +1,87 @@
+//! `model.safetensors.index.json`: which shard holds which tensor.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use serde::Deserialize;
+
+/// What is wrong with an index.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// It is not the JSON object that it should be.
+    #[error("it is not a valid index: {0}")]
+    Invalid(#[from] serde_json::Error),
+    /// It lists no tensor.
+    #[error("it lists no tensor")]
+    Empty,
+    /// A shard's name leads out of the model's folder.
+    #[error("it names the shard '{0}', which is not a path within the model's folder")]
+    OutsideFolder(String),
+}
+
+/// An index: the shard's file name of every tensor, as written.
+#[derive(Debug, Deserialize)]
+pub struct Index {
+    /// Tensor name -> file name, relative to the index.
+    pub weight_map: BTreeMap<String, String>,
+}
+
+impl Index {
+    /// Reads an index from the bytes of its file.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the bytes are no index, or if a shard's name is absolute or steps upwards.
+    pub fn parse(bytes: &[u8]) -> Result<Self, IndexError> {
+        let index: Self = serde_json::from_slice(bytes)?;
+        if index.weight_map.is_empty() {
+            return Err(IndexError::Empty);
+        }
+        let within = |file: &str| {
+            let components = || Path::new(file).components();
+            components().next().is_some() && components().all(|part| matches!(part, Component::Normal(_)))
+        };
+        match index.weight_map.values().find(|file| !within(file) || file.contains('\\')) {
+            Some(file) => Err(IndexError::OutsideFolder(file.clone())),
+            None => Ok(index),
+        }
+    }
+
+    /// The shards' file names, each once, in alphabetical order, which is the order of their numbers.
+    pub fn shards(&self) -> Vec<String> {
+        let mut files: Vec<String> = self.weight_map.values().cloned().collect();
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_listed_once() {
+        let index =
+            Index::parse(br#"{"metadata":{"total_size":1},"weight_map":{"a":"y","b":"x","c":"y"}}"#).expect("valid");
+        assert_eq!(index.shards(), ["x", "y"]);
+    }
+
+    #[test]
+    fn shards_outside_the_folder_are_refused() {
+        for file in ["/etc/passwd", "../other", "a/../../b", "", "a\\\\..\\\\b", "./x/../y"] {
+            let text = format!(r#"{{"weight_map":{{"t":"{file}"}}}}"#);
+            let result = Index::parse(text.as_bytes());
+            assert!(matches!(result, Err(IndexError::OutsideFolder(_))), "{file}: {result:?}");
+        }
+        assert!(Index::parse(br#"{"weight_map":{"t":"sub/model.safetensors"}}"#).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_index_is_refused() {
+        for text in ["", "[]", "{}", r#"{"weight_map":[]}"#, r#"{"weight_map":{"t":1}}"#] {
+            assert!(matches!(Index::parse(text.as_bytes()), Err(IndexError::Invalid(_))), "{text}");
+        }
+        assert!(matches!(Index::parse(br#"{"weight_map":{}}"#), Err(IndexError::Empty)));
+    }
+}
