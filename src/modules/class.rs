@@ -1,0 +1,133 @@
+//! What a module with a two-dimensional weight is.
+
+use std::fmt;
+
+use super::name::Place;
+use crate::checkpoint::Config;
+
+/// Leaves of embeddings: tables that are looked up, not multiplied with.
+const EMBEDDINGS: [&str; 20] = [
+    "embed_tokens",
+    "embed_tokens_per_layer",
+    "embed_positions",
+    "embed_in",
+    "embeddings",
+    "emb",
+    "embedding",
+    "wte",
+    "wpe",
+    "word_embeddings",
+    "word_embedding",
+    "position_embedding",
+    "position_embeddings",
+    "token_embedding",
+    "token_type_embeddings",
+    "tok_embeddings",
+    "relative_attention_bias",
+    "pos_embed",
+    "shared",
+    "codebook",
+];
+
+/// Leaves of heads outside the layers.
+const HEADS: [&str; 8] =
+    ["lm_head", "embed_out", "score", "classifier", "qa_outputs", "v_head", "output", "output_projection"];
+
+/// Leaves of routers, which choose among experts.
+const ROUTERS: [&str; 3] = ["gate", "router", "shared_expert_gate"];
+
+/// Leaves of projections between an embedding's width and the model's.
+const EMBEDDING_PROJECTIONS: [&str; 4] =
+    ["project_in", "project_out", "embedding_hidden_mapping_in", "embeddings_project"];
+
+/// What a module is, which decides whether it is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A linear module within the model.
+    Linear,
+    /// A lookup table.
+    Embedding,
+    /// A linear module that turns the last layer's output into an answer.
+    Head,
+    /// A linear module that chooses among experts.
+    Router,
+    /// A linear module between an embedding's width and the model's.
+    EmbeddingProjection,
+    /// Part of a layer that predicts further tokens; trainers do not load it.
+    FurtherPrediction,
+}
+
+impl Class {
+    /// What the module called `name` is, in a model with this `config`.
+    pub fn of(name: &str, config: &Config) -> Self {
+        let place = Place::of(name);
+        let segments: Vec<&str> = name.split('.').collect();
+        let leaf = segments[segments.len() - 1];
+        let beyond = place.layer.zip(config.layer_count).is_some_and(|(layer, count)| layer >= count);
+        if segments[0] == "mtp" || beyond {
+            Self::FurtherPrediction
+        } else if is_head(name, &place, config) {
+            Self::Head
+        } else if EMBEDDINGS.contains(&leaf) {
+            Self::Embedding
+        } else if place.layer.is_none() && EMBEDDING_PROJECTIONS.contains(&leaf) {
+            Self::EmbeddingProjection
+        } else if place.layer.is_some() && ROUTERS.contains(&leaf) {
+            Self::Router
+        } else {
+            Self::Linear
+        }
+    }
+
+    /// Whether the module multiplies with its weight, so that `--all-linear` measures it.
+    pub fn is_linear(self) -> bool {
+        matches!(self, Self::Linear | Self::Head | Self::Router | Self::EmbeddingProjection)
+    }
+}
+
+/// Whether a module is a head. `proj_out` is one in Whisper and part of a block elsewhere.
+fn is_head(name: &str, place: &Place, config: &Config) -> bool {
+    let is_whisper = config.model_type.as_deref() == Some("whisper");
+    let leaf = name.rsplit('.').next().unwrap_or(name);
+    name.split('.').any(|segment| segment == "lm_head")
+        || name.ends_with("cls.predictions.decoder")
+        || (place.layer.is_none() && (HEADS.contains(&leaf) || (is_whisper && name == "proj_out")))
+}
+
+/// The reason for which a module of the class is left out.
+impl fmt::Display for Class {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Linear => "a linear module",
+            Self::Embedding => "an embedding",
+            Self::Head => "a head",
+            Self::Router => "a router",
+            Self::EmbeddingProjection => "an embedding's projection",
+            Self::FurtherPrediction => "a layer beyond those of the model: predicts further tokens",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_what_a_module_is() {
+        let class = |name: &str| Class::of(name, &Config::default());
+        assert_eq!(class("model.layers.0.mlp.gate_proj"), Class::Linear);
+        assert_eq!(class("model.layers.0.mlp.gate"), Class::Router);
+        assert_eq!(class("model.layers.0.block_sparse_moe.gate"), Class::Router);
+        assert_eq!(class("transformer.wte"), Class::Embedding);
+        assert_eq!(class("model.decoder.embed_positions"), Class::Embedding);
+        assert_eq!(class("gpt_neox.embed_in"), Class::Embedding);
+        assert_eq!(class("embed_out"), Class::Head);
+        assert_eq!(class("score"), Class::Head);
+        assert_eq!(class("model.decoder.project_in"), Class::EmbeddingProjection);
+        assert_eq!(class("mtp.layers.0.mlp.up_proj"), Class::FurtherPrediction);
+        // A block's own projection in Flux, the head in Whisper.
+        assert_eq!(class("single_transformer_blocks.0.proj_out"), Class::Linear);
+        let whisper = Config { model_type: Some("whisper".into()), ..Config::default() };
+        assert_eq!(Class::of("proj_out", &whisper), Class::Head);
+    }
+}

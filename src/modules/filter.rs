@@ -1,0 +1,107 @@
+//! `--include` and `--exclude`: which of the modules a user wants.
+
+use globset::{Glob, GlobMatcher};
+
+use super::{Discovery, LeftOut, WEIGHT};
+
+/// Patterns over module names. `*` matches any run of characters, dots too.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    include: Vec<GlobMatcher>,
+    exclude: Vec<GlobMatcher>,
+}
+
+/// Why a filter cannot be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum FilterError {
+    /// A pattern is malformed.
+    #[error("'{pattern}' is no pattern: {reason}")]
+    Malformed {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An included pattern matches no module.
+    #[error("--include '{pattern}' matches no linear module{hint}")]
+    NoMatch {
+        /// The pattern.
+        pattern: String,
+        /// What it does match, if it matches something that is left out.
+        hint: String,
+    },
+    /// Nothing remains.
+    #[error("--exclude leaves no module to scan")]
+    NothingLeft,
+}
+
+impl Filter {
+    /// A filter that keeps what matches one of `include`, or everything if that is empty, unless it matches one of
+    /// `exclude`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a pattern is malformed.
+    pub fn new(include: &[String], exclude: &[String]) -> Result<Self, FilterError> {
+        let compile = |patterns: &[String]| {
+            let compile = |pattern: &String| match Glob::new(pattern) {
+                Ok(glob) => Ok(glob.compile_matcher()),
+                Err(error) => {
+                    Err(FilterError::Malformed { pattern: pattern.clone(), reason: error.kind().to_string() })
+                }
+            };
+            patterns.iter().map(compile).collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Self { include: compile(include)?, exclude: compile(exclude)? })
+    }
+
+    /// Moves the modules that are not wanted to those that are left out.
+    ///
+    /// # Errors
+    ///
+    /// Fails if an included pattern matches nothing, or if nothing remains.
+    pub fn apply(&self, discovery: &mut Discovery) -> Result<(), FilterError> {
+        for pattern in &self.include {
+            if !discovery.modules.iter().any(|module| pattern.is_match(&module.name)) {
+                return Err(FilterError::NoMatch {
+                    pattern: pattern.glob().to_string(),
+                    hint: hint(pattern, discovery),
+                });
+            }
+        }
+        let had_modules = !discovery.modules.is_empty();
+        let modules = std::mem::take(&mut discovery.modules);
+        for module in modules {
+            let matches = |patterns: &[GlobMatcher]| patterns.iter().any(|pattern| pattern.is_match(&module.name));
+            let reason = if !self.include.is_empty() && !matches(&self.include) {
+                "not matched by --include"
+            } else if matches(&self.exclude) {
+                "matched by --exclude"
+            } else {
+                discovery.modules.push(module);
+                continue;
+            };
+            discovery.left_out.push(LeftOut { tensor: module.tensor.name, reason: reason.into() });
+        }
+        if had_modules && discovery.modules.is_empty() { Err(FilterError::NothingLeft) } else { Ok(()) }
+    }
+}
+
+/// What a pattern that matches no module matches instead.
+fn hint(pattern: &GlobMatcher, discovery: &Discovery) -> String {
+    let module = |tensor: &str| tensor.strip_suffix(WEIGHT).unwrap_or(tensor).to_owned();
+    match discovery.left_out.iter().find(|left_out| pattern.is_match(module(&left_out.tensor))) {
+        Some(left_out) => {
+            let all = if matches!(left_out.reason.as_str(), "a head" | "a router" | "an embedding's projection") {
+                "; --all-linear scans those too"
+            } else {
+                ""
+            };
+            format!(": '{}' is left out ({}){all}", module(&left_out.tensor), left_out.reason)
+        }
+        None => match discovery.modules.first() {
+            Some(first) => format!(": the names look like '{}'", first.name),
+            None => String::new(),
+        },
+    }
+}

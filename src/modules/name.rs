@@ -1,0 +1,143 @@
+//! Where in a model a module stands, read from its name.
+
+use std::cmp::Ordering;
+
+/// Segments of a name that are followed by a layer's number.
+const CONTAINERS: [&str; 6] = ["layers", "h", "blocks", "block", "layer", "transformer_blocks"];
+
+/// Leaves in the order in which the modules of a layer are defined and run. Those that are not listed follow, in
+/// alphabetical order.
+const LEAVES: [&str; 38] = [
+    "q_proj",
+    "q_a_proj",
+    "q_b_proj",
+    "kv_a_proj_with_mqa",
+    "kv_b_proj",
+    "k_proj",
+    "v_proj",
+    "qkv_proj",
+    "query_key_value",
+    "query",
+    "key",
+    "value",
+    "c_attn",
+    "Wqkv",
+    "in_proj",
+    "q",
+    "k",
+    "v",
+    "o",
+    "o_proj",
+    "out_proj",
+    "dense",
+    "c_proj",
+    "gate_proj",
+    "gate_up_proj",
+    "up_proj",
+    "down_proj",
+    "dense_h_to_4h",
+    "dense_4h_to_h",
+    "c_fc",
+    "fc1",
+    "fc2",
+    "w1",
+    "w3",
+    "w2",
+    "wi_0",
+    "wi_1",
+    "wo",
+];
+
+/// A module's place in its model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The module's full name.
+    pub name: String,
+    /// What precedes the container of layers: `model`, `model.decoder`, or nothing.
+    pub stack: String,
+    /// The layer's number; `None` for a module outside a stack of layers.
+    pub layer: Option<usize>,
+    /// What follows the layer's number, or the full name if there is none.
+    within: String,
+}
+
+impl Place {
+    /// The place of the module called `name`. The layer's number is the first number that follows a container.
+    pub fn of(name: &str) -> Self {
+        let segments: Vec<&str> = name.split('.').collect();
+        let numbered = segments.windows(2).enumerate().find_map(|(at, pair)| {
+            let layer = CONTAINERS.contains(&pair[0]).then(|| number(pair[1])).flatten()?;
+            (at + 2 < segments.len()).then_some((at, layer))
+        });
+        let (stack, layer, within) = match numbered {
+            Some((at, layer)) => (segments[..at].join("."), Some(layer), segments[at + 2..].join(".")),
+            None => (String::new(), None, name.to_owned()),
+        };
+        Self { name: name.to_owned(), stack, layer, within }
+    }
+
+    /// What the module is ranked with. The stack is part of it if the model has `several_stacks`, so that an encoder's
+    /// modules do not compete with a decoder's.
+    pub fn kind(&self, several_stacks: bool) -> String {
+        let within: Vec<&str> =
+            self.within.split('.').map(|segment| if number(segment).is_some() { "*" } else { segment }).collect();
+        let within = within.join(".");
+        if several_stacks && self.layer.is_some() && !self.stack.is_empty() {
+            format!("{}.{within}", self.stack)
+        } else {
+            within
+        }
+    }
+
+    /// Stack by stack, layer by layer, attention before the rest, then as the leaves are defined; what lies outside the
+    /// layers comes last.
+    pub fn model_order(&self, other: &Self) -> Ordering {
+        let key = |place: &Self| {
+            let attention = place.within.split('.').any(|segment| segment.to_ascii_lowercase().contains("att"));
+            let leaf = place.within.rsplit('.').next().unwrap_or_default();
+            let rank = LEAVES.iter().position(|known| *known == leaf).unwrap_or(LEAVES.len());
+            (place.layer.is_none(), place.stack.clone(), place.layer, !attention, numbers(&place.within), rank)
+        };
+        key(self).cmp(&key(other)).then_with(|| self.name.cmp(&other.name))
+    }
+}
+
+/// The number that a segment is, if it is one.
+fn number(segment: &str) -> Option<usize> {
+    segment.bytes().all(|byte| byte.is_ascii_digit()).then(|| segment.parse().ok()).flatten()
+}
+
+/// The numbers in a name, so that expert 2 comes before expert 10.
+fn numbers(name: &str) -> Vec<usize> {
+    name.split('.').filter_map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_numbers_after_a_container() {
+        let place = |name: &str| (Place::of(name).stack, Place::of(name).layer);
+        assert_eq!(place("model.layers.3.mlp.up_proj"), ("model".into(), Some(3)));
+        assert_eq!(place("h.0.attn.c_attn"), (String::new(), Some(0)));
+        assert_eq!(place("merger.mlp.0"), (String::new(), None));
+        assert_eq!(place("model.layers.x.up"), (String::new(), None));
+        assert_eq!(place("encoder.block.1.layer.0.SelfAttention.q"), ("encoder".into(), Some(1)));
+        assert_eq!(place("a.layers.99999999999999999999999.b"), (String::new(), None));
+        // A number with nothing after it is the module itself, not its layer.
+        assert_eq!(place("head.layers.2"), (String::new(), None));
+    }
+
+    #[test]
+    fn experts_are_ordered_by_number() {
+        let mut names = ["m.layers.0.mlp.experts.10.w1", "m.layers.0.mlp.experts.2.w2", "m.layers.0.mlp.experts.2.w1"]
+            .map(Place::of);
+        names.sort_by(Place::model_order);
+        let names = names.map(|place| place.name);
+        assert_eq!(
+            names,
+            ["m.layers.0.mlp.experts.2.w1", "m.layers.0.mlp.experts.2.w2", "m.layers.0.mlp.experts.10.w1"]
+        );
+    }
+}
