@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod modules;
+pub mod scan;
 pub mod snr;
 pub mod source;
 pub mod spectrum;

@@ -1,0 +1,16 @@
+//! How much memory a scan may take.
+
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+
+/// The share of the memory that is free at the start which a scan takes at most. The rest is for the system's file
+/// cache, which holds the mapped shards, and for whatever else is running.
+const SHARE: f64 = 0.8;
+
+/// The bytes that modules in work may take together: a share of what this machine, or the container that the process
+/// runs in, has free.
+pub fn ceiling() -> u64 {
+    let system = System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::everything()));
+    let machine = system.available_memory();
+    let free = system.cgroup_limits().map_or(machine, |limits| machine.min(limits.free_memory));
+    (SHARE * free as f64) as u64
+}

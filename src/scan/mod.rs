@@ -1,0 +1,280 @@
+//! The pipeline: open, discover, schedule, measure, journal, collect.
+//!
+//! [`Plan::new`] finds out what there is to do from headers alone; [`Plan::run`] does it. Shards come to disk one after the
+//! other while the modules of those that are there are measured, each on one worker, the largest first. What happens is
+//! told as [`Event`]s to whoever watches.
+
+mod journal;
+mod measure;
+mod memory;
+mod schedule;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+pub use journal::{Journal, JournalError};
+pub use measure::Measurement;
+pub use memory::ceiling as memory_ceiling;
+
+use crate::checkpoint::{Checkpoint, MappedShard};
+use crate::modules::{self, Discovery, Filter, LeftOut, Module};
+use crate::source::{Model, Source, Transfer};
+use crate::spectrum::{self, Device};
+use measure::{Attempt, attempt};
+use schedule::{Schedule, Task};
+
+/// What a scan will do.
+#[derive(Debug)]
+pub struct Plan {
+    /// The model.
+    pub model: Model,
+    /// Its weight files.
+    pub checkpoint: Checkpoint,
+    /// The modules to measure, in model order.
+    pub modules: Vec<Module>,
+    /// The tensors that are not measured.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// How a scan is carried out; none of it changes a result.
+#[derive(Clone, Debug)]
+pub struct Resources {
+    /// Where singular values are computed.
+    pub device: Device,
+    /// How many modules are measured at once.
+    pub threads: usize,
+    /// How many bytes the modules in work may take together.
+    pub memory: u64,
+}
+
+/// The result for one module: its measurement, or why it has none.
+pub type Outcome = Result<Measurement, String>;
+
+/// What happens during a scan.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// So many modules are known from an interrupted scan.
+    Resumed(usize),
+    /// News of a shard's download.
+    Fetching {
+        /// The shard's file.
+        file: &'a str,
+        /// The news.
+        transfer: Transfer,
+    },
+    /// A shard is on disk.
+    Fetched {
+        /// The shard's file.
+        file: &'a str,
+    },
+    /// A module is done.
+    Finished {
+        /// The module.
+        module: &'a Module,
+        /// Its result.
+        outcome: &'a Outcome,
+        /// How long it took.
+        elapsed: Duration,
+    },
+}
+
+impl Plan {
+    /// Reads the headers of `source` and decides what is measured.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the weights cannot be read, are quantised, or hold no module that the filter keeps.
+    pub fn new(source: &dyn Source, filter: &Filter, all_linear: bool) -> Result<Self> {
+        let checkpoint = Checkpoint::open(source)?;
+        let tensors = || {
+            let shards = checkpoint.shards.iter().enumerate();
+            shards.flat_map(|(place, shard)| shard.tensors.iter().map(move |tensor| (place, tensor)))
+        };
+        let model = source.model().clone();
+        if let Some(format) = modules::quantization(tensors().map(|(_, tensor)| tensor), &checkpoint.config) {
+            anyhow::bail!(
+                "'{}' is quantised ({format}), which laser-scan cannot read: scan the model that it was made from",
+                model.spelling
+            );
+        }
+        let mut discovery = modules::discover(tensors(), &checkpoint.config, all_linear);
+        anyhow::ensure!(
+            !discovery.modules.is_empty(),
+            "'{}' holds no linear module: none of its {} tensors is the weight of one",
+            model.spelling,
+            discovery.left_out.len()
+        );
+        filter.apply(&mut discovery)?;
+        let Discovery { modules, mut left_out } = discovery;
+        let unlisted = checkpoint.shards.iter().flat_map(|shard| &shard.unlisted);
+        left_out.extend(unlisted.map(|tensor| LeftOut { tensor: tensor.clone(), reason: "not in the index".into() }));
+        Ok(Self { model, checkpoint, modules, left_out })
+    }
+
+    /// The floating-point operations that the modules take.
+    pub fn flops(&self) -> f64 {
+        self.modules.iter().map(|module| spectrum::flops(module.shape)).sum()
+    }
+
+    /// The shards that hold modules, by their places among the checkpoint's.
+    pub fn needed_shards(&self) -> Vec<usize> {
+        let mut shards: Vec<usize> = self.modules.iter().map(|module| module.shard).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        shards
+    }
+
+    /// The bytes of the needed shards that are not on disk yet.
+    pub fn bytes_to_download(&self, source: &dyn Source) -> u64 {
+        let shards = self.needed_shards().into_iter().map(|shard| &self.checkpoint.shards[shard]);
+        shards.filter(|shard| !source.is_on_disk(&shard.file)).map(|shard| shard.size).sum()
+    }
+
+    /// Measures every module that `journal` does not know, and notes each there. The outcomes are in the order of
+    /// [`Plan::modules`], and the same whatever the resources.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a shard cannot be had or the journal cannot be written. What cannot be measured of a module is no
+    /// failure of the scan: it is the module's outcome.
+    pub fn run(
+        &self,
+        source: &dyn Source,
+        journal: &Journal,
+        resources: &Resources,
+        observer: &(dyn Fn(Event<'_>) + Sync),
+    ) -> Result<Vec<Outcome>> {
+        let outcomes: Vec<Option<Outcome>> =
+            self.modules.iter().map(|module| journal.get(&self.key(module)).cloned().map(Ok)).collect();
+        let known = outcomes.iter().flatten().count();
+        if known > 0 {
+            observer(Event::Resumed(known));
+        }
+        let work = Work {
+            plan: self,
+            journal,
+            observer,
+            schedule: Schedule::new(resources.memory),
+            outcomes: Mutex::new(outcomes),
+            error: Mutex::new(None),
+        };
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(resources.threads)
+            .build()
+            .context("cannot start the worker threads")?;
+        let fetched = pool.in_place_scope(|scope| {
+            for _ in 0..resources.threads {
+                scope.spawn(|_| work.work());
+            }
+            let fetched = work.feed(source, &resources.device);
+            if fetched.is_err() {
+                work.schedule.abort();
+            }
+            work.schedule.close();
+            fetched
+        });
+        fetched?;
+        if let Some(error) = work.error.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        let outcomes = work.outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err("it was not reached".into()))).collect())
+    }
+
+    /// What identifies a module's measurement in a journal.
+    fn key(&self, module: &Module) -> String {
+        let shard = &self.checkpoint.shards[module.shard];
+        format!(
+            "{} {} {:?} {} {}",
+            spectrum::ALGORITHM,
+            module.tensor.dtype,
+            module.shape,
+            module.tensor.name,
+            shard.identity
+        )
+    }
+}
+
+/// The state that the workers of a running scan share.
+struct Work<'a> {
+    plan: &'a Plan,
+    journal: &'a Journal,
+    observer: &'a (dyn Fn(Event<'_>) + Sync),
+    schedule: Schedule,
+    outcomes: Mutex<Vec<Option<Outcome>>>,
+    /// What ends the scan, if something does.
+    error: Mutex<Option<anyhow::Error>>,
+}
+
+impl Work<'_> {
+    /// Brings shard after shard to disk and offers its modules to the workers.
+    fn feed(&self, source: &dyn Source, device: &Device) -> Result<()> {
+        let mut waiting: Vec<Vec<usize>> = vec![Vec::new(); self.plan.checkpoint.shards.len()];
+        for (place, outcome) in self.lock_outcomes().iter().enumerate() {
+            if outcome.is_none() {
+                waiting[self.plan.modules[place].shard].push(place);
+            }
+        }
+        for (shard, places) in self.plan.checkpoint.shards.iter().zip(waiting) {
+            if self.schedule.is_aborted() {
+                break;
+            }
+            if places.is_empty() {
+                continue;
+            }
+            let file = shard.file.as_str();
+            let path = source.fetch(file, &|transfer| (self.observer)(Event::Fetching { file, transfer }))?;
+            let mapped = Arc::new(MappedShard::map(&path, shard, device)?);
+            (self.observer)(Event::Fetched { file });
+            let tasks = places.into_iter().map(|place| {
+                let module = &self.plan.modules[place];
+                Task::new(place, module, Arc::clone(&mapped), spectrum::Method::Gram)
+            });
+            self.schedule.offer(tasks.collect());
+        }
+        Ok(())
+    }
+
+    /// Measures one module after the other until there are no more.
+    fn work(&self) {
+        while let Some(task) = self.schedule.take() {
+            let module = &self.plan.modules[task.place];
+            let begun = Instant::now();
+            let attempt = attempt(&task.shard, module, task.method);
+            self.schedule.release(&task);
+            match attempt {
+                Ok(Attempt::Done(outcome)) => {
+                    if let Err(error) = self.finish(task.place, outcome, begun.elapsed()) {
+                        self.fail(error);
+                    }
+                }
+                Ok(Attempt::Inaccurate) => {
+                    self.schedule.offer(vec![Task::new(task.place, module, task.shard, spectrum::Method::Direct)]);
+                }
+                Err(error) => self.fail(error.into()),
+            }
+        }
+    }
+
+    fn finish(&self, place: usize, outcome: Outcome, elapsed: Duration) -> Result<()> {
+        let module = &self.plan.modules[place];
+        if let Ok(measurement) = &outcome {
+            self.journal.append(&self.plan.key(module), measurement)?;
+        }
+        (self.observer)(Event::Finished { module, outcome: &outcome, elapsed });
+        self.lock_outcomes()[place] = Some(outcome);
+        Ok(())
+    }
+
+    /// Ends the scan because of `error`, unless it is ending already.
+    fn fail(&self, error: anyhow::Error) {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.schedule.abort();
+    }
+
+    fn lock_outcomes(&self) -> std::sync::MutexGuard<'_, Vec<Option<Outcome>>> {
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
