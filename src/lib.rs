@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod modules;
 pub mod scan;
+pub mod select;
 pub mod snr;
 pub mod source;
 pub mod spectrum;

@@ -1,0 +1,105 @@
+//! A scan -> the chosen modules. Pure.
+
+/// The module types of a Llama-like model in the order in which the seed's script writes them.
+const SEED_ORDER: [&str; 7] = [
+    "self_attn.v_proj",
+    "self_attn.k_proj",
+    "self_attn.o_proj",
+    "self_attn.q_proj",
+    "mlp.down_proj",
+    "mlp.up_proj",
+    "mlp.gate_proj",
+];
+
+/// A measured module, as far as selection needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// The module's name.
+    pub name: &'a str,
+    /// The type it is ranked within.
+    pub kind: &'a str,
+    /// The layer it belongs to.
+    pub layer: Option<usize>,
+    /// Its signal-to-noise ratio over its largest singular value; may be infinite.
+    pub snr: f64,
+}
+
+/// The modules chosen of one type, best first.
+#[derive(Clone, Debug)]
+pub struct Chosen<'a> {
+    /// The type.
+    pub kind: &'a str,
+    /// How many modules of the type there are.
+    pub measured: usize,
+    /// At most as many of them as were asked for.
+    pub modules: Vec<Candidate<'a>>,
+}
+
+/// The `count` best of each type: infinite ratios first, then the highest, equal ones in the order given, which is model
+/// order. The seven types of the seed come in its order, others after them in the order in which they appear.
+pub fn top<'a>(candidates: &[Candidate<'a>], count: usize) -> Vec<Chosen<'a>> {
+    let mut types: Vec<Chosen<'a>> = Vec::new();
+    for candidate in candidates {
+        match types.iter_mut().find(|chosen| chosen.kind == candidate.kind) {
+            Some(chosen) => chosen.modules.push(*candidate),
+            None => types.push(Chosen { kind: candidate.kind, measured: 0, modules: vec![*candidate] }),
+        }
+    }
+    for chosen in &mut types {
+        chosen.measured = chosen.modules.len();
+        chosen.modules.sort_by(|a, b| b.snr.total_cmp(&a.snr));
+        chosen.modules.truncate(count);
+    }
+    let place = |kind: &str| SEED_ORDER.iter().position(|known| *known == kind).unwrap_or(SEED_ORDER.len());
+    types.sort_by_key(|chosen| place(chosen.kind));
+    types
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate<'a>(name: &'a str, kind: &'a str, snr: f64) -> Candidate<'a> {
+        Candidate { name, kind, layer: None, snr }
+    }
+
+    #[test]
+    fn infinite_first_then_highest_then_model_order() {
+        let candidates = [
+            candidate("a", "x", 1.0),
+            candidate("b", "x", f64::INFINITY),
+            candidate("c", "x", 2.0),
+            candidate("d", "x", 1.0),
+            candidate("e", "x", f64::INFINITY),
+        ];
+        let chosen = top(&candidates, 4);
+        let names: Vec<&str> = chosen[0].modules.iter().map(|module| module.name).collect();
+        assert_eq!(names, ["b", "e", "c", "a"]);
+        assert_eq!(chosen[0].measured, 5);
+    }
+
+    #[test]
+    fn types_come_in_the_order_of_the_seed() {
+        let kinds = [
+            "self_attn.q_proj",
+            "self_attn.qkv_proj",
+            "self_attn.k_proj",
+            "self_attn.v_proj",
+            "other",
+            "self_attn.o_proj",
+            "mlp.gate_proj",
+            "mlp.up_proj",
+            "mlp.down_proj",
+        ];
+        let candidates = kinds.map(|kind| candidate("m", kind, 1.0));
+        let order: Vec<&str> = top(&candidates, 1).iter().map(|chosen| chosen.kind).collect();
+        assert_eq!(order[..7], SEED_ORDER);
+        assert_eq!(order[7..], ["self_attn.qkv_proj", "other"]);
+    }
+
+    #[test]
+    fn no_more_than_there_are() {
+        assert_eq!(top(&[candidate("a", "x", 1.0)], 16)[0].modules.len(), 1);
+        assert!(top(&[], 16).is_empty());
+    }
+}
