@@ -1,7 +1,45 @@
 //! laser-scan, the library: ranks a model's linear modules by the signal-to-noise ratio of their weights.
+//!
+//! Data flows one way, room by room:
+//!
+//! | room | from | to |
+//! |---|---|---|
+//! | [`source`] | a model's name | files on disk |
+//! | [`checkpoint`] | files | tensors |
+//! | [`modules`] | tensor names | linear modules |
+//! | [`spectrum`] | a matrix | its singular values |
+//! | [`snr`] | singular values | the laser-QLoRA statistic |
+//! | [`select`] | a scan | the chosen modules |
+//! | [`report`] | a scan | files for people and programs |
+//!
+//! [`scan`] is the pipeline that runs through them. The library prints nothing and reads no environment variable: what
+//! happens during a scan is told as [`scan::Event`]s.
+//!
+//! ```no_run
+//! use laser_scan::modules::Filter;
+//! use laser_scan::scan::{Journal, Plan, Resources, memory_ceiling};
+//! use laser_scan::source::local::Local;
+//! use laser_scan::spectrum::{Device, DeviceRequest};
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let model = Local::open("path/to/model".as_ref())?;
+//! let plan = Plan::new(&model, &Filter::default(), false)?;
+//! let journal = Journal::open("scan.journal".as_ref(), false)?;
+//! let device = Device::open(&DeviceRequest::Cpu)?;
+//! let resources = Resources { device, threads: 2, memory: memory_ceiling() };
+//! let outcomes = plan.run(&model, &journal, &resources, &|_| {})?;
+//! for (module, outcome) in plan.modules.iter().zip(&outcomes) {
+//!     if let Ok(measurement) = outcome {
+//!         println!("{} {}", module.name, measurement.statistic.snr());
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod checkpoint;
 pub mod modules;
+pub mod report;
 pub mod scan;
 pub mod select;
 pub mod snr;

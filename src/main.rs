@@ -1,0 +1,166 @@
+//! `laser-scan`, the program: reads the command line, runs the scan, ends with an exit status.
+
+mod cli;
+mod terminal;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use laser_scan::modules::Filter;
+use laser_scan::report::{self, Failure, Manifest, ManifestFile, Methods, Options, Outputs, Seconds};
+use laser_scan::scan::{self, Journal, Outcome, Plan, Resources};
+use laser_scan::select::{self, Candidate};
+use laser_scan::source;
+use laser_scan::spectrum::{self, Device, Method};
+
+use cli::Cli;
+use terminal::Terminal;
+
+/// Done, but some modules could not be measured.
+const PARTIAL: u8 = 3;
+
+fn main() -> ExitCode {
+    let (cli, filter) = Cli::read();
+    let terminal = Arc::new(Terminal::new(&cli));
+    let result = on_signals(&terminal).and_then(|()| run(&cli, &filter, &terminal));
+    match result {
+        Ok(status) => status,
+        Err(error) => {
+            terminal.error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The whole of the main job.
+fn run(cli: &Cli, filter: &Filter, terminal: &Terminal) -> Result<ExitCode> {
+    let begun = Instant::now();
+    let device = Device::open(&cli.device)?;
+    let news = |text: String| terminal.warn(&text);
+    let source = source::open(&cli.model, cli.revision.as_deref(), &cli.hub_options(), &news)?;
+    let source = &*source;
+    let outputs = Outputs::new(&source.model().name, &cli.destination())?;
+    if !cli.dry_run {
+        outputs.prepare()?;
+    }
+    let plan = Plan::new(source, filter, cli.all_linear)?;
+    let download = plan.bytes_to_download(source);
+    if cli.dry_run {
+        if cli.json {
+            terminal.output(&report::dry_run(&plan, download))?;
+        } else {
+            terminal.dry_run(&plan, download)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+
+    let resources = Resources { device, threads: cli.threads(), memory: scan::memory_ceiling() };
+    let journal = Journal::open(&outputs.journal, cli.fresh)?;
+    let planned = begun.elapsed();
+    terminal.begin(&plan, &resources, download);
+    let watch = terminal.watch(&plan);
+    let outcomes = plan.run(source, &journal, &resources, &|event| watch.see(event))?;
+    drop(watch);
+    let seconds = Seconds { plan: planned.as_secs_f64(), scan: (begun.elapsed() - planned).as_secs_f64() };
+
+    let candidates = candidates(&plan, &outcomes);
+    if candidates.is_empty() {
+        bail!("none of the {} modules of '{}' could be measured", plan.modules.len(), plan.model.spelling);
+    }
+    let chosen = select::top(&candidates, cli.top_n.get());
+    let top = report::top(&chosen);
+    let manifest = manifest(cli, &plan, &outcomes, &resources, seconds).to_json();
+    outputs.write(&report::full(&plan.modules, &outcomes), &top, &manifest)?;
+    journal.remove()?;
+    if cli.json {
+        terminal.output(&top)?;
+    } else {
+        terminal.top(&chosen)?;
+    }
+    terminal.finish(&outputs, begun.elapsed());
+    Ok(if candidates.len() == plan.modules.len() { ExitCode::SUCCESS } else { ExitCode::from(PARTIAL) })
+}
+
+/// The measured modules, in model order.
+fn candidates<'a>(plan: &'a Plan, outcomes: &[Outcome]) -> Vec<Candidate<'a>> {
+    let measured = plan.modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
+        let measurement = outcome.as_ref().ok()?;
+        let snr = measurement.statistic.snr();
+        Some(Candidate { name: &module.name, kind: &module.kind, layer: module.layer, snr })
+    });
+    measured.collect()
+}
+
+fn manifest<'a>(
+    cli: &'a Cli,
+    plan: &'a Plan,
+    outcomes: &'a [Outcome],
+    resources: &Resources,
+    seconds: Seconds,
+) -> Manifest<'a> {
+    let by = |method: Method| outcomes.iter().flatten().filter(|measurement| measurement.method == method).count();
+    let failed =
+        plan.modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
+            outcome.as_ref().err().map(|reason| Failure { module: &module.name, reason })
+        });
+    let files = plan.checkpoint.shards.iter().map(|shard| ManifestFile {
+        file: &shard.file,
+        size: shard.size,
+        etag: plan.model.commit.as_ref().map(|_| shard.identity.as_str()),
+    });
+    Manifest {
+        tool: env!("CARGO_PKG_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+        model: &plan.model.spelling,
+        commit: plan.model.commit.as_deref(),
+        files: files.collect(),
+        device: resources.device.name(),
+        algorithm: spectrum::ALGORITHM,
+        precision: "float64",
+        methods: Methods { gram: by(Method::Gram), direct: by(Method::Direct) },
+        options: Options {
+            revision: cli.revision.as_deref(),
+            top_n: cli.top_n.get(),
+            include: &cli.include,
+            exclude: &cli.exclude,
+            all_linear: cli.all_linear,
+            threads: resources.threads,
+            memory: resources.memory,
+        },
+        seconds,
+        measured: outcomes.iter().flatten().count(),
+        failed: failed.collect(),
+        left_out: &plan.left_out,
+    }
+}
+
+/// Ends the process at once on Ctrl-C and on `kill`: what is measured is in the journal, what is downloaded in the cache.
+/// It dies by the signal, so that a shell script that runs it stops too.
+#[cfg(unix)]
+fn on_signals(terminal: &Arc<Terminal>) -> Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot watch for Ctrl-C")?;
+    let terminal = Arc::clone(terminal);
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            if let Some(signal) = signals.forever().next() {
+                terminal.interrupted();
+                if signal_hook::low_level::emulate_default_handler(signal).is_err() {
+                    std::process::exit(128 + signal);
+                }
+            }
+        })
+        .context("cannot watch for Ctrl-C")?;
+    Ok(())
+}
+
+/// Ctrl-C ends the process by itself.
+#[cfg(not(unix))]
+fn on_signals(_terminal: &Arc<Terminal>) -> Result<()> {
+    Ok(())
+}

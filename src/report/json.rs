@@ -1,0 +1,222 @@
+//! The JSON that a scan ends in.
+//!
+//! Both files keep the seed's form: Python's `json.dump(…, indent=4)`, byte for byte in the top-N file, in which only
+//! names stand. Numbers in the full file are written with as many digits as float64 needs to be read back the same.
+
+use std::io;
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::ser::{Formatter, PrettyFormatter};
+
+use crate::modules::Module;
+use crate::scan::{Outcome, Plan};
+use crate::select::Chosen;
+use crate::snr::Statistic;
+use crate::spectrum;
+
+/// The full file: every measured module in model order, keyed by its name.
+pub fn full(modules: &[Module], outcomes: &[Outcome]) -> Vec<u8> {
+    let measured = modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
+        let measurement = outcome.as_ref().ok()?;
+        Some((&module.name, Record::new(module, &measurement.statistic)))
+    });
+    python_json(&AsMap(measured.collect()))
+}
+
+/// The top-N file: for each type the names of its best modules.
+pub fn top(chosen: &[Chosen<'_>]) -> Vec<u8> {
+    let names = |chosen: &Chosen<'_>| chosen.modules.iter().map(|module| module.name.to_owned()).collect();
+    let types: Vec<(&str, Vec<String>)> = chosen.iter().map(|chosen| (chosen.kind, names(chosen))).collect();
+    python_json(&AsMap(types))
+}
+
+/// What a dry run found, for programs.
+pub fn dry_run(plan: &Plan, download: u64) -> Vec<u8> {
+    let shards = plan.needed_shards().into_iter().map(|shard| &plan.checkpoint.shards[shard]);
+    python_json(&DryRun {
+        model: &plan.model.spelling,
+        commit: plan.model.commit.as_deref(),
+        files: shards.map(|shard| (shard.file.as_str(), shard.size)).collect(),
+        download_bytes: download,
+        flops: plan.flops(),
+        modules: plan.modules.iter().map(Planned::new).collect(),
+        left_out: &plan.left_out,
+    })
+}
+
+/// A module's entry in the full file. `snr` and `module` are the seed's keys, `type` is Spectrum's.
+#[derive(Serialize)]
+struct Record<'a> {
+    /// `null` where nothing is noise: JSON has no infinity.
+    snr: Option<f64>,
+    module: &'a str,
+    r#type: &'a str,
+    layer: Option<usize>,
+    shape: [usize; 2],
+    dtype: String,
+    sigma_max: f64,
+    sigma: f64,
+    threshold: f64,
+    signal: f64,
+    noise: f64,
+    signal_count: usize,
+    noise_count: usize,
+}
+
+impl<'a> Record<'a> {
+    fn new(module: &'a Module, statistic: &Statistic) -> Self {
+        Self {
+            snr: Some(statistic.snr()).filter(|snr| snr.is_finite()),
+            module: &module.name,
+            r#type: &module.kind,
+            layer: module.layer,
+            shape: module.shape,
+            dtype: module.tensor.dtype.to_string(),
+            sigma_max: statistic.sigma_max,
+            sigma: statistic.sigma,
+            threshold: statistic.threshold,
+            signal: statistic.signal,
+            noise: statistic.noise,
+            signal_count: statistic.signal_count,
+            noise_count: statistic.noise_count,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct DryRun<'a> {
+    model: &'a str,
+    commit: Option<&'a str>,
+    #[serde(serialize_with = "as_map")]
+    files: Vec<(&'a str, u64)>,
+    download_bytes: u64,
+    flops: f64,
+    modules: Vec<Planned<'a>>,
+    left_out: &'a [crate::modules::LeftOut],
+}
+
+#[derive(Serialize)]
+struct Planned<'a> {
+    module: &'a str,
+    r#type: &'a str,
+    layer: Option<usize>,
+    shape: [usize; 2],
+    dtype: String,
+    flops: f64,
+}
+
+impl<'a> Planned<'a> {
+    fn new(module: &'a Module) -> Self {
+        Self {
+            module: &module.name,
+            r#type: &module.kind,
+            layer: module.layer,
+            shape: module.shape,
+            dtype: module.tensor.dtype.to_string(),
+            flops: spectrum::flops(module.shape),
+        }
+    }
+}
+
+/// Pairs that are written as an object, in their order.
+struct AsMap<K, V>(Vec<(K, V)>);
+
+impl<K: Serialize, V: Serialize> Serialize for AsMap<K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        as_map(&self.0, serializer)
+    }
+}
+
+fn as_map<K: Serialize, V: Serialize, S: Serializer>(pairs: &[(K, V)], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(pairs.len()))?;
+    for (key, value) in pairs {
+        map.serialize_entry(key, value)?;
+    }
+    map.end()
+}
+
+/// `value` as Python's `json.dump(value, file, indent=4)` writes it, but for the digits of some numbers.
+pub(super) fn python_json(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let formatter = PythonFormatter(PrettyFormatter::with_indent(b"    "));
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
+    // Writing to memory does not fail, and no value here has keys other than strings.
+    value.serialize(&mut serializer).expect("plain data has a JSON form");
+    bytes
+}
+
+/// Pretty-printing with everything but printable ASCII escaped.
+struct PythonFormatter<'a>(PrettyFormatter<'a>);
+
+impl Formatter for PythonFormatter<'_> {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        for character in fragment.chars() {
+            if matches!(character, ' '..='~') {
+                writer.write_all(&[character as u8])?;
+            } else {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_array(writer)
+    }
+
+    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array(writer)
+    }
+
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_array_value(writer, first)
+    }
+
+    fn end_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array_value(writer)
+    }
+
+    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object(writer)
+    }
+
+    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object(writer)
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_object_key(writer, first)
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object_value(writer)
+    }
+
+    fn end_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object_value(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_escaped_as_python_does() {
+        // python3 -c 'import json; print(json.dumps("q\"\\/\b\f\n\r\t\x00\x1f\x7f é ☃ 😀"))'
+        let text = "q\"\\/\u{8}\u{c}\n\r\t\0\u{1f}\u{7f} é ☃ 😀";
+        let expected = r#""q\"\\/\b\f\n\r\t\u0000\u001f\u007f \u00e9 \u2603 \ud83d\ude00""#;
+        assert_eq!(String::from_utf8(python_json(&text)).expect("ASCII"), expected);
+    }
+
+    #[test]
+    fn the_layout_is_that_of_indent_4() {
+        // python3 -c 'import json; print(json.dumps({"a": ["x", "y"], "b": []}, indent=4))'
+        let types = AsMap(vec![("a", vec!["x", "y"]), ("b", vec![])]);
+        let expected = "{\n    \"a\": [\n        \"x\",\n        \"y\"\n    ],\n    \"b\": []\n}";
+        assert_eq!(String::from_utf8(python_json(&types)).expect("ASCII"), expected);
+    }
+}

@@ -1,0 +1,103 @@
+//! The run's manifest: what was read, how, and what was not.
+
+use serde::Serialize;
+
+use super::json::python_json;
+use crate::modules::LeftOut;
+
+/// Everything that someone who finds the output later needs to know of the run.
+#[derive(Debug, Serialize)]
+pub struct Manifest<'a> {
+    /// This program's name.
+    pub tool: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// The model as the user spelled it.
+    pub model: &'a str,
+    /// The commit that every file was read at; `null` for a model that is no Hub model.
+    pub commit: Option<&'a str>,
+    /// The weight files.
+    pub files: Vec<ManifestFile<'a>>,
+    /// Where singular values were computed.
+    pub device: &'static str,
+    /// The version of the arithmetic.
+    pub algorithm: &'static str,
+    /// The precision of the arithmetic.
+    pub precision: &'static str,
+    /// How many modules were measured by each route.
+    pub methods: Methods,
+    /// What the user asked for.
+    pub options: Options<'a>,
+    /// How long each phase took.
+    pub seconds: Seconds,
+    /// How many modules were measured.
+    pub measured: usize,
+    /// Modules that could not be measured.
+    pub failed: Vec<Failure<'a>>,
+    /// Tensors that were not to be measured.
+    pub left_out: &'a [LeftOut],
+}
+
+/// A weight file.
+#[derive(Debug, Serialize)]
+pub struct ManifestFile<'a> {
+    /// Its name, relative to the model's folder.
+    pub file: &'a str,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The Hub's hash of its content; `null` for a model that is no Hub model.
+    pub etag: Option<&'a str>,
+}
+
+/// How many modules were measured by each route.
+#[derive(Debug, Serialize)]
+pub struct Methods {
+    /// Through the Gram matrix.
+    pub gram: usize,
+    /// From the weight itself.
+    pub direct: usize,
+}
+
+/// What the user asked for, after defaults.
+#[derive(Debug, Serialize)]
+pub struct Options<'a> {
+    /// `--revision`.
+    pub revision: Option<&'a str>,
+    /// `--top-n`.
+    pub top_n: usize,
+    /// `--include`.
+    pub include: &'a [String],
+    /// `--exclude`.
+    pub exclude: &'a [String],
+    /// `--all-linear`.
+    pub all_linear: bool,
+    /// `--threads`.
+    pub threads: usize,
+    /// The ceiling on memory, in bytes.
+    pub memory: u64,
+}
+
+/// The duration of each phase.
+#[derive(Debug, Serialize)]
+pub struct Seconds {
+    /// Finding the model and reading headers.
+    pub plan: f64,
+    /// Downloading and measuring, which overlap.
+    pub scan: f64,
+}
+
+/// A module that could not be measured.
+#[derive(Debug, Serialize)]
+pub struct Failure<'a> {
+    /// The module's name.
+    pub module: &'a str,
+    /// Why.
+    pub reason: &'a str,
+}
+
+impl Manifest<'_> {
+    /// The manifest as JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        python_json(self)
+    }
+}

@@ -1,0 +1,400 @@
+//! What a person sees: progress and messages on standard error, tables on standard output. Names from files are escaped
+//! before a terminal gets them.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anstyle::AnsiColor;
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use laser_scan::report::Outputs;
+use laser_scan::scan::{Event, Plan, Resources};
+use laser_scan::select::{Candidate, Chosen};
+use laser_scan::source::Transfer;
+use laser_scan::spectrum;
+
+use crate::cli::{Cli, Color};
+
+/// The unit in which the progress of the arithmetic is counted, in floating-point operations.
+const PROGRESS_UNIT: f64 = 1e6;
+
+/// How many layers of a type the table names.
+const LAYERS_SHOWN: usize = 16;
+
+/// How much is said.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Verbosity {
+    Quiet,
+    Normal,
+    Verbose,
+}
+
+/// The person's end of the program.
+pub struct Terminal {
+    verbosity: Verbosity,
+    bars: MultiProgress,
+    /// Modules of the scan under way that are in its journal.
+    journalled: AtomicUsize,
+}
+
+impl Terminal {
+    /// A terminal that speaks as the command line asks.
+    pub fn new(cli: &Cli) -> Self {
+        match cli.color {
+            Color::Auto => {}
+            Color::Always => anstream::ColorChoice::Always.write_global(),
+            Color::Never => anstream::ColorChoice::Never.write_global(),
+        }
+        let verbosity = match (cli.quiet, cli.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        };
+        // indicatif draws nothing where standard error is no terminal.
+        let target =
+            if verbosity == Verbosity::Quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        Self { verbosity, bars: MultiProgress::with_draw_target(target), journalled: AtomicUsize::new(0) }
+    }
+
+    /// Says something in passing.
+    pub fn note(&self, text: &str) {
+        if self.verbosity >= Verbosity::Normal {
+            self.say(&escape(text));
+        }
+    }
+
+    /// Says something that only `-v` asks for.
+    fn detail(&self, text: &str) {
+        if self.verbosity >= Verbosity::Verbose {
+            self.say(&escape(text));
+        }
+    }
+
+    /// Says that something went wrong that does not end the run.
+    pub fn warn(&self, text: &str) {
+        let style = AnsiColor::Yellow.on_default().bold();
+        self.say(&format!("{style}warning{style:#}: {}", escape(text)));
+    }
+
+    /// Turns an error into the sentence that a person reads. This is the only place that does.
+    pub fn error(&self, error: &anyhow::Error) {
+        let style = AnsiColor::Red.on_default().bold();
+        self.say(&format!("{style}error{style:#}: {}", escape(&format!("{error:#}"))));
+    }
+
+    fn say(&self, text: &str) {
+        self.bars.suspend(|| {
+            // A standard error that is closed cannot be told so.
+            let _ = writeln!(anstream::stderr(), "{text}");
+        });
+    }
+
+    /// Writes `bytes` and a line's end to standard output. A reader that has left early, such as `head`, is no error.
+    ///
+    /// # Errors
+    ///
+    /// Fails if standard output cannot be written for any other reason.
+    pub fn output(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        let written = stdout.write_all(bytes).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        }
+    }
+
+    /// Shows what a dry run found.
+    ///
+    /// # Errors
+    ///
+    /// Fails if standard output cannot be written.
+    pub fn dry_run(&self, plan: &Plan, download: u64) -> io::Result<()> {
+        if self.verbosity == Verbosity::Quiet {
+            return Ok(());
+        }
+        let mut table = new_table(&["type", "modules", "shape", "dtype", "Gflop"]);
+        let mut types: Vec<(&str, Vec<usize>)> = Vec::new();
+        for (place, module) in plan.modules.iter().enumerate() {
+            match types.iter_mut().find(|(kind, _)| *kind == module.kind) {
+                Some((_, places)) => places.push(place),
+                None => types.push((&module.kind, vec![place])),
+            }
+        }
+        for (kind, places) in types {
+            let of = |place: &usize| &plan.modules[*place];
+            let first = of(&places[0]);
+            let alike = places.iter().all(|place| of(place).shape == first.shape);
+            let one_dtype = places.iter().all(|place| of(place).tensor.dtype == first.tensor.dtype);
+            let flops: f64 = places.iter().map(|place| spectrum::flops(of(place).shape)).sum();
+            table.add_row([
+                escape(kind),
+                places.len().to_string(),
+                if alike { format!("{} x {}", first.shape[0], first.shape[1]) } else { "various".into() },
+                if one_dtype { first.tensor.dtype.to_string() } else { "various".into() },
+                format!("{:.1}", flops / 1e9),
+            ]);
+        }
+        let mut text = table.trim_fmt();
+        let shards = plan.needed_shards().len();
+        let _ = write!(
+            text,
+            "\n\n{} modules in {shards} {}, {:.3} Tflop; {} to download; {} tensors left out",
+            plan.modules.len(),
+            if shards == 1 { "file" } else { "files" },
+            plan.flops() / 1e12,
+            HumanBytes(download),
+            plan.left_out.len(),
+        );
+        if self.verbosity == Verbosity::Verbose {
+            for left_out in &plan.left_out {
+                let _ = write!(text, "\n  {}: {}", escape(&left_out.tensor), left_out.reason);
+            }
+        }
+        self.output(text.as_bytes())
+    }
+
+    /// Shows the best modules of each type.
+    ///
+    /// # Errors
+    ///
+    /// Fails if standard output cannot be written.
+    pub fn top(&self, chosen: &[Chosen<'_>]) -> io::Result<()> {
+        if self.verbosity == Verbosity::Quiet {
+            return Ok(());
+        }
+        let mut table = new_table(&["type", "chosen", "layers, best first", "snr"]);
+        for Chosen { kind, measured, modules } in chosen {
+            let shown: Vec<String> = modules.iter().take(LAYERS_SHOWN).map(label).collect();
+            let more = if modules.len() > LAYERS_SHOWN { " …" } else { "" };
+            let ratio =
+                |module: Option<&Candidate<'_>>| module.map_or_else(String::new, |module| format!("{:.4}", module.snr));
+            let (best, last) = (ratio(modules.first()), ratio(modules.last()));
+            table.add_row([
+                escape(kind),
+                format!("{} of {measured}", modules.len()),
+                format!("{}{more}", shown.join(" ")),
+                if modules.len() > 1 { format!("{best} … {last}") } else { best },
+            ]);
+        }
+        self.output(table.trim_fmt().as_bytes())
+    }
+
+    /// Says what a scan is about to do.
+    pub fn begin(&self, plan: &Plan, resources: &Resources, download: u64) {
+        let shards = plan.needed_shards().len();
+        let download = if download > 0 { format!(", {} to download", HumanBytes(download)) } else { String::new() };
+        self.note(&format!(
+            "scanning '{}': {} modules in {shards} {}, {:.3} Tflop{download}",
+            plan.model.spelling,
+            plan.modules.len(),
+            if shards == 1 { "file" } else { "files" },
+            plan.flops() / 1e12,
+        ));
+        if let Some(commit) = &plan.model.commit {
+            self.detail(&format!("commit {commit}"));
+        }
+        self.detail(&format!(
+            "{} workers on {}, at most {} of memory, {} tensors left out",
+            resources.threads,
+            resources.device.name(),
+            HumanBytes(resources.memory),
+            plan.left_out.len(),
+        ));
+    }
+
+    /// Says where the results are.
+    pub fn finish(&self, outputs: &Outputs, elapsed: Duration) {
+        self.note(&format!(
+            "wrote '{}', '{}' and '{}' in {:.1} s",
+            outputs.full.display(),
+            outputs.top.display(),
+            outputs.manifest.display(),
+            elapsed.as_secs_f64(),
+        ));
+    }
+
+    /// Says how to go on after an interruption.
+    pub fn interrupted(&self) {
+        // The bars' threads stop with the process; what they have drawn would stay.
+        let _ = self.bars.clear();
+        let text = match self.journalled.load(Ordering::Relaxed) {
+            0 => "interrupted; run the same line again to go on".to_owned(),
+            done => format!("interrupted; {done} modules are done: run the same line again to go on from there"),
+        };
+        let _ = writeln!(anstream::stderr(), "{text}");
+    }
+
+    /// Progress for a scan that is about to start.
+    pub fn watch<'a>(&'a self, plan: &'a Plan) -> Watch<'a> {
+        let scan = self.bars.add(ProgressBar::new((plan.flops() / PROGRESS_UNIT) as u64));
+        scan.set_style(style("{prefix:>10} [{bar:30}] {percent:>3}%  {msg}  {eta} left"));
+        scan.set_prefix("measured");
+        scan.set_message(format!("0 of {} modules", plan.modules.len()));
+        scan.enable_steady_tick(Duration::from_millis(250));
+        Watch { terminal: self, plan, scan, download: Mutex::new(None), done: AtomicUsize::new(0) }
+    }
+}
+
+/// Draws the events of one scan.
+pub struct Watch<'a> {
+    terminal: &'a Terminal,
+    plan: &'a Plan,
+    scan: ProgressBar,
+    download: Mutex<Option<ProgressBar>>,
+    done: AtomicUsize,
+}
+
+impl Watch<'_> {
+    /// Shows an event.
+    pub fn see(&self, event: Event<'_>) {
+        match event {
+            Event::Resumed(known) => {
+                self.done.store(known, Ordering::Relaxed);
+                self.terminal.journalled.store(known, Ordering::Relaxed);
+                self.terminal.note(&format!("{known} modules are done from an interrupted scan"));
+                self.scan.set_message(format!("{known} of {} modules", self.plan.modules.len()));
+            }
+            Event::Fetching { file, transfer } => self.see_transfer(file, transfer),
+            Event::Fetched { file } => {
+                if let Some(bar) = self.lock_download().take() {
+                    bar.finish_and_clear();
+                    self.terminal.detail(&format!("downloaded '{file}'"));
+                }
+            }
+            Event::Finished { module, outcome, elapsed } => {
+                self.scan.inc((spectrum::flops(module.shape) / PROGRESS_UNIT) as u64);
+                let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+                self.scan.set_message(format!("{done} of {} modules", self.plan.modules.len()));
+                match outcome {
+                    Ok(measurement) => {
+                        self.terminal.journalled.fetch_add(1, Ordering::Relaxed);
+                        let (name, snr) = (&module.name, measurement.statistic.snr());
+                        self.terminal.detail(&format!("{name}  snr {snr:.6}  {:.2} s", elapsed.as_secs_f64()));
+                    }
+                    Err(reason) => self.terminal.warn(&format!("cannot measure '{}': {reason}", module.name)),
+                }
+            }
+        }
+    }
+
+    fn see_transfer(&self, file: &str, transfer: Transfer) {
+        let mut download = self.lock_download();
+        match transfer {
+            Transfer::Waiting => {
+                self.terminal.note(&format!("another process is downloading '{file}'; waiting for it"))
+            }
+            Transfer::Started { size, resumed_at } => {
+                let bar = self.terminal.bars.insert_before(&self.scan, ProgressBar::new(size));
+                bar.set_style(style(
+                    "{prefix:>10} [{bar:30}] {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left  {msg}",
+                ));
+                bar.set_prefix("download");
+                bar.set_message(escape(file));
+                bar.set_position(resumed_at);
+                // The rate is that of this connection.
+                bar.reset_eta();
+                *download = Some(bar);
+                if resumed_at > 0 {
+                    let (from, size) = (HumanBytes(resumed_at), HumanBytes(size));
+                    self.terminal.detail(&format!("going on with '{file}' at {from} of {size}"));
+                }
+            }
+            Transfer::Received(bytes) => {
+                if let Some(bar) = &*download {
+                    bar.set_position(bytes);
+                }
+            }
+            Transfer::Retrying { reason, pause } => {
+                self.terminal.note(&format!(
+                    "the download of '{file}' broke off ({reason}); going on in {:.0} s",
+                    pause.as_secs_f64().ceil()
+                ));
+            }
+        }
+    }
+
+    fn lock_download(&self) -> std::sync::MutexGuard<'_, Option<ProgressBar>> {
+        self.download.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if let Some(bar) = self.lock_download().take() {
+            bar.finish_and_clear();
+        }
+        self.scan.finish_and_clear();
+    }
+}
+
+/// A module in the table: its layer, with the numbers that follow it where there are more, or its name.
+fn label(module: &Candidate<'_>) -> String {
+    match module.layer {
+        Some(_) if module.kind.contains('*') => {
+            let numbers = module.name.split('.').filter(|segment| segment.bytes().all(|byte| byte.is_ascii_digit()));
+            numbers.collect::<Vec<_>>().join(".")
+        }
+        Some(layer) => layer.to_string(),
+        None => escape(module.name),
+    }
+}
+
+fn new_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header.to_vec());
+    for column in table.column_iter_mut().filter(|column| [1, 4].contains(&column.index)) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+}
+
+/// Makes text harmless for a terminal: control characters could move the cursor or set its title, and characters that
+/// change the direction of writing could make a name look like another.
+fn escape(text: &str) -> String {
+    let harmful = |character: char| {
+        character.is_control()
+            || matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let mut harmless = String::with_capacity(text.len());
+    for character in text.chars() {
+        if harmful(character) {
+            harmless.extend(character.escape_unicode());
+        } else {
+            harmless.push(character);
+        }
+    }
+    harmless
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_steer_the_terminal() {
+        assert_eq!(escape("model.layers.0.ä"), "model.layers.0.ä");
+        assert_eq!(escape("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\u{a}");
+        assert_eq!(escape("\u{202e}gpj.exe\u{9b}"), "\\u{202e}gpj.exe\\u{9b}");
+    }
+
+    #[test]
+    fn experts_are_labelled_with_their_number() {
+        let candidate = |name: &'static str, kind: &'static str, layer| Candidate { name, kind, layer, snr: 1.0 };
+        assert_eq!(label(&candidate("model.layers.3.mlp.up_proj", "mlp.up_proj", Some(3))), "3");
+        assert_eq!(label(&candidate("m.layers.3.mlp.experts.7.w1", "mlp.experts.*.w1", Some(3))), "3.7");
+        assert_eq!(label(&candidate("lm_head", "lm_head", None)), "lm_head");
+    }
+}
