@@ -87,7 +87,7 @@ pub enum Doubt {
     /// The error bounds add up to more than [`TOLERANCE`].
     #[error("rounding leaves the ratio uncertain by {relative:.0e}, more than {TOLERANCE:.0e}")]
     Imprecise {
-        /// The relative width of the interval that holds the ratio.
+        /// How far off the ratio may be, relatively; infinite where all noise may be zero.
         relative: f64,
     },
 }
@@ -123,8 +123,8 @@ pub fn vouch(statistic: &Statistic, lower: &[f64], upper: &[f64], shape: [usize;
         |signal: &[f64], noise: &[f64], largest: f64| signal.iter().sum::<f64>() / noise.iter().sum::<f64>() / largest;
     let low = ratio(&lower[..split], &upper[split..], upper[0]);
     let high = ratio(&upper[..split], &lower[split..], lower[0]);
-    let relative = (high - low) / statistic.snr();
-    // A ratio of NaN (0/0 where all noise may be zero) is as uncertain as can be.
+    let snr = statistic.snr();
+    let relative = (high - snr).max(snr - low) / snr;
     if relative <= TOLERANCE { Ok(()) } else { Err(Doubt::Imprecise { relative }) }
 }
 
