@@ -86,7 +86,11 @@ type Shard = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = std::env::args().nth(1).ok_or("usage: make_tiny_mistral FOLDER")?;
-    let folder = Path::new(&folder);
+    write_model(Path::new(&folder))
+}
+
+/// Writes the model's four files into `folder`, which is made if it is not there.
+fn write_model(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(folder)?;
 
     let mut random = Random(7);

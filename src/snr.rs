@@ -57,8 +57,8 @@ impl Statistic {
             sigma_max: values[0],
             sigma,
             threshold,
-            signal: signal.iter().sum(),
-            noise: noise.iter().sum(),
+            signal: sum(&signal),
+            noise: sum(&noise),
             signal_count: signal.len(),
             noise_count: noise.len(),
         }
@@ -116,7 +116,8 @@ pub fn vouch(statistic: &Statistic, lower: &[f64], upper: &[f64], shape: [usize;
     if let Some(index) = (split..count).find(|&i| upper[i] > threshold_low) {
         return Err(Doubt::AtThreshold { index, count });
     }
-    if split == count {
+    if split == 0 || split == count {
+        // All noise, a ratio of zero; or all signal, an infinite one.
         return Ok(());
     }
     let ratio =
@@ -126,6 +127,11 @@ pub fn vouch(statistic: &Statistic, lower: &[f64], upper: &[f64], shape: [usize;
     let snr = statistic.snr();
     let relative = (high - snr).max(snr - low) / snr;
     if relative <= TOLERANCE { Ok(()) } else { Err(Doubt::Imprecise { relative }) }
+}
+
+/// The sum of `values`; that of none is zero, not the negative zero of [`Iterator::sum`].
+fn sum(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |sum, value| sum + value)
 }
 
 /// sqrt((1 + sqrt(beta))^2), evaluated as the formula is written.
@@ -162,17 +168,20 @@ mod tests {
 
     #[test]
     fn a_value_on_the_threshold_is_noise() {
-        // Quartiles 2 and 2 - t: choose the values so that one equals the threshold exactly.
-        let shape = [4, 4];
-        let spread = Statistic::new(&[9.0, 5.0, 4.0, 1.0], shape);
-        let on_edge = [spread.threshold * 4.0, spread.threshold, 0.5, 0.25];
-        let threshold = Statistic::new(&on_edge, shape).threshold;
-        let values = [100.0, threshold, threshold / 2.0, threshold / 4.0];
-        let statistic = Statistic { threshold, ..Statistic::new(&values, shape) };
-        assert!(values[1] <= statistic.threshold);
-        let exact = [4.0 * 1.349, 2.0 * 1.349, 1.349, 0.0];
-        let split = Statistic::new(&exact, [4, 1]);
-        assert_eq!(split.signal_count + split.noise_count, 4);
+        // Quartiles 0 and 0.6745 make sigma 0.5, and beta = 1/4 makes the factor 1.5.
+        let values = [9.0, 0.75, 0.6745, 0.5, 0.25, 0.125, 0.0, 0.0, 0.0];
+        let statistic = Statistic::new(&values, [36, 9]);
+        assert_eq!(statistic.threshold, 0.75);
+        assert_eq!((statistic.signal_count, statistic.noise_count), (1, 8));
+        assert_eq!(statistic.signal, 9.0);
+    }
+
+    #[test]
+    fn all_noise_is_a_ratio_of_zero() {
+        let values = [5.0, 5.0, 4.0, 1.0, 1.0];
+        let statistic = Statistic::new(&values, [5, 5]);
+        assert_eq!((statistic.signal_count, statistic.snr().to_bits()), (0, 0));
+        assert_eq!(vouch(&statistic, &values, &values, [5, 5]), Ok(()));
     }
 
     #[test]

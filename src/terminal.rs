@@ -115,7 +115,7 @@ impl Terminal {
         if self.verbosity == Verbosity::Quiet {
             return Ok(());
         }
-        let mut table = new_table(&["type", "modules", "shape", "dtype", "Gflop"]);
+        let mut table = new_table(&["type", "modules", "shape", "dtype", "arithmetic"]);
         let mut types: Vec<(&str, Vec<usize>)> = Vec::new();
         for (place, module) in plan.modules.iter().enumerate() {
             match types.iter_mut().find(|(kind, _)| *kind == module.kind) {
@@ -134,17 +134,17 @@ impl Terminal {
                 places.len().to_string(),
                 if alike { format!("{} x {}", first.shape[0], first.shape[1]) } else { "various".into() },
                 if one_dtype { first.tensor.dtype.to_string() } else { "various".into() },
-                format!("{:.1}", flops / 1e9),
+                operations(flops),
             ]);
         }
         let mut text = table.trim_fmt();
         let shards = plan.needed_shards().len();
         let _ = write!(
             text,
-            "\n\n{} modules in {shards} {}, {:.3} Tflop; {} to download; {} tensors left out",
+            "\n\n{} modules in {shards} {}, {}; {} to download; {} tensors left out",
             plan.modules.len(),
             if shards == 1 { "file" } else { "files" },
-            plan.flops() / 1e12,
+            operations(plan.flops()),
             HumanBytes(download),
             plan.left_out.len(),
         );
@@ -169,9 +169,8 @@ impl Terminal {
         for Chosen { kind, measured, modules } in chosen {
             let shown: Vec<String> = modules.iter().take(LAYERS_SHOWN).map(label).collect();
             let more = if modules.len() > LAYERS_SHOWN { " …" } else { "" };
-            let ratio =
-                |module: Option<&Candidate<'_>>| module.map_or_else(String::new, |module| format!("{:.4}", module.snr));
-            let (best, last) = (ratio(modules.first()), ratio(modules.last()));
+            let snr = |module: Option<&Candidate<'_>>| module.map_or_else(String::new, |module| ratio(module.snr));
+            let (best, last) = (snr(modules.first()), snr(modules.last()));
             table.add_row([
                 escape(kind),
                 format!("{} of {measured}", modules.len()),
@@ -187,11 +186,11 @@ impl Terminal {
         let shards = plan.needed_shards().len();
         let download = if download > 0 { format!(", {} to download", HumanBytes(download)) } else { String::new() };
         self.note(&format!(
-            "scanning '{}': {} modules in {shards} {}, {:.3} Tflop{download}",
+            "scanning '{}': {} modules in {shards} {}, {}{download}",
             plan.model.spelling,
             plan.modules.len(),
             if shards == 1 { "file" } else { "files" },
-            plan.flops() / 1e12,
+            operations(plan.flops()),
         ));
         if let Some(commit) = &plan.model.commit {
             self.detail(&format!("commit {commit}"));
@@ -272,7 +271,7 @@ impl Watch<'_> {
                     Ok(measurement) => {
                         self.terminal.journalled.fetch_add(1, Ordering::Relaxed);
                         let (name, snr) = (&module.name, measurement.statistic.snr());
-                        self.terminal.detail(&format!("{name}  snr {snr:.6}  {:.2} s", elapsed.as_secs_f64()));
+                        self.terminal.detail(&format!("{name}  snr {}  {:.2} s", ratio(snr), elapsed.as_secs_f64()));
                     }
                     Err(reason) => self.terminal.warn(&format!("cannot measure '{}': {reason}", module.name)),
                 }
@@ -342,6 +341,25 @@ fn label(module: &Candidate<'_>) -> String {
     }
 }
 
+/// A ratio in five digits.
+fn ratio(snr: f64) -> String {
+    if (1e-4..1e6).contains(&snr) {
+        let decimals = 4 - snr.log10().floor() as i32;
+        format!("{snr:.*}", decimals.max(0) as usize)
+    } else if snr == 0.0 || snr.is_infinite() {
+        snr.to_string()
+    } else {
+        format!("{snr:.4e}")
+    }
+}
+
+/// A number of floating-point operations.
+fn operations(flops: f64) -> String {
+    let units = [(1e15, "Pflop"), (1e12, "Tflop"), (1e9, "Gflop"), (1e6, "Mflop"), (1e3, "kflop")];
+    let unit = units.iter().find(|(size, _)| flops >= *size);
+    unit.map_or_else(|| format!("{flops} flop"), |(size, unit)| format!("{:.1} {unit}", flops / size))
+}
+
 fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table
@@ -388,6 +406,12 @@ mod tests {
         assert_eq!(escape("model.layers.0.ä"), "model.layers.0.ä");
         assert_eq!(escape("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\u{a}");
         assert_eq!(escape("\u{202e}gpj.exe\u{9b}"), "\\u{202e}gpj.exe\\u{9b}");
+    }
+
+    #[test]
+    fn ratios_have_five_digits() {
+        let written = [0.017_431_6, 3.034_71, 123.456_7, 999_999.0, 2e-7, 3.1e199, 0.0, f64::INFINITY].map(ratio);
+        assert_eq!(written, ["0.017432", "3.0347", "123.46", "999999", "2.0000e-7", "3.1000e199", "0", "inf"]);
     }
 
     #[test]

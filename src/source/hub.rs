@@ -247,7 +247,7 @@ impl Connection {
         // The first answer for a large file points to a store elsewhere, which does not repeat the Hub's headers. A
         // renamed model's answer points to the Hub itself.
         let stay = reqwest::redirect::Policy::custom(|attempt| {
-            let elsewhere = attempt.previous().first().is_none_or(|first| first.host_str() != attempt.url().host_str());
+            let elsewhere = attempt.previous().first().is_none_or(|first| first.origin() != attempt.url().origin());
             if elsewhere || attempt.previous().len() > 5 { attempt.stop() } else { attempt.follow() }
         });
         Ok(Self {

@@ -34,8 +34,8 @@ const UNIT_ROUNDOFF: f64 = f64::EPSILON / 2.0;
 /// additions in which it is summed can add up to.
 const COHERENT: f64 = 1e-12;
 
-/// Singular values outside this range are refused: their squares or reciprocals would leave float64's normal range.
-const RANGE: std::ops::RangeInclusive<f64> = 1e-150..=1e150;
+/// Largest singular values outside this range are refused: their sums or reciprocals could leave float64's normal range.
+const RANGE: std::ops::RangeInclusive<f64> = 1e-280..=1e280;
 
 /// How singular values are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -85,18 +85,21 @@ impl Spectrum {
     /// what is observed stays below half of the bound.
     pub fn enclosure(&self) -> (Vec<f64>, Vec<f64>) {
         let largest = self.values[0];
+        if largest == 0.0 {
+            return (self.values.clone(), self.values.clone());
+        }
         let short = self.shape[0].min(self.shape[1]) as f64;
         let long = self.shape[0].max(self.shape[1]) as f64;
-        let bounds = |value: &f64| match self.method {
-            Method::Gram => {
-                let theta = value * value;
-                let eta = 4.0 * (short + long / 64.0 + 16.0).sqrt() * UNIT_ROUNDOFF * largest * largest;
-                let eta = eta + COHERENT * theta;
-                ((theta - eta).max(0.0).sqrt(), (theta + eta).sqrt())
+        // Relative to the largest, so that no square leaves the range of float64.
+        let bounds = |value: &f64| match (self.method, value / largest) {
+            (Method::Gram, relative) => {
+                let theta = relative * relative;
+                let eta = 4.0 * (short + long / 64.0 + 16.0).sqrt() * UNIT_ROUNDOFF + COHERENT * theta;
+                (largest * (theta - eta).max(0.0).sqrt(), largest * (theta + eta).sqrt())
             }
-            Method::Direct => {
-                let radius = 4.0 * (short + long + 16.0).sqrt() * UNIT_ROUNDOFF * largest;
-                ((value - radius).max(0.0), value + radius)
+            (Method::Direct, relative) => {
+                let radius = 4.0 * (short + long + 16.0).sqrt() * UNIT_ROUNDOFF;
+                (largest * (relative - radius).max(0.0), largest * (relative + radius))
             }
         };
         self.values.iter().map(bounds).unzip()
