@@ -90,7 +90,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Writes the model's four files into `folder`, which is made if it is not there.
-fn write_model(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+pub fn write_model(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(folder)?;
 
     let mut random = Random(7);

@@ -1,0 +1,115 @@
+//! A scan that is interrupted goes on where it stopped.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::checkpoint;
+use crate::program::Workplace;
+
+const JOURNAL: &str = "laser_scan_model.json.journal";
+
+/// A place with a model that takes a few seconds, and a scan of it under way that has measured a few modules.
+fn interrupted_midway() -> (Workplace, Child) {
+    let place = Workplace::new();
+    checkpoint::write_shards(&place.path("model"), &[("model.safetensors", checkpoint::layers(30, 384))]);
+    let child = Command::new(env!("CARGO_BIN_EXE_laser-scan"))
+        .args(["--model", "model", "--threads", "1"])
+        .current_dir(place.path(""))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let begun = Instant::now();
+    while lines(&place) < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the scan does not get on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    (place, child)
+}
+
+fn lines(place: &Workplace) -> usize {
+    fs::read(place.path(JOURNAL)).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count())
+}
+
+/// Runs the same line again and checks that it goes on and ends as an undisturbed scan does.
+fn goes_on(place: &Workplace) {
+    let done = lines(place);
+    assert!((3..60).contains(&done), "{done} modules are done");
+    let run = place.run(&["--model", "model", "--threads", "1", "-v"]);
+    run.succeeded();
+    assert!(run.stderr.contains(&format!("{done} modules are done from an interrupted scan")), "{}", run.stderr);
+    assert_eq!(run.stderr.lines().filter(|line| line.contains("  snr ")).count(), 60 - done);
+    assert!(!place.path(JOURNAL).exists());
+    place.run(&["--model", "model", "--output-dir", "undisturbed"]).succeeded();
+    for name in ["laser_scan_model.json", "laser_scan_model_top_snr.json"] {
+        assert_eq!(place.bytes(name), place.bytes(&format!("undisturbed/{name}")));
+    }
+}
+
+#[test]
+fn after_kill_9() {
+    let (place, mut child) = interrupted_midway();
+    child.kill().expect("killed");
+    child.wait().expect("ends");
+    assert_eq!(place.files(), [JOURNAL, "model"], "no output is half-written");
+    goes_on(&place);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_and_kill_end_within_a_second_and_say_how_to_go_on() {
+    use std::os::unix::process::ExitStatusExt;
+
+    for (name, number) in [("INT", 2), ("TERM", 15)] {
+        let (place, child) = interrupted_midway();
+        let begun = Instant::now();
+        let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().expect("runs");
+        assert!(sent.success());
+        let output = child.wait_with_output().expect("ends");
+        assert!(begun.elapsed() < Duration::from_secs(1), "{name}: {:?}", begun.elapsed());
+        // It dies by the signal, so that a shell script stops too.
+        assert_eq!(output.status.signal(), Some(number));
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.contains("interrupted") && stderr.contains("run the same line again"), "{stderr}");
+        goes_on(&place);
+    }
+}
+
+#[test]
+fn a_changed_model_is_never_mixed_in() {
+    let (place, mut child) = interrupted_midway();
+    child.kill().expect("killed");
+    child.wait().expect("ends");
+    // Same names, same size, other numbers.
+    let path = place.path("model/model.safetensors");
+    let mut bytes = fs::read(&path).expect("readable");
+    let middle = bytes.len() / 2;
+    for number in bytes[middle..].chunks_exact_mut(4) {
+        number.swap(0, 1);
+    }
+    fs::write(&path, bytes).expect("written");
+    let run = place.run(&["--model", "model"]);
+    run.succeeded();
+    assert!(!run.stderr.contains("interrupted scan"), "{}", run.stderr);
+    place.run(&["--model", "model", "--output-dir", "undisturbed"]).succeeded();
+    assert_eq!(place.bytes("laser_scan_model.json"), place.bytes("undisturbed/laser_scan_model.json"));
+}
+
+#[test]
+fn fresh_begins_anew() {
+    let (place, mut child) = interrupted_midway();
+    child.kill().expect("killed");
+    child.wait().expect("ends");
+    let run = place.run(&["--model", "model", "--fresh"]);
+    run.succeeded();
+    assert!(!run.stderr.contains("interrupted scan"), "{}", run.stderr);
+}
+
+#[test]
+fn two_scans_do_not_write_the_same_output() {
+    let (place, mut child) = interrupted_midway();
+    place.run(&["--model", "model"]).refused(1, &["another laser-scan", "--output-dir"]);
+    child.kill().expect("killed");
+    child.wait().expect("ends");
+}

@@ -1,0 +1,10 @@
+//! What the program does, as a user sees it.
+
+mod bad_input;
+mod checkpoint;
+mod golden;
+mod hub;
+mod hub_server;
+mod interruption;
+mod program;
+mod scanning;

@@ -1,0 +1,102 @@
+//! Running the program in a folder of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder to run in, and the program to run there.
+pub struct Workplace {
+    folder: TempDir,
+}
+
+/// What a run came to.
+pub struct Run {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Workplace {
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The program, which knows nothing of the user's own settings.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_laser-scan"));
+        for (variable, _) in std::env::vars().filter(|(name, _)| name.starts_with("HF_") || name.starts_with("HUGGING"))
+        {
+            command.env_remove(variable);
+        }
+        command.env_remove("NO_COLOR").env_remove("XDG_CACHE_HOME");
+        command.env("HOME", self.folder.path()).env("NO_PROXY", "*").current_dir(self.folder.path());
+        command
+    }
+
+    /// Runs the program with these arguments.
+    pub fn run(&self, arguments: &[&str]) -> Run {
+        finish(self.command().args(arguments))
+    }
+
+    pub fn json(&self, name: &str) -> Value {
+        serde_json::from_slice(&fs::read(self.path(name)).expect("written")).expect("JSON")
+    }
+
+    pub fn bytes(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// The names of the files in the folder.
+    pub fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path()).expect("readable").flatten();
+        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+}
+
+/// Runs a command to its end.
+pub fn finish(command: &mut Command) -> Run {
+    let output = command.output().expect("runs");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+    Run { status: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+impl Run {
+    /// Checks that the run failed with `status` and one clear sentence that says all of `parts`, and printed nothing.
+    #[track_caller]
+    pub fn refused(&self, status: i32, parts: &[&str]) {
+        assert_eq!(self.status, status, "{}", self.stderr);
+        assert_eq!(self.stdout, "");
+        for part in parts {
+            assert!(self.stderr.contains(part), "'{part}' is not in: {}", self.stderr);
+        }
+        let errors: Vec<&str> = self.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(errors.len(), 1, "{}", self.stderr);
+        assert!(!self.stderr.contains("panicked") && !self.stderr.contains("stack backtrace"), "{}", self.stderr);
+    }
+
+    /// Checks that the run succeeded.
+    #[track_caller]
+    pub fn succeeded(&self) -> &Self {
+        assert_eq!(self.status, 0, "{}", self.stderr);
+        self
+    }
+}
+
+/// The tiny model that the project ships.
+pub fn tiny_mistral() -> String {
+    in_project("examples/tiny-mistral")
+}
+
+/// A path within the project.
+pub fn in_project(path: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path).to_str().expect("UTF-8").to_owned()
+}
