@@ -21,6 +21,10 @@ const DEFAULT_REVISION: &str = "main";
 /// How long an answer that is no file may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often a small request is made, at most, and the pause after the first failure.
+const ATTEMPTS: u32 = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
 /// How the Hub is reached. The library reads no environment variables: whoever calls it does.
 #[derive(Clone, Debug)]
 pub struct HubOptions {
@@ -274,6 +278,19 @@ impl Connection {
         self.runtime.block_on(async { tokio::time::timeout(PATIENCE, request).await.map_err(late)? })
     }
 
+    /// Makes a request again, after a pause, if it fails for a reason that may pass.
+    fn insist<T>(&self, request: impl AsyncFn() -> Result<T, SourceError>) -> Result<T, SourceError> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..ATTEMPTS {
+            match self.wait(request()) {
+                Err(error) if error.is_transient() => std::thread::sleep(pause),
+                other => return other,
+            }
+            pause *= 2;
+        }
+        self.wait(request())
+    }
+
     /// The commit that `revision` stands for now.
     fn commit(&self, revision: &str) -> Result<String, SourceError> {
         let info = self.wait(async {
@@ -304,11 +321,19 @@ impl Connection {
         if length == 0 {
             return Ok(Vec::new());
         }
-        self.wait(async {
-            let request = self.repository.download_file_to_bytes().filename(file).revision(commit).range(0..length);
-            let bytes = request.send().await.map_err(|error| self.explain(error, file))?;
-            // A server that ignores the range sends the whole file.
-            Ok(bytes[..bytes.len().min(length as usize)].to_vec())
+        self.insist(async || {
+            let request = self.repository.download_file_stream().filename(file).revision(commit).range(0..length);
+            let (_, mut stream) = request.send().await.map_err(|error| self.explain(error, file))?;
+            let mut start = Vec::new();
+            while let Some(piece) = stream.next().await {
+                start.extend_from_slice(&piece.map_err(|error| self.explain(error, file))?);
+                if start.len() as u64 >= length {
+                    // A server that ignores the range would send the whole file.
+                    start.truncate(length as usize);
+                    break;
+                }
+            }
+            Ok(start)
         })
     }
 
@@ -323,16 +348,7 @@ impl Connection {
             .extend(self.id.split('/'))
             .extend(["resolve", commit])
             .extend(file.split('/'));
-        let mut attempts = 0;
-        let headers = loop {
-            attempts += 1;
-            match self.wait(self.head(&url, file)) {
-                Err(error) if error.is_transient() && attempts < 4 => {
-                    std::thread::sleep(Duration::from_millis(250) * 2u32.pow(attempts));
-                }
-                other => break other?,
-            }
-        };
+        let headers = self.insist(async || self.head(&url, file).await)?;
         let etag = headers.get("x-linked-etag").or_else(|| headers.get(ETAG)).and_then(|value| value.to_str().ok());
         let etag = etag.ok_or_else(|| protocol("it has no ETag"))?;
         let etag = etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"');

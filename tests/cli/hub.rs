@@ -1,1 +1,310 @@
-//! x
+//! Models of the Hub, against a server on loopback.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::hub_server::{Access, COMMIT, Faults, HubServer, MODEL, TOKEN, oid, sha256};
+use crate::program::{Run, Workplace, finish, tiny_mistral};
+
+const SHARDS: [&str; 2] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+
+/// The tiny model, with the other files that people put beside one.
+fn model_files() -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(tiny_mistral()).expect("readable").flatten() {
+        files.insert(entry.file_name().into_string().expect("UTF-8"), fs::read(entry.path()).expect("readable"));
+    }
+    for decoy in
+        ["consolidated.safetensors", "original/model.safetensors", "pytorch_model.bin", "model.gguf", "README.md"]
+    {
+        files.insert(decoy.into(), b"decoy".to_vec());
+    }
+    files
+}
+
+fn server(access: Access, faults: Faults) -> HubServer {
+    HubServer::start(model_files(), access, faults)
+}
+
+/// Scans [`MODEL`] of `server` with a cache in the workplace.
+fn scan(place: &Workplace, server: &HubServer, arguments: &[&str]) -> Run {
+    let mut command = place.command();
+    command.env("HF_ENDPOINT", &server.endpoint).env("HF_HOME", place.path("hf"));
+    finish(command.args(["--model", MODEL]).args(arguments))
+}
+
+/// Where the model's part of the cache is.
+fn repository(place: &Workplace) -> std::path::PathBuf {
+    place.path("hf/hub/models--tiny--Mistral-0B")
+}
+
+/// Checks that the output is that of a scan of the same files in a folder.
+fn same_as_local(place: &Workplace) {
+    place.run(&["--model", &tiny_mistral(), "--output-dir", "local"]).succeeded();
+    assert_eq!(place.bytes("laser_scan_Mistral-0B.json"), place.bytes("local/laser_scan_tiny-mistral.json"));
+    assert_eq!(
+        place.bytes("laser_scan_Mistral-0B_top_snr.json"),
+        place.bytes("local/laser_scan_tiny-mistral_top_snr.json")
+    );
+}
+
+#[test]
+fn only_what_is_needed_comes_down() {
+    let (place, server) = (Workplace::new(), server(Access::Open, Faults::default()));
+    scan(&place, &server, &[]).succeeded();
+    same_as_local(&place);
+    for decoy in ["consolidated", "original", ".bin", ".gguf", "README"] {
+        assert!(!server.log().iter().any(|request| request.contains(decoy)), "{:?}", server.log());
+    }
+    let manifest = place.json("laser_scan_Mistral-0B_run.json");
+    assert_eq!(manifest["commit"], COMMIT);
+    assert_eq!(manifest["files"][1]["etag"], sha256(&model_files()[SHARDS[1]]));
+}
+
+#[test]
+fn the_cache_is_laid_out_as_python_reads_it() {
+    let (place, server) = (Workplace::new(), server(Access::Open, Faults::default()));
+    scan(&place, &server, &[]).succeeded();
+    let root = repository(&place);
+    assert_eq!(fs::read_to_string(root.join("refs/main")).expect("readable"), COMMIT);
+    for (file, bytes) in
+        model_files().into_iter().filter(|(name, _)| name.starts_with("model-") || name.ends_with(".json"))
+    {
+        let etag = if file.ends_with(".safetensors") { sha256(&bytes) } else { oid(&bytes) };
+        assert!(fs::read(root.join("blobs").join(&etag)).expect("a blob") == bytes, "{file}");
+        let pointer = root.join("snapshots").join(COMMIT).join(&file);
+        #[cfg(unix)]
+        assert_eq!(fs::read_link(&pointer).expect("a link"), Path::new("../../blobs").join(&etag));
+        assert!(fs::read(&pointer).expect("readable") == bytes, "{file}");
+    }
+    assert_eq!(fs::read_dir(root.join("blobs")).expect("readable").count(), 4, "nothing incomplete is left");
+}
+
+#[test]
+fn what_python_has_downloaded_is_not_downloaded_again() {
+    let (place, server) = (Workplace::new(), server(Access::Open, Faults::default()));
+    let snapshot = repository(&place).join("snapshots").join(COMMIT);
+    fs::create_dir_all(&snapshot).expect("created");
+    for (file, bytes) in model_files() {
+        if !file.contains('/') {
+            fs::write(snapshot.join(file), bytes).expect("written");
+        }
+    }
+    scan(&place, &server, &[]).succeeded();
+    same_as_local(&place);
+    assert!(
+        !server.log().iter().any(|request| request.starts_with("GET ") && !request.contains("api")),
+        "{:?}",
+        server.log()
+    );
+}
+
+#[test]
+fn a_second_scan_downloads_nothing() {
+    let (place, server) = (Workplace::new(), server(Access::Open, Faults::default()));
+    scan(&place, &server, &[]).succeeded();
+    server.clear_log();
+    scan(&place, &server, &[]).succeeded();
+    assert_eq!(server.log(), ["GET api/revision/main".to_owned(), format!("GET api/tree/{COMMIT}")]);
+}
+
+#[test]
+fn a_dry_run_reads_headers_and_nothing_else() {
+    let (place, server) = (Workplace::new(), server(Access::Open, Faults::default()));
+    let run = scan(&place, &server, &["--dry-run"]);
+    assert!(run.succeeded().stdout.contains("28 modules in 2 files"), "{}", run.stdout);
+    assert!(run.stdout.contains("1.47 MiB to download"), "{}", run.stdout);
+    let ranges: Vec<String> = server.log().into_iter().filter(|request| request.starts_with("GET store:")).collect();
+    assert_eq!(ranges.len(), 2, "{ranges:?}");
+    assert!(ranges.iter().all(|range| range.ends_with("0-131072")), "{ranges:?}");
+    let blobs = fs::read_dir(repository(&place).join("blobs")).expect("readable");
+    assert_eq!(blobs.count(), 2, "config.json and the index");
+    assert_eq!(place.files(), ["hf"]);
+}
+
+#[test]
+fn a_shard_that_holds_nothing_wanted_is_not_downloaded() {
+    let (place, server) = (Workplace::new(), server(Access::Open, Faults::default()));
+    scan(&place, &server, &["--include", "model.layers.0.*"]).succeeded();
+    assert!(server.log().contains(&format!("GET store:{}", SHARDS[0])), "{:?}", server.log());
+    assert!(!server.log().contains(&format!("GET store:{}", SHARDS[1])), "{:?}", server.log());
+}
+
+#[test]
+fn a_shard_is_scanned_while_the_next_one_is_still_coming() {
+    let faults = Faults { holds: Some(SHARDS[1]), ..Faults::default() };
+    let (place, server) = (Workplace::new(), server(Access::Open, faults));
+    let child = std::process::Command::new(env!("CARGO_BIN_EXE_laser-scan"))
+        .args(["--model", MODEL, "-q"])
+        .env("HF_ENDPOINT", &server.endpoint)
+        .env("HF_HOME", place.path("hf"))
+        .current_dir(place.path(""))
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("starts");
+    let begun = std::time::Instant::now();
+    let measured = || {
+        let journal = fs::read_to_string(place.path("laser_scan_Mistral-0B.json.journal"));
+        journal.map_or(0, |text| text.lines().count())
+    };
+    while measured() < 14 {
+        assert!(begun.elapsed().as_secs() < 60, "only {} modules of the first shard are measured", measured());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    server.set_free();
+    assert!(child.wait_with_output().expect("ends").status.success());
+    same_as_local(&place);
+}
+
+#[test]
+fn a_broken_download_goes_on_where_it_stopped() {
+    let faults = Faults { cuts: 3, cut_after: 300_000, ..Faults::default() };
+    let (place, server) = (Workplace::new(), server(Access::Open, faults));
+    let run = scan(&place, &server, &[]);
+    assert!(run.succeeded().stderr.contains("broke off"), "{}", run.stderr);
+    same_as_local(&place);
+    let first: Vec<String> = server.log().into_iter().filter(|request| request.contains(SHARDS[0])).collect();
+    assert!(first.contains(&format!("GET store:{} 300000-", SHARDS[0])), "{first:?}");
+    assert!(first.contains(&format!("GET store:{} 600000-", SHARDS[0])), "{first:?}");
+}
+
+#[test]
+fn a_download_that_was_given_up_goes_on_in_the_next_run() {
+    let faults = Faults { cuts: 1, cut_after: 0, ..Faults::default() };
+    let (place, server) = (Workplace::new(), server(Access::Open, faults));
+    let shard = &model_files()[SHARDS[0]];
+    let blobs = repository(&place).join("blobs");
+    fs::create_dir_all(&blobs).expect("created");
+    fs::write(blobs.join(format!("{}.incomplete", sha256(shard))), &shard[..500_000]).expect("written");
+    scan(&place, &server, &[]).succeeded();
+    same_as_local(&place);
+    let first = server.log().into_iter().filter(|request| request.starts_with(&format!("GET store:{}", SHARDS[0])));
+    assert!(first.skip(1).all(|request| request.ends_with(" 500000-")), "{:?}", server.log());
+}
+
+#[test]
+fn bytes_with_the_wrong_hash_are_discarded() {
+    let (place, server) = (Workplace::new(), server(Access::Open, Faults { corrupts: true, ..Faults::default() }));
+    scan(&place, &server, &[]).refused(1, &["SHA-256", SHARDS[0]]);
+    let blobs = fs::read_dir(repository(&place).join("blobs")).expect("readable");
+    assert_eq!(blobs.count(), 2, "config.json and the index");
+}
+
+#[test]
+fn a_server_without_ranges_is_coped_with() {
+    let faults = Faults { cuts: 1, cut_after: 300_000, ignores_ranges: true, ..Faults::default() };
+    let (place, server) = (Workplace::new(), server(Access::Open, faults));
+    scan(&place, &server, &[]).succeeded();
+    same_as_local(&place);
+}
+
+#[test]
+fn passing_refusals_are_waited_out() {
+    for faults in [Faults { rate_limits: 2, ..Faults::default() }, Faults { unavailable: 2, ..Faults::default() }] {
+        let (place, server) = (Workplace::new(), server(Access::Open, faults));
+        scan(&place, &server, &[]).succeeded();
+        same_as_local(&place);
+    }
+}
+
+#[test]
+fn a_rate_limit_that_stays_is_explained() {
+    let (place, server) = (Workplace::new(), server(Access::Open, Faults { rate_limits: 1000, ..Faults::default() }));
+    scan(&place, &server, &[]).refused(1, &["limits the rate", "HF_TOKEN"]);
+}
+
+#[test]
+fn a_model_that_does_not_exist() {
+    let (place, server) = (Workplace::new(), server(Access::Open, Faults::default()));
+    let mut command = place.command();
+    command.env("HF_ENDPOINT", &server.endpoint);
+    finish(command.args(["--model", "tiny/Mistrall"]))
+        .refused(1, &["no model 'tiny/Mistrall'", "spelling", "HF_TOKEN"]);
+}
+
+#[test]
+fn a_private_model_needs_the_token() {
+    let (place, server) = (Workplace::new(), server(Access::Private, Faults::default()));
+    scan(&place, &server, &[]).refused(1, &[MODEL, "private", "HF_TOKEN"]);
+    let with = |variable: &str, value: &str| {
+        let mut command = place.command();
+        command.env("HF_ENDPOINT", &server.endpoint).env("HF_HOME", place.path("hf")).env(variable, value);
+        finish(command.args(["--model", MODEL]))
+    };
+    with("HF_TOKEN", "hf_wrong").refused(1, &[MODEL, "the token that is set"]);
+    with("HF_TOKEN", TOKEN).succeeded();
+    // Where a login has left it.
+    fs::remove_dir_all(place.path("hf/hub")).expect("removed");
+    fs::write(place.path("hf/token"), format!("{TOKEN}\n")).expect("written");
+    scan(&place, &server, &[]).succeeded();
+    same_as_local(&place);
+}
+
+#[test]
+fn a_gated_model_says_where_to_ask() {
+    let (place, server) = (Workplace::new(), server(Access::Gated, Faults::default()));
+    let page = format!("{}/{MODEL}", server.endpoint);
+    scan(&place, &server, &[]).refused(1, &["gated", &page, "HF_TOKEN"]);
+}
+
+#[test]
+fn revisions_are_pinned() {
+    let (place, server) = (Workplace::new(), server(Access::Open, Faults::default()));
+    scan(&place, &server, &["--revision", "no-such-branch"]).refused(1, &["no revision 'no-such-branch'", "branch"]);
+    scan(&place, &server, &["--revision", "../../main"]).refused(1, &["is no revision"]);
+    scan(&place, &server, &["--revision", COMMIT]).succeeded();
+    same_as_local(&place);
+}
+
+#[test]
+fn offline_reads_the_cache_and_asks_nothing() {
+    let (place, server) = (Workplace::new(), server(Access::Open, Faults::default()));
+    scan(&place, &server, &["--offline"]).refused(1, &[MODEL, "not in the cache", "--offline"]);
+    assert_eq!(server.log(), [""; 0]);
+    scan(&place, &server, &[]).succeeded();
+    server.clear_log();
+    scan(&place, &server, &["--offline", "--output-dir", "flag"]).succeeded();
+    let mut command = place.command();
+    command.env("HF_HUB_OFFLINE", "1").env("HF_ENDPOINT", &server.endpoint).env("HF_HUB_CACHE", place.path("hf/hub"));
+    finish(command.args(["--model", MODEL, "--output-dir", "variable"])).succeeded();
+    assert_eq!(server.log(), [""; 0]);
+    assert_eq!(place.bytes("flag/laser_scan_Mistral-0B.json"), place.bytes("variable/laser_scan_Mistral-0B.json"));
+
+    // A shard that Python has not downloaded is named.
+    fs::remove_file(repository(&place).join("snapshots").join(COMMIT).join(SHARDS[1])).expect("removed");
+    scan(&place, &server, &["--offline"]).refused(1, &[SHARDS[1]]);
+}
+
+#[test]
+fn the_cache_directory_can_be_named() {
+    let (place, server) = (Workplace::new(), server(Access::Open, Faults::default()));
+    scan(&place, &server, &["--cache-dir", "elsewhere", "-q"]).succeeded();
+    assert!(place.path("elsewhere/models--tiny--Mistral-0B/refs/main").is_file());
+    assert!(!place.path("hf").exists());
+}
+
+#[test]
+fn no_network_says_so_and_falls_back_to_the_cache() {
+    let (place, server) = (Workplace::new(), server(Access::Open, Faults::default()));
+    // A port that nobody listens on.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let unreachable = || {
+        let mut command = place.command();
+        command.env("HF_ENDPOINT", format!("http://{closed}")).env("HF_HOME", place.path("hf"));
+        finish(command.args(["--model", MODEL]))
+    };
+    unreachable().refused(1, &["the Hub cannot be reached", "network"]);
+    scan(&place, &server, &[]).succeeded();
+    let run = unreachable();
+    assert!(run.succeeded().stderr.contains("reading 'tiny/Mistral-0B' from the cache"), "{}", run.stderr);
+}
+
+#[test]
+fn a_folder_wins_over_a_hub_model_of_the_same_name() {
+    let (place, server) = (Workplace::new(), server(Access::Open, Faults::default()));
+    crate::checkpoint::write_model(&place.path(MODEL), 8);
+    scan(&place, &server, &[]).succeeded();
+    assert_eq!(server.log(), [""; 0]);
+    assert_eq!(place.json("laser_scan_Mistral-0B.json").as_object().map(serde_json::Map::len), Some(6));
+}
