@@ -1,6 +1,6 @@
 //! A matrix -> its singular values, in float64.
 //!
-//! Singular values are one candle operation, [`SingularValues`], behind which everything that differs between devices
+//! Singular values are one candle operation, `SingularValues`, behind which everything that differs between devices
 //! lies. Two routes lead to them:
 //!
 //! - [`Method::Gram`]: the Gram matrix of the short side, its eigenvalues, square roots. Least arithmetic and least
