@@ -7,7 +7,7 @@ const CONTAINERS: [&str; 6] = ["layers", "h", "blocks", "block", "layer", "trans
 
 /// Leaves in the order in which the modules of a layer are defined and run. Those that are not listed follow, in
 /// alphabetical order.
-const LEAVES: [&str; 38] = [
+const LEAVES: [&str; 40] = [
     "q_proj",
     "q_a_proj",
     "q_b_proj",
@@ -23,6 +23,8 @@ const LEAVES: [&str; 38] = [
     "c_attn",
     "Wqkv",
     "in_proj",
+    "x_proj",
+    "dt_proj",
     "q",
     "k",
     "v",
@@ -30,6 +32,7 @@ const LEAVES: [&str; 38] = [
     "o_proj",
     "out_proj",
     "dense",
+    "c_fc",
     "c_proj",
     "gate_proj",
     "gate_up_proj",
@@ -37,7 +40,6 @@ const LEAVES: [&str; 38] = [
     "down_proj",
     "dense_h_to_4h",
     "dense_4h_to_h",
-    "c_fc",
     "fc1",
     "fc2",
     "w1",
