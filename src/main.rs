@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli, filter: &Filter, terminal: &Terminal) -> Result<ExitCode> {
     let begun = Instant::now();
     let device = Device::open(&cli.device)?;
-    let news = |text: String| terminal.warn(&text);
+    let news = |text: String| terminal.note(&text);
     let source = source::open(&cli.model, cli.revision.as_deref(), &cli.hub_options(), &news)?;
     let source = &*source;
     let outputs = Outputs::new(&source.model().name, &cli.destination())?;

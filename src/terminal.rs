@@ -250,11 +250,14 @@ impl Watch<'_> {
     /// Shows an event.
     pub fn see(&self, event: Event<'_>) {
         match event {
-            Event::Resumed(known) => {
-                self.done.store(known, Ordering::Relaxed);
-                self.terminal.journalled.store(known, Ordering::Relaxed);
-                self.terminal.note(&format!("{known} modules are done from an interrupted scan"));
-                self.scan.set_message(format!("{known} of {} modules", self.plan.modules.len()));
+            Event::Resumed { modules, flops } => {
+                self.done.store(modules, Ordering::Relaxed);
+                self.terminal.journalled.store(modules, Ordering::Relaxed);
+                self.terminal.note(&format!("{modules} modules are done from an interrupted scan"));
+                self.scan.set_message(format!("{modules} of {} modules", self.plan.modules.len()));
+                self.scan.set_position((flops / PROGRESS_UNIT) as u64);
+                // The time left goes by what this run does.
+                self.scan.reset_eta();
             }
             Event::Fetching { file, transfer } => self.see_transfer(file, transfer),
             Event::Fetched { file } => {

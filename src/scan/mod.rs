@@ -55,8 +55,13 @@ pub type Outcome = Result<Measurement, String>;
 /// What happens during a scan.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// So many modules are known from an interrupted scan.
-    Resumed(usize),
+    /// Modules are known from an interrupted scan.
+    Resumed {
+        /// How many.
+        modules: usize,
+        /// The floating-point operations that they took.
+        flops: f64,
+    },
     /// News of a shard's download.
     Fetching {
         /// The shard's file.
@@ -148,9 +153,10 @@ impl Plan {
     ) -> Result<Vec<Outcome>> {
         let outcomes: Vec<Option<Outcome>> =
             self.modules.iter().map(|module| journal.get(&self.key(module)).cloned().map(Ok)).collect();
-        let known = outcomes.iter().flatten().count();
-        if known > 0 {
-            observer(Event::Resumed(known));
+        let known = self.modules.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_some());
+        let known: Vec<f64> = known.map(|(module, _)| spectrum::flops(module.shape)).collect();
+        if !known.is_empty() {
+            observer(Event::Resumed { modules: known.len(), flops: known.iter().sum() });
         }
         let work = Work {
             plan: self,
