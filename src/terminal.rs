@@ -217,8 +217,8 @@ impl Terminal {
 
     /// Says how to go on after an interruption.
     pub fn interrupted(&self) {
-        // The bars' threads stop with the process; what they have drawn would stay.
         let _ = self.bars.clear();
+        self.bars.set_draw_target(ProgressDrawTarget::hidden());
         let text = match self.journalled.load(Ordering::Relaxed) {
             0 => "interrupted; run the same line again to go on".to_owned(),
             done => format!("interrupted; {done} modules are done: run the same line again to go on from there"),
@@ -229,7 +229,7 @@ impl Terminal {
     /// Progress for a scan that is about to start.
     pub fn watch<'a>(&'a self, plan: &'a Plan) -> Watch<'a> {
         let scan = self.bars.add(ProgressBar::new((plan.flops() / PROGRESS_UNIT) as u64));
-        scan.set_style(style("{prefix:>10} [{bar:30}] {percent:>3}%  {msg}  {eta} left"));
+        scan.set_style(style("{prefix:>8} [{bar:20}] {percent:>3}%  {msg}  {eta} left"));
         scan.set_prefix("measured");
         scan.set_message(format!("0 of {} modules", plan.modules.len()));
         scan.enable_steady_tick(Duration::from_millis(250));
@@ -291,7 +291,7 @@ impl Watch<'_> {
             Transfer::Started { size, resumed_at } => {
                 let bar = self.terminal.bars.insert_before(&self.scan, ProgressBar::new(size));
                 bar.set_style(style(
-                    "{prefix:>10} [{bar:30}] {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left  {msg}",
+                    "{prefix:>8} [{bar:20}] {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left  {msg}",
                 ));
                 bar.set_prefix("download");
                 bar.set_message(escape(file));
