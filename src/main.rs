@@ -16,7 +16,7 @@ use laser_scan::source;
 use laser_scan::spectrum::{self, Device, Method};
 
 use cli::Cli;
-use terminal::Terminal;
+use terminal::{Progress, Terminal};
 
 /// Done, but some modules could not be measured.
 const PARTIAL: u8 = 3;
@@ -60,9 +60,9 @@ fn run(cli: &Cli, filter: &Filter, terminal: &Terminal) -> Result<ExitCode> {
     let journal = Journal::open(&outputs.journal, cli.fresh)?;
     let planned = begun.elapsed();
     terminal.begin(&plan, &resources, download);
-    let watch = terminal.watch(&plan);
-    let outcomes = plan.run(source, &journal, &resources, &|event| watch.see(event))?;
-    drop(watch);
+    let progress = Progress::new(terminal, &plan);
+    let outcomes = plan.run(source, &journal, &resources, &|event| progress.see(event))?;
+    drop(progress);
     let seconds = Seconds { plan: planned.as_secs_f64(), scan: (begun.elapsed() - planned).as_secs_f64() };
 
     let candidates = candidates(&plan, &outcomes);

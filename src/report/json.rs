@@ -3,11 +3,9 @@
 //! Both files keep the seed's form: Python's `json.dump(…, indent=4)`, byte for byte in the top-N file, in which only
 //! names stand. Numbers in the full file are written with as many digits as float64 needs to be read back the same.
 
-use std::io;
-
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-use serde_json::ser::{Formatter, PrettyFormatter};
+use serde_json::ser::PrettyFormatter;
 
 use crate::modules::Module;
 use crate::scan::{Outcome, Plan};
@@ -139,65 +137,24 @@ fn as_map<K: Serialize, V: Serialize, S: Serializer>(pairs: &[(K, V)], serialize
 /// `value` as Python's `json.dump(value, file, indent=4)` writes it, but for the digits of some numbers.
 pub(super) fn python_json(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let formatter = PythonFormatter(PrettyFormatter::with_indent(b"    "));
-    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, PrettyFormatter::with_indent(b"    "));
     // Writing to memory does not fail, and no value here has keys other than strings.
     value.serialize(&mut serializer).expect("plain data has a JSON form");
-    bytes
+    escape_all_but_ascii(&String::from_utf8_lossy(&bytes)).into_bytes()
 }
 
-/// Pretty-printing with everything but printable ASCII escaped.
-struct PythonFormatter<'a>(PrettyFormatter<'a>);
-
-impl Formatter for PythonFormatter<'_> {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        for character in fragment.chars() {
-            if matches!(character, ' '..='~') {
-                writer.write_all(&[character as u8])?;
-            } else {
-                for unit in character.encode_utf16(&mut [0; 2]) {
-                    write!(writer, "\\u{unit:04x}")?;
-                }
-            }
+/// Python escapes everything in a string that is not printable ASCII, beyond ASCII as UTF-16. Outside of strings JSON has
+/// nothing but printable ASCII and the line ends of the layout.
+fn escape_all_but_ascii(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        if matches!(character, ' '..='~' | '\n') {
+            escaped.push(character);
+        } else {
+            escaped.extend(character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
         }
-        Ok(())
     }
-
-    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.begin_array(writer)
-    }
-
-    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_array(writer)
-    }
-
-    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        self.0.begin_array_value(writer, first)
-    }
-
-    fn end_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_array_value(writer)
-    }
-
-    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.begin_object(writer)
-    }
-
-    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_object(writer)
-    }
-
-    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        self.0.begin_object_key(writer, first)
-    }
-
-    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.begin_object_value(writer)
-    }
-
-    fn end_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_object_value(writer)
-    }
+    escaped
 }
 
 #[cfg(test)]

@@ -3,8 +3,6 @@
 //! A [`Source`] is a folder or a file here ([`local`]) or a repository of the Hugging Face Hub ([`hub`]). It answers what
 //! files there are, gives the first bytes of one without fetching the rest, and brings a whole one to disk.
 
-mod cache;
-mod download;
 pub mod hub;
 pub mod local;
 

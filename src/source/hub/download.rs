@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use sha2::{Digest, Sha256};
 
-use super::{SourceError, Transfer};
+use crate::source::{SourceError, Transfer};
 
 /// How often in a row a connection may fail without bringing anything.
 const ATTEMPTS: u32 = 6;

@@ -1,8 +1,6 @@
-//! A model of the Hugging Face Hub, through hf-hub and the cache that Python shares.
+//! The requests that are made of the Hub for one model, and what its refusals mean.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -11,12 +9,10 @@ use hf_hub::{HFClient, HFError};
 use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, ETAG, HeaderMap, RETRY_AFTER};
 
-use super::cache::{RepositoryCache, is_commit};
+use super::HubOptions;
+use super::cache::is_commit;
 use super::download::Download;
-use super::{Model, Source, SourceError, Transfer};
-
-/// The branch that a model is read at where no revision is named.
-const DEFAULT_REVISION: &str = "main";
+use crate::source::{SourceError, Transfer};
 
 /// How long an answer that is no file may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,207 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// How the Hub is reached. The library reads no environment variables: whoever calls it does.
-#[derive(Clone, Debug)]
-pub struct HubOptions {
-    /// The Hub's address, without a slash at the end.
-    pub endpoint: String,
-    /// The access token.
-    pub token: Option<String>,
-    /// The cache's folder, which holds `models--org--name`.
-    pub cache: PathBuf,
-    /// Whether nothing may be asked of the network.
-    pub offline: bool,
-}
-
-/// Whether `name` has the form of a Hub id: `org/name`, or `name` for the oldest models.
-pub fn is_id(name: &str) -> bool {
-    let part = |part: &str| {
-        !part.is_empty()
-            && part.len() <= 96
-            && !part.starts_with(['.', '-'])
-            && !part.ends_with(['.', '-'])
-            && !part.contains("..")
-            && !part.contains("--")
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-    };
-    let parts: Vec<&str> = name.split('/').collect();
-    parts.len() <= 2 && parts.into_iter().all(part)
-}
-
-/// A model of the Hub at one commit.
-pub struct Hub {
-    model: Model,
-    commit: String,
-    cache: RepositoryCache,
-    options: HubOptions,
-    /// Name -> size of every file of the commit, or of those in the cache when offline.
-    files: BTreeMap<String, u64>,
-    /// How to reach it; `None` when offline.
-    connection: Option<Connection>,
-}
-
-impl Hub {
-    /// Looks up the commit that `revision` (or the main branch) stands for and the files it has. If the Hub cannot be
-    /// reached, the cache answers, and `news` hears of it.
-    ///
-    /// # Errors
-    ///
-    /// Fails if there is no such model or revision, or no access to it, or neither network nor cache.
-    pub fn open(
-        id: &str,
-        revision: Option<&str>,
-        options: &HubOptions,
-        news: &dyn Fn(String),
-    ) -> Result<Self, SourceError> {
-        let revision = revision.unwrap_or(DEFAULT_REVISION);
-        if revision.is_empty() || revision.starts_with('/') || revision.split('/').any(|part| part == "..") {
-            return Err(SourceError::BadRevision(revision.to_owned()));
-        }
-        let cache = RepositoryCache::new(&options.cache, id);
-        if options.offline {
-            return Self::open_cached(id, revision, cache, options);
-        }
-        let connection = Connection::new(id, options)?;
-        let commit = match connection.commit(revision) {
-            Ok(commit) => commit,
-            Err(SourceError::Network { reason }) if cache.commit(revision).is_some() => {
-                news(format!("the Hub cannot be reached ({reason}); reading '{id}' from the cache"));
-                return Self::open_cached(id, revision, cache, options);
-            }
-            Err(error) => return Err(error),
-        };
-        let files = connection.files(&commit)?;
-        let unwritable = |error| SourceError::CacheUnwritable { path: options.cache.clone(), error };
-        cache.remember(revision, &commit).map_err(unwritable)?;
-        Ok(Self {
-            model: Model { spelling: id.to_owned(), name: last_part(id), commit: Some(commit.clone()) },
-            commit,
-            cache,
-            options: options.clone(),
-            files,
-            connection: Some(connection),
-        })
-    }
-
-    fn open_cached(
-        id: &str,
-        revision: &str,
-        cache: RepositoryCache,
-        options: &HubOptions,
-    ) -> Result<Self, SourceError> {
-        let commit = cache.commit(revision).filter(|commit| cache.snapshot(commit).is_dir());
-        let Some(commit) = commit else {
-            return Err(SourceError::NotCached { what: id.to_owned(), cache: options.cache.clone() });
-        };
-        let size = |file: &String| fs::metadata(cache.snapshot(&commit).join(file)).map(|metadata| metadata.len());
-        let files = cache.files(&commit).into_iter().filter_map(|file| size(&file).ok().map(|size| (file, size)));
-        Ok(Self {
-            model: Model { spelling: id.to_owned(), name: last_part(id), commit: Some(commit.clone()) },
-            files: files.collect(),
-            commit,
-            cache,
-            options: options.clone(),
-            connection: None,
-        })
-    }
-
-    /// The connection, or why `file` cannot be had without one.
-    fn connected(&self, file: &str) -> Result<&Connection, SourceError> {
-        self.connection.as_ref().ok_or_else(|| SourceError::NotCached {
-            what: format!("{}/{file}", self.model.spelling),
-            cache: self.options.cache.clone(),
-        })
-    }
-
-    fn known_size(&self, file: &str) -> Result<u64, SourceError> {
-        self.size(file).ok_or_else(|| match self.connection {
-            Some(_) => SourceError::NoSuchFile { model: self.model.spelling.clone(), file: file.to_owned() },
-            None => SourceError::NotCached {
-                what: format!("{}/{file}", self.model.spelling),
-                cache: self.options.cache.clone(),
-            },
-        })
-    }
-}
-
-impl Source for Hub {
-    fn model(&self) -> &Model {
-        &self.model
-    }
-
-    fn single_file(&self) -> Option<&str> {
-        None
-    }
-
-    fn files(&self) -> Vec<String> {
-        self.files.keys().cloned().collect()
-    }
-
-    fn size(&self, file: &str) -> Option<u64> {
-        self.files.get(file).copied()
-    }
-
-    fn is_on_disk(&self, file: &str) -> bool {
-        self.cache.snapshot(&self.commit).join(file).is_file()
-    }
-
-    fn read_start(&self, file: &str, length: u64) -> Result<Vec<u8>, SourceError> {
-        let length = length.min(self.known_size(file)?);
-        let cached = self.cache.snapshot(&self.commit).join(file);
-        if cached.is_file() {
-            use std::io::Read;
-            let mut start = Vec::new();
-            let unreadable = |error| SourceError::Unreadable { path: cached.clone(), error };
-            fs::File::open(&cached).map_err(unreadable)?.take(length).read_to_end(&mut start).map_err(unreadable)?;
-            return Ok(start);
-        }
-        let start = self.connected(file)?.read_start(&self.commit, file, length)?;
-        if start.len() as u64 != length {
-            let reason = format!("{} bytes came where {length} were asked for", start.len());
-            return Err(SourceError::Protocol { what: file.to_owned(), reason });
-        }
-        Ok(start)
-    }
-
-    fn identity(&self, file: &str) -> Result<String, SourceError> {
-        if let Some(etag) = self.cache.etag(&self.commit, file) {
-            return Ok(etag);
-        }
-        match &self.connection {
-            Some(connection) => connection.etag(&self.commit, file),
-            None => Ok(format!("{}/{file}", self.commit)),
-        }
-    }
-
-    fn fetch(&self, file: &str, progress: &dyn Fn(Transfer)) -> Result<PathBuf, SourceError> {
-        let size = self.known_size(file)?;
-        if self.is_on_disk(file) {
-            return Ok(self.cache.snapshot(&self.commit).join(file));
-        }
-        let connection = self.connected(file)?;
-        let etag = connection.etag(&self.commit, file)?;
-        let unwritable = |error| SourceError::CacheUnwritable { path: self.cache.blob(&etag), error };
-        let _lock = self.cache.lock(&etag, || progress(Transfer::Waiting)).map_err(unwritable)?;
-        // Another process may have brought it in the meantime.
-        if !self.cache.blob(&etag).is_file() {
-            let incomplete = self.cache.incomplete(&etag);
-            let is_sha256 = etag.len() == 64 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let download = Download { file, size, sha256: is_sha256.then_some(&*etag), incomplete: incomplete.clone() };
-            connection.download(&self.commit, &download, progress)?;
-            fs::rename(&incomplete, self.cache.blob(&etag)).map_err(unwritable)?;
-        }
-        self.cache.link(&self.commit, file, &etag).map_err(unwritable)
-    }
-}
-
-/// The last part of a Hub id.
-fn last_part(id: &str) -> String {
-    id.rsplit('/').next().unwrap_or(id).to_owned()
-}
-
 /// The requests that are made for one model.
-struct Connection {
+pub struct Connection {
     runtime: tokio::runtime::Runtime,
     repository: HFRepository<RepoTypeModel>,
     /// For what hf-hub does not tell: the headers of a file's first answer.
@@ -236,7 +33,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(id: &str, options: &HubOptions) -> Result<Self, SourceError> {
+    pub fn new(id: &str, options: &HubOptions) -> Result<Self, SourceError> {
         let unusable = |reason: String| SourceError::Protocol { what: options.endpoint.clone(), reason };
         let mut builder = HFClient::builder()
             .endpoint(&options.endpoint)
@@ -292,7 +89,7 @@ impl Connection {
     }
 
     /// The commit that `revision` stands for now.
-    fn commit(&self, revision: &str) -> Result<String, SourceError> {
+    pub fn commit(&self, revision: &str) -> Result<String, SourceError> {
         let info = self.wait(async {
             let info = self.repository.info().revision(revision).send().await;
             info.map_err(|error| self.explain(error, revision))
@@ -302,7 +99,7 @@ impl Connection {
     }
 
     /// Name -> size of every file of a commit.
-    fn files(&self, commit: &str) -> Result<BTreeMap<String, u64>, SourceError> {
+    pub fn files(&self, commit: &str) -> Result<BTreeMap<String, u64>, SourceError> {
         self.wait(async {
             let explain = |error| self.explain(error, commit);
             let entries = self.repository.list_tree().revision(commit).recursive(true).send().map_err(explain)?;
@@ -317,7 +114,7 @@ impl Connection {
         })
     }
 
-    fn read_start(&self, commit: &str, file: &str, length: u64) -> Result<Vec<u8>, SourceError> {
+    pub fn read_start(&self, commit: &str, file: &str, length: u64) -> Result<Vec<u8>, SourceError> {
         if length == 0 {
             return Ok(Vec::new());
         }
@@ -339,7 +136,7 @@ impl Connection {
 
     /// The hash under which the cache stores a file. hf-hub does not tell it: its listing leaves out the hash of large
     /// files, and its own request for it follows the redirect, behind which the Hub's headers are gone.
-    fn etag(&self, commit: &str, file: &str) -> Result<String, SourceError> {
+    pub fn etag(&self, commit: &str, file: &str) -> Result<String, SourceError> {
         let protocol = |reason: &str| SourceError::Protocol { what: file.to_owned(), reason: reason.to_owned() };
         let mut url = reqwest::Url::parse(&self.endpoint).map_err(|error| protocol(&error.to_string()))?;
         url.path_segments_mut()
@@ -376,7 +173,12 @@ impl Connection {
         Err(self.refusal(status, text("x-error-code"), retry_after, file))
     }
 
-    fn download(&self, commit: &str, download: &Download<'_>, progress: &dyn Fn(Transfer)) -> Result<(), SourceError> {
+    pub fn download(
+        &self,
+        commit: &str,
+        download: &Download<'_>,
+        progress: &dyn Fn(Transfer),
+    ) -> Result<(), SourceError> {
         let file = download.file;
         let open = async |start: u64| {
             let range = (start > 0).then_some(start..download.size);
@@ -442,19 +244,4 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         cause = source;
     }
     cause.to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_id;
-
-    #[test]
-    fn hub_ids_are_told_from_paths() {
-        for id in ["gpt2", "mistralai/Mistral-7B-v0.1", "a_b/c.d-e"] {
-            assert!(is_id(id), "{id}");
-        }
-        for path in ["", "/", "a/", "/a", "./a", "../a", "a/b/c", "a b/c", "a/..", "~/a", "a\\b", "a/b--c", "org/é"] {
-            assert!(!is_id(path), "{path}");
-        }
-    }
 }

@@ -1,0 +1,124 @@
+//! Progress bars, and a line for each module where that is asked for.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use laser_scan::scan::{Event, Plan};
+use laser_scan::source::Transfer;
+use laser_scan::spectrum;
+
+use super::{Terminal, escape, ratio};
+
+/// The unit in which the progress of the arithmetic is counted, in floating-point operations.
+const UNIT: f64 = 1e6;
+
+/// Draws the events of one scan.
+pub struct Progress<'a> {
+    terminal: &'a Terminal,
+    plan: &'a Plan,
+    scan: ProgressBar,
+    download: Mutex<Option<ProgressBar>>,
+    done: AtomicUsize,
+}
+
+impl<'a> Progress<'a> {
+    /// Progress of a scan that is about to start.
+    pub fn new(terminal: &'a Terminal, plan: &'a Plan) -> Self {
+        let scan = terminal.bars.add(ProgressBar::new((plan.flops() / UNIT) as u64));
+        scan.set_style(style("{prefix:>8} [{bar:20}] {percent:>3}%  {msg}  {eta} left"));
+        scan.set_prefix("measured");
+        scan.set_message(format!("0 of {} modules", plan.modules.len()));
+        scan.enable_steady_tick(Duration::from_millis(250));
+        Self { terminal, plan, scan, download: Mutex::new(None), done: AtomicUsize::new(0) }
+    }
+
+    /// Shows an event.
+    pub fn see(&self, event: Event<'_>) {
+        match event {
+            Event::Resumed { modules, flops } => {
+                self.done.store(modules, Ordering::Relaxed);
+                self.terminal.journalled.store(modules, Ordering::Relaxed);
+                self.terminal.note(&format!("{modules} modules are done from an interrupted scan"));
+                self.scan.set_message(format!("{modules} of {} modules", self.plan.modules.len()));
+                self.scan.set_position((flops / UNIT) as u64);
+                // The time left goes by what this run does.
+                self.scan.reset_eta();
+            }
+            Event::Fetching { file, transfer } => self.see_transfer(file, transfer),
+            Event::Fetched { file } => {
+                if let Some(bar) = self.lock_download().take() {
+                    bar.finish_and_clear();
+                    self.terminal.detail(&format!("downloaded '{file}'"));
+                }
+            }
+            Event::Finished { module, outcome, elapsed } => {
+                self.scan.inc((spectrum::flops(module.shape) / UNIT) as u64);
+                let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+                self.scan.set_message(format!("{done} of {} modules", self.plan.modules.len()));
+                match outcome {
+                    Ok(measurement) => {
+                        self.terminal.journalled.fetch_add(1, Ordering::Relaxed);
+                        let (name, snr) = (&module.name, measurement.statistic.snr());
+                        self.terminal.detail(&format!("{name}  snr {}  {:.2} s", ratio(snr), elapsed.as_secs_f64()));
+                    }
+                    Err(reason) => self.terminal.warn(&format!("cannot measure '{}': {reason}", module.name)),
+                }
+            }
+        }
+    }
+
+    fn see_transfer(&self, file: &str, transfer: Transfer) {
+        let mut download = self.lock_download();
+        match transfer {
+            Transfer::Waiting => {
+                self.terminal.note(&format!("another process is downloading '{file}'; waiting for it"))
+            }
+            Transfer::Started { size, resumed_at } => {
+                let bar = self.terminal.bars.insert_before(&self.scan, ProgressBar::new(size));
+                bar.set_style(style(
+                    "{prefix:>8} [{bar:20}] {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left  {msg}",
+                ));
+                bar.set_prefix("download");
+                bar.set_message(escape(file));
+                bar.set_position(resumed_at);
+                // The rate is that of this connection.
+                bar.reset_eta();
+                *download = Some(bar);
+                if resumed_at > 0 {
+                    let (from, size) = (HumanBytes(resumed_at), HumanBytes(size));
+                    self.terminal.detail(&format!("going on with '{file}' at {from} of {size}"));
+                }
+            }
+            Transfer::Received(bytes) => {
+                if let Some(bar) = &*download {
+                    bar.set_position(bytes);
+                }
+            }
+            Transfer::Retrying { reason, pause } => {
+                self.terminal.note(&format!(
+                    "the download of '{file}' broke off ({reason}); going on in {:.0} s",
+                    pause.as_secs_f64().ceil()
+                ));
+            }
+        }
+    }
+
+    fn lock_download(&self) -> MutexGuard<'_, Option<ProgressBar>> {
+        self.download.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        if let Some(bar) = self.lock_download().take() {
+            bar.finish_and_clear();
+        }
+        self.scan.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+}
