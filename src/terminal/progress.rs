@@ -78,7 +78,7 @@ impl<'a> Progress<'a> {
             Transfer::Started { size, resumed_at } => {
                 let bar = self.terminal.bars.insert_before(&self.scan, ProgressBar::new(size));
                 bar.set_style(style(
-                    "{prefix:>8} [{bar:20}] {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left  {msg}",
+                    "{prefix:>8} [{bar:20}] {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left  {wide_msg}",
                 ));
                 bar.set_prefix("download");
                 bar.set_message(escape(file));
