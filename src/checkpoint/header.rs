@@ -5,7 +5,7 @@
 //! mind, ranges against each other. What passes here is what the `safetensors` crate accepts when the file is mapped;
 //! the checks are made again in this room because its errors name the tensor.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
 
@@ -213,9 +213,14 @@ impl<'de> Deserialize<'de> for Entries {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
                 let mut entries = Vec::new();
+                let mut has_metadata = false;
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
-                        map.next_value::<serde::de::IgnoredAny>()?;
+                        if has_metadata {
+                            return Err(serde::de::Error::duplicate_field("__metadata__"));
+                        }
+                        has_metadata = true;
+                        map.next_value::<Option<HashMap<String, String>>>()?;
                     } else {
                         entries.push((name, map.next_value()?));
                     }
@@ -269,6 +274,8 @@ mod tests {
         };
         assert!(matches!(error("[]", 0), HeaderError::Invalid(_)));
         assert!(matches!(error("{\"t\":", 0), HeaderError::Invalid(_)));
+        assert!(matches!(error(r#"{"__metadata__":{"a":1}}"#, 0), HeaderError::Invalid(_)));
+        assert!(matches!(error(r#"{"__metadata__":{},"__metadata__":{}}"#, 0), HeaderError::Invalid(_)));
         assert!(matches!(error(&one("F32", "[-1]", "[0,4]"), 4), HeaderError::Invalid(_)));
         assert!(matches!(error(&one("F33", "[1]", "[0,4]"), 4), HeaderError::UnknownDtype { .. }));
         assert!(matches!(error(&one("F32", "[1]", "[0,8]"), 8), HeaderError::WrongSize { size: 4, .. }));

@@ -182,6 +182,10 @@ impl Checkpoint {
                 shards
             }
         };
+        let names = || shards.iter().flat_map(|shard| &shard.tensors).map(|tensor| &tensor.name);
+        if names().any(|name| name.contains(".lora_A.") || name.contains(".lora_B.")) {
+            return Err(adapter(source));
+        }
         Ok(Self { config, shards })
     }
 }
@@ -236,10 +240,7 @@ fn explain_absence(source: &dyn Source, files: &[String]) -> CheckpointError {
     let model = source.model().spelling.clone();
     let ends_with = |suffix: &str| files.iter().any(|file| file.ends_with(suffix));
     if files.iter().any(|file| file == "adapter_config.json" || file.starts_with("adapter_model")) {
-        let config = read_json(source, "adapter_config.json").ok();
-        let config: Option<Value> = config.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let base = config.and_then(|config| Some(config.get("base_model_name_or_path")?.as_str()?.to_owned()));
-        CheckpointError::Adapter { model, base }
+        adapter(source)
     } else if source.size("model_index.json").is_some() {
         CheckpointError::Pipeline(model)
     } else if ends_with(".gguf") {
@@ -249,6 +250,14 @@ fn explain_absence(source: &dyn Source, files: &[String]) -> CheckpointError {
     } else {
         CheckpointError::NoWeights(model)
     }
+}
+
+/// That the model is a LoRA adapter, with its base model if its configuration names one.
+fn adapter(source: &dyn Source) -> CheckpointError {
+    let config = read_json(source, "adapter_config.json").ok();
+    let config: Option<Value> = config.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let base = config.and_then(|config| Some(config.get("base_model_name_or_path")?.as_str()?.to_owned()));
+    CheckpointError::Adapter { model: source.model().spelling.clone(), base }
 }
 
 fn read_config(source: &dyn Source) -> Result<Config, CheckpointError> {

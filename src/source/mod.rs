@@ -11,6 +11,12 @@ use std::time::Duration;
 
 pub use hub::HubOptions;
 
+/// The pause after the first failure of a request; it doubles with each that follows.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest pause, also where the Hub asks for more.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
 /// Where a model's files come from.
 pub trait Source: Sync {
     /// What the model is called.
@@ -90,6 +96,11 @@ pub enum SourceError {
     /// The name is neither a path that exists nor a Hub id.
     #[error("there is no file or folder '{0}', and it is no Hub id of the form org/name either: check the spelling")]
     NoSuchPath(String),
+    /// A revision of something that has none.
+    #[error(
+        "'{0}' is on this machine and has no revisions: leave out --revision, or spell the name so that no such path exists"
+    )]
+    NoRevisions(String),
     /// A file that is no safetensors file.
     #[error("'{0}' is no .safetensors file: name a model's folder, one .safetensors file, or a Hub id")]
     NotSafetensors(String),
@@ -224,6 +235,17 @@ impl SourceError {
     fn is_transient(&self) -> bool {
         matches!(self, Self::Network { .. } | Self::RateLimited { .. })
     }
+
+    /// How long to wait before the request is made again after so many failures in a row: as long as the Hub asks, or
+    /// twice as long as the last time.
+    fn pause(&self, failures: u32) -> Duration {
+        let doubled = FIRST_PAUSE * 2u32.saturating_pow(failures.saturating_sub(1).min(10));
+        let asked = match self {
+            Self::RateLimited { retry_after } => *retry_after,
+            _ => None,
+        };
+        asked.map_or(doubled, |asked| asked.max(doubled)).min(LONGEST_PAUSE)
+    }
 }
 
 /// Opens `model`, a path or a Hub id; a path that exists wins.
@@ -241,6 +263,9 @@ pub fn open(
 ) -> Result<Box<dyn Source>, SourceError> {
     let path = Path::new(model);
     if path.exists() {
+        if revision.is_some() {
+            return Err(SourceError::NoRevisions(model.to_owned()));
+        }
         return Ok(Box::new(local::Local::open(path)?));
     }
     if !hub::is_id(model) {

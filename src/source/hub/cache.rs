@@ -95,9 +95,13 @@ impl RepositoryCache {
         fs::create_dir_all(self.root.join("blobs"))?;
         let path = self.locks.join(format!("{etag}.lock"));
         let file = File::options().create(true).truncate(false).write(true).open(path)?;
-        if file.try_lock().is_err() {
-            waiting();
-            file.lock()?;
+        match file.try_lock() {
+            // Some network file systems have no locks; the cache does without.
+            Ok(()) | Err(fs::TryLockError::Error(_)) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                waiting();
+                file.lock()?;
+            }
         }
         Ok(file)
     }

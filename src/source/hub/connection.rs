@@ -17,9 +17,8 @@ use crate::source::{SourceError, Transfer};
 /// How long an answer that is no file may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often a small request is made, at most, and the pause after the first failure.
+/// How often a small request is made, at most.
 const ATTEMPTS: u32 = 4;
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// The requests that are made for one model.
 pub struct Connection {
@@ -77,20 +76,29 @@ impl Connection {
 
     /// Makes a request again, after a pause, if it fails for a reason that may pass.
     fn insist<T>(&self, request: impl AsyncFn() -> Result<T, SourceError>) -> Result<T, SourceError> {
-        let mut pause = FIRST_PAUSE;
-        for _ in 1..ATTEMPTS {
+        self.insist_while(SourceError::is_transient, request)
+    }
+
+    /// Makes a request again, after a pause, if it fails for a reason that is `passing`.
+    fn insist_while<T>(
+        &self,
+        passing: impl Fn(&SourceError) -> bool,
+        request: impl AsyncFn() -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
+        for failures in 1..ATTEMPTS {
             match self.wait(request()) {
-                Err(error) if error.is_transient() => std::thread::sleep(pause),
+                Err(error) if passing(&error) => std::thread::sleep(error.pause(failures)),
                 other => return other,
             }
-            pause *= 2;
         }
         self.wait(request())
     }
 
     /// The commit that `revision` stands for now.
     pub fn commit(&self, revision: &str) -> Result<String, SourceError> {
-        let info = self.wait(async {
+        // hf-hub has tried to connect a few times already; without a network, the cache may serve.
+        let is_rate_limit = |error: &SourceError| matches!(error, SourceError::RateLimited { .. });
+        let info = self.insist_while(is_rate_limit, async || {
             let info = self.repository.info().revision(revision).send().await;
             info.map_err(|error| self.explain(error, revision))
         })?;
@@ -100,7 +108,7 @@ impl Connection {
 
     /// Name -> size of every file of a commit.
     pub fn files(&self, commit: &str) -> Result<BTreeMap<String, u64>, SourceError> {
-        self.wait(async {
+        self.insist(async || {
             let explain = |error| self.explain(error, commit);
             let entries = self.repository.list_tree().revision(commit).recursive(true).send().map_err(explain)?;
             let mut entries = std::pin::pin!(entries);
@@ -207,7 +215,10 @@ impl Connection {
             HFError::EntryNotFound { .. } => self.refusal(StatusCode::NOT_FOUND, Some("EntryNotFound"), None, what),
             HFError::RateLimited { retry_after, .. } => SourceError::RateLimited { retry_after },
             HFError::Http { context } => self.refusal(context.status, context.error_code.as_deref(), None, what),
-            HFError::Request { source, .. } => SourceError::Network { reason: root_cause(&source) },
+            HFError::Request { source, .. } if !source.is_builder() => {
+                SourceError::Network { reason: root_cause(&source) }
+            }
+            HFError::Xet { source, .. } => SourceError::Network { reason: root_cause(&*source) },
             other => SourceError::Protocol { what: what.to_owned(), reason: other.to_string() },
         }
     }
@@ -238,7 +249,7 @@ impl Connection {
 }
 
 /// The innermost reason of a transport error, which says more than its outer layers.
-fn root_cause(error: &dyn std::error::Error) -> String {
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

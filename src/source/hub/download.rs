@@ -2,7 +2,7 @@
 //!
 //! hf-hub retries a request that fails to start, but not a body that breaks off, and begins anew at the first byte. Shards
 //! have gigabytes: here a download goes on by byte range from what has arrived, now or in an earlier run, and nothing
-//! counts as a blob before its length and hash are right.
+//! counts as a blob before its length is right, and its hash where that is a SHA-256, as it is for all large files.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -16,12 +16,6 @@ use crate::source::{SourceError, Transfer};
 
 /// How often in a row a connection may fail without bringing anything.
 const ATTEMPTS: u32 = 6;
-
-/// The pause after the first failure; it doubles with each that follows.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-
-/// The longest pause, also where the Hub asks for more.
-const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
 /// A connection that brings nothing for this long counts as broken.
 const STALL: Duration = Duration::from_secs(60);
@@ -54,27 +48,48 @@ impl Download<'_> {
         S: Stream<Item = Result<B, SourceError>> + Unpin,
         B: AsRef<[u8]>,
     {
-        let mut arrived = Arrived::resume(&self.incomplete, self.size).map_err(|error| self.unwritable(error))?;
+        let arrived = Arrived::resume(&self.incomplete, self.size).map_err(|error| self.unwritable(error))?;
+        let resumed = arrived.length > 0;
+        match self.complete(arrived, &open, progress).await {
+            // What an earlier download, perhaps by another program, has left may be wrong: begin anew, once.
+            Err(SourceError::Corrupt { .. }) if resumed => {
+                let anew = Arrived::anew(&self.incomplete).map_err(|error| self.unwritable(error))?;
+                self.complete(anew, &open, progress).await
+            }
+            result => result,
+        }
+    }
+
+    /// Receives what is missing, over as many connections as it takes, and checks the whole.
+    async fn complete<S, B>(
+        &self,
+        mut arrived: Arrived,
+        open: &impl AsyncFn(u64) -> Result<S, SourceError>,
+        progress: &dyn Fn(Transfer),
+    ) -> Result<(), SourceError>
+    where
+        S: Stream<Item = Result<B, SourceError>> + Unpin,
+        B: AsRef<[u8]>,
+    {
         progress(Transfer::Started { size: self.size, resumed_at: arrived.length });
         let mut failures = 0;
         while arrived.length < self.size {
             let before = arrived.length;
-            let reason = match self.receive(&open, &mut arrived, progress).await {
+            let reason = match self.receive(open, &mut arrived, progress).await {
                 Ok(()) => continue,
                 Err(error) if error.is_transient() => error,
                 Err(error) => return Err(error),
             };
             failures = if arrived.length > before { 1 } else { failures + 1 };
-            let (reason, asked) = match reason {
-                SourceError::Network { reason } => (reason, None),
-                SourceError::RateLimited { retry_after } => ("the Hub limits the rate of requests".into(), retry_after),
-                other => (other.to_string(), None),
+            let pause = reason.pause(failures);
+            let reason = match reason {
+                SourceError::Network { reason } => reason,
+                _ => "the Hub limits the rate of requests".into(),
             };
             if failures >= ATTEMPTS {
                 let (file, received) = (self.file.to_owned(), arrived.length);
                 return Err(SourceError::BrokenOff { file, attempts: failures, reason, received });
             }
-            let pause = asked.unwrap_or(FIRST_PAUSE * 2u32.pow(failures - 1)).min(LONGEST_PAUSE);
             progress(Transfer::Retrying { reason, pause });
             tokio::time::sleep(pause).await;
         }

@@ -16,7 +16,8 @@ use download::Download;
 /// The branch that a model is read at where no revision is named.
 const DEFAULT_REVISION: &str = "main";
 
-/// How the Hub is reached. The library reads no environment variables: whoever calls it does.
+/// How the Hub is reached. The library reads no environment variables: whoever calls it does. But hf-hub looks for a
+/// token as Python does, where none is given here.
 #[derive(Clone, Debug)]
 pub struct HubOptions {
     /// The Hub's address, without a slash at the end.
