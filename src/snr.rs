@@ -8,7 +8,7 @@
 //! threshold = sigma * sqrt((1 + sqrt(beta))^2)
 //! signal    = sum of S where S > threshold
 //! noise     = sum of S where S <= threshold
-//! snr       = (signal / noise) / S[0]         infinite where nothing is noise
+//! snr       = (signal / noise) / S[0]         infinite where noise is 0
 //! ```
 //!
 //! The inter-quartile range of a normal distribution is 1.349 standard deviations, which makes `sigma` a
@@ -64,9 +64,9 @@ impl Statistic {
         }
     }
 
-    /// The signal-to-noise ratio over the largest singular value; infinite where nothing is noise.
+    /// The signal-to-noise ratio over the largest singular value; infinite where the noise is zero.
     pub fn snr(&self) -> f64 {
-        if self.noise_count == 0 { f64::INFINITY } else { self.signal / self.noise / self.sigma_max }
+        if self.noise == 0.0 { f64::INFINITY } else { self.signal / self.noise / self.sigma_max }
     }
 }
 
@@ -85,7 +85,7 @@ pub enum Doubt {
         count: usize,
     },
     /// The error bounds add up to more than [`TOLERANCE`].
-    #[error("rounding leaves the ratio uncertain by {relative:.0e}, more than {TOLERANCE:.0e}")]
+    #[error("rounding errors may add up to {relative:.0e} of it, more than {TOLERANCE:.0e}")]
     Imprecise {
         /// How far off the ratio may be, relatively; infinite where all noise may be zero.
         relative: f64,
@@ -116,8 +116,8 @@ pub fn vouch(statistic: &Statistic, lower: &[f64], upper: &[f64], shape: [usize;
     if let Some(index) = (split..count).find(|&i| upper[i] > threshold_low) {
         return Err(Doubt::AtThreshold { index, count });
     }
-    if split == 0 || split == count {
-        // All noise, a ratio of zero; or all signal, an infinite one.
+    if split == 0 || upper[split..].iter().all(|value| *value == 0.0) {
+        // No signal, a ratio of zero; or no noise, an infinite one.
         return Ok(());
     }
     let ratio =
@@ -125,7 +125,7 @@ pub fn vouch(statistic: &Statistic, lower: &[f64], upper: &[f64], shape: [usize;
     let low = ratio(&lower[..split], &upper[split..], upper[0]);
     let high = ratio(&upper[..split], &lower[split..], lower[0]);
     let snr = statistic.snr();
-    let relative = (high - snr).max(snr - low) / snr;
+    let relative = if high.is_finite() { (high - snr).max(snr - low) / snr } else { f64::INFINITY };
     if relative <= TOLERANCE { Ok(()) } else { Err(Doubt::Imprecise { relative }) }
 }
 
@@ -219,6 +219,12 @@ mod tests {
         assert_eq!(statistic.noise_count, 1);
         let lower = [9.0, 5.0, 4.9, 0.0];
         let upper = [9.0, 5.0, 4.9, 1e-15];
-        assert!(matches!(vouch(&statistic, &lower, &upper, shape), Err(Doubt::Imprecise { .. })));
+        let doubt = Doubt::Imprecise { relative: f64::INFINITY };
+        assert_eq!(vouch(&statistic, &lower, &upper, shape), Err(doubt));
+        // Where it is known to be zero, the ratio is infinite.
+        let exact = [9.0, 5.0, 4.9, 0.0];
+        let statistic = Statistic::new(&exact, shape);
+        assert_eq!((statistic.noise_count, statistic.snr()), (1, f64::INFINITY));
+        assert_eq!(vouch(&statistic, &exact, &exact, shape), Ok(()));
     }
 }

@@ -64,7 +64,8 @@ pub enum SpectrumError {
 /// The singular values of a weight, with what is known of their errors.
 #[derive(Clone, Debug)]
 pub struct Spectrum {
-    /// All min(rows, columns) singular values, largest first, in the unit of the weights.
+    /// All min(rows, columns) singular values, largest first, in the unit of the weights. Those that are zero are so
+    /// exactly.
     pub values: Vec<f64>,
     method: Method,
     shape: [usize; 2],
@@ -85,13 +86,11 @@ impl Spectrum {
     /// what is observed stays below half of the bound.
     pub fn enclosure(&self) -> (Vec<f64>, Vec<f64>) {
         let largest = self.values[0];
-        if largest == 0.0 {
-            return (self.values.clone(), self.values.clone());
-        }
         let short = self.shape[0].min(self.shape[1]) as f64;
         let long = self.shape[0].max(self.shape[1]) as f64;
         // Relative to the largest, so that no square leaves the range of float64.
-        let bounds = |value: &f64| match (self.method, value / largest) {
+        let bounds = |value: &f64| match (self.method, value / largest.max(f64::MIN_POSITIVE)) {
+            (_, 0.0) if *value == 0.0 => (0.0, 0.0),
             (Method::Gram, relative) => {
                 let theta = relative * relative;
                 let eta = 4.0 * (short + long / 64.0 + 16.0).sqrt() * UNIT_ROUNDOFF + COHERENT * theta;
@@ -141,7 +140,8 @@ pub fn flops([rows, columns]: [usize; 2]) -> f64 {
 
 /// The operation `[rows, columns]` -> `[min(rows, columns)]`: singular values in F64, largest first.
 ///
-/// All values are NaN if an element is NaN or infinite, as IEEE arithmetic would have it.
+/// All values are NaN if an element is NaN or infinite, as IEEE arithmetic would have it. A value is zero only if it is so
+/// exactly, because of rows or columns of zeros; one that rounding took to zero or below is the smallest normal number.
 struct SingularValues {
     method: Method,
 }
@@ -171,22 +171,23 @@ impl CustomOp1 for SingularValues {
 impl SingularValues {
     fn compute<T: widen::Widen>(&self, weight: &Weight<'_, T>) -> candle_core::Result<Vec<f64>> {
         let count = weight.rows.min(weight.columns);
-        let Some(magnitude) = weight.largest_magnitude() else {
+        let Some(survey) = weight.survey() else {
             return Ok(vec![f64::NAN; count]);
         };
-        if magnitude == 0.0 {
+        if survey.largest == 0.0 {
             return Ok(vec![0.0; count]);
         }
         // A power of two near the largest element: exact to apply and to take back, and no square over- or underflows.
-        let scale = widen::power_of_two_near(magnitude);
+        let scale = widen::power_of_two_near(survey.largest);
         let mut values = match self.method {
             Method::Gram => gram::singular_values(weight, scale)?,
             Method::Direct => direct::singular_values(weight, scale),
         };
         for value in &mut values {
-            *value *= scale;
+            *value = (*value * scale).max(f64::MIN_POSITIVE);
         }
         values.sort_unstable_by(|a, b| b.total_cmp(a));
+        values[survey.rank..].fill(0.0);
         Ok(values)
     }
 }

@@ -53,6 +53,15 @@ pub struct Weight<'a, T> {
     pub columns: usize,
 }
 
+/// What there is to know of a weight before any arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Survey {
+    /// The largest absolute value.
+    pub largest: f64,
+    /// An upper bound of the rank: as many rows or columns as are not zero throughout.
+    pub rank: usize,
+}
+
 impl<'a, T: Widen> Weight<'a, T> {
     /// The matrix of shape `[rows, columns]` whose elements are `data`, row after row.
     pub fn new(data: &'a [T], rows: usize, columns: usize) -> Self {
@@ -60,20 +69,30 @@ impl<'a, T: Widen> Weight<'a, T> {
         Self { data, rows, columns }
     }
 
-    /// The largest absolute value; `None` if an element is NaN or infinite.
-    pub fn largest_magnitude(&self) -> Option<f64> {
+    /// What there is to know before any arithmetic; `None` if an element is NaN or infinite.
+    pub fn survey(&self) -> Option<Survey> {
         let mut wide = [0.0; PIECE];
         let mut largest = 0f64;
         let mut finite = true;
-        for piece in self.data.chunks(PIECE) {
-            let wide = &mut wide[..piece.len()];
-            T::widen(piece, wide);
-            for value in wide.iter() {
-                largest = if value.abs() > largest { value.abs() } else { largest };
-                finite &= value.is_finite();
+        let mut rows = 0;
+        let mut largest_in_column = vec![0f64; self.columns];
+        for row in self.data.chunks(self.columns) {
+            let mut largest_in_row = 0f64;
+            for (piece, in_columns) in row.chunks(PIECE).zip(largest_in_column.chunks_mut(PIECE)) {
+                let wide = &mut wide[..piece.len()];
+                T::widen(piece, wide);
+                for (value, in_column) in wide.iter().zip(in_columns) {
+                    let magnitude = value.abs();
+                    largest_in_row = if magnitude > largest_in_row { magnitude } else { largest_in_row };
+                    *in_column = if magnitude > *in_column { magnitude } else { *in_column };
+                    finite &= value.is_finite();
+                }
             }
+            rows += usize::from(largest_in_row > 0.0);
+            largest = largest.max(largest_in_row);
         }
-        finite.then_some(largest)
+        let columns = largest_in_column.iter().filter(|largest| **largest > 0.0).count();
+        finite.then_some(Survey { largest, rank: rows.min(columns) })
     }
 
     /// Elements `columns` of row `row`, divided by the power of two `scale`, into `target`.
@@ -130,10 +149,18 @@ mod tests {
     fn a_nan_or_an_infinity_anywhere_is_found() {
         let mut data = vec![0.5f32; 3000];
         data[7] = -2.0;
-        assert_eq!(Weight::new(&data, 30, 100).largest_magnitude(), Some(2.0));
+        assert_eq!(Weight::new(&data, 30, 100).survey(), Some(Survey { largest: 2.0, rank: 30 }));
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             data[2999] = bad;
-            assert_eq!(Weight::new(&data, 30, 100).largest_magnitude(), None);
+            assert_eq!(Weight::new(&data, 30, 100).survey(), None);
         }
+    }
+
+    #[test]
+    fn rows_and_columns_of_zeros_bound_the_rank() {
+        let data: Vec<f32> = (0..70 * 50).map(|at| if at / 50 < 40 && at % 50 > 20 { 1.0 } else { 0.0 }).collect();
+        assert_eq!(Weight::new(&data, 70, 50).survey(), Some(Survey { largest: 1.0, rank: 29 }));
+        assert_eq!(Weight::new(&data, 50, 70).survey().map(|survey| survey.rank <= 50), Some(true));
+        assert_eq!(Weight::new(&[0f32; 6], 2, 3).survey(), Some(Survey { largest: 0.0, rank: 0 }));
     }
 }

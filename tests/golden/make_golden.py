@@ -113,6 +113,8 @@ def nasty():
         "tiny.weight": ("F64", normal(20, 30) * 1e-200),
         "huge_single.weight": ("F32", (normal(20, 30) * 1e37).astype("<f4")),
         "tiny_single.weight": ("F32", (normal(20, 30) * 1e-40).astype("<f4")),
+        # The only noise is a row of zeros: none at all.
+        "zero_noise.weight": ("F64", np.diag([5.0, 5, 4, 0]) @ np.eye(4, 1000)),
         # Not determined by float64: the noise is as small as the rounding of the spike, numpy's as well as anyone's.
         "refused_spike.weight": ("F64", with_spectrum(rng, 50, 50, np.concatenate([[1e12], 1 / np.arange(1, 50)]))),
         "refused_zero.weight": ("F32", np.zeros((8, 9), "<f4")),
