@@ -63,7 +63,9 @@ impl Class {
         let place = Place::of(name);
         let segments: Vec<&str> = name.split('.').collect();
         let leaf = segments[segments.len() - 1];
-        let beyond = place.layer.zip(config.layer_count).is_some_and(|(layer, count)| layer >= count);
+        // The configuration counts the layers of the language model, not those of an encoder or a vision tower.
+        let is_decoder = place.stack.ends_with("model");
+        let beyond = place.layer.zip(config.layer_count).is_some_and(|(layer, count)| is_decoder && layer >= count);
         if segments[0] == "mtp" || beyond {
             Self::FurtherPrediction
         } else if is_head(name, &place, config) {
@@ -127,6 +129,11 @@ mod tests {
         assert_eq!(class("mtp.layers.0.mlp.up_proj"), Class::FurtherPrediction);
         // A block's own projection in Flux, the head in Whisper.
         assert_eq!(class("single_transformer_blocks.0.proj_out"), Class::Linear);
+        let config = Config { layer_count: Some(2), ..Config::default() };
+        assert_eq!(Class::of("model.layers.2.mlp.up_proj", &config), Class::FurtherPrediction);
+        assert_eq!(Class::of("model.language_model.layers.2.mlp.up_proj", &config), Class::FurtherPrediction);
+        assert_eq!(Class::of("visual.blocks.2.mlp.fc1", &config), Class::Linear);
+        assert_eq!(Class::of("decoder.block.2.layer.0.SelfAttention.q", &config), Class::Linear);
         let whisper = Config { model_type: Some("whisper".into()), ..Config::default() };
         assert_eq!(Class::of("proj_out", &whisper), Class::Head);
     }

@@ -42,6 +42,16 @@ pub struct Journal {
     target: Mutex<Target>,
 }
 
+impl Drop for Journal {
+    /// An empty journal is of no use to the next scan.
+    fn drop(&mut self) {
+        let target = self.target.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if target.file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Target {
     file: File,
@@ -120,7 +130,12 @@ impl Journal {
     ///
     /// Fails if the file cannot be removed.
     pub fn remove(self) -> Result<(), JournalError> {
-        fs::remove_file(&self.path).map_err(|error| JournalError::Unwritable { path: self.path.clone(), error })
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(JournalError::Unwritable { path: self.path.clone(), error })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

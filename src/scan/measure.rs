@@ -43,6 +43,6 @@ pub fn attempt(shard: &MappedShard, module: &Module, method: Method) -> Result<A
         Ok(()) => Attempt::Done(Ok(Measurement { statistic, method })),
         Err(Doubt::Zero) => Attempt::Done(Err("every weight is zero, so that there is no ratio".into())),
         Err(_) if method == Method::Gram => Attempt::Inaccurate,
-        Err(doubt) => Attempt::Done(Err(format!("its ratio is not determined by its weights: {doubt}"))),
+        Err(doubt) => Attempt::Done(Err(format!("its ratio cannot be vouched for: {doubt}"))),
     })
 }

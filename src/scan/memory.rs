@@ -11,6 +11,8 @@ const SHARE: f64 = 0.8;
 pub fn ceiling() -> u64 {
     let system = System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::everything()));
     let machine = system.available_memory();
-    let free = system.cgroup_limits().map_or(machine, |limits| machine.min(limits.free_memory));
+    // A container's file cache counts as used there, but makes room when it must: the mapped shards are most of it.
+    let container = system.cgroup_limits().map(|limits| limits.total_memory.saturating_sub(limits.rss));
+    let free = container.map_or(machine, |container| machine.min(container));
     (SHARE * free as f64) as u64
 }

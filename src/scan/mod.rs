@@ -9,6 +9,8 @@ mod measure;
 mod memory;
 mod schedule;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,7 +20,7 @@ pub use journal::{Journal, JournalError};
 pub use measure::Measurement;
 pub use memory::ceiling as memory_ceiling;
 
-use crate::checkpoint::{Checkpoint, MappedShard};
+use crate::checkpoint::{Checkpoint, CheckpointError, MappedShard};
 use crate::modules::{self, Discovery, Filter, LeftOut, Module};
 use crate::source::{Model, Source, Transfer};
 use crate::spectrum::{self, Device};
@@ -131,6 +133,13 @@ impl Plan {
         shards
     }
 
+    /// The files of the model that are on disk, which no output may replace.
+    pub fn files_on_disk(&self, source: &dyn Source) -> Vec<PathBuf> {
+        let shards = self.checkpoint.shards.iter().map(|shard| shard.file.as_str());
+        let files = shards.chain(["config.json", "model.safetensors.index.json"]);
+        files.filter(|file| source.is_on_disk(file)).filter_map(|file| source.fetch(file, &|_| {}).ok()).collect()
+    }
+
     /// The bytes of the needed shards that are not on disk yet.
     pub fn bytes_to_download(&self, source: &dyn Source) -> u64 {
         let shards = self.needed_shards().into_iter().map(|shard| &self.checkpoint.shards[shard]);
@@ -232,6 +241,9 @@ impl Work<'_> {
             }
             let file = shard.file.as_str();
             let path = source.fetch(file, &|transfer| (self.observer)(Event::Fetching { file, transfer }))?;
+            if source.identity(file)? != shard.identity {
+                return Err(CheckpointError::Changed { file: file.to_owned() }.into());
+            }
             let mapped = Arc::new(MappedShard::map(&path, shard, device)?);
             (self.observer)(Event::Fetched { file });
             let tasks = places.into_iter().map(|place| {
@@ -248,7 +260,9 @@ impl Work<'_> {
         while let Some(task) = self.schedule.take() {
             let module = &self.plan.modules[task.place];
             let begun = Instant::now();
-            let attempt = attempt(&task.shard, module, task.method);
+            // A defect in the arithmetic must not take down the other modules, nor keep its memory from them.
+            let attempt = catch_unwind(AssertUnwindSafe(|| attempt(&task.shard, module, task.method)))
+                .unwrap_or_else(|_| Ok(Attempt::Done(Err("laser-scan has a defect; please report it".into()))));
             self.schedule.release(&task);
             match attempt {
                 Ok(Attempt::Done(outcome)) => {

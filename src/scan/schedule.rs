@@ -128,3 +128,101 @@ impl Schedule {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::{Checkpoint, Config};
+    use crate::modules;
+    use crate::source::Source;
+    use crate::source::local::Local;
+    use crate::spectrum::{Device, DeviceRequest};
+
+    /// Tasks for square modules of these sizes.
+    fn tasks(sizes: &[usize]) -> Vec<Task> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = vec![0u8; 4 * 64 * 64];
+        let views = sizes.iter().enumerate().map(|(place, &size)| {
+            let bytes = &data[..4 * size * size];
+            let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![size, size], bytes);
+            (format!("model.layers.{place}.up.weight"), view.expect("a sound tensor"))
+        });
+        let file = folder.path().join("model.safetensors");
+        safetensors::serialize_to_file(views, None, &file).expect("written");
+        let source = Local::open(folder.path()).expect("opens");
+        let checkpoint = Checkpoint::open(&source).expect("readable");
+        let shard = &checkpoint.shards[0];
+        let device = Device::open(&DeviceRequest::Cpu).expect("a CPU");
+        let path = source.fetch(&shard.file, &|_| {}).expect("there");
+        let mapped = Arc::new(MappedShard::map(&path, shard, &device).expect("mapped"));
+        let tensors = shard.tensors.iter().map(|tensor| (0, tensor));
+        let modules = modules::discover(tensors, &Config::default(), false).modules;
+        let task = |(place, module)| Task::new(place, module, Arc::clone(&mapped), Method::Gram);
+        modules.iter().enumerate().map(task).collect()
+    }
+
+    #[test]
+    fn the_largest_comes_first_and_equals_in_model_order() {
+        let schedule = Schedule::new(u64::MAX);
+        schedule.offer(tasks(&[8, 32, 8, 64, 32]));
+        schedule.close();
+        let order: Vec<usize> = std::iter::from_fn(|| schedule.take()).map(|task| task.place).collect();
+        assert_eq!(order, [3, 1, 4, 0, 2]);
+    }
+
+    #[test]
+    fn tasks_in_work_stay_below_the_ceiling() {
+        let sizes = [16; 12];
+        let all = tasks(&sizes);
+        let each = all[0].bytes;
+        let schedule = Schedule::new(2 * each + each / 2);
+        schedule.offer(all);
+        schedule.close();
+        let (working, most) = (Mutex::new(0), Mutex::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while let Some(task) = schedule.take() {
+                        let now = {
+                            let mut working = working.lock().expect("no panic");
+                            *working += 1;
+                            *working
+                        };
+                        let mut seen = most.lock().expect("no panic");
+                        *seen = now.max(*seen);
+                        drop(seen);
+                        std::thread::sleep(std::time::Duration::from_millis(2));
+                        *working.lock().expect("no panic") -= 1;
+                        schedule.release(&task);
+                    }
+                });
+            }
+        });
+        assert_eq!(*most.lock().expect("no panic"), 2);
+    }
+
+    #[test]
+    fn a_task_above_the_ceiling_runs_alone() {
+        let schedule = Schedule::new(1);
+        schedule.offer(tasks(&[16, 8]));
+        schedule.close();
+        for place in [0, 1] {
+            let task = schedule.take().expect("a task");
+            assert_eq!(task.place, place);
+            schedule.release(&task);
+        }
+        assert!(schedule.take().is_none());
+    }
+
+    #[test]
+    fn an_abort_ends_those_who_wait() {
+        let schedule = Schedule::new(u64::MAX);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| schedule.take().is_none());
+            schedule.abort();
+            assert!(waiting.join().expect("no panic"));
+        });
+        schedule.offer(tasks(&[8]));
+        assert!(schedule.is_aborted() && schedule.take().is_none());
+    }
+}
