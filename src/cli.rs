@@ -192,8 +192,13 @@ fn text(variable: &str) -> Option<String> {
     env::var(variable).ok().filter(|value| !value.is_empty())
 }
 
+/// The variable's path, if it is set and not empty. A leading `~` is the home folder, as in Python.
 fn path(variable: &str) -> Option<PathBuf> {
-    env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+    let path = env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)?;
+    match (path.strip_prefix("~"), env::home_dir()) {
+        (Ok(rest), Some(home)) => Some(home.join(rest)),
+        _ => Some(path),
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ mod cli;
 mod terminal;
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use laser_scan::modules::Filter;
@@ -20,6 +20,9 @@ use terminal::{Progress, Terminal};
 
 /// Done, but some modules could not be measured.
 const PARTIAL: u8 = 3;
+
+/// How long saying how to go on may hold up the end of an interrupted scan.
+const LAST_WORD: Duration = Duration::from_millis(300);
 
 fn main() -> ExitCode {
     let (cli, filter) = Cli::read();
@@ -41,10 +44,6 @@ fn run(cli: &Cli, filter: &Filter, terminal: &Terminal) -> Result<ExitCode> {
     let news = |text: String| terminal.note(&text);
     let source = source::open(&cli.model, cli.revision.as_deref(), &cli.hub_options(), &news)?;
     let source = &*source;
-    let outputs = Outputs::new(&source.model().name, &cli.destination())?;
-    if !cli.dry_run {
-        outputs.prepare()?;
-    }
     let plan = Plan::new(source, filter, cli.all_linear)?;
     let download = plan.bytes_to_download(source);
     if cli.dry_run {
@@ -56,6 +55,8 @@ fn run(cli: &Cli, filter: &Filter, terminal: &Terminal) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
 
+    let outputs = Outputs::new(&source.model().name, &cli.destination());
+    outputs.prepare(&plan.files_on_disk(source))?;
     let resources = Resources { device, threads: cli.threads(), memory: scan::memory_ceiling() };
     let journal = Journal::open(&outputs.journal, cli.fresh)?;
     let planned = begun.elapsed();
@@ -73,7 +74,10 @@ fn run(cli: &Cli, filter: &Filter, terminal: &Terminal) -> Result<ExitCode> {
     let top = report::top(&chosen);
     let manifest = manifest(cli, &plan, &outcomes, &resources, seconds).to_json();
     outputs.write(&report::full(&plan.modules, &outcomes), &top, &manifest)?;
-    journal.remove()?;
+    if let Err(error) = journal.remove() {
+        // The results are there; the next scan will find the journal's lines to be its own.
+        terminal.warn(&error.to_string());
+    }
     if cli.json {
         terminal.output(&top)?;
     } else {
@@ -140,16 +144,19 @@ fn manifest<'a>(
 /// It dies by the signal, so that a shell script that runs it stops too.
 #[cfg(unix)]
 fn on_signals(terminal: &Arc<Terminal>) -> Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
 
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot watch for Ctrl-C")?;
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot watch for Ctrl-C")?;
     let terminal = Arc::clone(terminal);
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
             if let Some(signal) = signals.forever().next() {
-                terminal.interrupted();
+                // Standard error may be a pipe that nobody reads: the last word must not keep the process alive.
+                let (said, heard) = mpsc::channel();
+                let _ = std::thread::Builder::new().spawn(move || said.send(terminal.interrupted()));
+                let _ = heard.recv_timeout(LAST_WORD);
                 if signal_hook::low_level::emulate_default_handler(signal).is_err() {
                     std::process::exit(128 + signal);
                 }

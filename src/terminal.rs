@@ -36,6 +36,8 @@ pub struct Terminal {
     bars: MultiProgress,
     /// Modules of the scan under way that are in its journal.
     journalled: AtomicUsize,
+    /// Whether the command line begins each scan anew.
+    fresh: bool,
 }
 
 impl Terminal {
@@ -54,7 +56,12 @@ impl Terminal {
         // indicatif draws nothing where standard error is no terminal.
         let target =
             if verbosity == Verbosity::Quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        Self { verbosity, bars: MultiProgress::with_draw_target(target), journalled: AtomicUsize::new(0) }
+        Self {
+            verbosity,
+            bars: MultiProgress::with_draw_target(target),
+            journalled: AtomicUsize::new(0),
+            fresh: cli.fresh,
+        }
     }
 
     /// Says something in passing.
@@ -217,9 +224,10 @@ impl Terminal {
     pub fn interrupted(&self) {
         let _ = self.bars.clear();
         self.bars.set_draw_target(ProgressDrawTarget::hidden());
+        let line = if self.fresh { "the same line without --fresh" } else { "the same line again" };
         let text = match self.journalled.load(Ordering::Relaxed) {
-            0 => "interrupted; run the same line again to go on".to_owned(),
-            done => format!("interrupted; {done} modules are done: run the same line again to go on from there"),
+            0 => format!("interrupted; run {line} to go on"),
+            done => format!("interrupted; {done} modules are done: run {line} to go on from there"),
         };
         let _ = writeln!(anstream::stderr(), "{text}");
     }
@@ -253,7 +261,7 @@ fn ratio(snr: f64) -> String {
 fn operations(flops: f64) -> String {
     let units = [(1e15, "Pflop"), (1e12, "Tflop"), (1e9, "Gflop"), (1e6, "Mflop"), (1e3, "kflop")];
     let unit = units.iter().find(|(size, _)| flops >= *size);
-    unit.map_or_else(|| format!("{flops} flop"), |(size, unit)| format!("{:.1} {unit}", flops / size))
+    unit.map_or_else(|| format!("{flops:.0} flop"), |(size, unit)| format!("{:.1} {unit}", flops / size))
 }
 
 fn new_table(header: &[&str]) -> Table {

@@ -20,6 +20,9 @@ pub enum OutputError {
     /// A folder is in the way.
     #[error("cannot write '{0}': a folder of that name is in the way")]
     IsFolder(PathBuf),
+    /// A file of the model has that name.
+    #[error("'{0}' is part of the model that is scanned: choose another name")]
+    PartOfModel(PathBuf),
     /// Two outputs have the same name.
     #[error("'{0}' is named for two outputs: give each its own name")]
     Same(PathBuf),
@@ -51,11 +54,7 @@ pub struct Outputs {
 
 impl Outputs {
     /// The files for the model called `name`.
-    ///
-    /// # Errors
-    ///
-    /// Fails if two of them are the same.
-    pub fn new(name: &str, destination: &Destination) -> Result<Self, OutputError> {
+    pub fn new(name: &str, destination: &Destination) -> Self {
         let folder = destination.folder.clone().unwrap_or_default();
         let beside = |ending: &str| folder.join(format!("laser_scan_{name}{ending}"));
         let full = destination.full.clone().unwrap_or_else(|| beside(".json"));
@@ -67,24 +66,20 @@ impl Outputs {
             journal: journal.into(),
             full,
         };
-        let [full, top, manifest] = [&outputs.full, &outputs.top, &outputs.manifest].map(std::path::absolute);
-        let same = |a: &io::Result<PathBuf>, b: &io::Result<PathBuf>| a.as_ref().ok() == b.as_ref().ok();
-        if same(&full, &top) || same(&top, &manifest) {
-            return Err(OutputError::Same(outputs.top));
-        }
-        if same(&full, &manifest) {
-            return Err(OutputError::Same(outputs.full));
-        }
-        Ok(outputs)
+        outputs
     }
 
-    /// Makes sure, before any work is done, that the files can be written. Missing folders are made.
+    /// Makes sure, before any work is done, that the files can be written and that each has a place of its own, apart
+    /// from the files `kept`. Missing folders are made.
     ///
     /// # Errors
     ///
-    /// Fails if a folder cannot be made or written to, or if one is where a file should be.
-    pub fn prepare(&self) -> Result<(), OutputError> {
-        for path in [&self.full, &self.top, &self.manifest] {
+    /// Fails if a folder cannot be made or written to, if one is where a file should be, or if a file would replace
+    /// another.
+    pub fn prepare(&self, kept: &[PathBuf]) -> Result<(), OutputError> {
+        let kept: Vec<PathBuf> = kept.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let mut places: Vec<PathBuf> = Vec::new();
+        for path in [&self.full, &self.top, &self.manifest, &self.journal] {
             if path.is_dir() {
                 return Err(OutputError::IsFolder(path.clone()));
             }
@@ -92,6 +87,15 @@ impl Outputs {
             let unwritable = |error| OutputError::Unwritable { path: folder.to_owned(), error };
             fs::create_dir_all(folder).map_err(unwritable)?;
             drop(temporary(folder).map_err(unwritable)?);
+            // Two spellings of a path are told by what they lead to.
+            let place = folder.canonicalize().map_err(unwritable)?.join(path.file_name().unwrap_or_default());
+            if kept.contains(&place.canonicalize().unwrap_or_else(|_| place.clone())) {
+                return Err(OutputError::PartOfModel(path.clone()));
+            }
+            if places.contains(&place) {
+                return Err(OutputError::Same(path.clone()));
+            }
+            places.push(place);
         }
         Ok(())
     }
@@ -144,7 +148,7 @@ mod tests {
 
     #[test]
     fn files_are_named_after_the_model_unless_named() {
-        let outputs = Outputs::new("Mistral-7B-v0.1", &Destination::default()).expect("three names");
+        let outputs = Outputs::new("Mistral-7B-v0.1", &Destination::default());
         assert_eq!(outputs.full, Path::new("laser_scan_Mistral-7B-v0.1.json"));
         assert_eq!(outputs.top, Path::new("laser_scan_Mistral-7B-v0.1_top_snr.json"));
         assert_eq!(outputs.manifest, Path::new("laser_scan_Mistral-7B-v0.1_run.json"));
@@ -153,25 +157,40 @@ mod tests {
             full: Some("laser_scan_mistral.json".into()),
             top: Some("laser_scan_mistral_top_snr.json".into()),
         };
-        let outputs = Outputs::new("m", &destination).expect("three names");
+        let outputs = Outputs::new("m", &destination);
         assert_eq!(outputs.full, Path::new("laser_scan_mistral.json"));
         assert_eq!(outputs.journal, Path::new("laser_scan_mistral.json.journal"));
         assert_eq!(outputs.manifest, Path::new("out/laser_scan_m_run.json"));
-        let same = Destination { full: Some("a".into()), top: Some("./a".into()), folder: None };
-        assert!(matches!(Outputs::new("m", &same), Err(OutputError::Same(_))));
+    }
+
+    #[test]
+    fn no_file_takes_the_place_of_another() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = |name: &str| Some(folder.path().join(name));
+        let prepare = |full: &str, top: &str| {
+            let destination = Destination { folder: path("."), full: path(full), top: path(top) };
+            Outputs::new("m", &destination).prepare(&[folder.path().join("model.safetensors")])
+        };
+        fs::create_dir(folder.path().join("sub")).expect("created");
+        fs::write(folder.path().join("model.safetensors"), b"weights").expect("written");
+        assert!(matches!(prepare("a.json", "b.json"), Ok(())));
+        assert!(matches!(prepare("a.json", "./sub/../a.json"), Err(OutputError::Same(_))));
+        assert!(matches!(prepare("a.json", "a.json.journal"), Err(OutputError::Same(_))));
+        assert!(matches!(prepare("laser_scan_m_run.json", "b.json"), Err(OutputError::Same(_))));
+        assert!(matches!(prepare("sub/../model.safetensors", "b.json"), Err(OutputError::PartOfModel(_))));
     }
 
     #[test]
     fn all_or_nothing_is_written() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let destination = Destination { folder: Some(folder.path().join("new/folder")), ..Destination::default() };
-        let outputs = Outputs::new("m", &destination).expect("three names");
-        outputs.prepare().expect("writable");
+        let outputs = Outputs::new("m", &destination);
+        outputs.prepare(&[]).expect("writable");
         outputs.write(b"full", b"top", b"manifest").expect("written");
         assert_eq!(fs::read(&outputs.top).expect("readable"), b"top");
         fs::remove_file(&outputs.manifest).expect("removed");
         fs::create_dir(&outputs.manifest).expect("created");
-        assert!(matches!(outputs.prepare(), Err(OutputError::IsFolder(_))));
+        assert!(matches!(outputs.prepare(&[]), Err(OutputError::IsFolder(_))));
         let names = |folder: &Path| fs::read_dir(folder).expect("a folder").count();
         assert_eq!(names(&folder.path().join("new/folder")), 3, "no temporary file is left behind");
     }

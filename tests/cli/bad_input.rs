@@ -49,6 +49,20 @@ fn a_lora_adapter() {
 }
 
 #[test]
+fn the_factors_of_an_adapter_are_not_a_model() {
+    let factors = [checkpoint::matrix("base_model.model.a.lora_A.weight", 4, 8)];
+    let place = Workplace::new();
+    fs::write(place.path("adapter.safetensors"), checkpoint::file(&factors)).expect("written");
+    place.run(&["--model", "adapter.safetensors"]).refused(1, &["is a LoRA adapter", "base model"]);
+}
+
+#[test]
+fn a_revision_of_a_folder() {
+    let place = Workplace::new();
+    place.run(&["--model", &tiny_mistral(), "--revision", "main"]).refused(1, &["no revisions", "--revision"]);
+}
+
+#[test]
 fn gguf_only() {
     scan_files(&[("model-Q4_K_M.gguf", b"GGUF")]).refused(1, &["'model' holds GGUF files", "safetensors"]);
 }

@@ -1,31 +1,25 @@
 //! A scan that is interrupted goes on where it stopped.
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::checkpoint;
-use crate::program::Workplace;
+use crate::program::{Running, Workplace};
 
 const JOURNAL: &str = "laser_scan_model.json.journal";
 
 /// A place with a model that takes a few seconds, and a scan of it under way that has measured a few modules.
-fn interrupted_midway() -> (Workplace, Child) {
+fn interrupted_midway() -> (Workplace, Running) {
     let place = Workplace::new();
     checkpoint::write_shards(&place.path("model"), &[("model.safetensors", checkpoint::layers(30, 384))]);
-    let child = Command::new(env!("CARGO_BIN_EXE_laser-scan"))
-        .args(["--model", "model", "--threads", "1"])
-        .current_dir(place.path(""))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("starts");
+    let running = place.start(&["--model", "model", "--threads", "1"], &[]);
     let begun = Instant::now();
     while lines(&place) < 3 {
         assert!(begun.elapsed() < Duration::from_secs(60), "the scan does not get on");
         std::thread::sleep(Duration::from_millis(5));
     }
-    (place, child)
+    (place, running)
 }
 
 fn lines(place: &Workplace) -> usize {
@@ -49,9 +43,8 @@ fn goes_on(place: &Workplace) {
 
 #[test]
 fn after_kill_9() {
-    let (place, mut child) = interrupted_midway();
-    child.kill().expect("killed");
-    child.wait().expect("ends");
+    let (place, running) = interrupted_midway();
+    running.kill();
     assert_eq!(place.files(), [JOURNAL, "model"], "no output is half-written");
     goes_on(&place);
 }
@@ -62,11 +55,11 @@ fn ctrl_c_and_kill_end_within_a_second_and_say_how_to_go_on() {
     use std::os::unix::process::ExitStatusExt;
 
     for (name, number) in [("INT", 2), ("TERM", 15)] {
-        let (place, child) = interrupted_midway();
+        let (place, running) = interrupted_midway();
         let begun = Instant::now();
-        let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().expect("runs");
+        let sent = Command::new("kill").args([&format!("-{name}"), &running.id().to_string()]).status().expect("runs");
         assert!(sent.success());
-        let output = child.wait_with_output().expect("ends");
+        let output = running.wait();
         assert!(begun.elapsed() < Duration::from_secs(1), "{name}: {:?}", begun.elapsed());
         // It dies by the signal, so that a shell script stops too.
         assert_eq!(output.status.signal(), Some(number));
@@ -76,11 +69,32 @@ fn ctrl_c_and_kill_end_within_a_second_and_say_how_to_go_on() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_standard_error_that_nobody_reads_does_not_hold_up_the_end() {
+    let place = Workplace::new();
+    // More lines than a pipe takes.
+    checkpoint::write_shards(&place.path("model"), &[("model.safetensors", checkpoint::layers(2000, 4))]);
+    let running = place.start(&["--model", "model", "-v"], &[]);
+    let begun = Instant::now();
+    let mut before = 0;
+    // It has come to a halt when nothing more is measured.
+    while lines(&place) == 0 || lines(&place) > before {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the scan does not come to a halt");
+        before = lines(&place);
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    assert!(before < 4000, "the scan did not fill the pipe");
+    let sent = Instant::now();
+    Command::new("kill").args(["-TERM", &running.id().to_string()]).status().expect("runs");
+    running.wait();
+    assert!(sent.elapsed() < Duration::from_secs(1), "{:?}", sent.elapsed());
+}
+
 #[test]
 fn a_changed_model_is_never_mixed_in() {
-    let (place, mut child) = interrupted_midway();
-    child.kill().expect("killed");
-    child.wait().expect("ends");
+    let (place, running) = interrupted_midway();
+    running.kill();
     // Same names, same size, other numbers.
     let path = place.path("model/model.safetensors");
     let mut bytes = fs::read(&path).expect("readable");
@@ -98,9 +112,8 @@ fn a_changed_model_is_never_mixed_in() {
 
 #[test]
 fn fresh_begins_anew() {
-    let (place, mut child) = interrupted_midway();
-    child.kill().expect("killed");
-    child.wait().expect("ends");
+    let (place, running) = interrupted_midway();
+    running.kill();
     let run = place.run(&["--model", "model", "--fresh"]);
     run.succeeded();
     assert!(!run.stderr.contains("interrupted scan"), "{}", run.stderr);
@@ -108,8 +121,7 @@ fn fresh_begins_anew() {
 
 #[test]
 fn two_scans_do_not_write_the_same_output() {
-    let (place, mut child) = interrupted_midway();
+    let (place, running) = interrupted_midway();
     place.run(&["--model", "model"]).refused(1, &["another laser-scan", "--output-dir"]);
-    child.kill().expect("killed");
-    child.wait().expect("ends");
+    running.kill();
 }

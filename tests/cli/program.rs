@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Output, Stdio};
 
 use assert_cmd::Command;
 use serde_json::Value;
@@ -40,6 +41,20 @@ impl Workplace {
         command
     }
 
+    /// Starts the program, to go on beside the test; it ends with it.
+    pub fn start(&self, arguments: &[&str], variables: &[(&str, String)]) -> Running {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_laser-scan"));
+        for (variable, _) in std::env::vars().filter(|(name, _)| name.starts_with("HF_")) {
+            command.env_remove(variable);
+        }
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .envs(variables.iter().map(|(name, value)| (name, value)));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running { child: Some(command.spawn().expect("starts")) }
+    }
+
     /// Runs the program with these arguments.
     pub fn run(&self, arguments: &[&str]) -> Run {
         finish(self.command().args(arguments))
@@ -59,6 +74,38 @@ impl Workplace {
         let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
+    }
+}
+
+/// A program that is running.
+pub struct Running {
+    child: Option<Child>,
+}
+
+impl Running {
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill(mut self) {
+        let mut child = self.child.take().expect("running");
+        child.kill().expect("killed");
+        child.wait().expect("ends");
+    }
+
+    /// Waits until it ends.
+    pub fn wait(mut self) -> Output {
+        self.child.take().expect("running").wait_with_output().expect("ends")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
