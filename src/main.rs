@@ -155,7 +155,10 @@ fn on_signals(terminal: &Arc<Terminal>) -> Result<()> {
             if let Some(signal) = signals.forever().next() {
                 // Standard error may be a pipe that nobody reads: the last word must not keep the process alive.
                 let (said, heard) = mpsc::channel();
-                let _ = std::thread::Builder::new().spawn(move || said.send(terminal.interrupted()));
+                let _ = std::thread::Builder::new().spawn(move || {
+                    terminal.interrupted();
+                    said.send(())
+                });
                 let _ = heard.recv_timeout(LAST_WORD);
                 if signal_hook::low_level::emulate_default_handler(signal).is_err() {
                     std::process::exit(128 + signal);

@@ -60,13 +60,12 @@ impl Outputs {
         let full = destination.full.clone().unwrap_or_else(|| beside(".json"));
         let mut journal = full.clone().into_os_string();
         journal.push(".journal");
-        let outputs = Self {
+        Self {
             top: destination.top.clone().unwrap_or_else(|| beside("_top_snr.json")),
             manifest: beside("_run.json"),
             journal: journal.into(),
             full,
-        };
-        outputs
+        }
     }
 
     /// Makes sure, before any work is done, that the files can be written and that each has a place of its own, apart
