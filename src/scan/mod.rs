@@ -175,12 +175,14 @@ impl Plan {
             outcomes: Mutex::new(outcomes),
             error: Mutex::new(None),
         };
+        // No more workers than work.
+        let workers = resources.threads.min(self.modules.len()).max(1);
         let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(resources.threads)
+            .num_threads(workers)
             .build()
             .context("cannot start the worker threads")?;
         let fetched = pool.in_place_scope(|scope| {
-            for _ in 0..resources.threads {
+            for _ in 0..workers {
                 scope.spawn(|_| work.work());
             }
             let fetched = work.feed(source, &resources.device);
