@@ -124,12 +124,22 @@ impl Journal {
         Ok(())
     }
 
-    /// Removes the journal: what it holds is in the output.
+    /// Ends the journal of a scan that is done: removes it, or, if it holds what another scan may still need, leaves that.
+    /// `needed` says so of the keys that were known when it was opened.
     ///
     /// # Errors
     ///
     /// Fails if the file cannot be removed.
-    pub fn remove(self) -> Result<(), JournalError> {
+    pub fn finish(self, needed: impl Fn(&str) -> bool) -> Result<(), JournalError> {
+        let kept: Vec<_> = self.known.iter().filter(|(key, _)| needed(key)).collect();
+        if !kept.is_empty() {
+            let unwritable = |error| JournalError::Unwritable { path: self.path.clone(), error };
+            {
+                let mut target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
+                target.file.set_len(0).and_then(|()| target.file.rewind()).map_err(unwritable)?;
+            }
+            return kept.into_iter().try_for_each(|(key, measurement)| self.append(key, measurement));
+        }
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(JournalError::Unwritable { path: self.path.clone(), error })
@@ -202,7 +212,24 @@ mod tests {
         let path = folder.path().join("journal");
         let first = Journal::open(&path, false).expect("opens");
         assert!(matches!(Journal::open(&path, false), Err(JournalError::InUse(_))));
-        first.remove().expect("removed");
+        first.finish(|_| false).expect("removed");
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_another_scan_needs_is_kept() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("journal");
+        let journal = Journal::open(&path, false).expect("opens");
+        for key in ["a", "b", "c"] {
+            journal.append(key, &measurement(1.0)).expect("written");
+        }
+        drop(journal);
+        let journal = Journal::open(&path, false).expect("opens");
+        journal.append("d", &measurement(2.0)).expect("written");
+        journal.finish(|key| key == "b").expect("kept");
+        let journal = Journal::open(&path, false).expect("opens");
+        let known = ["a", "b", "c", "d"].map(|key| journal.get(key).is_some());
+        assert_eq!(known, [false, true, false, false]);
     }
 }

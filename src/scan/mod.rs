@@ -177,10 +177,8 @@ impl Plan {
         };
         // No more workers than work.
         let workers = resources.threads.min(self.modules.len()).max(1);
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(workers)
-            .build()
-            .context("cannot start the worker threads")?;
+        let pool =
+            rayon::ThreadPoolBuilder::new().num_threads(workers).build().context("cannot start the worker threads")?;
         let fetched = pool.in_place_scope(|scope| {
             for _ in 0..workers {
                 scope.spawn(|_| work.work());
@@ -198,6 +196,12 @@ impl Plan {
         }
         let outcomes = work.outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err("it was not reached".into()))).collect())
+    }
+
+    /// Whether a journal's line is of this model, but of no module of this scan: a scan of other modules may need it.
+    pub fn is_of_other_modules(&self, key: &str) -> bool {
+        let of_this_model = self.checkpoint.shards.iter().any(|shard| key.ends_with(&shard.identity));
+        of_this_model && !self.modules.iter().any(|module| self.key(module) == key)
     }
 
     /// What identifies a module's measurement in a journal.

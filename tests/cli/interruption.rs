@@ -111,6 +111,16 @@ fn a_changed_model_is_never_mixed_in() {
 }
 
 #[test]
+fn a_scan_of_other_modules_leaves_the_journal_alone() {
+    let (place, running) = interrupted_midway();
+    running.kill();
+    let done = lines(&place);
+    place.run(&["--model", "model", "--include", "model.layers.29.*"]).succeeded();
+    assert!(lines(&place) >= done - 2, "only what it measured itself is gone");
+    goes_on(&place);
+}
+
+#[test]
 fn fresh_begins_anew() {
     let (place, running) = interrupted_midway();
     running.kill();
