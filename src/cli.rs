@@ -52,7 +52,7 @@ pub struct Cli {
     pub revision: Option<String>,
 
     /// How many modules to choose of each type
-    #[arg(long, value_name = "N", default_value = "16")]
+    #[arg(long, value_name = "N", default_value = "16", value_parser = at_least_one)]
     pub top_n: NonZeroUsize,
 
     /// Scan only modules whose name matches; repeatable, '*' matches anything
@@ -99,12 +99,12 @@ pub struct Cli {
     #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Output")]
     pub color: Color,
 
-    /// Where to compute: auto, cpu, cuda, or cuda:0,1
+    /// Where to compute: auto or cpu; cuda and cuda:0,1 need a build that has CUDA
     #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = "Running")]
     pub device: DeviceRequest,
 
     /// How many modules to measure at once [default: one for each core]
-    #[arg(long, value_name = "N", help_heading = "Running")]
+    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Running")]
     pub threads: Option<NonZeroUsize>,
 
     /// Ignore what an interrupted scan has left, and begin anew
@@ -169,6 +169,10 @@ impl Cli {
             offline: self.offline,
         }
     }
+}
+
+fn at_least_one(text: &str) -> Result<NonZeroUsize, &'static str> {
+    text.parse().map_err(|_| "it takes a whole number of at least 1")
 }
 
 /// The folder of all that Hugging Face's tools keep.

@@ -21,6 +21,9 @@ use terminal::{Progress, Terminal};
 /// Done, but some modules could not be measured.
 const PARTIAL: u8 = 3;
 
+/// What went wrong if output fails.
+const STANDARD_OUTPUT: &str = "cannot write to standard output";
+
 /// How long saying how to go on may hold up the end of an interrupted scan.
 const LAST_WORD: Duration = Duration::from_millis(300);
 
@@ -47,11 +50,12 @@ fn run(cli: &Cli, filter: &Filter, terminal: &Terminal) -> Result<ExitCode> {
     let plan = Plan::new(source, filter, cli.all_linear)?;
     let download = plan.bytes_to_download(source);
     if cli.dry_run {
-        if cli.json {
-            terminal.output(&report::dry_run(&plan, download))?;
+        let shown = if cli.json {
+            terminal.output(&report::dry_run(&plan, download))
         } else {
-            terminal.dry_run(&plan, download)?;
-        }
+            terminal.dry_run(&plan, download)
+        };
+        shown.context(STANDARD_OUTPUT)?;
         return Ok(ExitCode::SUCCESS);
     }
 
@@ -74,16 +78,13 @@ fn run(cli: &Cli, filter: &Filter, terminal: &Terminal) -> Result<ExitCode> {
     let top = report::top(&chosen);
     let manifest = manifest(cli, &plan, &outcomes, &resources, seconds).to_json();
     outputs.write(&report::full(&plan.modules, &outcomes), &top, &manifest)?;
-    if let Err(error) = journal.remove() {
+    if let Err(error) = journal.finish(|key| plan.is_of_other_modules(key)) {
         // The results are there; the next scan will find the journal's lines to be its own.
         terminal.warn(&error.to_string());
     }
-    if cli.json {
-        terminal.output(&top)?;
-    } else {
-        terminal.top(&chosen)?;
-    }
-    terminal.finish(&outputs, begun.elapsed());
+    let shown = if cli.json { terminal.output(&top) } else { terminal.top(&chosen) };
+    shown.context(STANDARD_OUTPUT)?;
+    terminal.finish(&outputs, begun.elapsed(), plan.modules.len() - candidates.len());
     Ok(if candidates.len() == plan.modules.len() { ExitCode::SUCCESS } else { ExitCode::from(PARTIAL) })
 }
 

@@ -146,12 +146,12 @@ impl Terminal {
         let shards = plan.needed_shards().len();
         let _ = write!(
             text,
-            "\n\n{} modules in {shards} {}, {}; {} to download; {} tensors left out",
-            plan.modules.len(),
-            if shards == 1 { "file" } else { "files" },
+            "\n\n{} in {}, {}; {} to download; {} left out",
+            counted(plan.modules.len(), "module"),
+            counted(shards, "file"),
             operations(plan.flops()),
             HumanBytes(download),
-            plan.left_out.len(),
+            counted(plan.left_out.len(), "tensor"),
         );
         if self.verbosity == Verbosity::Verbose {
             for left_out in &plan.left_out {
@@ -191,26 +191,33 @@ impl Terminal {
         let shards = plan.needed_shards().len();
         let download = if download > 0 { format!(", {} to download", HumanBytes(download)) } else { String::new() };
         self.note(&format!(
-            "scanning '{}': {} modules in {shards} {}, {}{download}",
+            "scanning '{}': {} in {}, {}{download}",
             plan.model.spelling,
-            plan.modules.len(),
-            if shards == 1 { "file" } else { "files" },
+            counted(plan.modules.len(), "module"),
+            counted(shards, "file"),
             operations(plan.flops()),
         ));
         if let Some(commit) = &plan.model.commit {
             self.detail(&format!("commit {commit}"));
         }
         self.detail(&format!(
-            "{} workers on {}, at most {} of memory, {} tensors left out",
-            resources.threads,
+            "{} on {}, at most {} of memory, {} left out",
+            counted(resources.threads, "worker"),
             resources.device.name(),
             HumanBytes(resources.memory),
-            plan.left_out.len(),
+            counted(plan.left_out.len(), "tensor"),
         ));
     }
 
     /// Says where the results are.
-    pub fn finish(&self, outputs: &Outputs, elapsed: Duration) {
+    pub fn finish(&self, outputs: &Outputs, elapsed: Duration, failed: usize) {
+        if failed > 0 {
+            self.warn(&format!(
+                "{} could not be measured and {} ranked",
+                counted(failed, "module"),
+                if failed == 1 { "is not" } else { "are not" }
+            ));
+        }
         self.note(&format!(
             "wrote '{}', '{}' and '{}' in {:.1} s",
             outputs.full.display(),
@@ -231,6 +238,11 @@ impl Terminal {
         };
         let _ = writeln!(anstream::stderr(), "{text}");
     }
+}
+
+/// A number of things, in words.
+fn counted(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// A module in the table: its layer, with the numbers that follow it where there are more, or its name.

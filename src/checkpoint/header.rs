@@ -45,6 +45,9 @@ pub enum HeaderError {
         /// Bytes that there are.
         actual: u64,
     },
+    /// The file is not the one that it stands for.
+    #[error("it is a pointer of Git LFS, not the weights: run 'git lfs pull' in the model's folder")]
+    LfsPointer,
     /// The length in front of the header is beyond what the format allows.
     #[error(
         "it claims a header of {0} bytes, more than the {MAX_HEADER} that the format allows: it is no safetensors file"
@@ -117,6 +120,9 @@ pub enum HeaderError {
 ///
 /// Fails if `start` is shorter than the prefix, or gives a length beyond the file's size or the format's limit.
 pub fn extent(start: &[u8], file_size: u64) -> Result<u64, HeaderError> {
+    if start.starts_with(b"version https://git-lfs") {
+        return Err(HeaderError::LfsPointer);
+    }
     let Some((length, _)) = start.split_first_chunk::<{ PREFIX as usize }>() else {
         return Err(HeaderError::TooShort { expected: PREFIX, actual: start.len() as u64 });
     };

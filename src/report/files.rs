@@ -20,6 +20,9 @@ pub enum OutputError {
     /// A folder is in the way.
     #[error("cannot write '{0}': a folder of that name is in the way")]
     IsFolder(PathBuf),
+    /// A device or a pipe has that name, which a file would replace.
+    #[error("'{0}' is no regular file: choose another name, or use --json to write to standard output")]
+    NotAFile(PathBuf),
     /// A file of the model has that name.
     #[error("'{0}' is part of the model that is scanned: choose another name")]
     PartOfModel(PathBuf),
@@ -57,12 +60,12 @@ impl Outputs {
     pub fn new(name: &str, destination: &Destination) -> Self {
         let folder = destination.folder.clone().unwrap_or_default();
         let beside = |ending: &str| folder.join(format!("laser_scan_{name}{ending}"));
-        let full = destination.full.clone().unwrap_or_else(|| beside(".json"));
+        let full = followed(destination.full.clone().unwrap_or_else(|| beside(".json")));
         let mut journal = full.clone().into_os_string();
         journal.push(".journal");
         Self {
-            top: destination.top.clone().unwrap_or_else(|| beside("_top_snr.json")),
-            manifest: beside("_run.json"),
+            top: followed(destination.top.clone().unwrap_or_else(|| beside("_top_snr.json"))),
+            manifest: followed(beside("_run.json")),
             journal: journal.into(),
             full,
         }
@@ -81,6 +84,9 @@ impl Outputs {
         for path in [&self.full, &self.top, &self.manifest, &self.journal] {
             if path.is_dir() {
                 return Err(OutputError::IsFolder(path.clone()));
+            }
+            if path.exists() && !path.is_file() {
+                return Err(OutputError::NotAFile(path.clone()));
             }
             let folder = folder_of(path);
             let unwritable = |error| OutputError::Unwritable { path: folder.to_owned(), error };
@@ -123,6 +129,11 @@ impl Outputs {
     }
 }
 
+/// The file that a link leads to, so that it is written and not the link; any other path as it is.
+fn followed(path: PathBuf) -> PathBuf {
+    if path.is_symlink() { path.canonicalize().unwrap_or(path) } else { path }
+}
+
 /// The folder that holds `path`.
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
@@ -138,7 +149,8 @@ fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     // Temporary files are private unless told otherwise; these will be output.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    // The error names the temporary file; its kind says all that matters.
+    builder.tempfile_in(folder).map_err(|error| error.kind().into())
 }
 
 #[cfg(test)]
@@ -176,6 +188,14 @@ mod tests {
         assert!(matches!(prepare("a.json", "./sub/../a.json"), Err(OutputError::Same(_))));
         assert!(matches!(prepare("a.json", "a.json.journal"), Err(OutputError::Same(_))));
         assert!(matches!(prepare("laser_scan_m_run.json", "b.json"), Err(OutputError::Same(_))));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("sub/real.json", folder.path().join("link.json")).expect("linked");
+            fs::write(folder.path().join("sub/real.json"), b"old").expect("written");
+            let destination = Destination { full: path("link.json"), ..Destination::default() };
+            assert!(Outputs::new("m", &destination).full.ends_with("sub/real.json"));
+            assert!(matches!(prepare("/dev/null", "b.json"), Err(OutputError::NotAFile(_))));
+        }
         assert!(matches!(prepare("sub/../model.safetensors", "b.json"), Err(OutputError::PartOfModel(_))));
     }
 

@@ -31,8 +31,13 @@ impl Local {
         });
         let absolute = absolute.map_err(unreadable)?;
         if fs::metadata(path).map_err(unreadable)?.is_dir() {
+            // A folder that cannot be listed would look like an empty one.
+            fs::read_dir(path).map_err(unreadable)?;
             let name = absolute.file_name().map_or("root".into(), |name| name.to_string_lossy()).into_owned();
             return Ok(Self { model: Model { spelling, name, commit: None }, folder: absolute, single_file: None });
+        }
+        if let (true, Some(folder)) = (spelling.ends_with(".safetensors.index.json"), absolute.parent()) {
+            return Self::open(folder);
         }
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("safetensors") => {}

@@ -94,7 +94,7 @@ pub enum Transfer {
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The name is neither a path that exists nor a Hub id.
-    #[error("there is no file or folder '{0}', and it is no Hub id of the form org/name either: check the spelling")]
+    #[error("there is no file or folder '{0}', and it is no Hub id of the form org/name either: {advice}", advice = spelling_advice(.0))]
     NoSuchPath(String),
     /// A revision of something that has none.
     #[error(
@@ -228,6 +228,16 @@ pub enum SourceError {
 
 fn token_advice(had_token: &bool) -> &'static str {
     if *had_token { "; the token that is set may lack access to it" } else { ", and set HF_TOKEN if it is private" }
+}
+
+fn spelling_advice(spelling: &str) -> &'static str {
+    if spelling.contains("://") {
+        "give the model's name without the address before it"
+    } else if spelling.contains('@') {
+        "name a revision with --revision"
+    } else {
+        "check the spelling"
+    }
 }
 
 impl SourceError {

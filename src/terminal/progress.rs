@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use laser_scan::scan::{Event, Plan};
 use laser_scan::source::Transfer;
 use laser_scan::spectrum;
@@ -27,7 +27,7 @@ impl<'a> Progress<'a> {
     /// Progress of a scan that is about to start.
     pub fn new(terminal: &'a Terminal, plan: &'a Plan) -> Self {
         let scan = terminal.bars.add(ProgressBar::new((plan.flops() / UNIT) as u64));
-        scan.set_style(style("{prefix:>8} [{bar:20}] {percent:>3}%  {msg}  {eta} left"));
+        scan.set_style(style("{prefix:>8} [{bar:20}] {percent:>3}%  {msg}  {left}"));
         scan.set_prefix("measured");
         scan.set_message(format!("0 of {} modules", plan.modules.len()));
         scan.enable_steady_tick(Duration::from_millis(250));
@@ -78,7 +78,7 @@ impl<'a> Progress<'a> {
             Transfer::Started { size, resumed_at } => {
                 let bar = self.terminal.bars.insert_before(&self.scan, ProgressBar::new(size));
                 bar.set_style(style(
-                    "{prefix:>8} [{bar:20}] {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left  {wide_msg}",
+                    "{prefix:>8} [{bar:20}] {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {left}  {wide_msg}",
                 ));
                 bar.set_prefix("download");
                 bar.set_message(escape(file));
@@ -120,5 +120,12 @@ impl Drop for Progress<'_> {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+    let left = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+        // Before anything is done there is nothing to estimate from.
+        if state.pos() > 0 {
+            let _ = write!(text, "{:#} left", HumanDuration(state.eta()));
+        }
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars("=> ").with_key("left", left)
 }

@@ -21,9 +21,11 @@ const ONE_TENSOR: &str = r#"{"model.layers.0.mlp.up_proj.weight":{"dtype":"F32",
 
 #[test]
 fn no_such_path() {
-    Workplace::new()
-        .run(&["--model", "./no/such/folder"])
-        .refused(1, &["no file or folder './no/such/folder'", "org/name"]);
+    let place = Workplace::new();
+    let scan = |model: &str| place.run(&["--model", model]);
+    scan("./no/such/folder").refused(1, &["no file or folder './no/such/folder'", "org/name", "spelling"]);
+    scan("https://hub.example/org/name").refused(1, &["without the address"]);
+    scan("org/name@main").refused(1, &["--revision"]);
 }
 
 #[test]
@@ -102,7 +104,7 @@ fn an_html_page_in_place_of_a_shard() {
 #[test]
 fn a_pointer_of_git_lfs_in_place_of_a_shard() {
     scan_files(&[("model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")])
-        .refused(1, &["'model.safetensors'", "no safetensors file"]);
+        .refused(1, &["'model.safetensors'", "Git LFS", "git lfs pull"]);
 }
 
 #[test]
@@ -196,7 +198,7 @@ fn wrong_usage() {
     };
     let tiny = tiny_mistral();
     usage(&[], "--model");
-    usage(&["--model", &tiny, "--top-n", "0"], "--top-n");
+    usage(&["--model", &tiny, "--top-n", "0"], "at least 1");
     usage(&["--model", &tiny, "--top-n", "-1"], "-1");
     usage(&["--model", &tiny, "--threads", "0"], "--threads");
     usage(&["--model", &tiny, "--device", "gpu"], "use auto, cpu, cuda");
