@@ -209,14 +209,10 @@ impl Terminal {
         ));
     }
 
-    /// Says where the results are.
+    /// Says where the results are, and how many modules are not among them.
     pub fn finish(&self, outputs: &Outputs, elapsed: Duration, failed: usize) {
         if failed > 0 {
-            self.warn(&format!(
-                "{} could not be measured and {} ranked",
-                counted(failed, "module"),
-                if failed == 1 { "is not" } else { "are not" }
-            ));
+            self.warn(&format!("{} could not be measured", counted(failed, "module")));
         }
         self.note(&format!(
             "wrote '{}', '{}' and '{}' in {:.1} s",

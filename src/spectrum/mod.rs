@@ -88,17 +88,22 @@ impl Spectrum {
         let largest = self.values[0];
         let short = self.shape[0].min(self.shape[1]) as f64;
         let long = self.shape[0].max(self.shape[1]) as f64;
-        // Relative to the largest, so that no square leaves the range of float64.
-        let bounds = |value: &f64| match (self.method, value / largest.max(f64::MIN_POSITIVE)) {
-            (_, 0.0) if *value == 0.0 => (0.0, 0.0),
-            (Method::Gram, relative) => {
-                let theta = relative * relative;
-                let eta = 4.0 * (short + long / 64.0 + 16.0).sqrt() * UNIT_ROUNDOFF + COHERENT * theta;
-                (largest * (theta - eta).max(0.0).sqrt(), largest * (theta + eta).sqrt())
+        let bounds = |&value: &f64| {
+            if value == 0.0 {
+                return (0.0, 0.0);
             }
-            (Method::Direct, relative) => {
-                let radius = 4.0 * (short + long + 16.0).sqrt() * UNIT_ROUNDOFF;
-                (largest * (relative - radius).max(0.0), largest * (relative + radius))
+            // Relative to the largest, so that no square leaves the range of float64.
+            let relative = value / largest;
+            match self.method {
+                Method::Gram => {
+                    let theta = relative * relative;
+                    let eta = 4.0 * (short + long / 64.0 + 16.0).sqrt() * UNIT_ROUNDOFF + COHERENT * theta;
+                    (largest * (theta - eta).max(0.0).sqrt(), largest * (theta + eta).sqrt())
+                }
+                Method::Direct => {
+                    let radius = 4.0 * (short + long + 16.0).sqrt() * UNIT_ROUNDOFF;
+                    (largest * (relative - radius).max(0.0), largest * (relative + radius))
+                }
             }
         };
         self.values.iter().map(bounds).unzip()
