@@ -32,6 +32,7 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// What is needed to make requests for the model `id`; none is made yet.
     pub fn new(id: &str, options: &HubOptions) -> Result<Self, SourceError> {
         let unusable = |reason: String| SourceError::Protocol { what: options.endpoint.clone(), reason };
         let mut builder = HFClient::builder()
@@ -122,6 +123,7 @@ impl Connection {
         })
     }
 
+    /// The first `length` bytes of a file, which has at least as many.
     pub fn read_start(&self, commit: &str, file: &str, length: u64) -> Result<Vec<u8>, SourceError> {
         if length == 0 {
             return Ok(Vec::new());
@@ -181,6 +183,7 @@ impl Connection {
         Err(self.refusal(status, text("x-error-code"), retry_after, file))
     }
 
+    /// Brings a file to disk, over as many connections as it takes.
     pub fn download(
         &self,
         commit: &str,
