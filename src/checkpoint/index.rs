@@ -37,11 +37,7 @@ impl Index {
         if index.weight_map.is_empty() {
             return Err(IndexError::Empty);
         }
-        let within = |file: &str| {
-            let components = || Path::new(file).components();
-            components().next().is_some() && components().all(|part| matches!(part, Component::Normal(_)))
-        };
-        match index.weight_map.values().find(|file| !within(file) || file.contains('\\')) {
+        match index.weight_map.values().find(|file| !is_within_folder(file)) {
             Some(file) => Err(IndexError::OutsideFolder(file.clone())),
             None => Ok(index),
         }
@@ -54,6 +50,14 @@ impl Index {
         files.dedup();
         files
     }
+}
+
+/// Whether a file's name, taken from a file that anyone may have written, leads to a place within the model's folder.
+pub fn is_within_folder(file: &str) -> bool {
+    let components = || Path::new(file).components();
+    components().next().is_some()
+        && components().all(|part| matches!(part, Component::Normal(_)))
+        && !file.contains('\\')
 }
 
 #[cfg(test)]

@@ -204,6 +204,10 @@ impl WeightFiles {
             return Ok(Self::One(file.to_owned()));
         }
         let named = config.weights_file.as_deref().filter(|file| file.contains(".safetensors"));
+        if let Some(file) = named.filter(|file| !index::is_within_folder(file)) {
+            let error = IndexError::OutsideFolder(file.to_owned());
+            return Err(CheckpointError::Index { file: "config.json".into(), error });
+        }
         for file in named.into_iter().chain(["model.safetensors", "model.safetensors.index.json"]) {
             if source.size(file).is_none() {
                 continue;

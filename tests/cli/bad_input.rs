@@ -142,6 +142,8 @@ fn an_index_that_leads_out_of_the_folder() {
     let index = br#"{"weight_map": {"a.weight": "../secret.safetensors"}}"#;
     scan_files(&[("model.safetensors.index.json", index)])
         .refused(1, &["'../secret.safetensors'", "not a path within"]);
+    let config = br#"{"transformers_weights": "/secret.safetensors"}"#;
+    scan_files(&[("config.json", config)]).refused(1, &["'config.json'", "'/secret.safetensors'", "not a path within"]);
 }
 
 #[test]
