@@ -78,7 +78,7 @@ fn run(cli: &Cli, filter: &Filter, terminal: &Terminal) -> Result<ExitCode> {
     let top = report::top(&chosen);
     let manifest = manifest(cli, &plan, &outcomes, &resources, seconds).to_json();
     outputs.write(&report::full(&plan.modules, &outcomes), &top, &manifest)?;
-    if let Err(error) = journal.finish(|key| plan.is_of_other_modules(key)) {
+    if let Err(error) = journal.finish(plan.is_of_other_modules()) {
         // The results are there; the next scan will find the journal's lines to be its own.
         terminal.warn(&error.to_string());
     }

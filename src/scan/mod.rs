@@ -9,6 +9,7 @@ mod measure;
 mod memory;
 mod schedule;
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -198,10 +199,11 @@ impl Plan {
         Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err("it was not reached".into()))).collect())
     }
 
-    /// Whether a journal's line is of this model, but of no module of this scan: a scan of other modules may need it.
-    pub fn is_of_other_modules(&self, key: &str) -> bool {
-        let of_this_model = self.checkpoint.shards.iter().any(|shard| key.ends_with(&shard.identity));
-        of_this_model && !self.modules.iter().any(|module| self.key(module) == key)
+    /// Tells of a journal's key whether it is of this model, but of no module of this scan: a scan of other modules may
+    /// need its line.
+    pub fn is_of_other_modules(&self) -> impl Fn(&str) -> bool {
+        let own: HashSet<String> = self.modules.iter().map(|module| self.key(module)).collect();
+        move |key| !own.contains(key) && self.checkpoint.shards.iter().any(|shard| key.ends_with(&shard.identity))
     }
 
     /// What identifies a module's measurement in a journal.
