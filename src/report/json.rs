@@ -43,42 +43,43 @@ pub fn dry_run(plan: &Plan, download: u64) -> Vec<u8> {
     })
 }
 
-/// A module's entry in the full file. `snr` and `module` are the seed's keys, `type` is Spectrum's.
+/// What a module is. `module` is the seed's key, `type` is Spectrum's.
 #[derive(Serialize)]
-struct Record<'a> {
-    /// `null` where nothing is noise: JSON has no infinity.
-    snr: Option<f64>,
+struct Identity<'a> {
     module: &'a str,
     r#type: &'a str,
     layer: Option<usize>,
     shape: [usize; 2],
     dtype: String,
-    sigma_max: f64,
-    sigma: f64,
-    threshold: f64,
-    signal: f64,
-    noise: f64,
-    signal_count: usize,
-    noise_count: usize,
 }
 
-impl<'a> Record<'a> {
-    fn new(module: &'a Module, statistic: &Statistic) -> Self {
+impl<'a> Identity<'a> {
+    fn of(module: &'a Module) -> Self {
         Self {
-            snr: Some(statistic.snr()).filter(|snr| snr.is_finite()),
             module: &module.name,
             r#type: &module.kind,
             layer: module.layer,
             shape: module.shape,
             dtype: module.tensor.dtype.to_string(),
-            sigma_max: statistic.sigma_max,
-            sigma: statistic.sigma,
-            threshold: statistic.threshold,
-            signal: statistic.signal,
-            noise: statistic.noise,
-            signal_count: statistic.signal_count,
-            noise_count: statistic.noise_count,
         }
+    }
+}
+
+/// A module's entry in the full file. `snr` is the seed's key.
+#[derive(Serialize)]
+struct Record<'a> {
+    /// `null` where the noise is zero: JSON has no infinity.
+    snr: Option<f64>,
+    #[serde(flatten)]
+    identity: Identity<'a>,
+    #[serde(flatten)]
+    statistic: &'a Statistic,
+}
+
+impl<'a> Record<'a> {
+    fn new(module: &'a Module, statistic: &'a Statistic) -> Self {
+        let snr = Some(statistic.snr()).filter(|snr| snr.is_finite());
+        Self { snr, identity: Identity::of(module), statistic }
     }
 }
 
@@ -94,26 +95,17 @@ struct DryRun<'a> {
     left_out: &'a [crate::modules::LeftOut],
 }
 
+/// A module's entry in a dry run.
 #[derive(Serialize)]
 struct Planned<'a> {
-    module: &'a str,
-    r#type: &'a str,
-    layer: Option<usize>,
-    shape: [usize; 2],
-    dtype: String,
+    #[serde(flatten)]
+    identity: Identity<'a>,
     flops: f64,
 }
 
 impl<'a> Planned<'a> {
     fn new(module: &'a Module) -> Self {
-        Self {
-            module: &module.name,
-            r#type: &module.kind,
-            layer: module.layer,
-            shape: module.shape,
-            dtype: module.tensor.dtype.to_string(),
-            flops: spectrum::flops(module.shape),
-        }
+        Self { identity: Identity::of(module), flops: spectrum::flops(module.shape) }
     }
 }
 
