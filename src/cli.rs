@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
-use laser_scan::modules::Filter;
+use laser_scan::modules::{Filter, Line, Wanted};
 use laser_scan::report::Destination;
+use laser_scan::select::Pooling;
 use laser_scan::source::HubOptions;
 use laser_scan::spectrum::DeviceRequest;
 
@@ -66,6 +67,22 @@ pub struct Cli {
     /// Scan heads, routers and embeddings' projections too
     #[arg(long, help_heading = "What to scan")]
     pub all_linear: bool,
+
+    /// Scan convolutions too, flattened; of diffusion models they are scanned anyway
+    #[arg(long, help_heading = "What to scan")]
+    pub include_conv: bool,
+
+    /// Measure the parts of fused modules too (q, k and v of a qkv_proj), for the file of all numbers
+    #[arg(long, help_heading = "What to scan")]
+    pub split_fused: bool,
+
+    /// Rank all experts of a layer as one, by the mean or the largest of their ratios
+    #[arg(long, value_name = "HOW", default_value = "none", help_heading = "What to scan")]
+    pub pool_experts: PoolExperts,
+
+    /// The trainer's line of transformers, which decides what modules are called in memory
+    #[arg(long, value_name = "MAJOR", default_value = "5", value_parser = clap::value_parser!(u8).range(4..=5), help_heading = "What to scan")]
+    pub transformers: u8,
 
     /// Only show what would be scanned; of a Hub model nothing but headers is downloaded
     #[arg(long, help_heading = "What to scan")]
@@ -138,6 +155,27 @@ pub enum Color {
     Never,
 }
 
+/// How experts are taken together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PoolExperts {
+    /// Each is ranked by itself.
+    None,
+    /// By the mean of their ratios.
+    Mean,
+    /// By the largest of their ratios.
+    Max,
+}
+
+impl From<PoolExperts> for Pooling {
+    fn from(how: PoolExperts) -> Self {
+        match how {
+            PoolExperts::None => Self::None,
+            PoolExperts::Mean => Self::Mean,
+            PoolExperts::Max => Self::Max,
+        }
+    }
+}
+
 impl Cli {
     /// Reads the command line; ends the process with a message if it is wrong, or if help is asked for.
     pub fn read() -> (Self, Filter) {
@@ -145,6 +183,16 @@ impl Cli {
         let filter = Filter::new(&cli.include, &cli.exclude)
             .unwrap_or_else(|error| Self::command().error(ErrorKind::ValueValidation, error).exit());
         (cli, filter)
+    }
+
+    /// What is to be measured.
+    pub fn wanted(&self) -> Wanted {
+        Wanted {
+            all_linear: self.all_linear,
+            convolutions: self.include_conv,
+            parts: self.split_fused,
+            line: if self.transformers == 4 { Line::Four } else { Line::Five },
+        }
     }
 
     /// Where output goes.

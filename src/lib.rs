@@ -16,14 +16,14 @@
 //! happens during a scan is told as [`scan::Event`]s.
 //!
 //! ```no_run
-//! use laser_scan::modules::Filter;
+//! use laser_scan::modules::{Filter, Wanted};
 //! use laser_scan::scan::{Journal, Plan, Resources, memory_ceiling};
 //! use laser_scan::source::local::Local;
 //! use laser_scan::spectrum::{Device, DeviceRequest};
 //!
 //! # fn main() -> anyhow::Result<()> {
 //! let model = Local::open("path/to/model".as_ref())?;
-//! let plan = Plan::new(&model, &Filter::default(), false)?;
+//! let plan = Plan::new(&model, &Filter::default(), Wanted::default())?;
 //! let journal = Journal::open("scan.journal".as_ref(), false)?;
 //! let device = Device::open(&DeviceRequest::Cpu)?;
 //! let resources = Resources { device, threads: 2, memory: memory_ceiling() };

@@ -3,15 +3,16 @@
 mod cli;
 mod terminal;
 
+use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use laser_scan::modules::Filter;
+use laser_scan::modules::{Filter, Module};
 use laser_scan::report::{self, Failure, Manifest, ManifestFile, Methods, Options, Outputs, Seconds};
 use laser_scan::scan::{self, Journal, Outcome, Plan, Resources};
-use laser_scan::select::{self, Candidate};
+use laser_scan::select::{self, Candidate, Pooled};
 use laser_scan::source;
 use laser_scan::spectrum::{self, Device, Method};
 
@@ -47,7 +48,8 @@ fn run(cli: &Cli, filter: &Filter, terminal: &Terminal) -> Result<ExitCode> {
     let news = |text: String| terminal.note(&text);
     let source = source::open(&cli.model, cli.revision.as_deref(), &cli.hub_options(), &news)?;
     let source = &*source;
-    let plan = Plan::new(source, filter, cli.all_linear)?;
+    let plan = Plan::new(source, filter, cli.wanted())?;
+    terminal.remark(&plan);
     let download = plan.bytes_to_download(source);
     if cli.dry_run {
         let shown = if cli.json {
@@ -70,32 +72,42 @@ fn run(cli: &Cli, filter: &Filter, terminal: &Terminal) -> Result<ExitCode> {
     drop(progress);
     let seconds = Seconds { plan: planned.as_secs_f64(), scan: (begun.elapsed() - planned).as_secs_f64() };
 
-    let candidates = candidates(&plan, &outcomes);
-    if candidates.is_empty() {
+    let measured = outcomes.iter().flatten().count();
+    if measured == 0 {
         bail!("none of the {} modules of '{}' could be measured", plan.modules.len(), plan.model.spelling);
     }
+    let ratio = |place: usize| outcomes[place].as_ref().ok().map(|measurement| measurement.statistic.snr());
+    let pools = select::pool(&plan.modules, ratio, cli.pool_experts.into());
+    let candidates = candidates(&plan, ratio, &pools);
     let chosen = select::top(&candidates, cli.top_n.get());
     let top = report::top(&chosen);
     let manifest = manifest(cli, &plan, &outcomes, &resources, seconds).to_json();
-    outputs.write(&report::full(&plan.modules, &outcomes), &top, &manifest)?;
+    let full = report::full(&plan.modules, &outcomes, &pools, cli.pool_experts.into());
+    outputs.write(&full, &top, &manifest)?;
     if let Err(error) = journal.finish(plan.is_of_other_modules()) {
         // The results are there; the next scan will find the journal's lines to be its own.
         terminal.warn(&error.to_string());
     }
     let shown = if cli.json { terminal.output(&top) } else { terminal.top(&chosen) };
     shown.context(STANDARD_OUTPUT)?;
-    terminal.finish(&outputs, begun.elapsed(), plan.modules.len() - candidates.len());
-    Ok(if candidates.len() == plan.modules.len() { ExitCode::SUCCESS } else { ExitCode::from(PARTIAL) })
+    terminal.finish(&outputs, begun.elapsed(), plan.modules.len() - measured);
+    Ok(if measured == plan.modules.len() { ExitCode::SUCCESS } else { ExitCode::from(PARTIAL) })
 }
 
-/// The measured modules, in model order.
-fn candidates<'a>(plan: &'a Plan, outcomes: &[Outcome]) -> Vec<Candidate<'a>> {
-    let measured = plan.modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
-        let measurement = outcome.as_ref().ok()?;
-        let snr = measurement.statistic.snr();
-        Some(Candidate { name: &module.name, kind: &module.kind, layer: module.layer, snr })
-    });
-    measured.collect()
+/// What is ranked, in model order: the measured modules, with pools in place of their experts where there are any. Parts
+/// of fused modules are measured to be looked at: no trainer can select one.
+fn candidates<'a>(plan: &'a Plan, ratio: impl Fn(usize) -> Option<f64>, pools: &[Pooled<'a>]) -> Vec<Candidate<'a>> {
+    let pooled: HashMap<usize, &Pooled<'a>> =
+        pools.iter().flat_map(|pooled| pooled.experts.iter().map(move |place| (*place, pooled))).collect();
+    let ranked = plan.modules.iter().enumerate().filter(|(_, module)| module.part_of.is_none());
+    let candidate = |(place, module): (usize, &'a Module)| match pooled.get(&place) {
+        Some(pooled) if pooled.experts[0] != place => None,
+        Some(Pooled { pool, snr, .. }) => {
+            Some(Candidate { name: &pool.name, kind: &pool.kind, layer: module.layer, snr: (*snr)? })
+        }
+        None => Some(Candidate { name: &module.name, kind: &module.kind, layer: module.layer, snr: ratio(place)? }),
+    };
+    ranked.filter_map(candidate).collect()
 }
 
 fn manifest<'a>(
@@ -121,6 +133,8 @@ fn manifest<'a>(
         model: &plan.model.spelling,
         commit: plan.model.commit.as_deref(),
         files: files.collect(),
+        quantization: plan.quantizations(),
+        unknown_architectures: &plan.unknown,
         device: resources.device.name(),
         algorithm: spectrum::ALGORITHM,
         precision: "float64",
@@ -131,6 +145,10 @@ fn manifest<'a>(
             include: &cli.include,
             exclude: &cli.exclude,
             all_linear: cli.all_linear,
+            include_conv: cli.include_conv,
+            split_fused: cli.split_fused,
+            pool_experts: cli.pool_experts.into(),
+            transformers: cli.transformers,
             threads: resources.threads,
             memory: resources.memory,
         },

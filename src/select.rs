@@ -1,5 +1,9 @@
 //! A scan -> the chosen modules. Pure.
 
+use std::collections::HashMap;
+
+use crate::modules::{Module, Pool};
+
 /// The module types of a Llama-like model in the order in which the seed's script writes them.
 const SEED_ORDER: [&str; 7] = [
     "self_attn.v_proj",
@@ -53,6 +57,54 @@ pub fn top<'a>(candidates: &[Candidate<'a>], count: usize) -> Vec<Chosen<'a>> {
     let place = |kind: &str| SEED_ORDER.iter().position(|known| *known == kind).unwrap_or(SEED_ORDER.len());
     types.sort_by_key(|chosen| place(chosen.kind));
     types
+}
+
+/// How the experts of a layer are taken together, for trainers that cannot select one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pooling {
+    /// They are not: each is ranked by itself.
+    #[default]
+    None,
+    /// By the mean of their ratios.
+    Mean,
+    /// By the largest of their ratios.
+    Max,
+}
+
+/// The same projection of all experts of a layer, with one ratio.
+#[derive(Clone, Debug)]
+pub struct Pooled<'a> {
+    /// What it is called and ranked with.
+    pub pool: &'a Pool,
+    /// The places of its experts, in their order.
+    pub experts: Vec<usize>,
+    /// Its ratio; `None` if that of an expert is not known.
+    pub snr: Option<f64>,
+}
+
+/// Takes the experts among `modules` together; `ratio` gives that of the module in a place, if it is known. The pools come
+/// in the order of their first experts; there are none if experts are not to be pooled. An infinite ratio makes a mean
+/// infinite. Parts of fused modules are not pooled.
+pub fn pool(modules: &[Module], ratio: impl Fn(usize) -> Option<f64>, how: Pooling) -> Vec<Pooled<'_>> {
+    let mut pooled: Vec<Pooled<'_>> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (place, module) in modules.iter().enumerate() {
+        let Some(pool) = module.pool.as_ref().filter(|_| how != Pooling::None) else { continue };
+        let at = *places.entry(&pool.name).or_insert(pooled.len());
+        if at == pooled.len() {
+            pooled.push(Pooled { pool, experts: Vec::new(), snr: None });
+        }
+        pooled[at].experts.push(place);
+    }
+    for pool in &mut pooled {
+        let ratios: Option<Vec<f64>> = pool.experts.iter().map(|place| ratio(*place)).collect();
+        pool.snr = ratios.map(|ratios| match how {
+            Pooling::Max => ratios.into_iter().fold(f64::NEG_INFINITY, f64::max),
+            Pooling::None | Pooling::Mean => ratios.iter().sum::<f64>() / ratios.len() as f64,
+        });
+    }
+    pooled
 }
 
 #[cfg(test)]

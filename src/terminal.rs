@@ -132,13 +132,14 @@ impl Terminal {
             let of = |place: &usize| &plan.modules[*place];
             let first = of(&places[0]);
             let alike = places.iter().all(|place| of(place).shape == first.shape);
-            let one_dtype = places.iter().all(|place| of(place).tensor.dtype == first.tensor.dtype);
+            let dtype = first.weight.dtype();
+            let one_dtype = places.iter().all(|place| of(place).weight.dtype() == dtype);
             let flops: f64 = places.iter().map(|place| spectrum::flops(of(place).shape)).sum();
             table.add_row([
                 escape(kind),
                 places.len().to_string(),
                 if alike { format!("{} x {}", first.shape[0], first.shape[1]) } else { "various".into() },
-                if one_dtype { first.tensor.dtype.to_string() } else { "various".into() },
+                if one_dtype { dtype } else { "various".into() },
                 operations(flops),
             ]);
         }
@@ -184,6 +185,24 @@ impl Terminal {
             ]);
         }
         self.output(table.trim_fmt().as_bytes())
+    }
+
+    /// Says what a person should know of the model before its numbers.
+    pub fn remark(&self, plan: &Plan) {
+        for architecture in &plan.unknown {
+            self.note(&format!(
+                "the architecture '{architecture}' is not known to laser-scan: its modules are found by general rules, \
+                 and are taken to be called in memory as they are on disk"
+            ));
+        }
+        if self.verbosity > Verbosity::Quiet {
+            for format in plan.quantizations() {
+                self.warn(&format!(
+                    "the weights are quantised ({format}) and are dequantised: the numbers are those of the quantised \
+                     model, and those of the model that it was made from may differ"
+                ));
+            }
+        }
     }
 
     /// Says what a scan is about to do.

@@ -5,7 +5,7 @@
 //! mind, ranges against each other. What passes here is what the `safetensors` crate accepts when the file is mapped;
 //! the checks are made again in this room because its errors name the tensor.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 
@@ -30,6 +30,16 @@ pub struct TensorInfo {
     pub shape: Vec<usize>,
     /// Its bytes, counted from the end of the header.
     pub bytes: Range<u64>,
+}
+
+/// What a header says.
+#[derive(Debug)]
+pub struct Header {
+    /// The file's tensors, in the order of their data.
+    pub tensors: Vec<TensorInfo>,
+    /// Names that `__metadata__` gives to tensors beside their own, as `safetensors.torch.save_model` does where several
+    /// modules share a tensor: `(alias, tensor)`.
+    pub aliases: Vec<(String, String)>,
 }
 
 /// What is wrong with a header.
@@ -137,17 +147,17 @@ pub fn extent(start: &[u8], file_size: u64) -> Result<u64, HeaderError> {
     Ok(expected)
 }
 
-/// The tensors of a file of `file_size` bytes that starts with `header` ([`extent`] bytes), in the order of their data.
+/// What a file of `file_size` bytes holds that starts with `header` ([`extent`] bytes).
 ///
 /// # Errors
 ///
 /// [`HeaderError`] has a variant for every way in which a header can lie.
-pub fn parse(header: &[u8], file_size: u64) -> Result<Vec<TensorInfo>, HeaderError> {
+pub fn parse(header: &[u8], file_size: u64) -> Result<Header, HeaderError> {
     let data_start = header.len() as u64;
     let entries: Entries = serde_json::from_slice(&header[PREFIX as usize..])?;
     let mut names = BTreeSet::new();
-    let mut tensors = Vec::with_capacity(entries.0.len());
-    for (name, entry) in entries.0 {
+    let mut tensors = Vec::with_capacity(entries.tensors.len());
+    for (name, entry) in entries.tensors {
         if !names.insert(name.clone()) {
             return Err(HeaderError::Duplicate(name));
         }
@@ -166,8 +176,9 @@ pub fn parse(header: &[u8], file_size: u64) -> Result<Vec<TensorInfo>, HeaderErr
             return Err(HeaderError::Truncated { name: tensor.name.clone(), end, actual: file_size });
         }
     }
+    let aliases = entries.metadata.into_iter().filter(|(alias, name)| !names.contains(alias) && names.contains(name));
     match file_size - data_start - expected {
-        0 => Ok(tensors),
+        0 => Ok(Header { tensors, aliases: aliases.collect() }),
         trailing => Err(HeaderError::Trailing(trailing)),
     }
 }
@@ -204,7 +215,10 @@ impl Entry {
 
 /// The header's entries in the order in which they are written, every one of them: a map type would keep only the last
 /// of two with the same name.
-struct Entries(Vec<(String, Entry)>);
+struct Entries {
+    tensors: Vec<(String, Entry)>,
+    metadata: BTreeMap<String, String>,
+}
 
 impl<'de> Deserialize<'de> for Entries {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -218,20 +232,19 @@ impl<'de> Deserialize<'de> for Entries {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
-                let mut entries = Vec::new();
-                let mut has_metadata = false;
+                let mut tensors = Vec::new();
+                let mut metadata = None;
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
-                        if has_metadata {
+                        if metadata.is_some() {
                             return Err(serde::de::Error::duplicate_field("__metadata__"));
                         }
-                        has_metadata = true;
-                        map.next_value::<Option<HashMap<String, String>>>()?;
+                        metadata = Some(map.next_value::<Option<BTreeMap<String, String>>>()?.unwrap_or_default());
                     } else {
-                        entries.push((name, map.next_value()?));
+                        tensors.push((name, map.next_value()?));
                     }
                 }
-                Ok(Entries(entries))
+                Ok(Entries { tensors, metadata: metadata.unwrap_or_default() })
             }
         }
 
@@ -258,13 +271,14 @@ mod tests {
 
     #[test]
     fn tensors_come_in_the_order_of_their_data() {
-        let text = r#"{"__metadata__":{"format":"pt"},
+        let text = r#"{"__metadata__":{"format":"pt","head":"b","a":"b"},
             "b":{"dtype":"F32","shape":[2,3],"data_offsets":[4,28]},
             "none":{"dtype":"BF16","shape":[0,5],"data_offsets":[4,4]},
             "a":{"dtype":"BF16","shape":[2,1],"data_offsets":[0,4]}}"#;
         let (bytes, size) = file(text, 28);
         assert_eq!(extent(&bytes, size).expect("a whole header"), bytes.len() as u64);
-        let tensors = parse(&bytes, size).expect("a valid header");
+        let Header { tensors, aliases } = parse(&bytes, size).expect("a valid header");
+        assert_eq!(aliases, [("head".to_owned(), "b".to_owned())]);
         let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
         assert_eq!(names, ["a", "none", "b"]);
         assert_eq!(

@@ -6,7 +6,7 @@ use super::name::Place;
 use crate::checkpoint::Config;
 
 /// Leaves of embeddings: tables that are looked up, not multiplied with.
-const EMBEDDINGS: [&str; 20] = [
+const EMBEDDINGS: [&str; 14] = [
     "embed_tokens",
     "embed_tokens_per_layer",
     "embed_positions",
@@ -16,12 +16,6 @@ const EMBEDDINGS: [&str; 20] = [
     "embedding",
     "wte",
     "wpe",
-    "word_embeddings",
-    "word_embedding",
-    "position_embedding",
-    "position_embeddings",
-    "token_embedding",
-    "token_type_embeddings",
     "tok_embeddings",
     "relative_attention_bias",
     "pos_embed",
@@ -33,8 +27,11 @@ const EMBEDDINGS: [&str; 20] = [
 const HEADS: [&str; 8] =
     ["lm_head", "embed_out", "score", "classifier", "qa_outputs", "v_head", "output", "output_projection"];
 
-/// Leaves of routers, which choose among experts.
+/// Segments of the names of routers, which choose among experts.
 const ROUTERS: [&str; 3] = ["gate", "router", "shared_expert_gate"];
+
+/// Parts of the names of towers, whose layers the configuration counts apart.
+const TOWERS: [&str; 6] = ["vision", "visual", "audio", "speech", "image", "tower"];
 
 /// Leaves of projections between an embedding's width and the model's.
 const EMBEDDING_PROJECTIONS: [&str; 4] =
@@ -64,17 +61,17 @@ impl Class {
         let segments: Vec<&str> = name.split('.').collect();
         let leaf = segments[segments.len() - 1];
         // The configuration counts the layers of the language model, not those of an encoder or a vision tower.
-        let is_decoder = place.stack.ends_with("model");
+        let is_decoder = place.stack.ends_with("model") && !TOWERS.iter().any(|tower| place.stack.contains(tower));
         let beyond = place.layer.zip(config.layer_count).is_some_and(|(layer, count)| is_decoder && layer >= count);
-        if segments[0] == "mtp" || beyond {
+        if segments.iter().any(|segment| matches!(*segment, "mtp" | "mtp_layers")) || beyond {
             Self::FurtherPrediction
         } else if is_head(name, &place, config) {
             Self::Head
-        } else if EMBEDDINGS.contains(&leaf) {
+        } else if is_embedding(leaf) {
             Self::Embedding
         } else if place.layer.is_none() && EMBEDDING_PROJECTIONS.contains(&leaf) {
             Self::EmbeddingProjection
-        } else if place.layer.is_some() && ROUTERS.contains(&leaf) {
+        } else if place.layer.is_some() && segments.iter().any(|segment| ROUTERS.contains(segment)) {
             Self::Router
         } else {
             Self::Linear
@@ -87,6 +84,12 @@ impl Class {
     }
 }
 
+/// Whether a leaf is that of an embedding. A patch embedding multiplies, whatever its name.
+fn is_embedding(leaf: &str) -> bool {
+    let is_table = leaf.ends_with("_embedding") || leaf.ends_with("_embeddings");
+    EMBEDDINGS.contains(&leaf) || (is_table && !leaf.starts_with("patch"))
+}
+
 /// Whether a module is a head. `proj_out` is one in Whisper and part of a block elsewhere.
 fn is_head(name: &str, place: &Place, config: &Config) -> bool {
     let is_whisper = config.model_type.as_deref() == Some("whisper");
@@ -94,6 +97,12 @@ fn is_head(name: &str, place: &Place, config: &Config) -> bool {
     name.split('.').any(|segment| segment == "lm_head")
         || name.ends_with("cls.predictions.decoder")
         || (place.layer.is_none() && (HEADS.contains(&leaf) || (is_whisper && name == "proj_out")))
+}
+
+/// Whether a head is the projection onto the vocabulary itself, which is what shares the embedding's weight.
+pub fn is_output(name: &str) -> bool {
+    let leaf = name.rsplit('.').next().unwrap_or(name);
+    ["lm_head", "decoder", "embed_out", "proj_out", "output", "output_projection"].contains(&leaf)
 }
 
 /// The reason for which a module of the class is left out.

@@ -2,7 +2,7 @@
 
 use globset::{Glob, GlobMatcher};
 
-use super::{Discovery, LeftOut, WEIGHT};
+use super::{Discovery, LeftOut, Reason, WEIGHT};
 
 /// Patterns over module names. `*` matches any run of characters, dots too.
 #[derive(Clone, Debug, Default)]
@@ -74,14 +74,14 @@ impl Filter {
         for module in modules {
             let matches = |patterns: &[GlobMatcher]| patterns.iter().any(|pattern| pattern.is_match(&module.name));
             let reason = if !self.include.is_empty() && !matches(&self.include) {
-                "not matched by --include"
+                Reason::NotIncluded
             } else if matches(&self.exclude) {
-                "matched by --exclude"
+                Reason::Excluded
             } else {
                 discovery.modules.push(module);
                 continue;
             };
-            discovery.left_out.push(LeftOut { tensor: module.tensor.name, reason: reason.into() });
+            discovery.left_out.push(LeftOut { tensor: module.name, reason });
         }
         if had_modules && discovery.modules.is_empty() { Err(FilterError::NothingLeft) } else { Ok(()) }
     }
@@ -92,12 +92,12 @@ fn hint(pattern: &GlobMatcher, discovery: &Discovery) -> String {
     let module = |tensor: &str| tensor.strip_suffix(WEIGHT).unwrap_or(tensor).to_owned();
     match discovery.left_out.iter().find(|left_out| pattern.is_match(module(&left_out.tensor))) {
         Some(left_out) => {
-            let all = if matches!(left_out.reason.as_str(), "a head" | "a router" | "an embedding's projection") {
-                "; --all-linear scans those too"
-            } else {
-                ""
+            let option = match &left_out.reason {
+                Reason::Class(class) if class.is_linear() => "; --all-linear scans those too",
+                Reason::Convolution => "; --include-conv scans those too",
+                _ => "",
             };
-            format!(": '{}' is left out ({}){all}", module(&left_out.tensor), left_out.reason)
+            format!(": '{}' is left out ({}){option}", module(&left_out.tensor), left_out.reason)
         }
         None => match discovery.modules.first() {
             Some(first) => format!(": the names look like '{}'", first.name),

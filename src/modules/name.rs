@@ -1,9 +1,8 @@
 //! Where in a model a module stands, read from its name.
 
-use std::cmp::Ordering;
-
 /// Segments of a name that are followed by a layer's number.
-const CONTAINERS: [&str; 6] = ["layers", "h", "blocks", "block", "layer", "transformer_blocks"];
+const CONTAINERS: [&str; 7] =
+    ["layers", "h", "blocks", "block", "layer", "transformer_blocks", "single_transformer_blocks"];
 
 /// Leaves in the order in which the modules of a layer are defined and run. Those that are not listed follow, in
 /// alphabetical order.
@@ -55,7 +54,7 @@ const LEAVES: [&str; 40] = [
 pub struct Place {
     /// The module's full name.
     pub name: String,
-    /// What precedes the container of layers: `model`, `model.decoder`, or nothing.
+    /// What precedes the container of layers, such as `model` or `model.decoder`; the container itself if nothing does.
     pub stack: String,
     /// The layer's number; `None` for a module outside a stack of layers.
     pub layer: Option<usize>,
@@ -64,14 +63,17 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place of the module called `name`. The layer's number is the first number that follows a container.
+    /// The place of the module called `name`. The layer's number is the first number that follows a container. Where
+    /// another number comes before it, as in a UNet's blocks, layers are not counted through, and there is none.
     pub fn of(name: &str) -> Self {
         let segments: Vec<&str> = name.split('.').collect();
         let numbered = segments.windows(2).enumerate().find_map(|(at, pair)| {
             let layer = CONTAINERS.contains(&pair[0]).then(|| number(pair[1])).flatten()?;
             (at + 2 < segments.len()).then_some((at, layer))
         });
+        let numbered = numbered.filter(|(at, _)| segments[..*at].iter().all(|segment| number(segment).is_none()));
         let (stack, layer, within) = match numbered {
+            Some((0, layer)) => (segments[0].to_owned(), Some(layer), segments[2..].join(".")),
             Some((at, layer)) => (segments[..at].join("."), Some(layer), segments[at + 2..].join(".")),
             None => (String::new(), None, name.to_owned()),
         };
@@ -91,21 +93,19 @@ impl Place {
         }
     }
 
-    /// Stack by stack, layer by layer, attention before the rest, then as the leaves are defined; what lies outside the
-    /// layers comes last.
-    pub fn model_order(&self, other: &Self) -> Ordering {
-        let key = |place: &Self| {
-            let attention = place.within.split('.').any(|segment| segment.to_ascii_lowercase().contains("att"));
-            let leaf = place.within.rsplit('.').next().unwrap_or_default();
-            let rank = LEAVES.iter().position(|known| *known == leaf).unwrap_or(LEAVES.len());
-            (place.layer.is_none(), place.stack.clone(), place.layer, !attention, numbers(&place.within), rank)
-        };
-        key(self).cmp(&key(other)).then_with(|| self.name.cmp(&other.name))
+    /// What sorts modules into model order: stack by stack, layer by layer, attention before the rest, then as the leaves
+    /// are defined; what lies outside the layers comes last.
+    pub fn model_order(&self) -> impl Ord + use<> {
+        let attention = self.within.split('.').any(|segment| segment.to_ascii_lowercase().contains("att"));
+        let leaf = self.within.rsplit('.').next().unwrap_or_default();
+        let rank = LEAVES.iter().position(|known| *known == leaf).unwrap_or(LEAVES.len());
+        let within = (!attention, numbers(&self.within), rank);
+        (self.layer.is_none(), self.stack.clone(), self.layer, within, self.name.clone())
     }
 }
 
 /// The number that a segment is, if it is one.
-fn number(segment: &str) -> Option<usize> {
+pub fn number(segment: &str) -> Option<usize> {
     segment.bytes().all(|byte| byte.is_ascii_digit()).then(|| segment.parse().ok()).flatten()
 }
 
@@ -122,7 +122,8 @@ mod tests {
     fn layers_are_numbers_after_a_container() {
         let place = |name: &str| (Place::of(name).stack, Place::of(name).layer);
         assert_eq!(place("model.layers.3.mlp.up_proj"), ("model".into(), Some(3)));
-        assert_eq!(place("h.0.attn.c_attn"), (String::new(), Some(0)));
+        assert_eq!(place("h.0.attn.c_attn"), ("h".into(), Some(0)));
+        assert_eq!(place("down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"), (String::new(), None));
         assert_eq!(place("merger.mlp.0"), (String::new(), None));
         assert_eq!(place("model.layers.x.up"), (String::new(), None));
         assert_eq!(place("encoder.block.1.layer.0.SelfAttention.q"), ("encoder".into(), Some(1)));
@@ -135,7 +136,7 @@ mod tests {
     fn experts_are_ordered_by_number() {
         let mut names = ["m.layers.0.mlp.experts.10.w1", "m.layers.0.mlp.experts.2.w2", "m.layers.0.mlp.experts.2.w1"]
             .map(Place::of);
-        names.sort_by(Place::model_order);
+        names.sort_by_cached_key(Place::model_order);
         let names = names.map(|place| place.name);
         assert_eq!(
             names,

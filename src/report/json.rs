@@ -9,17 +9,26 @@ use serde_json::ser::PrettyFormatter;
 
 use crate::modules::Module;
 use crate::scan::{Outcome, Plan};
-use crate::select::Chosen;
+use crate::select::{Chosen, Pooled, Pooling};
 use crate::snr::Statistic;
 use crate::spectrum;
 
-/// The full file: every measured module in model order, keyed by its name.
-pub fn full(modules: &[Module], outcomes: &[Outcome]) -> Vec<u8> {
+/// The full file: every measured module in model order, keyed by its name, then the pools of experts if there are any.
+pub fn full(modules: &[Module], outcomes: &[Outcome], pools: &[Pooled<'_>], how: Pooling) -> Vec<u8> {
     let measured = modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
         let measurement = outcome.as_ref().ok()?;
-        Some((&module.name, Record::new(module, &measurement.statistic)))
+        Some((module.name.as_str(), Entry::Module(Record::new(module, &measurement.statistic))))
     });
-    python_json(&AsMap(measured.collect()))
+    let pools = pools.iter().filter_map(|pooled| {
+        let snr = Some(pooled.snr?).filter(|snr| snr.is_finite());
+        let expert = &modules[pooled.experts[0]];
+        let (module, kind) = (pooled.pool.name.as_str(), pooled.pool.kind.as_str());
+        // The stack's own name may be its name in memory, as that of one of its experts is not.
+        let target = expert.target.as_deref().filter(|target| *target != module);
+        let identity = Identity { module, r#type: kind, target, ..Identity::of(expert) };
+        Some((module, Entry::Pool(PoolRecord { snr, identity, pool: how, experts: pooled.experts.len() })))
+    });
+    python_json(&AsMap(measured.chain(pools).collect()))
 }
 
 /// The top-N file: for each type the names of its best modules.
@@ -39,6 +48,7 @@ pub fn dry_run(plan: &Plan, download: u64) -> Vec<u8> {
         download_bytes: download,
         flops: plan.flops(),
         modules: plan.modules.iter().map(Planned::new).collect(),
+        quantization: plan.quantizations(),
         left_out: &plan.left_out,
     })
 }
@@ -51,6 +61,10 @@ struct Identity<'a> {
     layer: Option<usize>,
     shape: [usize; 2],
     dtype: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part_of: Option<&'a str>,
 }
 
 impl<'a> Identity<'a> {
@@ -60,7 +74,9 @@ impl<'a> Identity<'a> {
             r#type: &module.kind,
             layer: module.layer,
             shape: module.shape,
-            dtype: module.tensor.dtype.to_string(),
+            dtype: module.weight.dtype(),
+            target: module.target.as_deref(),
+            part_of: module.part_of.as_deref(),
         }
     }
 }
@@ -74,6 +90,24 @@ struct Record<'a> {
     identity: Identity<'a>,
     #[serde(flatten)]
     statistic: &'a Statistic,
+}
+
+/// A pool's entry in the full file: what its experts have in common, and their ratio.
+#[derive(Serialize)]
+struct PoolRecord<'a> {
+    snr: Option<f64>,
+    #[serde(flatten)]
+    identity: Identity<'a>,
+    pool: Pooling,
+    experts: usize,
+}
+
+/// An entry in the full file.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Entry<'a> {
+    Module(Record<'a>),
+    Pool(PoolRecord<'a>),
 }
 
 impl<'a> Record<'a> {
@@ -92,6 +126,7 @@ struct DryRun<'a> {
     download_bytes: u64,
     flops: f64,
     modules: Vec<Planned<'a>>,
+    quantization: Vec<&'a str>,
     left_out: &'a [crate::modules::LeftOut],
 }
 

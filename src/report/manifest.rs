@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::json::python_json;
 use crate::modules::LeftOut;
+use crate::select::Pooling;
 
 /// Everything that someone who finds the output later needs to know of the run.
 #[derive(Debug, Serialize)]
@@ -18,6 +19,10 @@ pub struct Manifest<'a> {
     pub commit: Option<&'a str>,
     /// The weight files.
     pub files: Vec<ManifestFile<'a>>,
+    /// The formats that weights were quantised in, and from which they were dequantised.
+    pub quantization: Vec<&'a str>,
+    /// The architectures whose modules were found by general rules.
+    pub unknown_architectures: &'a [String],
     /// Where singular values were computed.
     pub device: &'static str,
     /// The version of the arithmetic.
@@ -71,6 +76,14 @@ pub struct Options<'a> {
     pub exclude: &'a [String],
     /// `--all-linear`.
     pub all_linear: bool,
+    /// `--include-conv`.
+    pub include_conv: bool,
+    /// `--split-fused`.
+    pub split_fused: bool,
+    /// `--pool-experts`.
+    pub pool_experts: Pooling,
+    /// `--transformers`.
+    pub transformers: u8,
     /// `--threads`.
     pub threads: usize,
     /// The ceiling on memory, in bytes.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Outcome;
-use crate::checkpoint::{CheckpointError, MappedShard};
+use crate::checkpoint::Mapped;
 use crate::modules::Module;
 use crate::snr::{self, Doubt, Statistic};
 use crate::spectrum::{self, Method, SpectrumError};
@@ -25,24 +25,23 @@ pub enum Attempt {
     Inaccurate,
 }
 
-/// Measures `module` by `method`.
-///
-/// # Errors
-///
-/// Fails if the shard cannot be read; what is wrong with the module's weight alone is part of its outcome.
-pub fn attempt(shard: &MappedShard, module: &Module, method: Method) -> Result<Attempt, CheckpointError> {
-    let weight = shard.tensor(&module.tensor)?;
+/// Measures `module`, whose weight is among `weights`, by `method`. What is wrong with the weight is part of the outcome.
+pub fn attempt(weights: &Mapped, module: &Module, method: Method) -> Attempt {
+    let weight = match weights.matrix(&module.tensor, &module.selection) {
+        Ok(weight) => weight,
+        Err(error) => return Attempt::Done(Err(error.to_string())),
+    };
     let spectrum = match spectrum::singular_values(&weight, method) {
         Ok(spectrum) => spectrum,
-        Err(SpectrumError::Failed(_)) if method == Method::Gram => return Ok(Attempt::Inaccurate),
-        Err(error) => return Ok(Attempt::Done(Err(error.to_string()))),
+        Err(SpectrumError::Failed(_)) if method == Method::Gram => return Attempt::Inaccurate,
+        Err(error) => return Attempt::Done(Err(error.to_string())),
     };
     let statistic = Statistic::new(&spectrum.values, module.shape);
     let (lower, upper) = spectrum.enclosure();
-    Ok(match snr::vouch(&statistic, &lower, &upper, module.shape) {
+    match snr::vouch(&statistic, &lower, &upper, module.shape) {
         Ok(()) => Attempt::Done(Ok(Measurement { statistic, method })),
         Err(Doubt::Zero) => Attempt::Done(Err("every weight is zero, so that there is no ratio".into())),
         Err(_) if method == Method::Gram => Attempt::Inaccurate,
         Err(doubt) => Attempt::Done(Err(format!("its ratio cannot be vouched for: {doubt}"))),
-    })
+    }
 }

@@ -12,7 +12,7 @@ mod schedule;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -21,10 +21,10 @@ pub use journal::{Journal, JournalError};
 pub use measure::Measurement;
 pub use memory::ceiling as memory_ceiling;
 
-use crate::checkpoint::{Checkpoint, CheckpointError, MappedShard};
-use crate::modules::{self, Discovery, Filter, LeftOut, Module};
+use crate::checkpoint::{Checkpoint, CheckpointError, Mapped, Selection, Storage};
+use crate::modules::{self, Discovery, Filter, LeftOut, Module, Wanted};
 use crate::source::{Model, Source, Transfer};
-use crate::spectrum::{self, Device};
+use crate::spectrum::{self, Device, Method};
 use measure::{Attempt, attempt};
 use schedule::{Schedule, Task};
 
@@ -39,6 +39,8 @@ pub struct Plan {
     pub modules: Vec<Module>,
     /// The tensors that are not measured.
     pub left_out: Vec<LeftOut>,
+    /// The architectures that are not known, so that general rules had to find the modules.
+    pub unknown: Vec<String>,
 }
 
 /// How a scan is carried out; none of it changes a result.
@@ -93,21 +95,11 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Fails if the weights cannot be read, are quantised, or hold no module that the filter keeps.
-    pub fn new(source: &dyn Source, filter: &Filter, all_linear: bool) -> Result<Self> {
+    /// Fails if the weights cannot be read, or hold no module that the filter keeps.
+    pub fn new(source: &dyn Source, filter: &Filter, wanted: Wanted) -> Result<Self> {
         let checkpoint = Checkpoint::open(source)?;
-        let tensors = || {
-            let shards = checkpoint.shards.iter().enumerate();
-            shards.flat_map(|(place, shard)| shard.tensors.iter().map(move |tensor| (place, tensor)))
-        };
         let model = source.model().clone();
-        if let Some(format) = modules::quantization(tensors().map(|(_, tensor)| tensor), &checkpoint.config) {
-            anyhow::bail!(
-                "'{}' is quantised ({format}), which laser-scan cannot read: scan the model that it was made from",
-                model.spelling
-            );
-        }
-        let mut discovery = modules::discover(tensors(), &checkpoint.config, all_linear);
+        let mut discovery = modules::discover(&checkpoint.components, wanted);
         anyhow::ensure!(
             !discovery.modules.is_empty(),
             "'{}' holds no linear module: none of its {} tensors is the weight of one",
@@ -115,10 +107,16 @@ impl Plan {
             discovery.left_out.len()
         );
         filter.apply(&mut discovery)?;
-        let Discovery { modules, mut left_out } = discovery;
-        let unlisted = checkpoint.shards.iter().flat_map(|shard| &shard.unlisted);
-        left_out.extend(unlisted.map(|tensor| LeftOut { tensor: tensor.clone(), reason: "not in the index".into() }));
-        Ok(Self { model, checkpoint, modules, left_out })
+        let Discovery { modules, left_out, unknown } = discovery;
+        Ok(Self { model, checkpoint, modules, left_out, unknown })
+    }
+
+    /// The formats that the model's weights are quantised in, each once; empty if they are not.
+    pub fn quantizations(&self) -> Vec<&str> {
+        let mut formats: Vec<&str> =
+            self.checkpoint.components.iter().filter_map(|component| component.quantization.as_deref()).collect();
+        formats.dedup();
+        formats
     }
 
     /// The floating-point operations that the modules take.
@@ -128,7 +126,7 @@ impl Plan {
 
     /// The shards that hold modules, by their places among the checkpoint's.
     pub fn needed_shards(&self) -> Vec<usize> {
-        let mut shards: Vec<usize> = self.modules.iter().map(|module| module.shard).collect();
+        let mut shards: Vec<usize> = self.modules.iter().flat_map(|module| module.weight.shards()).collect();
         shards.sort_unstable();
         shards.dedup();
         shards
@@ -137,7 +135,7 @@ impl Plan {
     /// The files of the model that are on disk, which no output may replace.
     pub fn files_on_disk(&self, source: &dyn Source) -> Vec<PathBuf> {
         let shards = self.checkpoint.shards.iter().map(|shard| shard.file.as_str());
-        let files = shards.chain(["config.json", "model.safetensors.index.json"]);
+        let files = shards.chain(["config.json", "model_index.json", "model.safetensors.index.json"]);
         files.filter(|file| source.is_on_disk(file)).filter_map(|file| source.fetch(file, &|_| {}).ok()).collect()
     }
 
@@ -173,6 +171,7 @@ impl Plan {
             journal,
             observer,
             schedule: Schedule::new(resources.memory),
+            weights: Mapped::new(&self.checkpoint, &resources.device),
             outcomes: Mutex::new(outcomes),
             error: Mutex::new(None),
         };
@@ -184,7 +183,7 @@ impl Plan {
             for _ in 0..workers {
                 scope.spawn(|_| work.work());
             }
-            let fetched = work.feed(source, &resources.device);
+            let fetched = work.feed(source);
             if fetched.is_err() {
                 work.schedule.abort();
             }
@@ -208,15 +207,18 @@ impl Plan {
 
     /// What identifies a module's measurement in a journal.
     fn key(&self, module: &Module) -> String {
-        let shard = &self.checkpoint.shards[module.shard];
-        format!(
-            "{} {} {:?} {} {}",
-            spectrum::ALGORITHM,
-            module.tensor.dtype,
-            module.shape,
-            module.tensor.name,
-            shard.identity
-        )
+        let weight = &module.weight;
+        let mut key = format!("{} {} {:?} {}", spectrum::ALGORITHM, weight.dtype(), module.shape, module.tensor);
+        if module.selection != Selection::default() {
+            key += &format!(" {:?}", module.selection);
+        }
+        if let Storage::Quantized(quantized) = &weight.storage {
+            key += &format!(" {}", quantized.description());
+        }
+        for shard in weight.shards() {
+            key += &format!(" {}", self.checkpoint.shards[shard].identity);
+        }
+        key
     }
 }
 
@@ -226,25 +228,31 @@ struct Work<'a> {
     journal: &'a Journal,
     observer: &'a (dyn Fn(Event<'_>) + Sync),
     schedule: Schedule,
+    weights: Mapped,
     outcomes: Mutex<Vec<Option<Outcome>>>,
     /// What ends the scan, if something does.
     error: Mutex<Option<anyhow::Error>>,
 }
 
 impl Work<'_> {
-    /// Brings shard after shard to disk and offers its modules to the workers.
-    fn feed(&self, source: &dyn Source, device: &Device) -> Result<()> {
-        let mut waiting: Vec<Vec<usize>> = vec![Vec::new(); self.plan.checkpoint.shards.len()];
+    /// Brings shard after shard to disk and offers the modules whose shards are there to the workers.
+    fn feed(&self, source: &dyn Source) -> Result<()> {
+        let shards = &self.plan.checkpoint.shards;
+        // Modules wait for the last of their shards: a quantised weight's scales may be in another than its codes.
+        let mut waiting: Vec<Vec<usize>> = vec![Vec::new(); shards.len()];
+        let mut needed = vec![false; shards.len()];
         for (place, outcome) in self.lock_outcomes().iter().enumerate() {
             if outcome.is_none() {
-                waiting[self.plan.modules[place].shard].push(place);
+                let shards = self.plan.modules[place].weight.shards();
+                shards.iter().for_each(|shard| needed[*shard] = true);
+                waiting[shards[shards.len() - 1]].push(place);
             }
         }
-        for (shard, places) in self.plan.checkpoint.shards.iter().zip(waiting) {
+        for (at, (shard, places)) in shards.iter().zip(waiting).enumerate() {
             if self.schedule.is_aborted() {
                 break;
             }
-            if places.is_empty() {
+            if !needed[at] {
                 continue;
             }
             let file = shard.file.as_str();
@@ -252,12 +260,9 @@ impl Work<'_> {
             if source.identity(file)? != shard.identity {
                 return Err(CheckpointError::Changed { file: file.to_owned() }.into());
             }
-            let mapped = Arc::new(MappedShard::map(&path, shard, device)?);
+            self.weights.map(at, &path, shard)?;
             (self.observer)(Event::Fetched { file });
-            let tasks = places.into_iter().map(|place| {
-                let module = &self.plan.modules[place];
-                Task::new(place, module, Arc::clone(&mapped), spectrum::Method::Gram)
-            });
+            let tasks = places.into_iter().map(|place| Task::new(place, &self.plan.modules[place], Method::Gram));
             self.schedule.offer(tasks.collect());
         }
         Ok(())
@@ -269,19 +274,16 @@ impl Work<'_> {
             let module = &self.plan.modules[task.place];
             let begun = Instant::now();
             // A defect in the arithmetic must not take down the other modules, nor keep its memory from them.
-            let attempt = catch_unwind(AssertUnwindSafe(|| attempt(&task.shard, module, task.method)))
-                .unwrap_or_else(|_| Ok(Attempt::Done(Err("laser-scan has a defect; please report it".into()))));
+            let attempt = catch_unwind(AssertUnwindSafe(|| attempt(&self.weights, module, task.method)))
+                .unwrap_or_else(|_| Attempt::Done(Err("laser-scan has a defect; please report it".into())));
             self.schedule.release(&task);
             match attempt {
-                Ok(Attempt::Done(outcome)) => {
+                Attempt::Done(outcome) => {
                     if let Err(error) = self.finish(task.place, outcome, begun.elapsed()) {
                         self.fail(error);
                     }
                 }
-                Ok(Attempt::Inaccurate) => {
-                    self.schedule.offer(vec![Task::new(task.place, module, task.shard, spectrum::Method::Direct)]);
-                }
-                Err(error) => self.fail(error.into()),
+                Attempt::Inaccurate => self.schedule.offer(vec![Task::new(task.place, module, Method::Direct)]),
             }
         }
     }

@@ -5,9 +5,8 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::checkpoint::MappedShard;
 use crate::modules::Module;
 use crate::spectrum::{self, Method};
 
@@ -15,8 +14,6 @@ use crate::spectrum::{self, Method};
 pub struct Task {
     /// Its place in model order.
     pub place: usize,
-    /// The shard that holds its weight.
-    pub shard: Arc<MappedShard>,
     /// How it is to be measured.
     pub method: Method,
     /// The bytes that this takes.
@@ -27,10 +24,9 @@ pub struct Task {
 
 impl Task {
     /// The task of measuring the module in `place` by `method`.
-    pub fn new(place: usize, module: &Module, shard: Arc<MappedShard>, method: Method) -> Self {
-        let stored = module.tensor.bytes.end - module.tensor.bytes.start;
-        let bytes = stored + spectrum::workspace(module.shape, method);
-        Self { place, shard, method, bytes, flops: spectrum::flops(module.shape) }
+    pub fn new(place: usize, module: &Module, method: Method) -> Self {
+        let bytes = module.weight.bytes_in_memory(&module.selection) + spectrum::workspace(module.shape, method);
+        Self { place, method, bytes, flops: spectrum::flops(module.shape) }
     }
 }
 
@@ -131,34 +127,36 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::checkpoint::{Checkpoint, Config};
-    use crate::modules;
-    use crate::source::Source;
-    use crate::source::local::Local;
-    use crate::spectrum::{Device, DeviceRequest};
+    use crate::checkpoint::{Dtype, Part, Selection, TensorInfo, Weight};
 
     /// Tasks for square modules of these sizes.
     fn tasks(sizes: &[usize]) -> Vec<Task> {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let data = vec![0u8; 4 * 64 * 64];
-        let views = sizes.iter().enumerate().map(|(place, &size)| {
-            let bytes = &data[..4 * size * size];
-            let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![size, size], bytes);
-            (format!("model.layers.{place}.up.weight"), view.expect("a sound tensor"))
-        });
-        let file = folder.path().join("model.safetensors");
-        safetensors::serialize_to_file(views, None, &file).expect("written");
-        let source = Local::open(folder.path()).expect("opens");
-        let checkpoint = Checkpoint::open(&source).expect("readable");
-        let shard = &checkpoint.shards[0];
-        let device = Device::open(&DeviceRequest::Cpu).expect("a CPU");
-        let path = source.fetch(&shard.file, &|_| {}).expect("there");
-        let mapped = Arc::new(MappedShard::map(&path, shard, &device).expect("mapped"));
-        let tensors = shard.tensors.iter().map(|tensor| (0, tensor));
-        let modules = modules::discover(tensors, &Config::default(), false).modules;
-        let task = |(place, module)| Task::new(place, module, Arc::clone(&mapped), Method::Gram);
-        modules.iter().enumerate().map(task).collect()
+        let task = |(place, &size): (usize, &usize)| {
+            let name = format!("model.layers.{place}.up");
+            let tensor = TensorInfo {
+                name: format!("{name}.weight"),
+                dtype: Dtype::F32,
+                shape: vec![size, size],
+                bytes: 0..4 * (size * size) as u64,
+            };
+            let module = Module {
+                tensor: tensor.name.clone(),
+                weight: Arc::new(Weight::plain(Part { shard: 0, tensor })),
+                name,
+                selection: Selection::default(),
+                kind: "up".into(),
+                layer: Some(place),
+                shape: [size, size],
+                target: None,
+                part_of: None,
+                pool: None,
+            };
+            Task::new(place, &module, Method::Gram)
+        };
+        sizes.iter().enumerate().map(task).collect()
     }
 
     #[test]

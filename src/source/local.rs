@@ -1,7 +1,7 @@
 //! A folder, or one file, on this machine.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -91,11 +91,8 @@ impl Source for Local {
         self.size(file).is_some()
     }
 
-    fn read_start(&self, file: &str, length: u64) -> Result<Vec<u8>, SourceError> {
-        let mut start = Vec::new();
-        let opened = File::open(self.folder.join(file)).map_err(self.unreadable(file))?;
-        opened.take(length).read_to_end(&mut start).map_err(self.unreadable(file))?;
-        Ok(start)
+    fn read(&self, file: &str, range: Range<u64>) -> Result<Vec<u8>, SourceError> {
+        super::read_range(&self.folder.join(file), range).map_err(self.unreadable(file))
     }
 
     /// Path, size and times: what tells a file from its successor without reading it. The time of the last change of

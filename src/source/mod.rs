@@ -1,11 +1,14 @@
 //! A model's name -> files on disk.
 //!
 //! A [`Source`] is a folder or a file here ([`local`]) or a repository of the Hugging Face Hub ([`hub`]). It answers what
-//! files there are, gives the first bytes of one without fetching the rest, and brings a whole one to disk.
+//! files there are, gives a range of bytes of one without fetching the rest, and brings a whole one to disk.
 
 pub mod hub;
 pub mod local;
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,12 +37,12 @@ pub trait Source: Sync {
     /// Whether [`Source::fetch`] would find `file` on disk.
     fn is_on_disk(&self, file: &str) -> bool;
 
-    /// The first `length` bytes of `file`, or all of them if it is shorter.
+    /// The bytes `range` of `file`, or as many of them as there are.
     ///
     /// # Errors
     ///
     /// Fails if the file is missing or cannot be read.
-    fn read_start(&self, file: &str, length: u64) -> Result<Vec<u8>, SourceError>;
+    fn read(&self, file: &str, range: Range<u64>) -> Result<Vec<u8>, SourceError>;
 
     /// A string that changes when the content of `file` does.
     ///
@@ -256,6 +259,15 @@ impl SourceError {
         };
         asked.map_or(doubled, |asked| asked.max(doubled)).min(LONGEST_PAUSE)
     }
+}
+
+/// The bytes `range` of the file at `path`, or as many of them as there are.
+fn read_range(path: &Path, range: Range<u64>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(range.start))?;
+    file.take(range.end.saturating_sub(range.start)).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Opens `model`, a path or a Hub id; a path that exists wins.

@@ -1,6 +1,7 @@
 //! The requests that are made of the Hub for one model, and what its refusals mean.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -123,24 +124,29 @@ impl Connection {
         })
     }
 
-    /// The first `length` bytes of a file, which has at least as many.
-    pub fn read_start(&self, commit: &str, file: &str, length: u64) -> Result<Vec<u8>, SourceError> {
-        if length == 0 {
+    /// The bytes `range` of a file, which has them all.
+    pub fn read(&self, commit: &str, file: &str, range: Range<u64>) -> Result<Vec<u8>, SourceError> {
+        if range.is_empty() {
             return Ok(Vec::new());
         }
+        let length = range.end - range.start;
         self.insist(async || {
-            let request = self.repository.download_file_stream().filename(file).revision(commit).range(0..length);
-            let (_, mut stream) = request.send().await.map_err(|error| self.explain(error, file))?;
-            let mut start = Vec::new();
+            let request = self.repository.download_file_stream().filename(file).revision(commit).range(range.clone());
+            let (announced, mut stream) = request.send().await.map_err(|error| self.explain(error, file))?;
+            // A server that ignores the range sends the whole file.
+            let mut unwanted = if announced.is_some_and(|announced| announced > length) { range.start } else { 0 };
+            let mut bytes = Vec::new();
             while let Some(piece) = stream.next().await {
-                start.extend_from_slice(&piece.map_err(|error| self.explain(error, file))?);
-                if start.len() as u64 >= length {
-                    // A server that ignores the range would send the whole file.
-                    start.truncate(length as usize);
+                let piece = piece.map_err(|error| self.explain(error, file))?;
+                let skipped = unwanted.min(piece.len() as u64);
+                unwanted -= skipped;
+                bytes.extend_from_slice(&piece[skipped as usize..]);
+                if bytes.len() as u64 >= length {
+                    bytes.truncate(length as usize);
                     break;
                 }
             }
-            Ok(start)
+            Ok(bytes)
         })
     }
 

@@ -6,6 +6,7 @@ mod download;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use super::{Model, Source, SourceError, Transfer};
@@ -162,22 +163,19 @@ impl Source for Hub {
         self.cache.snapshot(&self.commit).join(file).is_file()
     }
 
-    fn read_start(&self, file: &str, length: u64) -> Result<Vec<u8>, SourceError> {
-        let length = length.min(self.known_size(file)?);
+    fn read(&self, file: &str, range: Range<u64>) -> Result<Vec<u8>, SourceError> {
+        let range = range.start..range.end.min(self.known_size(file)?);
         let cached = self.cache.snapshot(&self.commit).join(file);
         if cached.is_file() {
-            use std::io::Read;
-            let mut start = Vec::new();
             let unreadable = |error| SourceError::Unreadable { path: cached.clone(), error };
-            fs::File::open(&cached).map_err(unreadable)?.take(length).read_to_end(&mut start).map_err(unreadable)?;
-            return Ok(start);
+            return super::read_range(&cached, range).map_err(unreadable);
         }
-        let start = self.connected(file)?.read_start(&self.commit, file, length)?;
-        if start.len() as u64 != length {
-            let reason = format!("{} bytes came where {length} were asked for", start.len());
+        let bytes = self.connected(file)?.read(&self.commit, file, range.clone())?;
+        if bytes.len() as u64 != range.end.saturating_sub(range.start) {
+            let reason = format!("{} bytes came where {} were asked for", bytes.len(), range.end - range.start);
             return Err(SourceError::Protocol { what: file.to_owned(), reason });
         }
-        Ok(start)
+        Ok(bytes)
     }
 
     fn identity(&self, file: &str) -> Result<String, SourceError> {

@@ -1,0 +1,132 @@
+//! Why a model's weights cannot be read.
+
+use super::header::HeaderError;
+use super::index::IndexError;
+use super::pickle::PickleError;
+use super::quantization::QuantizationError;
+use crate::source::SourceError;
+
+/// Why a model's weights cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// A file cannot be had.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A shard's header lies.
+    #[error("cannot read '{file}': {error}")]
+    Header {
+        /// The shard.
+        file: String,
+        /// What is wrong.
+        error: HeaderError,
+    },
+    /// The index is not usable.
+    #[error("cannot use '{file}': {error}")]
+    Index {
+        /// The index.
+        file: String,
+        /// What is wrong.
+        error: IndexError,
+    },
+    /// A JSON file is not JSON, or too large to be true.
+    #[error("cannot read '{file}': {reason}")]
+    Json {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The index names a shard that does not exist.
+    #[error("'{index}' names the shard '{shard}', which does not exist: download or copy the model again")]
+    MissingShard {
+        /// The index.
+        index: String,
+        /// The shard.
+        shard: String,
+    },
+    /// The index places a tensor in a shard that does not hold it.
+    #[error(
+        "'{index}' places the tensor '{tensor}' in '{shard}', which does not hold it: download or copy the model again"
+    )]
+    MissingTensor {
+        /// The index.
+        index: String,
+        /// The tensor.
+        tensor: String,
+        /// The shard.
+        shard: String,
+    },
+    /// The model is a LoRA adapter.
+    #[error("'{model}' is a LoRA adapter, not a model: scan its base model{}", .base.as_ref().map(|base| format!(", '{base}'")).unwrap_or_default())]
+    Adapter {
+        /// The model.
+        model: String,
+        /// The base model that the adapter's configuration names.
+        base: Option<String>,
+    },
+    /// There are only GGUF files.
+    #[error(
+        "'{0}' holds GGUF files, whose weights are quantised for inference: scan the model in safetensors form that they were made from"
+    )]
+    GgufOnly(String),
+    /// A pickled file is not what is read here.
+    #[error("cannot read '{file}': {error}")]
+    Pickle {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        error: PickleError,
+    },
+    /// There are only pickled weights of an unusual name.
+    #[error(
+        "'{0}' holds PyTorch files, but no pytorch_model.bin and no safetensors: convert it with transformers' save_pretrained, or look for a revision in safetensors form"
+    )]
+    PickleOnly(String),
+    /// Quantised weights are not understood.
+    #[error("'{model}' {error}")]
+    Quantization {
+        /// The model.
+        model: String,
+        /// What is not understood.
+        error: QuantizationError,
+    },
+    /// There are no weights at all.
+    #[error("'{0}' holds no .safetensors file")]
+    NoWeights(String),
+    /// There are several weight files and nothing says which belong together.
+    #[error(
+        "'{model}' has no model.safetensors and no index, but {count} .safetensors files ({first}, …): name one of them"
+    )]
+    Ambiguous {
+        /// The model.
+        model: String,
+        /// How many files there are.
+        count: usize,
+        /// One of them.
+        first: String,
+    },
+    /// A shard without the others.
+    #[error(
+        "'{model}' has the shard '{shard}', but no index that names the others: download or copy the model again, or name the shard alone"
+    )]
+    NoIndex {
+        /// The model.
+        model: String,
+        /// The shard.
+        shard: String,
+    },
+    /// A shard is not what its header said when the scan was planned.
+    #[error("'{file}' has changed since the scan began: run the same line again")]
+    Changed {
+        /// The shard.
+        file: String,
+    },
+    /// A shard cannot be mapped.
+    #[error("cannot map '{file}' into memory: {reason}")]
+    Unmappable {
+        /// The shard.
+        file: String,
+        /// The reason.
+        reason: String,
+    },
+}

@@ -1,0 +1,224 @@
+//! Shards on disk -> matrices on a device.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use candle_core::safetensors::MmapedSafetensors;
+use candle_core::{DType, Shape, Tensor};
+use candle_nn::var_builder::{Backend, VarBuilderArgs};
+
+use super::Checkpoint;
+use super::error::CheckpointError;
+use super::pickle::{self, PickledTensor};
+use super::quantization::Undecodable;
+use super::shard::Shard;
+use super::weight::{Axis, Band, Part, Selection, Storage, Weight};
+use crate::source::SourceError;
+use crate::spectrum::Device;
+
+/// The weights of a checkpoint, as far as their shards are on disk.
+pub struct Mapped {
+    shards: Shards,
+    builder: VarBuilderArgs<'static, Shards>,
+}
+
+/// A backend of candle-nn's `VarBuilder` whose hint says which matrix of a weight is wanted, so that an expert is read
+/// without its neighbours.
+#[derive(Clone)]
+struct Shards {
+    shards: Arc<Vec<OnceLock<MappedShard>>>,
+    weights: Arc<HashMap<String, Arc<Weight>>>,
+}
+
+/// Why a matrix cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct MatrixError(String);
+
+/// One shard on disk.
+enum MappedShard {
+    Safetensors(Box<MmapedSafetensors>),
+    Pickle { path: PathBuf, tensors: HashMap<String, PickledTensor> },
+}
+
+impl Mapped {
+    /// The weights of `checkpoint`, which will go to `device`; none of its shards is on disk yet.
+    pub fn new(checkpoint: &Checkpoint, device: &Device) -> Self {
+        let shards = std::iter::repeat_with(OnceLock::new).take(checkpoint.shards.len()).collect();
+        let shards = Shards { shards: Arc::new(shards), weights: Arc::new(checkpoint.weights().collect()) };
+        // The type is candle's to ask for; every weight comes in its own.
+        let builder = VarBuilderArgs::new_with_args(shards.clone(), DType::F64, device.candle());
+        Self { shards, builder }
+    }
+
+    /// Maps the file at `path`, which should be what `shard` describes, as the shard in `place`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file has changed since its header was read, or cannot be mapped.
+    pub fn map(&self, place: usize, path: &Path, shard: &Shard) -> Result<(), CheckpointError> {
+        let unreadable = |error| SourceError::Unreadable { path: PathBuf::from(path), error };
+        if std::fs::metadata(path).map_err(unreadable)?.len() != shard.size {
+            return Err(CheckpointError::Changed { file: shard.file.clone() });
+        }
+        let mapped = if shard.is_pickle() { open_pickle(path, shard)? } else { map_safetensors(path, shard)? };
+        // A shard that is mapped already is the same file.
+        let _ = self.shards.shards[place].set(mapped);
+        Ok(())
+    }
+
+    /// The matrix `selection` of the weight that the checkpoint knows as `name`, on the device: in its stored precision,
+    /// or in float64 if it is quantised. Its shards must have been mapped.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a tensor cannot be read or decoded, or if the device cannot take it.
+    pub fn matrix(&self, name: &str, selection: &Selection) -> Result<Tensor, MatrixError> {
+        let missing = || MatrixError(format!("there is no weight '{name}'"));
+        let weight = self.shards.weights.get(name).ok_or_else(missing)?;
+        let [rows, columns] = selection.shape(&weight.shape);
+        let matrix = self.builder.get_with_hints((rows, columns), name, selection.clone());
+        matrix.map_err(|error| MatrixError(error.to_string()))
+    }
+}
+
+impl Shards {
+    /// The matrix `selection` of `weight`, in its stored precision, or in float64 if it was quantised.
+    fn matrix(
+        &self,
+        weight: &Weight,
+        selection: &Selection,
+        device: &candle_core::Device,
+    ) -> candle_core::Result<Tensor> {
+        let index = selection.index.unwrap_or(0);
+        let whole = Selection { index: selection.index, band: None }.shape(&weight.shape);
+        let part = match &weight.storage {
+            Storage::Plain(part) => part,
+            Storage::Quantized(quantized) => {
+                let read = |part: &Part| self.bytes(part);
+                let numbers = quantized.decode(index, &read).map_err(candle_core::Error::wrap)?;
+                let tensor = Tensor::from_vec(numbers, (whole[0], whole[1]), device)?;
+                return selection.band.as_ref().map_or(Ok(tensor.clone()), |band| narrow(&tensor, band));
+            }
+        };
+        let dtype = DType::try_from(part.tensor.dtype)?;
+        let bytes = self.bytes(part).map_err(candle_core::Error::wrap)?;
+        // Only the rows that are wanted are copied, where they lie in one piece.
+        let row = whole[1] * dtype.size_in_bytes();
+        let (rows, band) = match &selection.band {
+            Some(band) if band.is_block_of_rows() => (band.range.clone(), None),
+            band => (0..whole[0], band.as_ref()),
+        };
+        let start = index * whole[0] * row;
+        let bytes = &bytes[start + rows.start * row..start + rows.end * row];
+        let tensor = Tensor::from_raw_buffer(bytes, dtype, &[rows.len(), whole[1]], device)?;
+        band.map_or(Ok(tensor.clone()), |band| narrow(&tensor, band))
+    }
+
+    /// The bytes of a stored tensor.
+    fn bytes(&self, part: &Part) -> Result<Cow<'_, [u8]>, Undecodable> {
+        let name = &part.tensor.name;
+        let undecodable = |reason: String| Undecodable { tensor: name.clone(), reason };
+        let bytes = match self.shards[part.shard].get() {
+            None => return Err(undecodable("is in a shard that is not on disk".into())),
+            Some(MappedShard::Safetensors(mapped)) => {
+                let view = mapped.get(name).map_err(|error| undecodable(format!("cannot be read: {error}")))?;
+                Cow::Borrowed(view.data())
+            }
+            Some(MappedShard::Pickle { path, tensors }) => {
+                let tensor = tensors.get(name).ok_or_else(|| undecodable("is gone".into()))?;
+                let bytes = pickle::read(path, tensor);
+                Cow::Owned(bytes.map_err(|error| undecodable(format!("cannot be read: {error}")))?)
+            }
+        };
+        if bytes.len() as u64 == part.tensor.bytes.end - part.tensor.bytes.start {
+            Ok(bytes)
+        } else {
+            Err(undecodable("is not what it was when the scan began: run the same line again".into()))
+        }
+    }
+}
+
+/// The lines of a matrix that `band` picks.
+fn narrow(matrix: &Tensor, band: &Band) -> candle_core::Result<Tensor> {
+    let (rows, columns) = matrix.dims2()?;
+    let (start, length) = (band.range.start, band.range.len());
+    match band.axis {
+        Axis::Rows => {
+            let periods = matrix.reshape((band.repeats, band.period, columns))?;
+            periods.narrow(1, start, length)?.reshape((band.repeats * length, columns))
+        }
+        Axis::Columns => {
+            let periods = matrix.reshape((rows, band.repeats, band.period))?;
+            periods.narrow(2, start, length)?.reshape((rows, band.repeats * length))
+        }
+    }
+}
+
+fn map_safetensors(path: &Path, shard: &Shard) -> Result<MappedShard, CheckpointError> {
+    // SAFETY: The mapping is read-only and its bytes are only ever copied out as plain numbers, of which every bit
+    // pattern is valid; candle checks each tensor's range against the mapping's length when it maps. What remains is
+    // that another process may write to or shorten the file meanwhile. Writing can change a number under a copy,
+    // which the finite check and the next run's journal key treat as any other content; shortening raises SIGBUS,
+    // which ends the process. No memory is corrupted either way, downloads are renamed into place and never
+    // rewritten, and no other way of reading would give a consistent weight while its file is being changed.
+    #[allow(unsafe_code)]
+    let mapped = unsafe { MmapedSafetensors::new(path) };
+    let mapped =
+        mapped.map_err(|error| CheckpointError::Unmappable { file: shard.file.clone(), reason: error.to_string() })?;
+    let is_as_planned = shard.tensors.iter().all(|tensor| {
+        mapped.get(&tensor.name).is_ok_and(|view| view.dtype() == tensor.dtype && view.shape() == tensor.shape)
+    });
+    if is_as_planned {
+        Ok(MappedShard::Safetensors(Box::new(mapped)))
+    } else {
+        Err(CheckpointError::Changed { file: shard.file.clone() })
+    }
+}
+
+fn open_pickle(path: &Path, shard: &Shard) -> Result<MappedShard, CheckpointError> {
+    let unreadable = |error| SourceError::Unreadable { path: PathBuf::from(path), error };
+    let listed = pickle::list_file(path).map_err(unreadable)?;
+    let listed = listed.map_err(|error| CheckpointError::Pickle { file: shard.file.clone(), error })?;
+    let tensors: HashMap<String, PickledTensor> =
+        listed.into_iter().map(|tensor| (tensor.info.name.clone(), tensor)).collect();
+    if shard.tensors.iter().all(|tensor| tensors.get(&tensor.name).is_some_and(|listed| listed.info == *tensor)) {
+        Ok(MappedShard::Pickle { path: path.to_owned(), tensors })
+    } else {
+        Err(CheckpointError::Changed { file: shard.file.clone() })
+    }
+}
+
+impl Backend for Shards {
+    type Hints = Selection;
+
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        selection: Selection,
+        _dtype: DType,
+        device: &candle_core::Device,
+    ) -> candle_core::Result<Tensor> {
+        let Some(weight) = self.weights.get(name) else {
+            candle_core::bail!("there is no weight '{name}'");
+        };
+        let matrix = self.matrix(weight, &selection, device)?;
+        if matrix.shape() == &shape { Ok(matrix) } else { candle_core::bail!("'{name}' is {:?}", matrix.shape()) }
+    }
+
+    fn get_unchecked(&self, name: &str, dtype: DType, device: &candle_core::Device) -> candle_core::Result<Tensor> {
+        let Some(weight) = self.weights.get(name) else {
+            candle_core::bail!("there is no weight '{name}'");
+        };
+        let selection = Selection::default();
+        let [rows, columns] = selection.shape(&weight.shape);
+        self.get(Shape::from((rows, columns)), name, selection, dtype, device)
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.weights.contains_key(name)
+    }
+}

@@ -1,0 +1,435 @@
+//! Which stored tensors make up a quantised weight, format by format.
+
+use std::collections::{HashMap, HashSet};
+
+use safetensors::Dtype;
+
+use super::codes::Order;
+use super::grid::{Code, Factor, Grid, Grouping, ZeroCode};
+use super::lookup::{Lookup, Nested, State};
+use super::method::{Kind, Method};
+use super::{QuantizationError, Quantized, Scheme, codes};
+use crate::checkpoint::weight::{Axis, Part, Storage, Weight};
+
+/// The end of the name of a module's weight.
+const WEIGHT: &str = ".weight";
+
+/// Types that codes are stored as.
+const CODES: [Dtype; 7] =
+    [Dtype::F8_E4M3, Dtype::F8_E5M2, Dtype::F8_E4M3FNUZ, Dtype::F8_E5M2FNUZ, Dtype::I8, Dtype::U8, Dtype::I32];
+
+/// The widths of packed integers, with their names.
+const WIDTHS: [(usize, &str); 4] = [(4, "INT4"), (8, "INT8"), (2, "INT2"), (3, "INT3")];
+
+/// Names that scales of one-byte codes go by, after the weight's own name without `weight`.
+const SCALES: [&str; 5] = ["weight_scale_inv", "weight_scale", "scale", "qscale_weight", "scale_weight"];
+
+/// Endings of tensors that only a quantised module has, with the format's name, where the configuration is silent.
+const TELLING: [(&str, &str); 5] = [
+    ("._weight_qdata", "torchao"),
+    ("._weight_scale", "torchao"),
+    (".weight._data", "quanto"),
+    (".W_q", "hqq"),
+    (".codebooks", "aqlm"),
+];
+
+/// What reads a small tensor while the scan is planned.
+pub type Peek<'a> = dyn Fn(&Part) -> Result<Vec<u8>, QuantizationError> + 'a;
+
+/// The weights that the stored tensors make, in their order, and the names of the stored tensors that went into them
+/// beside the codes. `method` is what the configuration says of the quantisation, `peek` reads a small tensor.
+///
+/// # Errors
+///
+/// Fails if a quantisation is not understood, or if the tensors of a weight do not fit each other.
+pub fn assemble(
+    parts: Vec<Part>,
+    method: Option<&Method>,
+    peek: &Peek<'_>,
+) -> Result<(Vec<Weight>, Vec<String>), QuantizationError> {
+    for (ending, format) in TELLING {
+        if parts.iter().any(|part| part.tensor.name.ends_with(ending)) {
+            return Err(QuantizationError::Unsupported(format.to_owned()));
+        }
+    }
+    let stored = Stored { by_name: parts.iter().map(|part| (part.tensor.name.as_str(), part)).collect(), method };
+    let mut described = HashMap::new();
+    let mut quantized = HashMap::new();
+    let mut consumed = HashSet::new();
+    for part in &parts {
+        if let Some(weight) = stored.weight(part, peek, &mut described)? {
+            consumed.extend(weight.parts().iter().skip(1).map(|part| part.tensor.name.clone()));
+            quantized.insert(part.tensor.name.clone(), weight);
+        }
+    }
+    let mut weights = Vec::with_capacity(parts.len());
+    let mut companions = Vec::new();
+    for part in parts {
+        if let Some(weight) = quantized.remove(&part.tensor.name) {
+            weights.push(weight);
+        } else if consumed.contains(&part.tensor.name) {
+            companions.push(part.tensor.name);
+        } else {
+            weights.push(Weight::plain(part));
+        }
+    }
+    Ok((weights, companions))
+}
+
+/// What modules that look alike were found to be, so that each kind is asked about once.
+type Described = HashMap<String, Vec<u8>>;
+
+struct Stored<'a> {
+    by_name: HashMap<&'a str, &'a Part>,
+    method: Option<&'a Method>,
+}
+
+impl Stored<'_> {
+    /// The weight whose codes `part` is, if it is codes.
+    fn weight(
+        &self,
+        part: &Part,
+        peek: &Peek<'_>,
+        described: &mut Described,
+    ) -> Result<Option<Weight>, QuantizationError> {
+        let name = part.tensor.name.as_str();
+        if let Some(base) = name.strip_suffix(".qweight") {
+            return self.packed_columns(part, base).map(Some);
+        }
+        if let Some(base) = name.strip_suffix(".weight_packed") {
+            return self.compressed(part, base, peek, described).map(Some);
+        }
+        if let Some(base) = name.strip_suffix("_blocks") {
+            if part.tensor.dtype == Dtype::U8 && self.by_name.contains_key(format!("{base}_scales").as_str()) {
+                return self.mxfp4(part, base).map(Some);
+            }
+        }
+        if part.tensor.shape.len() < 2 || !CODES.contains(&part.tensor.dtype) {
+            return Ok(None);
+        }
+        let Some(base) = name.strip_suffix(WEIGHT) else {
+            let has_scales =
+                ["_scale", "_scale_inv"].iter().any(|ending| self.find(&format!("{name}{ending}")).is_some());
+            return match has_scales {
+                true => Err(part.undecodable("holds codes of experts in a form that is not known").into()),
+                false => Ok(None),
+            };
+        };
+        if self.by_name.contains_key(format!("{name}.absmax").as_str()) {
+            return self.bitsandbytes(part, peek, described).map(Some);
+        }
+        self.bytes(part, base)
+    }
+
+    /// The tensor of this name.
+    fn find(&self, name: &str) -> Option<&Part> {
+        self.by_name.get(name).copied()
+    }
+
+    fn need(&self, name: &str, codes: &Part) -> Result<&Part, QuantizationError> {
+        self.find(name)
+            .ok_or_else(|| codes.undecodable(&format!("is quantised, but there is no tensor '{name}'")).into())
+    }
+
+    /// One code a byte: 8-bit floats and integers, and 4-bit floats two to a byte.
+    fn bytes(&self, part: &Part, base: &str) -> Result<Option<Weight>, QuantizationError> {
+        let unknown = || part.undecodable(&format!("is {} of no known quantisation", part.tensor.dtype)).into();
+        let Some(mut shape) = matrix(part) else { return Err(unknown()) };
+        if part.tensor.dtype == Dtype::I8 {
+            if let Some(scale) = self.find(&format!("{base}.SCB")) {
+                let grid = Grid { factor: Factor::Divisor(127.0), ..grid(part, shape, Some(scale), [shape[0], 1]) };
+                return Ok(Some(weight(base, "INT8", grid)));
+            }
+        }
+        let scale = SCALES.iter().find_map(|ending| self.find(&format!("{base}.{ending}")));
+        let (code, dtype) = match part.tensor.dtype {
+            Dtype::U8 if self.find(&format!("{base}.weight_scale_2")).is_some() => {
+                shape[1] *= 2;
+                (Code::E2m1, "NVFP4")
+            }
+            // Under fp8, bytes that are called integers are pairs of 4-bit floats in a layout of its own.
+            Dtype::I8 if self.method.is_none_or(|method| method.kind == Kind::Scaled) => return Err(unknown()),
+            Dtype::I8 => (Code::Byte(Dtype::I8), "INT8"),
+            Dtype::F8_E4M3 => (Code::Byte(part.tensor.dtype), "F8_E4M3"),
+            Dtype::F8_E5M2 => (Code::Byte(part.tensor.dtype), "F8_E5M2"),
+            Dtype::F8_E4M3FNUZ => (Code::Byte(part.tensor.dtype), "F8_E4M3FNUZ"),
+            Dtype::F8_E5M2FNUZ => (Code::Byte(part.tensor.dtype), "F8_E5M2FNUZ"),
+            _ => return Err(unknown()),
+        };
+        let is_float = matches!(code, Code::Byte(dtype) if dtype != Dtype::I8);
+        let Some(scale) = scale else {
+            // Floats that were only cast are numbers as they are; where a quantisation is announced, a scale is missing.
+            return match (is_float, self.method) {
+                (true, None) => Ok(Some(weight(base, dtype, grid(part, shape, None, [1, 1])))),
+                _ => Err(part.undecodable("is quantised, but there is no tensor with its scales").into()),
+            };
+        };
+        let default = if code == Code::E2m1 { Some(16) } else { None };
+        let (groups, grouping) = self.grouping(scale, shape, default)?;
+        let mut grid = Grid { code, grouping, ..grid(part, shape, Some(scale), groups) };
+        grid.zero = self.find(&format!("{base}.weight_zero_point")).map(|zero| (zero.clone(), ZeroCode::Numbers));
+        if let Some(factor) = self.find(&format!("{base}.weight_scale_2")) {
+            grid.factor = Factor::Times(factor.clone());
+        }
+        let dtype = if grid.scale_is_exponent && grouping_is_mx(&grid) { "MXFP8" } else { dtype };
+        Ok(Some(weight(base, dtype, grid)))
+    }
+
+    /// compressed-tensors' packed integers and 4-bit floats.
+    fn compressed(
+        &self,
+        part: &Part,
+        base: &str,
+        peek: &Peek<'_>,
+        described: &mut Described,
+    ) -> Result<Weight, QuantizationError> {
+        let Some([rows, words]) = matrix(part) else { return Err(part.undecodable("is no matrix").into()) };
+        let scale = self.need(&format!("{base}.weight_scale"), part)?;
+        if part.tensor.dtype == Dtype::U8 {
+            let shape = [rows, 2 * words];
+            let is_nv = scale.tensor.dtype == Dtype::F8_E4M3;
+            let (groups, grouping) = self.grouping(scale, shape, Some(if is_nv { 16 } else { 32 }))?;
+            let mut grid = Grid { code: Code::E2m1, grouping, ..grid(part, shape, Some(scale), groups) };
+            if let Some(global) = self.find(&format!("{base}.weight_global_scale")) {
+                grid.factor = Factor::Over(global.clone());
+            }
+            return Ok(weight(base, if is_nv { "NVFP4" } else { "MXFP4" }, grid));
+        }
+        let shape_part = self.need(&format!("{base}.weight_shape"), part)?;
+        let shape = look(shape_part, part, peek, described)?;
+        let shape = codes::numbers(shape_part.tensor.dtype, &shape).unwrap_or_default();
+        let (true, Some(&columns)) = (shape.len() == 2 && shape[0] == rows as f64, shape.get(1)) else {
+            return Err(shape_part.undecodable("does not have the shape of the codes in it").into());
+        };
+        let shape = [rows, columns as usize];
+        // Other widths are packed differently by different versions.
+        let fits = |bits: usize| 32 % bits == 0 && (shape[1] * bits).div_ceil(32) == words;
+        let Some((bits, dtype)) = WIDTHS.into_iter().find(|(bits, _)| fits(*bits)) else {
+            return Err(part.undecodable("does not have the width of any known integer").into());
+        };
+        let bits = bits as u32;
+        let (groups, mut grouping) = self.grouping(scale, shape, None)?;
+        if let Some(list) = self.find(&format!("{base}.weight_g_idx")) {
+            grouping[1] = Grouping::Listed(list.clone());
+        }
+        let code = Code::Packed { bits, axis: Axis::Columns, order: Order::Sequential };
+        let mut grid = Grid { code, grouping, ..grid(part, shape, Some(scale), groups) };
+        grid.zero = self.find(&format!("{base}.weight_zero_point")).map(|zero| {
+            let packed = ZeroCode::Packed { bits, axis: Axis::Rows, order: Order::Sequential, offset: 0 };
+            (zero.clone(), packed)
+        });
+        grid.shape_check = Some(shape_part.clone());
+        Ok(weight(base, dtype, grid))
+    }
+
+    /// GPTQ and AWQ: `[in, out]`, eight or fewer codes to a word, along the input or along the output.
+    fn packed_columns(&self, part: &Part, base: &str) -> Result<Weight, QuantizationError> {
+        let Some(method) = self.method else {
+            return Err(QuantizationError::Unsupported("GPTQ or AWQ without a quantization_config".into()));
+        };
+        let scale = self.need(&format!("{base}.scales"), part)?;
+        let zero = self.need(&format!("{base}.qzeros"), part)?;
+        let (Some([rows, columns]), Some([groups, out]), Some([_, zero_words])) =
+            (matrix(part), matrix(scale), matrix(zero))
+        else {
+            return Err(part.undecodable("and its scales and zero points are no matrices").into());
+        };
+        // The zero points tell the width of a code: there is one for each output.
+        let fits = |bits: usize| (out * bits).div_ceil(32) == zero_words;
+        let said = WIDTHS.into_iter().find(|(bits, _)| Some(*bits) == method.bits && fits(*bits));
+        let Some((bits, dtype)) = said.or_else(|| WIDTHS.into_iter().find(|(bits, _)| fits(*bits))) else {
+            return Err(zero.undecodable("does not have the width of any known integer").into());
+        };
+        let (stored, axis, order, offset) = match method.kind {
+            Kind::Gptq { less_one } => {
+                ([rows * 32 / bits, columns], Axis::Rows, Order::Sequential, u32::from(less_one))
+            }
+            Kind::Awq if bits == 4 => ([rows, columns * 32 / bits], Axis::Columns, Order::Awq, 0),
+            _ => return Err(part.undecodable(&format!("is not what '{}' stores", method.name)).into()),
+        };
+        if stored[1] != out {
+            return Err(part.undecodable("does not have the shape of its scales").into());
+        }
+        let bits = bits as u32;
+        let along_input = match self.find(&format!("{base}.g_idx")) {
+            Some(list) if list.tensor.shape == [stored[0]] => Grouping::Listed(list.clone()),
+            Some(list) => return Err(list.undecodable("does not have one entry for each input").into()),
+            None => Grouping::Every(self.group_size(stored[0], groups, scale, None)?),
+        };
+        let zero = (zero.clone(), ZeroCode::Packed { bits, axis: Axis::Columns, order, offset });
+        let grid = Grid {
+            code: Code::Packed { bits, axis, order },
+            transposed: true,
+            zero: Some(zero),
+            grouping: [along_input, Grouping::Every(1)],
+            ..grid(part, stored, Some(scale), [groups, out])
+        };
+        Ok(weight(base, dtype, grid))
+    }
+
+    /// Microscaling 4-bit floats of a stack of experts: blocks of 32 along the input, a power of two each.
+    fn mxfp4(&self, part: &Part, base: &str) -> Result<Weight, QuantizationError> {
+        let scale = self.need(&format!("{base}_scales"), part)?;
+        let (count, rows, blocks) = match part.tensor.shape[..] {
+            [count, rows, blocks, 16] => (count, rows, blocks),
+            [rows, blocks, 16] => (1, rows, blocks),
+            _ => return Err(part.undecodable("does not have the shape of blocks of 32").into()),
+        };
+        if scale.tensor.dtype != Dtype::U8 || scale.tensor.shape != part.tensor.shape[..part.tensor.shape.len() - 1] {
+            return Err(scale.undecodable("does not fit to its blocks").into());
+        }
+        let shape = [rows, 32 * blocks];
+        let grid = Grid {
+            code: Code::E2m1,
+            count,
+            scale_is_exponent: true,
+            grouping: [Grouping::Every(1), Grouping::Every(32)],
+            ..grid(part, shape, Some(scale), [rows, blocks])
+        };
+        let mut weight = weight(base, "MXFP4", grid);
+        weight.name = base.to_owned();
+        if part.tensor.shape.len() == 4 {
+            weight.shape.insert(0, count);
+        }
+        Ok(weight)
+    }
+
+    /// bitsandbytes' 4-bit formats.
+    fn bitsandbytes(
+        &self,
+        part: &Part,
+        peek: &Peek<'_>,
+        described: &mut Described,
+    ) -> Result<Weight, QuantizationError> {
+        let name = part.tensor.name.as_str();
+        let state_name = |kind: &str| format!("{name}.quant_state.bitsandbytes__{kind}");
+        let Some(state_part) = ["nf4", "fp4"].iter().find_map(|kind| self.find(&state_name(kind))) else {
+            return Err(part.undecodable("is quantised by bitsandbytes, but its quant_state is missing").into());
+        };
+        let bytes = look(state_part, part, peek, described)?;
+        let state: State = serde_json::from_slice(&bytes)
+            .map_err(|error| state_part.undecodable(&format!("is no description of a weight: {error}")))?;
+        let count = state.shape.iter().try_fold(1usize, |count, extent| count.checked_mul(*extent));
+        let codes: usize = part.tensor.shape.iter().product();
+        if state.shape.len() != 2 || count.is_none_or(|count| count.div_ceil(2) != codes) {
+            return Err(state_part.undecodable("gives a shape that does not fit to the codes").into());
+        }
+        let nested = match self.find(&format!("{name}.nested_absmax")) {
+            Some(absmax) => {
+                let map = self.need(&format!("{name}.nested_quant_map"), part)?;
+                Some(Nested { map: map.clone(), absmax: absmax.clone() })
+            }
+            None => None,
+        };
+        let lookup = Lookup {
+            codes: part.clone(),
+            map: self.need(&format!("{name}.quant_map"), part)?.clone(),
+            absmax: self.need(&format!("{name}.absmax"), part)?.clone(),
+            nested,
+            state_part: state_part.clone(),
+            state,
+        };
+        let dtype = if lookup.state.quant_type == "nf4" { "NF4" } else { "FP4" };
+        let shape = lookup.state.shape.clone();
+        let storage = Storage::Quantized(Box::new(Quantized { dtype, scheme: Scheme::Lookup(lookup) }));
+        Ok(Weight { name: name.to_owned(), shape, storage })
+    }
+
+    /// How many groups of rows and of columns the scales of a matrix of `shape` are for, and which line belongs to which.
+    fn grouping(
+        &self,
+        scale: &Part,
+        shape: [usize; 2],
+        default: Option<usize>,
+    ) -> Result<([usize; 2], [Grouping; 2]), QuantizationError> {
+        let groups = match scale.tensor.shape[..] {
+            [] | [1] => [1, 1],
+            [rows] if rows == shape[0] => [rows, 1],
+            [rows, columns] => [rows, columns],
+            _ => return Err(scale.undecodable("does not have the shape of scales").into()),
+        };
+        let block = self.method.and_then(|method| method.block);
+        let rows = self.group_size(shape[0], groups[0], scale, block.map(|block| block[0]))?;
+        let columns = self.group_size(shape[1], groups[1], scale, block.map(|block| block[1]).or(default))?;
+        Ok((groups, [Grouping::Every(rows), Grouping::Every(columns)]))
+    }
+
+    /// How many of `lines` make one of `groups`: as the configuration says, unless there is but one way.
+    fn group_size(
+        &self,
+        lines: usize,
+        groups: usize,
+        scale: &Part,
+        block: Option<usize>,
+    ) -> Result<usize, QuantizationError> {
+        if groups == 1 {
+            return Ok(lines);
+        }
+        if groups == lines {
+            return Ok(1);
+        }
+        let sizes = self.method.map(|method| method.group_sizes.as_slice()).unwrap_or_default();
+        let fits = |size: &usize| *size > 0 && lines.div_ceil(*size) == groups;
+        let size = block.into_iter().chain(sizes.iter().copied()).find(fits);
+        size.ok_or_else(|| {
+            let reason = format!("has {groups} groups for {lines} lines, which no group size in config.json explains");
+            scale.undecodable(&reason).into()
+        })
+    }
+}
+
+/// A grid over the matrix `stored`, of one matrix with `groups` of scales, in the plainest form.
+fn grid(codes: &Part, stored: [usize; 2], scale: Option<&Part>, groups: [usize; 2]) -> Grid {
+    let every = |at: usize| Grouping::Every(if groups[at] == 1 { stored[at].max(1) } else { 1 });
+    Grid {
+        codes: codes.clone(),
+        code: Code::Byte(codes.tensor.dtype),
+        count: 1,
+        stored,
+        transposed: false,
+        scale: scale.cloned(),
+        scale_is_exponent: scale.is_some_and(|scale| matches!(scale.tensor.dtype, Dtype::U8 | Dtype::F8_E8M0)),
+        zero: None,
+        groups,
+        grouping: [every(0), every(1)],
+        factor: Factor::Divisor(1.0),
+        shape_check: None,
+    }
+}
+
+/// Whether the scales are those of a microscaling format: one for 32 elements of a row.
+fn grouping_is_mx(grid: &Grid) -> bool {
+    grid.grouping == [Grouping::Every(1), Grouping::Every(32)]
+}
+
+/// The weight of the module `base` that is stored in a grid.
+fn weight(base: &str, dtype: &'static str, grid: Grid) -> Weight {
+    let [rows, columns] = grid.stored;
+    let shape = if grid.transposed { vec![columns, rows] } else { vec![rows, columns] };
+    let storage = Storage::Quantized(Box::new(Quantized { dtype, scheme: Scheme::Grid(grid) }));
+    Weight { name: format!("{base}{WEIGHT}"), shape, storage }
+}
+
+/// Rows and columns of a tensor that is a matrix.
+fn matrix(part: &Part) -> Option<[usize; 2]> {
+    match part.tensor.shape[..] {
+        [rows, columns] => Some([rows, columns]),
+        _ => None,
+    }
+}
+
+/// What the small tensor `part`, which describes `codes`, says. Modules that look alike are taken to be described alike;
+/// that is checked when each is read.
+fn look(part: &Part, codes: &Part, peek: &Peek<'_>, described: &mut Described) -> Result<Vec<u8>, QuantizationError> {
+    let kind: String =
+        codes.tensor.name.split('.').filter(|segment| segment.parse::<usize>().is_err()).collect::<Vec<_>>().join(".");
+    let alike = format!("{kind} {:?}", codes.tensor.shape);
+    match described.get(&alike) {
+        Some(bytes) => Ok(bytes.clone()),
+        None => {
+            let bytes = peek(part)?;
+            described.insert(alike, bytes.clone());
+            Ok(bytes)
+        }
+    }
+}

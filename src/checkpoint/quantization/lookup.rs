@@ -1,0 +1,101 @@
+//! bitsandbytes' 4-bit formats: codes that are looked up in a table, scaled block by block (Dettmers and others, 2023).
+
+use safetensors::Dtype;
+use serde::Deserialize;
+
+use super::codes;
+use super::{Bytes, Undecodable};
+use crate::checkpoint::weight::Part;
+
+/// A matrix whose elements, in one row after the other, are `map[code] * absmax[block]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lookup {
+    /// Two codes to a byte, the first in the high half.
+    pub codes: Part,
+    /// The values of the sixteen codes.
+    pub map: Part,
+    /// The scale of each block, or its code.
+    pub absmax: Part,
+    /// What turns the scales' codes into scales, where they are quantised themselves.
+    pub nested: Option<Nested>,
+    /// The description that comes with the weight.
+    pub state_part: Part,
+    /// What it says.
+    pub state: State,
+}
+
+/// Scales that are quantised themselves: `map[code] * absmax[block] + offset`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Nested {
+    /// The values of the 256 codes.
+    pub map: Part,
+    /// The scale of each block of scales.
+    pub absmax: Part,
+}
+
+/// What the description of a weight says.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct State {
+    /// `nf4` or `fp4`.
+    pub quant_type: String,
+    /// Elements in a block.
+    pub blocksize: usize,
+    /// Rows and columns.
+    pub shape: Vec<usize>,
+    /// Scales in a block of scales.
+    pub nested_blocksize: Option<usize>,
+    /// What is added to every scale.
+    pub nested_offset: Option<f64>,
+}
+
+impl Lookup {
+    /// The stored tensors.
+    pub fn parts(&self) -> Vec<&Part> {
+        let mut parts = vec![&self.codes, &self.map, &self.absmax, &self.state_part];
+        parts.extend(self.nested.iter().flat_map(|nested| [&nested.map, &nested.absmax]));
+        parts
+    }
+
+    /// The matrix, in float64.
+    pub fn decode(&self, read: &Bytes<'_>) -> Result<Vec<f64>, Undecodable> {
+        // Every weight has a description of its own; the plan has read one for all modules that look alike.
+        let state: State = serde_json::from_slice(&read(&self.state_part)?)
+            .map_err(|error| self.state_part.undecodable(&format!("is no description of a weight: {error}")))?;
+        if (&state.shape, &state.quant_type) != (&self.state.shape, &self.state.quant_type) {
+            return Err(self.state_part.undecodable("has another shape in it than other modules of the type"));
+        }
+        let count: usize = state.shape.iter().product();
+        let map = numbers(&self.map, read)?;
+        let absmax = self.scales(&state, read)?;
+        let codes = read(&self.codes)?;
+        let enough = map.len() == 16 && codes.len() == count.div_ceil(2) && state.blocksize > 0;
+        if !enough || absmax.len() != count.div_ceil(state.blocksize) {
+            return Err(self.codes.undecodable("does not fit to the tensors that describe it"));
+        }
+        let code = |at: usize| {
+            let byte = codes[at / 2];
+            usize::from(if at.is_multiple_of(2) { byte >> 4 } else { byte & 15 })
+        };
+        Ok((0..count).map(|at| map[code(at)] * absmax[at / state.blocksize]).collect())
+    }
+
+    /// The scale of each block.
+    fn scales(&self, state: &State, read: &Bytes<'_>) -> Result<Vec<f64>, Undecodable> {
+        let Some(nested) = &self.nested else { return numbers(&self.absmax, read) };
+        let map = numbers(&nested.map, read)?;
+        let absmax = numbers(&nested.absmax, read)?;
+        let codes = read(&self.absmax)?;
+        let (Some(size), Some(offset)) = (state.nested_blocksize.filter(|size| *size > 0), state.nested_offset) else {
+            return Err(self.state_part.undecodable("does not say how the scales are quantised"));
+        };
+        if map.len() != 256 || absmax.len() != codes.len().div_ceil(size) || self.absmax.tensor.dtype != Dtype::U8 {
+            return Err(self.absmax.undecodable("does not fit to the tensors that describe it"));
+        }
+        let scale = |(at, code): (usize, &u8)| map[usize::from(*code)] * absmax[at / size] + offset;
+        Ok(codes.iter().enumerate().map(scale).collect())
+    }
+}
+
+fn numbers(part: &Part, read: &Bytes<'_>) -> Result<Vec<f64>, Undecodable> {
+    codes::numbers(part.tensor.dtype, &read(part)?).ok_or_else(|| part.undecodable("has no numbers in it"))
+}

@@ -1,0 +1,194 @@
+//! How a model says that it was quantised.
+
+use serde_json::Value;
+
+use super::QuantizationError;
+
+/// A way of quantising, with what of it stands only in the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Method {
+    /// The name by which the manifest and messages call it.
+    pub name: String,
+    /// The family of formats.
+    pub kind: Kind,
+    /// Rows and columns of a block that has one scale.
+    pub block: Option<[usize; 2]>,
+    /// The group sizes along the input that modules may have.
+    pub group_sizes: Vec<usize>,
+    /// The width of a code, where all modules have the same.
+    pub bits: Option<usize>,
+}
+
+/// A family of formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// 8-bit floats or integers, one code a byte, with a grid of scales.
+    Scaled,
+    /// compressed-tensors in one of its packed forms, or unpacked.
+    CompressedTensors,
+    /// NVIDIA's ModelOpt.
+    ModelOpt,
+    /// Microscaling 4-bit floats as gpt-oss has them.
+    Mxfp4,
+    /// bitsandbytes, 4-bit or int8.
+    BitsAndBytes,
+    /// GPTQ, its zero points stored less one or not.
+    Gptq {
+        /// Whether zero points are stored less one, as the first version of the format does.
+        less_one: bool,
+    },
+    /// AWQ's GEMM form.
+    Awq,
+}
+
+/// compressed-tensors' formats that are read.
+const COMPRESSED: [&str; 6] = [
+    "float-quantized",
+    "int-quantized",
+    "naive-quantized",
+    "pack-quantized",
+    "nvfp4-pack-quantized",
+    "mxfp4-pack-quantized",
+];
+
+impl Method {
+    /// The method that the `quantization_config` of a model describes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is one that is not read here; the error names it.
+    pub fn of(config: &Value) -> Result<Self, QuantizationError> {
+        let text = |key: &str| config.get(key).and_then(Value::as_str);
+        let flag = |key: &str| config.get(key).and_then(Value::as_bool).unwrap_or(false);
+        let named = text("quant_method").map(str::to_lowercase);
+        // bitsandbytes and old GPTQ files do without the name.
+        let method = match named.as_deref() {
+            Some(method) => method,
+            None if flag("load_in_4bit") || flag("load_in_8bit") => "bitsandbytes",
+            None if config.get("desc_act").is_some() => "gptq",
+            None => "unnamed",
+        };
+        let unsupported = |name: String| Err(QuantizationError::Unsupported(name));
+        let gptq = |format: &str| Kind::Gptq { less_one: format != "gptq_v2" };
+        let (name, kind) = match method {
+            "fp8" => ("fp8".to_owned(), Kind::Scaled),
+            "mxfp8" => ("mxfp8".to_owned(), Kind::Scaled),
+            "fbgemm_fp8" => ("fbgemm_fp8".to_owned(), Kind::Scaled),
+            "mxfp4" => ("mxfp4".to_owned(), Kind::Mxfp4),
+            "bitsandbytes" => {
+                let four = flag("load_in_4bit") || flag("_load_in_4bit");
+                let kind = if four { text("bnb_4bit_quant_type").unwrap_or("fp4") } else { "int8" };
+                (format!("bitsandbytes ({kind})"), Kind::BitsAndBytes)
+            }
+            "gptq" => {
+                let format = text("checkpoint_format").or_else(|| text("format")).unwrap_or("gptq");
+                if !matches!(format, "gptq" | "gptq_v2") {
+                    return unsupported(format!("gptq ({format})"));
+                }
+                (format.to_owned(), gptq(format))
+            }
+            "awq" => match text("version").or_else(|| text("format")).unwrap_or("gemm").to_lowercase().as_str() {
+                "gemm" => ("awq".to_owned(), Kind::Awq),
+                version => return unsupported(format!("awq ({version})")),
+            },
+            "auto-round" | "intel/auto-round" => match text("packing_format").unwrap_or_default() {
+                "auto_round:auto_gptq" => ("auto-round (gptq)".to_owned(), gptq("gptq")),
+                "auto_round" | "auto_round:gptqmodel" => ("auto-round (gptq)".to_owned(), gptq("gptq_v2")),
+                packing => return unsupported(format!("auto-round ({packing})")),
+            },
+            "compressed-tensors" | "compressed_tensors" => {
+                let format = text("format").unwrap_or("unnamed");
+                if !COMPRESSED.contains(&format) {
+                    return unsupported(format!("compressed-tensors ({format})"));
+                }
+                (format!("compressed-tensors ({format})"), Kind::CompressedTensors)
+            }
+            "modelopt" => match text("quant_algo").unwrap_or("unnamed") {
+                algorithm @ ("NVFP4" | "FP8") => (format!("modelopt ({algorithm})"), Kind::ModelOpt),
+                algorithm => return unsupported(format!("modelopt ({algorithm})")),
+            },
+            other => return unsupported(other.to_owned()),
+        };
+        let bits = config.get("bits").or_else(|| config.get("w_bit")).and_then(as_size);
+        Ok(Self { name, kind, block: block(config), group_sizes: group_sizes(config), bits })
+    }
+}
+
+/// The block that has one scale, where the configuration gives one.
+fn block(config: &Value) -> Option<[usize; 2]> {
+    let mut found = None;
+    visit(config, &mut |key, value| {
+        if matches!(key, "weight_block_size" | "block_structure") {
+            let extents: Option<Vec<usize>> = value.as_array().map(|list| list.iter().filter_map(as_size).collect());
+            if let Some([rows, columns]) = extents.as_deref() {
+                found.get_or_insert([*rows, *columns]);
+            }
+        }
+    });
+    found.filter(|block| !block.contains(&0))
+}
+
+/// Every group size that the configuration gives to some module.
+fn group_sizes(config: &Value) -> Vec<usize> {
+    let mut sizes = Vec::new();
+    visit(config, &mut |key, value| {
+        if matches!(key, "group_size" | "q_group_size") {
+            sizes.extend(as_size(value).filter(|size| *size > 0));
+        }
+    });
+    sizes
+}
+
+fn as_size(value: &Value) -> Option<usize> {
+    value.as_u64().and_then(|size| usize::try_from(size).ok())
+}
+
+/// Shows `see` every key with its value, at any depth.
+fn visit(value: &Value, see: &mut impl FnMut(&str, &Value)) {
+    match value {
+        Value::Object(entries) => {
+            for (key, value) in entries {
+                see(key, value);
+                visit(value, see);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| visit(value, see)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn methods_are_known_by_name() {
+        let method = |config: Value| Method::of(&config).map(|method| (method.name, method.kind));
+        let known = method(json!({"quant_method": "gptq", "bits": 4, "checkpoint_format": "gptq_v2"}));
+        assert_eq!(known.expect("known"), ("gptq_v2".into(), Kind::Gptq { less_one: false }));
+        let known = method(json!({"load_in_4bit": true, "bnb_4bit_quant_type": "nf4"}));
+        assert_eq!(known.expect("known"), ("bitsandbytes (nf4)".into(), Kind::BitsAndBytes));
+        for (config, name) in [
+            (json!({"quant_method": "hqq"}), "hqq"),
+            (json!({"quant_method": "awq", "version": "gemv"}), "awq (gemv)"),
+            (json!({"quant_method": "gptq", "checkpoint_format": "marlin"}), "gptq (marlin)"),
+            (json!({"quant_method": "compressed-tensors", "format": "marlin-24"}), "compressed-tensors (marlin-24)"),
+            (json!({}), "unnamed"),
+        ] {
+            match method(config) {
+                Err(QuantizationError::Unsupported(refused)) => assert_eq!(refused, name),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_and_groups_are_found_at_any_depth() {
+        let config = json!({"quant_method": "compressed-tensors", "format": "float-quantized", "config_groups": {
+            "group_0": {"weights": {"group_size": 32, "block_structure": [16, 8]}},
+            "group_1": {"weights": {"group_size": -1}}, "group_2": {"weights": {"group_size": 64}}}});
+        let method = Method::of(&config).expect("known");
+        assert_eq!((method.block, method.group_sizes), (Some([16, 8]), vec![32, 64]));
+    }
+}

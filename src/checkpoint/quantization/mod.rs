@@ -1,0 +1,108 @@
+//! Quantised weights: which stored tensors belong together, and what numbers they stand for.
+//!
+//! [`Method::of`] reads from the configuration how a model was quantised, [`assemble`] finds the tensors of each
+//! quantised weight by their names and checks that they fit each other, and [`Quantized::decode`] computes the numbers in
+//! float64 from the stored ones by the format's own formula. What is not understood is refused: singular values of codes
+//! would be numbers without meaning.
+
+mod codes;
+mod formats;
+mod grid;
+mod lookup;
+mod method;
+
+use std::borrow::Cow;
+
+use grid::Grid;
+use lookup::Lookup;
+
+pub use formats::assemble;
+pub use method::Method;
+
+use super::weight::Part;
+
+/// What reads a stored tensor's bytes.
+pub type Bytes<'a> = dyn Fn(&Part) -> Result<Cow<'a, [u8]>, Undecodable> + 'a;
+
+/// A weight that is stored as codes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quantized {
+    dtype: &'static str,
+    scheme: Scheme,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Scheme {
+    Grid(Grid),
+    Lookup(Lookup),
+}
+
+/// A tensor does not hold what its format says.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the tensor '{tensor}' {reason}")]
+pub struct Undecodable {
+    /// The tensor.
+    pub tensor: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Why a quantised model cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum QuantizationError {
+    /// A format that is not known here.
+    #[error("is quantised ({0}), which laser-scan cannot read: scan the model that it was made from")]
+    Unsupported(String),
+    /// Tensors do not fit each other.
+    #[error(transparent)]
+    Undecodable(#[from] Undecodable),
+}
+
+impl Part {
+    fn undecodable(&self, reason: &str) -> Undecodable {
+        Undecodable { tensor: self.tensor.name.clone(), reason: reason.to_owned() }
+    }
+}
+
+impl Quantized {
+    /// The name of the codes' type, such as `INT4`.
+    pub fn dtype(&self) -> &'static str {
+        self.dtype
+    }
+
+    /// The stored tensors, the codes first.
+    pub fn parts(&self) -> Vec<&Part> {
+        match &self.scheme {
+            Scheme::Grid(grid) => grid.parts(),
+            Scheme::Lookup(lookup) => lookup.parts(),
+        }
+    }
+
+    /// What the numbers depend on beside the bytes of the stored tensors: the format, and what the configuration says.
+    pub fn description(&self) -> String {
+        match &self.scheme {
+            Scheme::Grid(grid) => format!(
+                "{} {:?} {:?} {} {:?}",
+                self.dtype,
+                grid.code,
+                grid.grouping.iter().map(|grouping| matches!(grouping, grid::Grouping::Listed(_))).collect::<Vec<_>>(),
+                grid.parts().len(),
+                (grid.groups, grid.zero.as_ref().map(|(_, code)| code)),
+            ),
+            Scheme::Lookup(_) => self.dtype.to_owned(),
+        }
+    }
+
+    /// The numbers of the matrix at `index` of a stack, or of the only one, row after row, in float64. `read` gives the
+    /// bytes of a stored tensor.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a tensor cannot be read, or does not hold what the format says.
+    pub fn decode(&self, index: usize, read: &Bytes<'_>) -> Result<Vec<f64>, Undecodable> {
+        match &self.scheme {
+            Scheme::Grid(grid) => grid.decode(index, read),
+            Scheme::Lookup(lookup) => lookup.decode(read),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Weight files, of which only the headers are read.
+
+use rayon::prelude::*;
+
+use super::error::CheckpointError;
+use super::header::{self, HeaderError, TensorInfo};
+use super::pickle;
+use crate::source::{Source, SourceError};
+
+/// How much of a file is asked for first: most headers are shorter, so that one request does.
+const FIRST_READ: u64 = 128 << 10;
+
+/// Headers that are read at once. Over a network each costs a round trip or two.
+const HEADERS_AT_ONCE: usize = 8;
+
+/// One weight file.
+#[derive(Debug)]
+pub struct Shard {
+    /// Its name, relative to the model's folder.
+    pub file: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// A string that changes when its content does.
+    pub identity: String,
+    /// Its tensors, in the order of their data.
+    pub tensors: Vec<TensorInfo>,
+    /// Names that stand for tensors of other names: `(alias, tensor)`.
+    pub aliases: Vec<(String, String)>,
+    /// Where the tensors' bytes begin.
+    pub data_start: u64,
+}
+
+impl Shard {
+    /// Whether the file is one of PyTorch's.
+    pub fn is_pickle(&self) -> bool {
+        self.file.ends_with(".bin")
+    }
+}
+
+/// Reads the headers of `files`.
+pub fn read_all(source: &dyn Source, files: &[String]) -> Result<Vec<Shard>, CheckpointError> {
+    let read = || files.par_iter().map(|file| read_one(source, file)).collect();
+    // Where threads cannot be had, one request after the other does as well.
+    match rayon::ThreadPoolBuilder::new().num_threads(HEADERS_AT_ONCE.min(files.len())).build() {
+        Ok(pool) => pool.install(read),
+        Err(_) => files.iter().map(|file| read_one(source, file)).collect(),
+    }
+}
+
+fn read_one(source: &dyn Source, file: &str) -> Result<Shard, CheckpointError> {
+    let missing = || SourceError::NoSuchFile { model: source.model().spelling.clone(), file: file.to_owned() };
+    let size = source.size(file).ok_or_else(missing)?;
+    let header = if file.ends_with(".bin") { read_pickle(source, file, size) } else { read_header(source, file, size) };
+    let (header, data_start) = header?;
+    let identity = source.identity(file)?;
+    let header::Header { tensors, aliases } = header;
+    Ok(Shard { file: file.to_owned(), size, identity, tensors, aliases, data_start })
+}
+
+fn read_header(source: &dyn Source, file: &str, size: u64) -> Result<(header::Header, u64), CheckpointError> {
+    let lies = |error| CheckpointError::Header { file: file.to_owned(), error };
+    let mut start = source.read(file, 0..FIRST_READ)?;
+    let extent = header::extent(&start, size).map_err(lies)?;
+    if extent > start.len() as u64 {
+        start = source.read(file, 0..extent)?;
+    }
+    if (start.len() as u64) < extent {
+        return Err(lies(HeaderError::TooShort { expected: extent, actual: start.len() as u64 }));
+    }
+    Ok((header::parse(&start[..extent as usize], size).map_err(lies)?, extent))
+}
+
+/// The tensors of one of PyTorch's files, whose list stands at its start.
+fn read_pickle(source: &dyn Source, file: &str, size: u64) -> Result<(header::Header, u64), CheckpointError> {
+    let mut length = pickle::FIRST_READ;
+    loop {
+        let start = source.read(file, 0..length)?;
+        let is_whole = start.len() as u64 >= size.min(pickle::MAX_LIST);
+        match pickle::list(&start) {
+            Ok(tensors) => {
+                let tensors = tensors.into_iter().map(|tensor| tensor.info).collect();
+                return Ok((header::Header { tensors, aliases: Vec::new() }, 0));
+            }
+            Err(error) if is_whole || !error.may_be_cut_short() => {
+                return Err(CheckpointError::Pickle { file: file.to_owned(), error });
+            }
+            Err(_) => length *= 4,
+        }
+    }
+}

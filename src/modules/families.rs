@@ -1,0 +1,490 @@
+//! What differs between architectures, as a table.
+//!
+//! Names and shapes tell most of what there is to know of a module (`name.rs`, `class.rs`); a row here says what they do
+//! not: how a fused weight is divided, which tensors are stacks of experts though their names do not say so, and what a
+//! base model's names begin with in memory. To teach laser-scan a new architecture, add its `model_type` to a row, or a
+//! row. The layouts were read off the models' own code in transformers 5.23 and diffusers 0.42.
+
+use crate::checkpoint::Config;
+
+/// What there is to know of some architectures beside the general rules.
+#[derive(Debug)]
+pub struct Family {
+    /// The `model_type`s of transformers, or classes of diffusers, that the row is about.
+    pub names: &'static [&'static str],
+    /// Weights that are several in one: the end of the module's name, and how it is divided.
+    pub fused: &'static [(&'static str, Layout)],
+    /// Stacks of experts that the general rule does not find: the end of the tensor's name without `.weight`.
+    pub stacks: &'static [(&'static str, Stack)],
+    /// What the names of everything but the head begin with in memory, where it may be missing on disk.
+    pub base: Option<&'static str>,
+    /// Which weights are stored as `[in, out]`.
+    pub input_first: InputFirst,
+    /// Whether the convolutions are as much of the model as its linear modules, so that they are measured unasked.
+    pub convolutions: bool,
+}
+
+/// Which weights of an architecture are stored as `[in, out]`, the other way round than `nn.Linear` stores them. Singular
+/// values are the same either way, but a fused weight is divided along its outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputFirst {
+    /// None.
+    Nothing,
+    /// Stacks of experts, unless their extents say otherwise.
+    Experts,
+    /// All of them: they are `Conv1D`.
+    Everything,
+}
+
+/// How the outputs of a fused weight are divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Equal blocks, one after the other.
+    Blocks(&'static [&'static str]),
+    /// One line of each in turn.
+    Alternating(&'static [&'static str]),
+    /// Equal blocks within each attention head.
+    PerHead(&'static [&'static str]),
+    /// Equal blocks within each of so many equal parts.
+    PerPart(usize, &'static [&'static str]),
+    /// All queries, all keys, all values; as many of each as there are heads for it.
+    QueryKeyValue,
+    /// As Falcon has it: within each group of heads its queries, its key and its value; one group for all; or head by head.
+    Falcon,
+    /// As GPT-BigCode has it: one group for all, or head by head.
+    BigCode,
+    /// Queries, keys, values and output gates of the gated delta rule, within each key head.
+    GatedDeltaQkvz,
+    /// The two gates of the gated delta rule, within each key head.
+    GatedDeltaBa,
+    /// Queries, keys and values of the gated delta rule, one after the other.
+    GatedDeltaQkv,
+    /// Mamba-2's gate, its convolution's input and its time steps.
+    Mamba2,
+}
+
+/// How experts are stacked in one tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stack {
+    /// Along the first of three dimensions.
+    Leading,
+    /// As blocks of rows, as many as the configuration says under this key.
+    Rows(&'static str),
+}
+
+const QKV: &[&str] = &["q", "k", "v"];
+const GATE_UP: &[&str] = &["gate", "up"];
+
+/// Fused queries, keys and values of vision towers; these are everywhere the same.
+const VISION: (&str, Layout) = ("attn.qkv", Layout::Blocks(QKV));
+
+/// A row that the general rules are enough for.
+const PLAIN: Family = Family {
+    names: &[],
+    fused: &[VISION],
+    stacks: &[],
+    base: Some("model"),
+    input_first: InputFirst::Nothing,
+    convolutions: false,
+};
+
+/// The table.
+const FAMILIES: &[Family] = &[
+    Family {
+        names: &[
+            "llama",
+            "mistral",
+            "ministral",
+            "ministral3",
+            "qwen2",
+            "qwen3",
+            "gemma",
+            "gemma2",
+            "gemma3_text",
+            "gemma3n_text",
+            "cohere",
+            "cohere2",
+            "stablelm",
+            "olmo",
+            "olmo2",
+            "olmo3",
+            "phi",
+            "starcoder2",
+            "granite",
+            "nemotron",
+            "biogpt",
+            "smollm3",
+            "helium",
+            "arcee",
+            "exaone4",
+            "seed_oss",
+            "apertus",
+            "ernie4_5",
+            "hunyuan_v1_dense",
+            "internlm2",
+            "internlm3",
+            "baichuan",
+            "yi",
+            "xglm",
+            "opt",
+            "whisper",
+            "bart",
+            "mbart",
+            "lfm2",
+        ],
+        ..PLAIN
+    },
+    // Mixtures whose experts are linear modules one by one, or stacked under a name that says so.
+    Family {
+        names: &[
+            "mixtral",
+            "qwen2_moe",
+            "qwen3_moe",
+            "olmoe",
+            "flex_olmo",
+            "deepseek_v2",
+            "deepseek_v3",
+            "deepseek_v32",
+            "kimi_k2",
+            "kimi_k25",
+            "glm4_moe",
+            "glm4_moe_lite",
+            "glm4v_moe",
+            "dots1",
+            "ernie4_5_moe",
+            "hunyuan_v1_moe",
+            "longcat_flash",
+            "exaone_moe",
+            "solar_open",
+            "afmoe",
+            "minimax_m2",
+            "phimoe",
+        ],
+        fused: &[VISION, ("experts.gate_up_proj", Layout::Blocks(GATE_UP))],
+        ..PLAIN
+    },
+    Family {
+        names: &["llama4", "llama4_text", "qwen3_vl_moe", "qwen3_vl_moe_text", "qwen3_omni_moe"],
+        fused: &[VISION, ("experts.gate_up_proj", Layout::Blocks(GATE_UP))],
+        input_first: InputFirst::Experts,
+        ..PLAIN
+    },
+    Family {
+        names: &["gpt_oss"],
+        fused: &[("experts.gate_up_proj", Layout::Alternating(GATE_UP))],
+        input_first: InputFirst::Experts,
+        ..PLAIN
+    },
+    Family {
+        names: &["granitemoe", "granitemoeshared", "granitemoehybrid"],
+        fused: &[
+            ("block_sparse_moe.input_linear", Layout::Blocks(GATE_UP)),
+            ("shared_mlp.input_linear", Layout::Blocks(GATE_UP)),
+        ],
+        stacks: &[
+            ("block_sparse_moe.input_linear", Stack::Leading),
+            ("block_sparse_moe.output_linear", Stack::Leading),
+        ],
+        ..PLAIN
+    },
+    Family {
+        names: &["jetmoe"],
+        fused: &[
+            ("mlp.input_linear", Layout::Blocks(GATE_UP)),
+            ("self_attention.kv_proj", Layout::Blocks(&["k", "v"])),
+        ],
+        stacks: &[("mlp.input_linear", Stack::Leading), ("mlp.output_linear", Stack::Leading)],
+        ..PLAIN
+    },
+    Family {
+        names: &["dbrx"],
+        fused: &[("attn.Wqkv", Layout::QueryKeyValue)],
+        stacks: &[
+            ("ffn.experts.mlp.w1", Stack::Rows("ffn_config.moe_num_experts")),
+            ("ffn.experts.mlp.v1", Stack::Rows("ffn_config.moe_num_experts")),
+            ("ffn.experts.mlp.w2", Stack::Rows("ffn_config.moe_num_experts")),
+        ],
+        base: Some("transformer"),
+        ..PLAIN
+    },
+    Family { names: &["minimax"], fused: &[("self_attn.qkv_proj", Layout::PerHead(QKV))], ..PLAIN },
+    // Fused projections.
+    Family {
+        names: &["phi3", "phi4_multimodal"],
+        fused: &[("self_attn.qkv_proj", Layout::QueryKeyValue), ("mlp.gate_up_proj", Layout::Blocks(GATE_UP))],
+        ..PLAIN
+    },
+    Family {
+        names: &["glm", "glm4", "glm4v"],
+        fused: &[VISION, ("mlp.gate_up_proj", Layout::Blocks(GATE_UP))],
+        ..PLAIN
+    },
+    Family {
+        names: &["gpt2"],
+        fused: &[("attn.c_attn", Layout::Blocks(QKV))],
+        base: Some("transformer"),
+        input_first: InputFirst::Everything,
+        ..PLAIN
+    },
+    Family { names: &["gpt_bigcode"], fused: &[("attn.c_attn", Layout::BigCode)], base: Some("transformer"), ..PLAIN },
+    Family {
+        names: &["gpt_neox", "gpt_neox_japanese"],
+        fused: &[("attention.query_key_value", Layout::PerHead(QKV))],
+        base: Some("gpt_neox"),
+        ..PLAIN
+    },
+    Family {
+        names: &["falcon"],
+        fused: &[("self_attention.query_key_value", Layout::Falcon)],
+        base: Some("transformer"),
+        ..PLAIN
+    },
+    Family {
+        names: &["bloom"],
+        fused: &[("self_attention.query_key_value", Layout::PerHead(QKV))],
+        base: Some("transformer"),
+        ..PLAIN
+    },
+    Family { names: &["persimmon", "fuyu"], fused: &[("self_attn.query_key_value", Layout::PerHead(QKV))], ..PLAIN },
+    Family { names: &["mpt"], fused: &[("attn.Wqkv", Layout::Blocks(QKV))], base: Some("transformer"), ..PLAIN },
+    Family {
+        names: &["codegen"],
+        fused: &[("attn.qkv_proj", Layout::PerPart(4, &["q", "v", "k"]))],
+        base: Some("transformer"),
+        ..PLAIN
+    },
+    Family { names: &["gptj", "gpt_neo"], base: Some("transformer"), ..PLAIN },
+    // State-space models and linear attention.
+    Family {
+        names: &["mamba", "falcon_mamba"],
+        fused: &[("mixer.in_proj", Layout::Blocks(&["x", "gate"]))],
+        base: Some("backbone"),
+        ..PLAIN
+    },
+    Family { names: &["mamba2"], fused: &[("mixer.in_proj", Layout::Mamba2)], base: Some("backbone"), ..PLAIN },
+    Family { names: &["jamba"], fused: &[("mamba.in_proj", Layout::Blocks(&["x", "gate"]))], ..PLAIN },
+    Family {
+        names: &["qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"],
+        fused: &[
+            VISION,
+            ("self_attn.q_proj", Layout::PerHead(&["query", "gate"])),
+            ("linear_attn.in_proj_qkvz", Layout::GatedDeltaQkvz),
+            ("linear_attn.in_proj_ba", Layout::GatedDeltaBa),
+            ("linear_attn.in_proj_qkv", Layout::GatedDeltaQkv),
+            ("experts.gate_up_proj", Layout::Blocks(GATE_UP)),
+        ],
+        ..PLAIN
+    },
+    // Encoders, encoder-decoders, vision and audio.
+    Family {
+        names: &[
+            "t5",
+            "mt5",
+            "umt5",
+            "longt5",
+            "clip",
+            "clip_text_model",
+            "clip_vision_model",
+            "siglip",
+            "siglip2",
+            "wav2vec2",
+            "hubert",
+            "wavlm",
+            "ijepa",
+            "vit_msn",
+            "vivit",
+        ],
+        base: None,
+        ..PLAIN
+    },
+    Family { names: &["bert"], base: Some("bert"), ..PLAIN },
+    Family { names: &["roberta", "xlm-roberta", "camembert"], base: Some("roberta"), ..PLAIN },
+    Family { names: &["vit", "vit_mae"], base: Some("vit"), ..PLAIN },
+    Family { names: &["deit"], base: Some("deit"), ..PLAIN },
+    Family { names: &["beit"], base: Some("beit"), ..PLAIN },
+    Family { names: &["swin"], base: Some("swin"), ..PLAIN },
+    Family { names: &["segformer"], base: Some("segformer"), ..PLAIN },
+    Family {
+        names: &["dinov2", "dinov2_with_registers"],
+        fused: &[("mlp.weights_in", Layout::Blocks(GATE_UP))],
+        base: Some("dinov2"),
+        ..PLAIN
+    },
+    Family {
+        names: &[
+            "qwen2_vl",
+            "qwen2_5_vl",
+            "qwen3_vl",
+            "qwen2_5_omni",
+            "llava",
+            "llava_next",
+            "llava_onevision",
+            "vipllava",
+            "gemma3",
+            "gemma3n",
+            "mistral3",
+            "internvl",
+            "paligemma",
+            "aya_vision",
+            "got_ocr2",
+            "idefics2",
+            "idefics3",
+            "smolvlm",
+            "mllama",
+            "pixtral",
+        ],
+        base: None,
+        ..PLAIN
+    },
+    // diffusers.
+    Family {
+        names: &["UNet2DConditionModel", "UNet2DModel", "AutoencoderKL", "AutoencoderTiny", "ControlNetModel"],
+        fused: &[("ff.net.0.proj", Layout::Blocks(&["value", "gate"]))],
+        base: None,
+        convolutions: true,
+        ..PLAIN
+    },
+    Family {
+        names: &[
+            "FluxTransformer2DModel",
+            "SD3Transformer2DModel",
+            "PixArtTransformer2DModel",
+            "QwenImageTransformer2DModel",
+            "WanTransformer3DModel",
+            "AuraFlowTransformer2DModel",
+            "SanaTransformer2DModel",
+        ],
+        base: None,
+        convolutions: true,
+        ..PLAIN
+    },
+];
+
+/// The rules for an architecture without a row.
+pub const UNKNOWN: Family = Family { base: None, ..PLAIN };
+
+impl Family {
+    /// The row for a model with this configuration; `None` if it names an architecture that has none.
+    pub fn of(config: &Config) -> Option<&'static Self> {
+        let name = config.model_type.as_deref()?;
+        FAMILIES.iter().find(|family| family.names.contains(&name))
+    }
+
+    /// How the weight of the module called `name` is stacked, if the row says so.
+    pub fn stack(&self, name: &str) -> Option<Stack> {
+        self.stacks.iter().find(|(ending, _)| ends_with(name, ending)).map(|(_, stack)| *stack)
+    }
+
+    /// How the outputs of the module called `name` are divided, if they are.
+    pub fn layout(&self, name: &str) -> Option<Layout> {
+        self.fused.iter().find(|(ending, _)| ends_with(name, ending)).map(|(_, layout)| *layout)
+    }
+}
+
+/// Whether the last segments of `name` are those of `ending`.
+fn ends_with(name: &str, ending: &str) -> bool {
+    name.strip_suffix(ending).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// A part of a fused weight: its name, how many lines after each other it has in each period, and the period's pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Divided {
+    /// How often the pattern repeats.
+    pub repeats: usize,
+    /// The parts of one period in their order, each with its number of lines.
+    pub parts: Vec<(&'static str, usize)>,
+}
+
+impl Layout {
+    /// How `lines` outputs are divided in a model with this `config`; `None` if the configuration does not say enough, or
+    /// if what it says does not come to as many lines.
+    pub fn divide(self, lines: usize, config: &Config) -> Option<Divided> {
+        let heads = config.number(&["num_attention_heads", "n_head", "n_heads", "num_heads"]);
+        let groups = || {
+            let keys = ["num_key_value_heads", "num_kv_heads", "n_head_kv", "attn_config.kv_n_heads"];
+            config.number(&keys).or(heads)
+        };
+        let equal = |repeats: usize, names: &[&'static str]| {
+            let parts = repeats.checked_mul(names.len()).filter(|parts| *parts > 0 && lines.is_multiple_of(*parts))?;
+            Some(Divided { repeats, parts: names.iter().map(|name| (*name, lines / parts)).collect() })
+        };
+        let grouped = |groups: usize| {
+            let queries = heads?.checked_div(groups)?;
+            let width = lines.checked_div(groups * (queries + 2))?;
+            Some(Divided { repeats: groups, parts: vec![("q", queries * width), ("k", width), ("v", width)] })
+        };
+        let delta = || {
+            let keys = config.number(&["linear_num_key_heads"]).filter(|keys| *keys > 0)?;
+            let ratio = config.number(&["linear_num_value_heads"])? / keys;
+            Some((keys, ratio, config.number(&["linear_key_head_dim"])?, config.number(&["linear_value_head_dim"])?))
+        };
+        let divided = match self {
+            Self::Blocks(names) => equal(1, names),
+            Self::Alternating(names) => equal(lines / names.len(), names),
+            Self::PerHead(names) => equal(heads?, names),
+            Self::PerPart(parts, names) => equal(parts, names),
+            Self::QueryKeyValue => {
+                let (heads, groups) = (heads?, groups()?);
+                let width = config.number(&["head_dim"]).or_else(|| lines.checked_div(heads + 2 * groups))?;
+                Some(Divided {
+                    repeats: 1,
+                    parts: vec![("q", heads * width), ("k", groups * width), ("v", groups * width)],
+                })
+            }
+            Self::Falcon if config.flag("new_decoder_architecture") => grouped(groups()?),
+            Self::Falcon | Self::BigCode if config.flag("multi_query") => grouped(1),
+            Self::Falcon | Self::BigCode => equal(heads?, QKV),
+            Self::GatedDeltaQkvz => delta().map(|(keys, ratio, key, value)| Divided {
+                repeats: keys,
+                parts: vec![("q", key), ("k", key), ("v", ratio * value), ("z", ratio * value)],
+            }),
+            Self::GatedDeltaBa => {
+                delta().map(|(keys, ratio, ..)| Divided { repeats: keys, parts: vec![("b", ratio), ("a", ratio)] })
+            }
+            Self::GatedDeltaQkv => delta().map(|(keys, ratio, key, value)| Divided {
+                repeats: 1,
+                parts: vec![("q", keys * key), ("k", keys * key), ("v", keys * ratio * value)],
+            }),
+            Self::Mamba2 => {
+                let inner = config.number(&["expand"])? * config.number(&["hidden_size"])?;
+                let states = 2 * config.number(&["n_groups"])? * config.number(&["state_size"])?;
+                Some(Divided {
+                    repeats: 1,
+                    parts: vec![("gate", inner), ("xBC", inner + states), ("dt", config.number(&["num_heads"])?)],
+                })
+            }
+        };
+        divided.filter(|divided| divided.repeats * divided.period() == lines)
+    }
+}
+
+impl Divided {
+    /// How many lines one period has.
+    pub fn period(&self) -> usize {
+        self.parts.iter().map(|(_, lines)| lines).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_architecture_has_two_rows() {
+        let mut names: Vec<&str> = FAMILIES.iter().flat_map(|family| family.names).copied().collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn what_does_not_add_up_is_not_divided() {
+        let config = Config::parse(br#"{"num_attention_heads":4,"num_key_value_heads":2,"head_dim":8}"#).expect("JSON");
+        let divided = Layout::QueryKeyValue.divide(64, &config).expect("64 = (4 + 2 + 2) * 8");
+        assert_eq!(divided.parts, [("q", 32), ("k", 16), ("v", 16)]);
+        assert_eq!(Layout::QueryKeyValue.divide(65, &config), None);
+        assert_eq!(Layout::Blocks(GATE_UP).divide(7, &config), None);
+        assert_eq!(Layout::PerHead(QKV).divide(96, &Config::default()), None);
+    }
+}

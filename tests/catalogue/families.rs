@@ -1,0 +1,254 @@
+//! Every family: its modules, their names in memory under both lines of transformers, and their ratios.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use serde_json::{Map, Value, json};
+
+use crate::program::Workplace;
+use crate::{entries, folder, json, same_ratio};
+
+/// Classes of modules and parameters that multiply with their weight. What holds experts is called after them.
+const LINEAR: [&str; 7] =
+    ["Linear", "FalconLinear", "NonDynamicallyQuantizableLinear", "Conv1D", "Conv1d", "Conv2d", "Conv3d"];
+
+/// Writes the checkpoint that `family` describes into `folder`: values are a function of a tensor's name.
+fn write(family: &Value, folder: &Path) {
+    fs::create_dir_all(folder).expect("created");
+    fs::write(folder.join("config.json"), family["config"].to_string()).expect("written");
+    let mut weight_map = Map::new();
+    let files = family["files"].as_object().expect("files");
+    for (file, tensors) in files {
+        let tensors: Vec<_> =
+            tensors.as_object().expect("tensors").iter().map(|(name, entry)| tensor(name, entry)).collect();
+        let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+            (name.clone(), TensorView::new(*dtype, shape.clone(), bytes).expect("a sound tensor"))
+        });
+        safetensors::serialize_to_file(views, None, &folder.join(file)).expect("written");
+        weight_map.extend(tensors.iter().map(|(name, ..)| (name.clone(), file.as_str().into())));
+    }
+    if files.len() > 1 {
+        let index = json!({ "metadata": {}, "weight_map": weight_map });
+        fs::write(folder.join("model.safetensors.index.json"), index.to_string()).expect("written");
+    }
+}
+
+fn tensor(name: &str, entry: &Value) -> (String, Dtype, Vec<usize>, Vec<u8>) {
+    let dtype: Dtype = serde_json::from_value(entry[0].clone()).expect("a dtype");
+    let shape: Vec<usize> = serde_json::from_value(entry[1].clone()).expect("a shape");
+    let count: usize = shape.iter().product();
+    let bytes = if dtype == Dtype::F32 && !shape.is_empty() {
+        numbers(name, count).flat_map(f32::to_le_bytes).collect()
+    } else {
+        vec![0; count * dtype.bitsize() / 8]
+    };
+    (name.to_owned(), dtype, shape, bytes)
+}
+
+/// `count` numbers from a name: FNV-1a for the seed, then splitmix64.
+fn numbers(name: &str, count: usize) -> impl Iterator<Item = f32> {
+    let seed = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    (1..=count as u64).map(move |at| {
+        let mut z = seed.wrapping_add(at.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        ((z >> 40) as f64 / f64::from(1u32 << 24) - 0.5) as f32
+    })
+}
+
+/// The modules that the full file has for a tensor: itself, or one for each of its experts.
+fn records<'a>(full: &'a Value, tensor: &str, matrices: usize) -> Vec<&'a Value> {
+    let name = tensor.strip_suffix(".weight").unwrap_or(tensor);
+    if full[name].is_object() {
+        return vec![&full[name]];
+    }
+    let (path, leaf) = name.rsplit_once('.').unwrap_or(("", name));
+    let experts = (0..matrices).map(|expert| &full[format!("{path}.{expert}.{leaf}").as_str()]);
+    experts.filter(|record| record.is_object()).collect()
+}
+
+/// Whether what is in memory multiplies with its weight.
+fn is_linear(class: &str) -> bool {
+    LINEAR.contains(&class) || class.contains("Expert")
+}
+
+/// Whether what is in memory chooses among experts.
+fn is_router(class: &str) -> bool {
+    class.contains("Router") || class.ends_with("Gate")
+}
+
+/// Checks one tensor of a family under one line of transformers. Returns the names of the records that are its.
+fn check(
+    family: &str,
+    tensor: &str,
+    matrix: &Value,
+    full: &Value,
+    left_out: &BTreeMap<String, String>,
+    line: &str,
+) -> Vec<String> {
+    let what = format!("{family} under transformers {line}: {tensor}");
+    let expected = matrix["snr"].as_array().expect("ratios");
+    let records = records(full, tensor, expected.len());
+    let memory = &matrix["memory"][line];
+    let class = memory[1].as_str().unwrap_or_default();
+    let reason = left_out.get(tensor).map(String::as_str);
+    assert!(reason.is_some() != !records.is_empty(), "{what}: {reason:?} and {} records", records.len());
+    if let Some(reason) = reason {
+        let is_router = is_router(class);
+        let fits = match reason {
+            // The older line cannot load what the newer one wrote.
+            _ if memory.is_null() && line == "4" => true,
+            "an embedding" => class.contains("Embedding"),
+            "a vector, not a matrix" | "a depthwise convolution" => {
+                expected.is_empty() || class == "Conv1d" || class == "Conv2d"
+            }
+            "a layer beyond those of the model: predicts further tokens" => memory.is_null(),
+            "no module's weight" => !LINEAR.contains(&class) && !is_router,
+            "a head that shares the embedding's weight" => true,
+            _ => false,
+        };
+        assert!(fits, "{what}: {class} is left out as {reason}");
+        return Vec::new();
+    }
+    assert!(is_linear(class) || is_router(class) || memory.is_null() && line == "4", "{what}: {class} was measured");
+    assert_eq!(records.len(), expected.len(), "{what}");
+    let target = memory[0].as_str().map(|name| name.strip_suffix(".weight").unwrap_or(name));
+    for (record, ratio) in records.iter().zip(expected) {
+        same_ratio(&record["snr"], ratio, &what);
+        let ours = record["target"].as_str().or(record["module"].as_str());
+        assert!(target.is_none() || ours == target, "{what}: {ours:?}, not {target:?}");
+    }
+    let mut names: Vec<String> =
+        records.iter().map(|record| record["module"].as_str().expect("a name").to_owned()).collect();
+    if let Some(parts) = matrix["parts"].as_object() {
+        for (part, ratios) in parts {
+            let ratios = ratios.as_array().cloned().unwrap_or_else(|| vec![ratios.clone()]);
+            for (record, ratio) in records.iter().zip(&ratios) {
+                let name = format!("{}.{part}", record["module"].as_str().expect("a name"));
+                let record = &full[name.as_str()];
+                assert!(record.is_object(), "{what}: no part {part}");
+                same_ratio(&record["snr"], ratio, &name);
+                names.push(name);
+            }
+        }
+    }
+    names
+}
+
+fn left_out(manifest: &Value) -> BTreeMap<String, String> {
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let entries = manifest["left_out"].as_array().expect("a list").iter();
+    entries.map(|entry| (text(&entry["tensor"]), text(&entry["reason"]))).collect()
+}
+
+/// Scans a family with everything on and checks each of its tensors. Returns the full file.
+fn scan(name: &str, family: &Value, place: &Workplace, line: &str) -> Value {
+    let arguments =
+        ["--model", name, "-q", "--all-linear", "--include-conv", "--split-fused", "--fresh", "--transformers", line];
+    place.run(&arguments).succeeded();
+    let full = place.json(&format!("laser_scan_{name}.json"));
+    let left_out = left_out(&place.json(&format!("laser_scan_{name}_run.json")));
+    let mut accounted = BTreeSet::new();
+    for (tensor, matrix) in family["matrices"].as_object().expect("matrices") {
+        accounted.extend(check(name, tensor, matrix, &full, &left_out, line));
+    }
+    // Nothing was measured that no matrix of the family accounts for.
+    let measured: BTreeSet<String> = full.as_object().expect("an object").keys().cloned().collect();
+    assert_eq!(measured, accounted, "{name} under transformers {line}");
+    full
+}
+
+/// Everything that multiplies in memory, but for heads that share the embedding's weight, is a target or documented.
+fn covers(name: &str, family: &Value, full: &Value, line: &str) {
+    let records = full.as_object().expect("an object").values();
+    let targets: BTreeSet<&str> =
+        records.filter_map(|record| record["target"].as_str().or(record["module"].as_str())).collect();
+    let tied: BTreeSet<&str> = family["tied"][line]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|group| group.as_array().expect("a group"))
+        .filter_map(Value::as_str)
+        .map(|name| name.strip_suffix(".weight").unwrap_or(name))
+        .collect();
+    let matrices = family["matrices"].as_object().expect("matrices");
+    let depthwise: BTreeSet<&str> = matrices
+        .iter()
+        .filter(|(tensor, _)| {
+            family["files"].as_object().expect("files").values().any(|file| file[tensor.as_str()][1][1] == 1)
+        })
+        .filter_map(|(_, matrix)| matrix["memory"][line][0].as_str())
+        .map(|name| name.strip_suffix(".weight").unwrap_or(name))
+        .collect();
+    for (module, class) in family["linear"][line].as_object().into_iter().flatten() {
+        let class = class.as_str().expect("a class");
+        // A vector of one output, such as the gate of a shared expert, has no singular values to speak of.
+        let is_vector = matrices.iter().any(|(_, matrix)| {
+            matrix["snr"].as_array().is_some_and(Vec::is_empty)
+                && matrix["memory"][line][0].as_str().is_some_and(|name| name.strip_suffix(".weight") == Some(module))
+        });
+        let documented = tied.contains(module.as_str()) || depthwise.contains(module.as_str()) || is_vector;
+        assert!(
+            !LINEAR.contains(&class) || targets.contains(module.as_str()) || documented,
+            "{name} under transformers {line}: the {class} '{module}' is not scanned"
+        );
+    }
+}
+
+#[test]
+fn every_module_of_every_family_is_found_with_its_name_in_memory_and_its_ratio() {
+    let families = entries("families");
+    assert!(families.len() >= 80, "{} families", families.len());
+    let place = Workplace::new();
+    for name in &families {
+        let family = json(folder("families").join(format!("{name}.json")));
+        write(&family, &place.path(name));
+        for line in ["5", "4"] {
+            if family["linear"][line].is_object() {
+                let full = scan(name, &family, &place, line);
+                // What the older line writes under other names, it cannot load under these.
+                if line == "5" || family["disk_differs"].is_null() {
+                    covers(name, &family, &full, line);
+                }
+            }
+        }
+    }
+}
+
+/// The types of each family's modules, with how many there are and in which layers, without any option. The file is written
+/// anew where `LASER_SCAN_BLESS` is set.
+#[test]
+fn types_and_layers_are_those_that_were_looked_at() {
+    let place = Workplace::new();
+    let mut types = Map::new();
+    for name in entries("families") {
+        let family = json(folder("families").join(format!("{name}.json")));
+        write(&family, &place.path(&name));
+        let run = place.run(&["--model", &name, "--dry-run", "--json"]);
+        run.succeeded();
+        assert!(!run.stderr.contains("is not known"), "{}", run.stderr);
+        let plan: Value = serde_json::from_str(&run.stdout).expect("JSON");
+        let mut kinds: BTreeMap<String, (usize, BTreeSet<u64>)> = BTreeMap::new();
+        for module in plan["modules"].as_array().expect("modules") {
+            let (count, layers) = kinds.entry(module["type"].as_str().expect("a type").to_owned()).or_default();
+            *count += 1;
+            layers.extend(module["layer"].as_u64());
+        }
+        let line = |(count, layers): &(usize, BTreeSet<u64>)| format!("{count} in layers {layers:?}");
+        types.insert(
+            name,
+            kinds.iter().map(|(kind, found)| (kind.clone(), line(found).into())).collect::<Map<_, _>>().into(),
+        );
+    }
+    let path = folder("types.json");
+    if std::env::var_os("LASER_SCAN_BLESS").is_some() {
+        fs::write(&path, format!("{:#}\n", Value::from(types.clone()))).expect("written");
+    }
+    assert_eq!(Value::from(types), json(path), "run with LASER_SCAN_BLESS=1 and look at what changed");
+}
