@@ -3,6 +3,7 @@
 use globset::{Glob, GlobMatcher};
 
 use super::{Discovery, LeftOut, Reason, WEIGHT};
+use crate::checkpoint::Selection;
 
 /// Patterns over module names. `*` matches any run of characters, dots too.
 #[derive(Clone, Debug, Default)]
@@ -81,7 +82,9 @@ impl Filter {
                 discovery.modules.push(module);
                 continue;
             };
-            discovery.left_out.push(LeftOut { tensor: module.name, reason });
+            // Of a weight that holds several matrices only some may be unwanted.
+            let tensor = if module.selection == Selection::default() { module.tensor } else { module.name };
+            discovery.left_out.push(LeftOut { tensor, reason });
         }
         if had_modules && discovery.modules.is_empty() { Err(FilterError::NothingLeft) } else { Ok(()) }
     }

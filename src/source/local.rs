@@ -16,7 +16,7 @@ pub struct Local {
 }
 
 impl Local {
-    /// Opens a folder or one `.safetensors` file.
+    /// Opens a folder, one `.safetensors` file, or one `.bin` file of PyTorch.
     ///
     /// # Errors
     ///
@@ -33,23 +33,25 @@ impl Local {
         if fs::metadata(path).map_err(unreadable)?.is_dir() {
             // A folder that cannot be listed would look like an empty one.
             fs::read_dir(path).map_err(unreadable)?;
-            let name = absolute.file_name().map_or("root".into(), |name| name.to_string_lossy()).into_owned();
+            let name = cached_name(&absolute).unwrap_or_else(|| {
+                absolute.file_name().map_or("root".into(), |name| name.to_string_lossy()).into_owned()
+            });
             return Ok(Self { model: Model { spelling, name, commit: None }, folder: absolute, single_file: None });
         }
         if let (true, Some(folder)) = (spelling.ends_with(".safetensors.index.json"), absolute.parent()) {
             return Self::open(folder);
         }
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("safetensors") => {}
+            Some("safetensors" | "bin") => {}
             Some("gguf") => return Err(SourceError::Gguf(spelling)),
-            _ => return Err(SourceError::NotSafetensors(spelling)),
+            _ => return Err(SourceError::NotWeights(spelling)),
         }
         let (Some(folder), Some(file), Some(name)) = (absolute.parent(), absolute.file_name(), absolute.file_stem())
         else {
-            return Err(SourceError::NotSafetensors(spelling));
+            return Err(SourceError::NotWeights(spelling));
         };
         let Some(file) = file.to_str() else {
-            return Err(SourceError::NotSafetensors(spelling));
+            return Err(SourceError::NotWeights(spelling));
         };
         Ok(Self {
             model: Model { spelling, name: name.to_string_lossy().into_owned(), commit: None },
@@ -74,11 +76,13 @@ impl Source for Local {
     }
 
     fn files(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let mut files: Vec<String> = entries
-            .filter(|entry| entry.path().is_file())
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .collect();
+        let mut files = files_in(&self.folder);
+        // The components of a pipeline have folders of their own; nothing of a model lies deeper.
+        let folders = fs::read_dir(&self.folder).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir());
+        for folder in folders {
+            let Ok(name) = folder.file_name().into_string() else { continue };
+            files.extend(files_in(&folder.path()).into_iter().map(|file| format!("{name}/{file}")));
+        }
         files.sort_unstable();
         files
     }
@@ -121,6 +125,19 @@ impl Source for Local {
     }
 }
 
+/// The names of the files in a folder.
+fn files_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.path().is_file()).filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// The model's name, of a folder in Hugging Face's cache: `models--org--name/snapshots/commit` is called `name`.
+fn cached_name(folder: &Path) -> Option<String> {
+    let snapshots = folder.parent().filter(|parent| parent.ends_with("snapshots"))?;
+    let repository = snapshots.parent()?.file_name()?.to_str()?.strip_prefix("models--")?;
+    repository.rsplit("--").next().map(str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +153,9 @@ mod tests {
         assert_eq!(name(&model.join(".")), "my.model-7B");
         assert_eq!(name(&model.join("sub/..")), "my.model-7B");
         assert_eq!(name(&model.join("part.safetensors")), "part");
+        let snapshot = folder.path().join("models--org--Tiny-1B/snapshots/26bca36bde83");
+        fs::create_dir_all(&snapshot).expect("created");
+        assert_eq!(name(&snapshot), "Tiny-1B");
     }
 
     #[test]

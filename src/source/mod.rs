@@ -104,9 +104,9 @@ pub enum SourceError {
         "'{0}' is on this machine and has no revisions: leave out --revision, or spell the name so that no such path exists"
     )]
     NoRevisions(String),
-    /// A file that is no safetensors file.
-    #[error("'{0}' is no .safetensors file: name a model's folder, one .safetensors file, or a Hub id")]
-    NotSafetensors(String),
+    /// A file of another kind.
+    #[error("'{0}' is no .safetensors or .bin file: name a model's folder, one such file, or a Hub id")]
+    NotWeights(String),
     /// A GGUF file.
     #[error(
         "'{0}' is a GGUF file, whose weights are quantised for inference: name the model in safetensors form that it was made from"

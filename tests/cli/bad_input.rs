@@ -31,8 +31,10 @@ fn no_such_path() {
 #[test]
 fn a_file_of_another_kind() {
     let place = Workplace::new();
+    fs::write(place.path("weights.pt"), "x").expect("written");
+    place.run(&["--model", "weights.pt"]).refused(1, &["'weights.pt' is no .safetensors or .bin file"]);
     fs::write(place.path("weights.bin"), "x").expect("written");
-    place.run(&["--model", "weights.bin"]).refused(1, &["'weights.bin' is no .safetensors file"]);
+    place.run(&["--model", "weights.bin"]).refused(1, &["'weights.bin'", "no ZIP archive", "save it anew"]);
     fs::write(place.path("weights.gguf"), "GGUF").expect("written");
     place.run(&["--model", "weights.gguf"]).refused(1, &["'weights.gguf' is a GGUF file", "safetensors"]);
 }
@@ -70,13 +72,24 @@ fn gguf_only() {
 }
 
 #[test]
-fn pickled_weights_only() {
-    scan_files(&[("pytorch_model.bin", b"PK")]).refused(1, &["PyTorch .bin", "save_pretrained"]);
+fn pickled_weights_that_are_none() {
+    scan_files(&[("pytorch_model.bin", b"PK")]).refused(1, &["'pytorch_model.bin'", "no ZIP archive"]);
+    scan_files(&[("training_args.bin", b"PK")]).refused(1, &["PyTorch files", "save_pretrained"]);
+    let empty = [b"PK\x03\x04".as_slice(), &[0; 200]].concat();
+    scan_files(&[("pytorch_model.bin", &empty)]).refused(1, &["'pytorch_model.bin'", "data.pkl"]);
 }
 
 #[test]
-fn a_diffusers_pipeline() {
-    scan_files(&[("model_index.json", b"{}")]).refused(1, &["diffusers pipeline", "unet"]);
+fn a_pipeline_without_weights() {
+    scan_files(&[("model_index.json", br#"{"unet": ["diffusers", "UNet2DConditionModel"]}"#)])
+        .refused(1, &["'model' holds no .safetensors file"]);
+    scan_files(&[("model_index.json", b"[]")]).refused(1, &["'model_index.json'", "no JSON object"]);
+}
+
+#[test]
+fn one_shard_without_the_others() {
+    scan_files(&[("model-00001-of-00003.safetensors", &raw_file(ONE_TENSOR, 64))])
+        .refused(1, &["'model-00001-of-00003.safetensors'", "no index"]);
 }
 
 #[test]
@@ -154,14 +167,34 @@ fn json_that_is_none() {
 }
 
 #[test]
-fn quantised_weights_are_refused_by_name() {
-    let config = br#"{"quantization_config": {"quant_method": "gptq", "bits": 4}}"#;
-    scan_files(&[("config.json", config), ("model.safetensors", &raw_file(ONE_TENSOR, 64))])
-        .refused(1, &["quantised (gptq)"]);
+fn quantised_weights_that_are_not_understood() {
+    let scan = |config: &str, header: &str, data: usize| {
+        scan_files(&[("config.json", config.as_bytes()), ("model.safetensors", &raw_file(header, data))])
+    };
+    let with = |method: &str| format!(r#"{{"quantization_config": {{"quant_method": "{method}"}}}}"#);
+    scan(&with("hqq"), ONE_TENSOR, 64).refused(1, &["'model' is quantised (hqq)", "made from"]);
     let codes = r#"{"model.layers.0.mlp.up_proj.qweight":{"dtype":"I32","shape":[4,4],"data_offsets":[0,64]}}"#;
-    scan_files(&[("model.safetensors", &raw_file(codes, 64))]).refused(1, &["quantised (GPTQ or AWQ)"]);
+    scan("{}", codes, 64).refused(1, &["quantised (GPTQ or AWQ without a quantization_config)"]);
+    scan(&with("gptq"), codes, 64).refused(1, &["'model.layers.0.mlp.up_proj.qweight'", "up_proj.scales'"]);
     let fp8 = ONE_TENSOR.replace("F32", "F8_E4M3").replace("[0,64]", "[0,16]");
-    scan_files(&[("model.safetensors", &raw_file(&fp8, 16))]).refused(1, &["quantised (weights in F8_E4M3)"]);
+    scan(&with("fp8"), &fp8, 16).refused(1, &["'model.layers.0.mlp.up_proj.weight'", "no tensor with its scales"]);
+    let bytes = ONE_TENSOR.replace("F32", "U8").replace("[0,64]", "[0,16]");
+    scan("{}", &bytes, 16).refused(1, &["'model.layers.0.mlp.up_proj.weight'", "U8 of no known quantisation"]);
+    let scale =
+        r#","model.layers.0.mlp.up_proj.weight_scale_inv":{"dtype":"F32","shape":[3,1],"data_offsets":[16,28]}}"#;
+    let blocks = format!("{}{scale}", &fp8[..fp8.len() - 1]);
+    scan(&with("fp8"), &blocks, 28).refused(1, &["up_proj.weight_scale_inv'", "3 groups for 4 lines"]);
+}
+
+#[test]
+fn floats_of_eight_bits_without_scales_are_numbers() {
+    let place = Workplace::new();
+    let header = ONE_TENSOR.replace("F32", "F8_E4M3").replace("[0,64]", "[0,16]");
+    let mut bytes = raw_file(&header, 0);
+    bytes.extend((0..16).map(|at| 0x30 + at * 5 % 17));
+    fs::write(place.path("cast.safetensors"), bytes).expect("written");
+    place.run(&["--model", "cast.safetensors"]).succeeded();
+    assert_eq!(place.json("laser_scan_cast.json")["model.layers.0.mlp.up_proj"]["dtype"], "F8_E4M3");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::hub_server::{Access, COMMIT, Faults, HubServer, MODEL, TOKEN, oid, sha256};
-use crate::program::{Run, Workplace, finish, tiny_mistral};
+use crate::program::{Run, Workplace, finish, in_project, tiny_mistral};
 
 const SHARDS: [&str; 2] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
 
@@ -313,4 +313,53 @@ fn a_folder_wins_over_a_hub_model_of_the_same_name() {
     scan(&place, &server, &[]).succeeded();
     assert_eq!(server.log(), [""; 0]);
     assert_eq!(place.json("laser_scan_Mistral-0B.json").as_object().map(serde_json::Map::len), Some(6));
+}
+
+/// The files in a folder of the catalogue, with `prefix` before their names.
+fn catalogued(folder: &str, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(in_project(&format!("tests/catalogue/{folder}"))).expect("readable").flatten();
+    let name = |entry: &fs::DirEntry| format!("{prefix}{}", entry.file_name().to_str().expect("UTF-8"));
+    entries.map(|entry| (name(&entry), fs::read(entry.path()).expect("readable"))).collect()
+}
+
+#[test]
+fn a_dry_run_of_quantised_weights_reads_headers_and_descriptions_only() {
+    for folder in ["quantized/bnb_nf4", "quantized/ct_pack4_group", "pickle/whole"] {
+        let place = Workplace::new();
+        let server = HubServer::start(catalogued(folder, ""), Access::Open, Faults::default());
+        let run = scan(&place, &server, &["--dry-run", "--json"]);
+        let plan: serde_json::Value = serde_json::from_str(&run.succeeded().stdout).expect("JSON");
+        assert!(plan["modules"].as_array().is_some_and(|modules| modules.len() > 2), "{folder}: {plan}");
+        let blobs = fs::read_dir(repository(&place).join("blobs")).expect("readable").flatten();
+        let large = blobs.filter(|blob| blob.metadata().is_ok_and(|blob| blob.len() > 2000));
+        assert_eq!(large.count(), 0, "{folder}");
+        scan(&place, &server, &[]).succeeded();
+        let local = in_project(&format!("tests/catalogue/{folder}"));
+        place.run(&["--model", &local, "--output", "local.json"]).succeeded();
+        assert_eq!(place.bytes("laser_scan_Mistral-0B.json"), place.bytes("local.json"), "{folder}");
+    }
+}
+
+#[test]
+fn of_a_pipeline_only_one_variant_comes_down() {
+    let (place, mut files) = (Workplace::new(), catalogued("quantized/fp8_tensor", "unet/"));
+    let index = br#"{"_class_name": "Pipeline", "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"]}"#;
+    files.insert("model_index.json".into(), index.to_vec());
+    files.insert("unet/model.fp16.safetensors".into(), b"another variant".to_vec());
+    files.insert("whole.safetensors".into(), b"everything in one file".to_vec());
+    let server = HubServer::start(files, Access::Open, Faults::default());
+    scan(&place, &server, &[]).succeeded();
+    for decoy in ["fp16", "whole"] {
+        assert!(!server.log().iter().any(|request| request.contains(decoy)), "{:?}", server.log());
+    }
+    let full = place.json("laser_scan_Mistral-0B.json");
+    assert!(full.as_object().expect("an object").keys().all(|name| name.starts_with("unet.")), "{full}");
+}
+
+#[test]
+fn ranges_that_are_ignored_give_the_right_bytes_all_the_same() {
+    let place = Workplace::new();
+    let faults = Faults { ignores_ranges: true, ..Faults::default() };
+    let server = HubServer::start(catalogued("quantized/bnb_nf4", ""), Access::Open, faults);
+    scan(&place, &server, &["--dry-run"]).succeeded();
 }

@@ -8,3 +8,4 @@ mod hub_server;
 mod interruption;
 mod program;
 mod scanning;
+mod trees;
