@@ -263,7 +263,7 @@ fn counted(number: usize, noun: &str) -> String {
 /// A module in the table: its layer, with the numbers that follow it where there are more, or its name.
 fn label(module: &Candidate<'_>) -> String {
     match module.layer {
-        Some(_) if module.kind.contains('*') => {
+        _ if module.kind.contains('*') => {
             let numbers = module.name.split('.').filter(|segment| segment.bytes().all(|byte| byte.is_ascii_digit()));
             numbers.collect::<Vec<_>>().join(".")
         }
@@ -347,5 +347,6 @@ mod tests {
         assert_eq!(label(&candidate("model.layers.3.mlp.up_proj", "mlp.up_proj", Some(3))), "3");
         assert_eq!(label(&candidate("m.layers.3.mlp.experts.7.w1", "mlp.experts.*.w1", Some(3))), "3.7");
         assert_eq!(label(&candidate("lm_head", "lm_head", None)), "lm_head");
+        assert_eq!(label(&candidate("mid.1.attn.0.q", "mid.*.attn.*.q", None)), "1.0");
     }
 }

@@ -98,7 +98,7 @@ fn check(
     let memory = &matrix["memory"][line];
     let class = memory[1].as_str().unwrap_or_default();
     let reason = left_out.get(tensor).map(String::as_str);
-    assert!(reason.is_some() != !records.is_empty(), "{what}: {reason:?} and {} records", records.len());
+    assert!(reason.is_some() == records.is_empty(), "{what}: {reason:?} and {} records", records.len());
     if let Some(reason) = reason {
         let is_router = is_router(class);
         let fits = match reason {

@@ -147,7 +147,7 @@ fn misaligned_tensors_are_read_as_aligned_ones() {
     let tensor = matrix("model.layers.0.mlp.up_proj.weight", 6, 8);
     // As MLX writes them: a header of an odd length, so that no number begins at a multiple of its size.
     let header = r#"{"model.layers.0.mlp.up_proj.weight":{"dtype":"F32","shape":[6,8],"data_offsets":[0,192]}}"#;
-    let header = if header.len() % 2 == 0 { format!("{header} ") } else { header.to_owned() };
+    let header = if header.len().is_multiple_of(2) { format!("{header} ") } else { header.to_owned() };
     let bytes = [raw_file(&header, 0), tensor.bytes.clone()].concat();
     write(&place, &[("odd.safetensors", &bytes), ("even.safetensors", &file(&[tensor]))]);
     for name in ["odd", "even"] {

@@ -99,10 +99,9 @@ impl Stored<'_> {
         if let Some(base) = name.strip_suffix(".weight_packed") {
             return self.compressed(part, base, peek, described).map(Some);
         }
-        if let Some(base) = name.strip_suffix("_blocks") {
-            if part.tensor.dtype == Dtype::U8 && self.by_name.contains_key(format!("{base}_scales").as_str()) {
-                return self.mxfp4(part, base).map(Some);
-            }
+        let blocks = name.strip_suffix("_blocks").filter(|_| part.tensor.dtype == Dtype::U8);
+        if let Some(base) = blocks.filter(|base| self.find(&format!("{base}_scales")).is_some()) {
+            return self.mxfp4(part, base).map(Some);
         }
         if part.tensor.shape.len() < 2 || !CODES.contains(&part.tensor.dtype) {
             return Ok(None);
@@ -135,11 +134,10 @@ impl Stored<'_> {
     fn bytes(&self, part: &Part, base: &str) -> Result<Option<Weight>, QuantizationError> {
         let unknown = || part.undecodable(&format!("is {} of no known quantisation", part.tensor.dtype)).into();
         let Some(mut shape) = matrix(part) else { return Err(unknown()) };
-        if part.tensor.dtype == Dtype::I8 {
-            if let Some(scale) = self.find(&format!("{base}.SCB")) {
-                let grid = Grid { factor: Factor::Divisor(127.0), ..grid(part, shape, Some(scale), [shape[0], 1]) };
-                return Ok(Some(weight(base, "INT8", grid)));
-            }
+        let bitsandbytes = self.find(&format!("{base}.SCB")).filter(|_| part.tensor.dtype == Dtype::I8);
+        if let Some(scale) = bitsandbytes {
+            let grid = Grid { factor: Factor::Divisor(127.0), ..grid(part, shape, Some(scale), [shape[0], 1]) };
+            return Ok(Some(weight(base, "INT8", grid)));
         }
         let scale = SCALES.iter().find_map(|ending| self.find(&format!("{base}.{ending}")));
         let (code, dtype) = match part.tensor.dtype {
