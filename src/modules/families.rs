@@ -5,6 +5,7 @@
 //! base model's names begin with in memory. To teach laser-scan a new architecture, add its `model_type` to a row, or a
 //! row. The layouts were read off the models' own code in transformers 5.23 and diffusers 0.42.
 
+use super::fused::{Layout, QKV};
 use crate::checkpoint::Config;
 
 /// What there is to know of some architectures beside the general rules.
@@ -36,33 +37,6 @@ pub enum InputFirst {
     Everything,
 }
 
-/// How the outputs of a fused weight are divided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// Equal blocks, one after the other.
-    Blocks(&'static [&'static str]),
-    /// One line of each in turn.
-    Alternating(&'static [&'static str]),
-    /// Equal blocks within each attention head.
-    PerHead(&'static [&'static str]),
-    /// Equal blocks within each of so many equal parts.
-    PerPart(usize, &'static [&'static str]),
-    /// All queries, all keys, all values; as many of each as there are heads for it.
-    QueryKeyValue,
-    /// As Falcon has it: within each group of heads its queries, its key and its value; one group for all; or head by head.
-    Falcon,
-    /// As GPT-BigCode has it: one group for all, or head by head.
-    BigCode,
-    /// Queries, keys, values and output gates of the gated delta rule, within each key head.
-    GatedDeltaQkvz,
-    /// The two gates of the gated delta rule, within each key head.
-    GatedDeltaBa,
-    /// Queries, keys and values of the gated delta rule, one after the other.
-    GatedDeltaQkv,
-    /// Mamba-2's gate, its convolution's input and its time steps.
-    Mamba2,
-}
-
 /// How experts are stacked in one tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stack {
@@ -72,7 +46,6 @@ pub enum Stack {
     Rows(&'static str),
 }
 
-const QKV: &[&str] = &["q", "k", "v"];
 const GATE_UP: &[&str] = &["gate", "up"];
 
 /// Fused queries, keys and values of vision towers; these are everywhere the same.
@@ -386,85 +359,6 @@ fn ends_with(name: &str, ending: &str) -> bool {
     name.strip_suffix(ending).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// A part of a fused weight: its name, how many lines after each other it has in each period, and the period's pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Divided {
-    /// How often the pattern repeats.
-    pub repeats: usize,
-    /// The parts of one period in their order, each with its number of lines.
-    pub parts: Vec<(&'static str, usize)>,
-}
-
-impl Layout {
-    /// How `lines` outputs are divided in a model with this `config`; `None` if the configuration does not say enough, or
-    /// if what it says does not come to as many lines.
-    pub fn divide(self, lines: usize, config: &Config) -> Option<Divided> {
-        let heads = config.number(&["num_attention_heads", "n_head", "n_heads", "num_heads"]);
-        let groups = || {
-            let keys = ["num_key_value_heads", "num_kv_heads", "n_head_kv", "attn_config.kv_n_heads"];
-            config.number(&keys).or(heads)
-        };
-        let equal = |repeats: usize, names: &[&'static str]| {
-            let parts = repeats.checked_mul(names.len()).filter(|parts| *parts > 0 && lines.is_multiple_of(*parts))?;
-            Some(Divided { repeats, parts: names.iter().map(|name| (*name, lines / parts)).collect() })
-        };
-        let grouped = |groups: usize| {
-            let queries = heads?.checked_div(groups)?;
-            let width = lines.checked_div(groups * (queries + 2))?;
-            Some(Divided { repeats: groups, parts: vec![("q", queries * width), ("k", width), ("v", width)] })
-        };
-        let delta = || {
-            let keys = config.number(&["linear_num_key_heads"]).filter(|keys| *keys > 0)?;
-            let ratio = config.number(&["linear_num_value_heads"])? / keys;
-            Some((keys, ratio, config.number(&["linear_key_head_dim"])?, config.number(&["linear_value_head_dim"])?))
-        };
-        let divided = match self {
-            Self::Blocks(names) => equal(1, names),
-            Self::Alternating(names) => equal(lines / names.len(), names),
-            Self::PerHead(names) => equal(heads?, names),
-            Self::PerPart(parts, names) => equal(parts, names),
-            Self::QueryKeyValue => {
-                let (heads, groups) = (heads?, groups()?);
-                let width = config.number(&["head_dim"]).or_else(|| lines.checked_div(heads + 2 * groups))?;
-                Some(Divided {
-                    repeats: 1,
-                    parts: vec![("q", heads * width), ("k", groups * width), ("v", groups * width)],
-                })
-            }
-            Self::Falcon if config.flag("new_decoder_architecture") => grouped(groups()?),
-            Self::Falcon | Self::BigCode if config.flag("multi_query") => grouped(1),
-            Self::Falcon | Self::BigCode => equal(heads?, QKV),
-            Self::GatedDeltaQkvz => delta().map(|(keys, ratio, key, value)| Divided {
-                repeats: keys,
-                parts: vec![("q", key), ("k", key), ("v", ratio * value), ("z", ratio * value)],
-            }),
-            Self::GatedDeltaBa => {
-                delta().map(|(keys, ratio, ..)| Divided { repeats: keys, parts: vec![("b", ratio), ("a", ratio)] })
-            }
-            Self::GatedDeltaQkv => delta().map(|(keys, ratio, key, value)| Divided {
-                repeats: 1,
-                parts: vec![("q", keys * key), ("k", keys * key), ("v", keys * ratio * value)],
-            }),
-            Self::Mamba2 => {
-                let inner = config.number(&["expand"])? * config.number(&["hidden_size"])?;
-                let states = 2 * config.number(&["n_groups"])? * config.number(&["state_size"])?;
-                Some(Divided {
-                    repeats: 1,
-                    parts: vec![("gate", inner), ("xBC", inner + states), ("dt", config.number(&["num_heads"])?)],
-                })
-            }
-        };
-        divided.filter(|divided| divided.repeats * divided.period() == lines)
-    }
-}
-
-impl Divided {
-    /// How many lines one period has.
-    pub fn period(&self) -> usize {
-        self.parts.iter().map(|(_, lines)| lines).sum()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -476,15 +370,5 @@ mod tests {
         let count = names.len();
         names.dedup();
         assert_eq!(names.len(), count);
-    }
-
-    #[test]
-    fn what_does_not_add_up_is_not_divided() {
-        let config = Config::parse(br#"{"num_attention_heads":4,"num_key_value_heads":2,"head_dim":8}"#).expect("JSON");
-        let divided = Layout::QueryKeyValue.divide(64, &config).expect("64 = (4 + 2 + 2) * 8");
-        assert_eq!(divided.parts, [("q", 32), ("k", 16), ("v", 16)]);
-        assert_eq!(Layout::QueryKeyValue.divide(65, &config), None);
-        assert_eq!(Layout::Blocks(GATE_UP).divide(7, &config), None);
-        assert_eq!(Layout::PerHead(QKV).divide(96, &Config::default()), None);
     }
 }

@@ -2,33 +2,31 @@
 //!
 //! Which weights are those of linear modules, what such a module is called, which layer it belongs to and which modules
 //! are compared with each other (its type) is decided from names, shapes and the model's configuration alone: by rules
-//! that hold across architectures (`name.rs`, `class.rs`), and by tables for what differs between them (`families.rs`), and
-//! between names on disk and in memory (`runtime.rs`).
+//! that hold across architectures (`name.rs`, `class.rs`, `model.rs`), and by tables for what differs between them
+//! (`families.rs`), and between names on disk and in memory (`runtime.rs`).
 
 mod class;
 mod families;
 mod filter;
+mod fused;
+mod left_out;
+mod model;
 mod name;
 mod runtime;
 
-use std::fmt;
 use std::sync::Arc;
-
-use serde::{Serialize, Serializer};
 
 pub use class::Class;
 pub use filter::{Filter, FilterError};
+pub use left_out::{LeftOut, Reason};
 pub use runtime::Line;
 
-use crate::checkpoint::{Axis, Band, Component, Config, Other, Selection, Weight};
-use families::{Family, InputFirst, Stack};
-use name::{Place, number};
+use crate::checkpoint::{Component, Other, Selection, Weight};
+use families::Family;
+use model::Model;
 
 /// The end of the name of a module's weight.
 const WEIGHT: &str = ".weight";
-
-/// The segment of a name below which experts are.
-const EXPERTS: &str = "experts";
 
 /// A matrix that is measured: the weight of a linear module, of one expert, or of a part of a fused module.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,72 +61,6 @@ pub struct Pool {
     pub name: String,
     /// What it is ranked with.
     pub kind: String,
-}
-
-/// A tensor that is not measured.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LeftOut {
-    /// The tensor's name.
-    pub tensor: String,
-    /// Why it is not measured.
-    pub reason: Reason,
-}
-
-/// Why a tensor is not measured.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// Its name is not that of a module's weight.
-    NoWeight,
-    /// It has no elements.
-    Empty,
-    /// It has one row or one column.
-    Vector,
-    /// It is a convolution's, and convolutions are not asked for.
-    Convolution,
-    /// It is a convolution's that takes each channel by itself.
-    Depthwise,
-    /// It has this many dimensions.
-    Dimensions(usize),
-    /// Its elements are of this type.
-    Dtype(String),
-    /// It is the weight of a module of this class.
-    Class(Class),
-    /// It is a head's that shares the embedding's weight.
-    TiedHead,
-    /// It is a part of a quantised weight.
-    Companion,
-    /// It is not in the index.
-    Unlisted,
-    /// No `--include` matches it.
-    NotIncluded,
-    /// An `--exclude` matches it.
-    Excluded,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoWeight => formatter.write_str("no module's weight"),
-            Self::Empty => formatter.write_str("no elements"),
-            Self::Vector => formatter.write_str("a vector, not a matrix"),
-            Self::Convolution => formatter.write_str("a convolution"),
-            Self::Depthwise => formatter.write_str("a depthwise convolution"),
-            Self::Dimensions(count) => write!(formatter, "{count} dimensions, not two"),
-            Self::Dtype(dtype) => write!(formatter, "dtype {dtype} is not supported"),
-            Self::Class(class) => class.fmt(formatter),
-            Self::TiedHead => formatter.write_str("a head that shares the embedding's weight"),
-            Self::Companion => formatter.write_str("part of a quantised weight"),
-            Self::Unlisted => formatter.write_str("not in the index"),
-            Self::NotIncluded => formatter.write_str("not matched by --include"),
-            Self::Excluded => formatter.write_str("matched by --exclude"),
-        }
-    }
-}
-
-impl Serialize for Reason {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
 }
 
 /// What is to be measured beside the linear modules within the layers, and for whom.
@@ -197,184 +129,10 @@ fn discover_component(component: &Component, wanted: Wanted, discovery: &mut Dis
     discovery.modules.extend(found.into_iter().flat_map(|matrix| model.modules(matrix, several_stacks, base)));
 }
 
-/// A model with what is asked about it.
-struct Model<'a> {
-    component: &'a Component,
-    config: &'a Config,
-    family: &'static Family,
-    wanted: Wanted,
-}
-
-/// A matrix of a weight.
-struct Matrix<'a> {
-    place: Place,
-    weight: &'a Arc<Weight>,
-    selection: Selection,
-    /// The name of the whole stack, for one of a stack.
-    stack: Option<String>,
-}
-
-impl Model<'_> {
-    /// The matrices of `weight` that are to be measured, or why there are none.
-    fn matrices<'a>(&self, weight: &'a Arc<Weight>) -> Result<Vec<Matrix<'a>>, Reason> {
-        let module = weight.name.strip_suffix(WEIGHT).filter(|module| !module.is_empty());
-        let name = module.unwrap_or(&weight.name);
-        let stack = self.family.stack(name).or_else(|| is_stack(name, &weight.shape).then_some(Stack::Leading));
-        if module.is_none() && stack.is_none() {
-            return Err(Reason::NoWeight);
-        }
-        if weight.shape.contains(&0) {
-            return Err(Reason::Empty);
-        }
-        let selections = self.selections(&weight.shape, stack)?;
-        if selections.first().is_none_or(|selection| selection.shape(&weight.shape).contains(&1)) {
-            return Err(Reason::Vector);
-        }
-        if !weight.is_floating() {
-            return Err(Reason::Dtype(weight.dtype()));
-        }
-        match Class::of(name, self.config) {
-            Class::Linear => {}
-            Class::Head if self.config.ties_embeddings && class::is_output(name) => return Err(Reason::TiedHead),
-            class if class.is_linear() && self.wanted.all_linear => {}
-            class => return Err(Reason::Class(class)),
-        }
-        let matrix = |(index, selection)| match stack {
-            Some(_) => {
-                Matrix { place: Place::of(&expert_name(name, index)), weight, selection, stack: Some(name.to_owned()) }
-            }
-            None => Matrix { place: Place::of(name), weight, selection, stack: None },
-        };
-        Ok(selections.into_iter().enumerate().map(matrix).collect())
-    }
-
-    /// The matrices that a weight of `shape` is made of.
-    fn selections(&self, shape: &[usize], stack: Option<Stack>) -> Result<Vec<Selection>, Reason> {
-        match (stack, shape) {
-            (Some(Stack::Leading), &[count, _, _]) => Ok((0..count).map(Selection::at).collect()),
-            (Some(Stack::Rows(key)), &[rows, _]) => {
-                let count = self.config.number(&[key]).filter(|count| *count > 0 && rows.is_multiple_of(*count));
-                let each = rows / count.ok_or(Reason::NoWeight)?;
-                let block = |start| Band { axis: Axis::Rows, period: rows, range: start..start + each, repeats: 1 };
-                Ok((0..rows).step_by(each).map(|start| Selection { index: None, band: Some(block(start)) }).collect())
-            }
-            (_, [_] | []) => Err(Reason::Vector),
-            (_, [_, _]) => Ok(vec![Selection::default()]),
-            // nn.Conv1d, nn.Conv2d and nn.Conv3d store [out, in / groups, …].
-            (_, [_, 1, ..]) if shape.len() <= 5 => Err(Reason::Depthwise),
-            (_, [_, _, ..]) if shape.len() <= 5 => {
-                let wanted = self.wanted.convolutions || self.family.convolutions;
-                if wanted { Ok(vec![Selection::default()]) } else { Err(Reason::Convolution) }
-            }
-            _ => Err(Reason::Dimensions(shape.len())),
-        }
-    }
-
-    /// What everything but the head is in when the model is in memory, if the checkpoint's names lack it.
-    fn missing_base(&self) -> Option<&'static str> {
-        self.family.base.filter(|base| {
-            let is_in_base = |name: &str| name.split('.').next() == Some(base);
-            !self.component.weights.iter().any(|weight| is_in_base(&weight.name))
-        })
-    }
-
-    /// The module that a matrix is, with its parts if they are wanted.
-    fn modules(&self, matrix: Matrix<'_>, several_stacks: bool, base: Option<&str>) -> Vec<Module> {
-        let Matrix { place, weight, selection, stack } = matrix;
-        let stored = stack.as_deref().unwrap_or(&place.name);
-        let is_at_root =
-            ["layers", "h", "blocks", "encoder", "decoder"].contains(&stored.split('.').next().unwrap_or(""));
-        let target = runtime::in_memory(stored, self.config, self.wanted.line, base.filter(|_| is_at_root));
-        let pool = match &stack {
-            Some(stack) => Some(stack.clone()),
-            None => without_expert(&place.name),
-        };
-        let kind = |place: &Place| self.component.full_name(&place.kind(several_stacks));
-        let pool = pool.map(|name| Pool { kind: kind(&Place::of(&name)), name: self.component.full_name(&name) });
-        let name = self.component.full_name(&place.name);
-        let module = Module {
-            shape: selection.shape(&weight.shape),
-            tensor: self.component.full_name(&weight.name),
-            kind: kind(&place),
-            layer: place.layer,
-            target: Some(target).filter(|target| *target != name),
-            part_of: None,
-            weight: Arc::clone(weight),
-            name,
-            selection,
-            pool,
-        };
-        let parts = if self.wanted.parts { self.parts(&module, stored, stack.is_some()) } else { Vec::new() };
-        std::iter::once(module).chain(parts).collect()
-    }
-
-    /// The parts of `module`, if it is a fused one whose layout is known.
-    fn parts(&self, module: &Module, stored: &str, is_stacked: bool) -> Vec<Module> {
-        let Some(layout) = self.family.layout(stored).filter(|_| module.selection.band.is_none()) else {
-            return Vec::new();
-        };
-        let axis = self.output_axis(module.shape, is_stacked);
-        let lines = module.shape[usize::from(axis == Axis::Columns)];
-        let Some(divided) = layout.divide(lines, self.config) else { return Vec::new() };
-        let (period, repeats) = (divided.period(), divided.repeats);
-        let mut start = 0;
-        let part = |(name, lines): (&str, usize)| {
-            let band = Band { axis, period, range: start..start + lines, repeats };
-            start += lines;
-            let selection = Selection { index: module.selection.index, band: Some(band) };
-            Module {
-                name: format!("{}.{name}", module.name),
-                kind: format!("{}.{name}", module.kind),
-                shape: selection.shape(&module.weight.shape),
-                selection,
-                target: Some(module.target.clone().unwrap_or_else(|| module.name.clone())),
-                part_of: Some(module.name.clone()),
-                pool: None,
-                ..module.clone()
-            }
-        };
-        let parts = divided.parts.into_iter().map(part);
-        parts.filter(|part| part.shape.iter().all(|extent| *extent > 1)).collect()
-    }
-
-    /// Along which axis of a stored matrix its outputs lie.
-    fn output_axis(&self, [rows, columns]: [usize; 2], is_stacked: bool) -> Axis {
-        let hidden = self.config.number(&["hidden_size", "n_embd", "d_model"]);
-        match self.family.input_first {
-            InputFirst::Everything => Axis::Columns,
-            // Gate and up are projections from the hidden size, so that it tells which extent is the input.
-            _ if is_stacked && Some(rows) == hidden && columns != rows => Axis::Columns,
-            _ if is_stacked && Some(columns) == hidden && columns != rows => Axis::Rows,
-            InputFirst::Experts if is_stacked => Axis::Columns,
-            _ => Axis::Rows,
-        }
-    }
-}
-
-/// Whether a tensor of three dimensions is a stack of experts by its name. What is added to experts' outputs is not.
-fn is_stack(name: &str, shape: &[usize]) -> bool {
-    shape.len() == 3 && !name.ends_with("bias") && name.split('.').any(|segment| segment == EXPERTS)
-}
-
-/// The name of one expert of the stack `name`: its number stands before the last segment.
-fn expert_name(name: &str, expert: usize) -> String {
-    match name.rsplit_once('.') {
-        Some((path, leaf)) => format!("{path}.{expert}.{leaf}"),
-        None => format!("{expert}.{name}"),
-    }
-}
-
-/// An expert's name without its number; `None` if it is no expert's.
-fn without_expert(name: &str) -> Option<String> {
-    let segments: Vec<&str> = name.split('.').collect();
-    let at = segments.windows(2).position(|pair| pair[0] == EXPERTS && number(pair[1]).is_some())? + 1;
-    Some([&segments[..at], &segments[at + 1..]].concat().join("."))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::{Dtype, Part, TensorInfo};
+    use crate::checkpoint::{Config, Dtype, Part, TensorInfo};
 
     fn tensor(name: &str, shape: &[usize], dtype: Dtype) -> Weight {
         let tensor = TensorInfo { name: name.into(), dtype, shape: shape.into(), bytes: 0..0 };

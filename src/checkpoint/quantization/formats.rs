@@ -1,22 +1,14 @@
-//! Which stored tensors make up a quantised weight, format by format.
-
-use std::collections::{HashMap, HashSet};
+//! The formats: how the tensors of a quantised weight make up its numbers.
 
 use safetensors::Dtype;
 
+use super::assemble::{Stored, WEIGHT};
 use super::codes::Order;
 use super::grid::{Code, Factor, Grid, Grouping, ZeroCode};
 use super::lookup::{Lookup, Nested, State};
-use super::method::{Kind, Method};
+use super::method::Kind;
 use super::{QuantizationError, Quantized, Scheme, codes};
 use crate::checkpoint::weight::{Axis, Part, Storage, Weight};
-
-/// The end of the name of a module's weight.
-const WEIGHT: &str = ".weight";
-
-/// Types that codes are stored as.
-const CODES: [Dtype; 7] =
-    [Dtype::F8_E4M3, Dtype::F8_E5M2, Dtype::F8_E4M3FNUZ, Dtype::F8_E5M2FNUZ, Dtype::I8, Dtype::U8, Dtype::I32];
 
 /// The widths of packed integers, with their names.
 const WIDTHS: [(usize, &str); 4] = [(4, "INT4"), (8, "INT8"), (2, "INT2"), (3, "INT3")];
@@ -24,114 +16,9 @@ const WIDTHS: [(usize, &str); 4] = [(4, "INT4"), (8, "INT8"), (2, "INT2"), (3, "
 /// Names that scales of one-byte codes go by, after the weight's own name without `weight`.
 const SCALES: [&str; 5] = ["weight_scale_inv", "weight_scale", "scale", "qscale_weight", "scale_weight"];
 
-/// Endings of tensors that only a quantised module has, with the format's name, where the configuration is silent.
-const TELLING: [(&str, &str); 5] = [
-    ("._weight_qdata", "torchao"),
-    ("._weight_scale", "torchao"),
-    (".weight._data", "quanto"),
-    (".W_q", "hqq"),
-    (".codebooks", "aqlm"),
-];
-
-/// What reads a small tensor while the scan is planned.
-pub type Peek<'a> = dyn Fn(&Part) -> Result<Vec<u8>, QuantizationError> + 'a;
-
-/// The weights that the stored tensors make, in their order, and the names of the stored tensors that went into them
-/// beside the codes. `method` is what the configuration says of the quantisation, `peek` reads a small tensor.
-///
-/// # Errors
-///
-/// Fails if a quantisation is not understood, or if the tensors of a weight do not fit each other.
-pub fn assemble(
-    parts: Vec<Part>,
-    method: Option<&Method>,
-    peek: &Peek<'_>,
-) -> Result<(Vec<Weight>, Vec<String>), QuantizationError> {
-    for (ending, format) in TELLING {
-        if parts.iter().any(|part| part.tensor.name.ends_with(ending)) {
-            return Err(QuantizationError::Unsupported(format.to_owned()));
-        }
-    }
-    let stored = Stored { by_name: parts.iter().map(|part| (part.tensor.name.as_str(), part)).collect(), method };
-    let mut described = HashMap::new();
-    let mut quantized = HashMap::new();
-    let mut consumed = HashSet::new();
-    for part in &parts {
-        if let Some(weight) = stored.weight(part, peek, &mut described)? {
-            consumed.extend(weight.parts().iter().skip(1).map(|part| part.tensor.name.clone()));
-            quantized.insert(part.tensor.name.clone(), weight);
-        }
-    }
-    let mut weights = Vec::with_capacity(parts.len());
-    let mut companions = Vec::new();
-    for part in parts {
-        if let Some(weight) = quantized.remove(&part.tensor.name) {
-            weights.push(weight);
-        } else if consumed.contains(&part.tensor.name) {
-            companions.push(part.tensor.name);
-        } else {
-            weights.push(Weight::plain(part));
-        }
-    }
-    Ok((weights, companions))
-}
-
-/// What modules that look alike were found to be, so that each kind is asked about once.
-type Described = HashMap<String, Vec<u8>>;
-
-struct Stored<'a> {
-    by_name: HashMap<&'a str, &'a Part>,
-    method: Option<&'a Method>,
-}
-
 impl Stored<'_> {
-    /// The weight whose codes `part` is, if it is codes.
-    fn weight(
-        &self,
-        part: &Part,
-        peek: &Peek<'_>,
-        described: &mut Described,
-    ) -> Result<Option<Weight>, QuantizationError> {
-        let name = part.tensor.name.as_str();
-        if let Some(base) = name.strip_suffix(".qweight") {
-            return self.packed_columns(part, base).map(Some);
-        }
-        if let Some(base) = name.strip_suffix(".weight_packed") {
-            return self.compressed(part, base, peek, described).map(Some);
-        }
-        let blocks = name.strip_suffix("_blocks").filter(|_| part.tensor.dtype == Dtype::U8);
-        if let Some(base) = blocks.filter(|base| self.find(&format!("{base}_scales")).is_some()) {
-            return self.mxfp4(part, base).map(Some);
-        }
-        if part.tensor.shape.len() < 2 || !CODES.contains(&part.tensor.dtype) {
-            return Ok(None);
-        }
-        let Some(base) = name.strip_suffix(WEIGHT) else {
-            let has_scales =
-                ["_scale", "_scale_inv"].iter().any(|ending| self.find(&format!("{name}{ending}")).is_some());
-            return match has_scales {
-                true => Err(part.undecodable("holds codes of experts in a form that is not known").into()),
-                false => Ok(None),
-            };
-        };
-        if self.by_name.contains_key(format!("{name}.absmax").as_str()) {
-            return self.bitsandbytes(part, peek, described).map(Some);
-        }
-        self.bytes(part, base)
-    }
-
-    /// The tensor of this name.
-    fn find(&self, name: &str) -> Option<&Part> {
-        self.by_name.get(name).copied()
-    }
-
-    fn need(&self, name: &str, codes: &Part) -> Result<&Part, QuantizationError> {
-        self.find(name)
-            .ok_or_else(|| codes.undecodable(&format!("is quantised, but there is no tensor '{name}'")).into())
-    }
-
     /// One code a byte: 8-bit floats and integers, and 4-bit floats two to a byte.
-    fn bytes(&self, part: &Part, base: &str) -> Result<Option<Weight>, QuantizationError> {
+    pub fn bytes(&self, part: &Part, base: &str) -> Result<Option<Weight>, QuantizationError> {
         let unknown = || part.undecodable(&format!("is {} of no known quantisation", part.tensor.dtype)).into();
         let Some(mut shape) = matrix(part) else { return Err(unknown()) };
         let bitsandbytes = self.find(&format!("{base}.SCB")).filter(|_| part.tensor.dtype == Dtype::I8);
@@ -174,13 +61,7 @@ impl Stored<'_> {
     }
 
     /// compressed-tensors' packed integers and 4-bit floats.
-    fn compressed(
-        &self,
-        part: &Part,
-        base: &str,
-        peek: &Peek<'_>,
-        described: &mut Described,
-    ) -> Result<Weight, QuantizationError> {
+    pub fn compressed(&self, part: &Part, base: &str) -> Result<Weight, QuantizationError> {
         let Some([rows, words]) = matrix(part) else { return Err(part.undecodable("is no matrix").into()) };
         let scale = self.need(&format!("{base}.weight_scale"), part)?;
         if part.tensor.dtype == Dtype::U8 {
@@ -194,7 +75,7 @@ impl Stored<'_> {
             return Ok(weight(base, if is_nv { "NVFP4" } else { "MXFP4" }, grid));
         }
         let shape_part = self.need(&format!("{base}.weight_shape"), part)?;
-        let shape = look(shape_part, part, peek, described)?;
+        let shape = self.describe(shape_part, part)?;
         let shape = codes::numbers(shape_part.tensor.dtype, &shape).unwrap_or_default();
         let (true, Some(&columns)) = (shape.len() == 2 && shape[0] == rows as f64, shape.get(1)) else {
             return Err(shape_part.undecodable("does not have the shape of the codes in it").into());
@@ -221,7 +102,7 @@ impl Stored<'_> {
     }
 
     /// GPTQ and AWQ: `[in, out]`, eight or fewer codes to a word, along the input or along the output.
-    fn packed_columns(&self, part: &Part, base: &str) -> Result<Weight, QuantizationError> {
+    pub fn packed_columns(&self, part: &Part, base: &str) -> Result<Weight, QuantizationError> {
         let Some(method) = self.method else {
             return Err(QuantizationError::Unsupported("GPTQ or AWQ without a quantization_config".into()));
         };
@@ -252,7 +133,7 @@ impl Stored<'_> {
         let along_input = match self.find(&format!("{base}.g_idx")) {
             Some(list) if list.tensor.shape == [stored[0]] => Grouping::Listed(list.clone()),
             Some(list) => return Err(list.undecodable("does not have one entry for each input").into()),
-            None => Grouping::Every(self.group_size(stored[0], groups, scale, None)?),
+            None => Grouping::Every(group_size(stored[0], groups, scale, self.group_sizes())?),
         };
         let zero = (zero.clone(), ZeroCode::Packed { bits, axis: Axis::Columns, order, offset });
         let grid = Grid {
@@ -266,7 +147,7 @@ impl Stored<'_> {
     }
 
     /// Microscaling 4-bit floats of a stack of experts: blocks of 32 along the input, a power of two each.
-    fn mxfp4(&self, part: &Part, base: &str) -> Result<Weight, QuantizationError> {
+    pub fn mxfp4(&self, part: &Part, base: &str) -> Result<Weight, QuantizationError> {
         let scale = self.need(&format!("{base}_scales"), part)?;
         let (count, rows, blocks) = match part.tensor.shape[..] {
             [count, rows, blocks, 16] => (count, rows, blocks),
@@ -293,18 +174,13 @@ impl Stored<'_> {
     }
 
     /// bitsandbytes' 4-bit formats.
-    fn bitsandbytes(
-        &self,
-        part: &Part,
-        peek: &Peek<'_>,
-        described: &mut Described,
-    ) -> Result<Weight, QuantizationError> {
+    pub fn bitsandbytes(&self, part: &Part) -> Result<Weight, QuantizationError> {
         let name = part.tensor.name.as_str();
         let state_name = |kind: &str| format!("{name}.quant_state.bitsandbytes__{kind}");
         let Some(state_part) = ["nf4", "fp4"].iter().find_map(|kind| self.find(&state_name(kind))) else {
             return Err(part.undecodable("is quantised by bitsandbytes, but its quant_state is missing").into());
         };
-        let bytes = look(state_part, part, peek, described)?;
+        let bytes = self.describe(state_part, part)?;
         let state: State = serde_json::from_slice(&bytes)
             .map_err(|error| state_part.undecodable(&format!("is no description of a weight: {error}")))?;
         let count = state.shape.iter().try_fold(1usize, |count, extent| count.checked_mul(*extent));
@@ -347,33 +223,33 @@ impl Stored<'_> {
             _ => return Err(scale.undecodable("does not have the shape of scales").into()),
         };
         let block = self.method.and_then(|method| method.block);
-        let rows = self.group_size(shape[0], groups[0], scale, block.map(|block| block[0]))?;
-        let columns = self.group_size(shape[1], groups[1], scale, block.map(|block| block[1]).or(default))?;
+        let rows = group_size(shape[0], groups[0], scale, block.map(|block| block[0]))?;
+        let along_input = block.map(|block| block[1]).or(default).into_iter().chain(self.group_sizes());
+        let columns = group_size(shape[1], groups[1], scale, along_input)?;
         Ok((groups, [Grouping::Every(rows), Grouping::Every(columns)]))
     }
 
-    /// How many of `lines` make one of `groups`: as the configuration says, unless there is but one way.
-    fn group_size(
-        &self,
-        lines: usize,
-        groups: usize,
-        scale: &Part,
-        block: Option<usize>,
-    ) -> Result<usize, QuantizationError> {
-        if groups == 1 {
-            return Ok(lines);
-        }
-        if groups == lines {
-            return Ok(1);
-        }
-        let sizes = self.method.map(|method| method.group_sizes.as_slice()).unwrap_or_default();
-        let fits = |size: &usize| *size > 0 && lines.div_ceil(*size) == groups;
-        let size = block.into_iter().chain(sizes.iter().copied()).find(fits);
-        size.ok_or_else(|| {
-            let reason = format!("has {groups} groups for {lines} lines, which no group size in config.json explains");
-            scale.undecodable(&reason).into()
-        })
+    /// The group sizes along the input that the configuration gives.
+    fn group_sizes(&self) -> impl Iterator<Item = usize> {
+        self.method.into_iter().flat_map(|method| method.group_sizes.iter().copied())
     }
+}
+
+/// How many of `lines` make one of `groups`: the first of `sizes` that comes to as many, unless there is but one way.
+fn group_size(
+    lines: usize,
+    groups: usize,
+    scale: &Part,
+    sizes: impl IntoIterator<Item = usize>,
+) -> Result<usize, QuantizationError> {
+    if groups == 1 || groups == lines {
+        return Ok(if groups == 1 { lines } else { 1 });
+    }
+    let fits = |size: &usize| *size > 0 && lines.div_ceil(*size) == groups;
+    sizes.into_iter().find(fits).ok_or_else(|| {
+        let reason = format!("has {groups} groups for {lines} lines, which no group size in config.json explains");
+        scale.undecodable(&reason).into()
+    })
 }
 
 /// A grid over the matrix `stored`, of one matrix with `groups` of scales, in the plainest form.
@@ -413,21 +289,5 @@ fn matrix(part: &Part) -> Option<[usize; 2]> {
     match part.tensor.shape[..] {
         [rows, columns] => Some([rows, columns]),
         _ => None,
-    }
-}
-
-/// What the small tensor `part`, which describes `codes`, says. Modules that look alike are taken to be described alike;
-/// that is checked when each is read.
-fn look(part: &Part, codes: &Part, peek: &Peek<'_>, described: &mut Described) -> Result<Vec<u8>, QuantizationError> {
-    let kind: String =
-        codes.tensor.name.split('.').filter(|segment| segment.parse::<usize>().is_err()).collect::<Vec<_>>().join(".");
-    let alike = format!("{kind} {:?}", codes.tensor.shape);
-    match described.get(&alike) {
-        Some(bytes) => Ok(bytes.clone()),
-        None => {
-            let bytes = peek(part)?;
-            described.insert(alike, bytes.clone());
-            Ok(bytes)
-        }
     }
 }

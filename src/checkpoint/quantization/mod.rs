@@ -5,6 +5,7 @@
 //! float64 from the stored ones by the format's own formula. What is not understood is refused: singular values of codes
 //! would be numbers without meaning.
 
+mod assemble;
 mod codes;
 mod formats;
 mod grid;
@@ -16,7 +17,7 @@ use std::borrow::Cow;
 use grid::Grid;
 use lookup::Lookup;
 
-pub use formats::assemble;
+pub use assemble::assemble;
 pub use method::Method;
 
 use super::weight::Part;

@@ -1,0 +1,136 @@
+//! Which stored tensors belong together.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+
+use safetensors::Dtype;
+
+use super::QuantizationError;
+use super::method::Method;
+use crate::checkpoint::weight::{Part, Weight};
+
+/// The end of the name of a module's weight.
+pub const WEIGHT: &str = ".weight";
+
+/// Types that codes are stored as.
+const CODES: [Dtype; 7] =
+    [Dtype::F8_E4M3, Dtype::F8_E5M2, Dtype::F8_E4M3FNUZ, Dtype::F8_E5M2FNUZ, Dtype::I8, Dtype::U8, Dtype::I32];
+
+/// Endings of tensors that only a quantised module has, with the format's name, where the configuration is silent.
+const TELLING: [(&str, &str); 5] = [
+    ("._weight_qdata", "torchao"),
+    ("._weight_scale", "torchao"),
+    (".weight._data", "quanto"),
+    (".W_q", "hqq"),
+    (".codebooks", "aqlm"),
+];
+
+/// What reads a small tensor while the scan is planned.
+pub type Peek<'a> = dyn Fn(&Part) -> Result<Vec<u8>, QuantizationError> + 'a;
+
+/// The weights that the stored tensors make, in their order, and the names of the stored tensors that went into them
+/// beside the codes. `method` is what the configuration says of the quantisation, `peek` reads a small tensor.
+///
+/// # Errors
+///
+/// Fails if a quantisation is not understood, or if the tensors of a weight do not fit each other.
+pub fn assemble(
+    parts: Vec<Part>,
+    method: Option<&Method>,
+    peek: &Peek<'_>,
+) -> Result<(Vec<Weight>, Vec<String>), QuantizationError> {
+    for (ending, format) in TELLING {
+        if parts.iter().any(|part| part.tensor.name.ends_with(ending)) {
+            return Err(QuantizationError::Unsupported(format.to_owned()));
+        }
+    }
+    let by_name = parts.iter().map(|part| (part.tensor.name.as_str(), part)).collect();
+    let stored = Stored { by_name, method, peek, described: RefCell::default() };
+    let mut quantized = HashMap::new();
+    let mut consumed = HashSet::new();
+    for part in &parts {
+        if let Some(weight) = stored.weight(part)? {
+            consumed.extend(weight.parts().iter().skip(1).map(|part| part.tensor.name.clone()));
+            quantized.insert(part.tensor.name.clone(), weight);
+        }
+    }
+    let mut weights = Vec::with_capacity(parts.len());
+    let mut companions = Vec::new();
+    for part in parts {
+        if let Some(weight) = quantized.remove(&part.tensor.name) {
+            weights.push(weight);
+        } else if consumed.contains(&part.tensor.name) {
+            companions.push(part.tensor.name);
+        } else {
+            weights.push(Weight::plain(part));
+        }
+    }
+    Ok((weights, companions))
+}
+
+/// The stored tensors of a model, to be asked for by name.
+pub struct Stored<'a> {
+    by_name: HashMap<&'a str, &'a Part>,
+    /// What the configuration says of the quantisation.
+    pub method: Option<&'a Method>,
+    peek: &'a Peek<'a>,
+    /// What modules that look alike were found to be.
+    described: RefCell<HashMap<String, Vec<u8>>>,
+}
+
+impl Stored<'_> {
+    /// The weight whose codes `part` is, if it is codes.
+    fn weight(&self, part: &Part) -> Result<Option<Weight>, QuantizationError> {
+        let name = part.tensor.name.as_str();
+        if let Some(base) = name.strip_suffix(".qweight") {
+            return self.packed_columns(part, base).map(Some);
+        }
+        if let Some(base) = name.strip_suffix(".weight_packed") {
+            return self.compressed(part, base).map(Some);
+        }
+        let blocks = name.strip_suffix("_blocks").filter(|_| part.tensor.dtype == Dtype::U8);
+        if let Some(base) = blocks.filter(|base| self.find(&format!("{base}_scales")).is_some()) {
+            return self.mxfp4(part, base).map(Some);
+        }
+        if part.tensor.shape.len() < 2 || !CODES.contains(&part.tensor.dtype) {
+            return Ok(None);
+        }
+        let Some(base) = name.strip_suffix(WEIGHT) else {
+            let has_scales =
+                ["_scale", "_scale_inv"].iter().any(|ending| self.find(&format!("{name}{ending}")).is_some());
+            return match has_scales {
+                true => Err(part.undecodable("holds codes of experts in a form that is not known").into()),
+                false => Ok(None),
+            };
+        };
+        if self.by_name.contains_key(format!("{name}.absmax").as_str()) {
+            return self.bitsandbytes(part).map(Some);
+        }
+        self.bytes(part, base)
+    }
+
+    /// The tensor of this name.
+    pub fn find(&self, name: &str) -> Option<&Part> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The tensor of this name, without which `codes` are of no use.
+    pub fn need(&self, name: &str, codes: &Part) -> Result<&Part, QuantizationError> {
+        self.find(name)
+            .ok_or_else(|| codes.undecodable(&format!("is quantised, but there is no tensor '{name}'")).into())
+    }
+
+    /// What the small tensor `part`, which describes `codes`, says. Modules that look alike are taken to be described alike,
+    /// so that each kind is asked about once; that it is so is checked when each is read.
+    pub fn describe(&self, part: &Part, codes: &Part) -> Result<Vec<u8>, QuantizationError> {
+        let is_no_number = |segment: &&str| segment.parse::<usize>().is_err();
+        let kind: Vec<&str> = codes.tensor.name.split('.').filter(is_no_number).collect();
+        let kind = format!("{} {:?}", kind.join("."), codes.tensor.shape);
+        if let Some(bytes) = self.described.borrow().get(&kind) {
+            return Ok(bytes.clone());
+        }
+        let bytes = (self.peek)(part)?;
+        self.described.borrow_mut().insert(kind, bytes.clone());
+        Ok(bytes)
+    }
+}

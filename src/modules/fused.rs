@@ -1,0 +1,174 @@
+//! The parts of fused weights: which rows, or columns, are the queries.
+
+use super::Module;
+use super::families::InputFirst;
+use super::model::Model;
+use crate::checkpoint::{Axis, Band, Config, Selection};
+
+/// Queries, keys and values.
+pub const QKV: &[&str] = &["q", "k", "v"];
+
+/// How the outputs of a fused weight are divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Equal blocks, one after the other.
+    Blocks(&'static [&'static str]),
+    /// One line of each in turn.
+    Alternating(&'static [&'static str]),
+    /// Equal blocks within each attention head.
+    PerHead(&'static [&'static str]),
+    /// Equal blocks within each of so many equal parts.
+    PerPart(usize, &'static [&'static str]),
+    /// All queries, all keys, all values; as many of each as there are heads for it.
+    QueryKeyValue,
+    /// As Falcon has it: within each group of heads its queries, its key and its value; one group for all; or head by head.
+    Falcon,
+    /// As GPT-BigCode has it: one group for all, or head by head.
+    BigCode,
+    /// Queries, keys, values and output gates of the gated delta rule, within each key head.
+    GatedDeltaQkvz,
+    /// The two gates of the gated delta rule, within each key head.
+    GatedDeltaBa,
+    /// Queries, keys and values of the gated delta rule, one after the other.
+    GatedDeltaQkv,
+    /// Mamba-2's gate, its convolution's input and its time steps.
+    Mamba2,
+}
+
+/// A part of a fused weight: its name, how many lines after each other it has in each period, and the period's pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Divided {
+    /// How often the pattern repeats.
+    pub repeats: usize,
+    /// The parts of one period in their order, each with its number of lines.
+    pub parts: Vec<(&'static str, usize)>,
+}
+
+impl Layout {
+    /// How `lines` outputs are divided in a model with this `config`; `None` if the configuration does not say enough, or
+    /// if what it says does not come to as many lines.
+    pub fn divide(self, lines: usize, config: &Config) -> Option<Divided> {
+        let heads = config.number(&["num_attention_heads", "n_head", "n_heads", "num_heads"]);
+        let groups = || {
+            let keys = ["num_key_value_heads", "num_kv_heads", "n_head_kv", "attn_config.kv_n_heads"];
+            config.number(&keys).or(heads)
+        };
+        let equal = |repeats: usize, names: &[&'static str]| {
+            let parts = repeats.checked_mul(names.len()).filter(|parts| *parts > 0 && lines.is_multiple_of(*parts))?;
+            Some(Divided { repeats, parts: names.iter().map(|name| (*name, lines / parts)).collect() })
+        };
+        let grouped = |groups: usize| {
+            let queries = heads?.checked_div(groups)?;
+            let width = lines.checked_div(groups * (queries + 2))?;
+            Some(Divided { repeats: groups, parts: vec![("q", queries * width), ("k", width), ("v", width)] })
+        };
+        let delta = || {
+            let keys = config.number(&["linear_num_key_heads"]).filter(|keys| *keys > 0)?;
+            let ratio = config.number(&["linear_num_value_heads"])? / keys;
+            Some((keys, ratio, config.number(&["linear_key_head_dim"])?, config.number(&["linear_value_head_dim"])?))
+        };
+        let divided = match self {
+            Self::Blocks(names) => equal(1, names),
+            Self::Alternating(names) => equal(lines / names.len(), names),
+            Self::PerHead(names) => equal(heads?, names),
+            Self::PerPart(parts, names) => equal(parts, names),
+            Self::QueryKeyValue => {
+                let (heads, groups) = (heads?, groups()?);
+                let width = config.number(&["head_dim"]).or_else(|| lines.checked_div(heads + 2 * groups))?;
+                Some(Divided {
+                    repeats: 1,
+                    parts: vec![("q", heads * width), ("k", groups * width), ("v", groups * width)],
+                })
+            }
+            Self::Falcon if config.flag("new_decoder_architecture") => grouped(groups()?),
+            Self::Falcon | Self::BigCode if config.flag("multi_query") => grouped(1),
+            Self::Falcon | Self::BigCode => equal(heads?, QKV),
+            Self::GatedDeltaQkvz => delta().map(|(keys, ratio, key, value)| Divided {
+                repeats: keys,
+                parts: vec![("q", key), ("k", key), ("v", ratio * value), ("z", ratio * value)],
+            }),
+            Self::GatedDeltaBa => {
+                delta().map(|(keys, ratio, ..)| Divided { repeats: keys, parts: vec![("b", ratio), ("a", ratio)] })
+            }
+            Self::GatedDeltaQkv => delta().map(|(keys, ratio, key, value)| Divided {
+                repeats: 1,
+                parts: vec![("q", keys * key), ("k", keys * key), ("v", keys * ratio * value)],
+            }),
+            Self::Mamba2 => {
+                let inner = config.number(&["expand"])? * config.number(&["hidden_size"])?;
+                let states = 2 * config.number(&["n_groups"])? * config.number(&["state_size"])?;
+                Some(Divided {
+                    repeats: 1,
+                    parts: vec![("gate", inner), ("xBC", inner + states), ("dt", config.number(&["num_heads"])?)],
+                })
+            }
+        };
+        divided.filter(|divided| divided.repeats * divided.period() == lines)
+    }
+}
+
+impl Divided {
+    /// How many lines one period has.
+    pub fn period(&self) -> usize {
+        self.parts.iter().map(|(_, lines)| lines).sum()
+    }
+}
+
+impl Model<'_> {
+    /// The parts of `module`, if it is a fused one whose layout is known.
+    pub fn parts(&self, module: &Module, stored: &str, is_stacked: bool) -> Vec<Module> {
+        let Some(layout) = self.family.layout(stored).filter(|_| module.selection.band.is_none()) else {
+            return Vec::new();
+        };
+        let axis = self.output_axis(module.shape, is_stacked);
+        let lines = module.shape[usize::from(axis == Axis::Columns)];
+        let Some(divided) = layout.divide(lines, self.config) else { return Vec::new() };
+        let (period, repeats) = (divided.period(), divided.repeats);
+        let mut start = 0;
+        let part = |(name, lines): (&str, usize)| {
+            let band = Band { axis, period, range: start..start + lines, repeats };
+            start += lines;
+            let selection = Selection { index: module.selection.index, band: Some(band) };
+            Module {
+                name: format!("{}.{name}", module.name),
+                kind: format!("{}.{name}", module.kind),
+                shape: selection.shape(&module.weight.shape),
+                selection,
+                target: Some(module.target.clone().unwrap_or_else(|| module.name.clone())),
+                part_of: Some(module.name.clone()),
+                pool: None,
+                ..module.clone()
+            }
+        };
+        let parts = divided.parts.into_iter().map(part);
+        parts.filter(|part| part.shape.iter().all(|extent| *extent > 1)).collect()
+    }
+
+    /// Along which axis of a stored matrix its outputs lie.
+    fn output_axis(&self, [rows, columns]: [usize; 2], is_stacked: bool) -> Axis {
+        let hidden = self.config.number(&["hidden_size", "n_embd", "d_model"]);
+        match self.family.input_first {
+            InputFirst::Everything => Axis::Columns,
+            // Gate and up are projections from the hidden size, so that it tells which extent is the input.
+            _ if is_stacked && Some(rows) == hidden && columns != rows => Axis::Columns,
+            _ if is_stacked && Some(columns) == hidden && columns != rows => Axis::Rows,
+            InputFirst::Experts if is_stacked => Axis::Columns,
+            _ => Axis::Rows,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_add_up_is_not_divided() {
+        let config = Config::parse(br#"{"num_attention_heads":4,"num_key_value_heads":2,"head_dim":8}"#).expect("JSON");
+        let divided = Layout::QueryKeyValue.divide(64, &config).expect("64 = (4 + 2 + 2) * 8");
+        assert_eq!(divided.parts, [("q", 32), ("k", 16), ("v", 16)]);
+        assert_eq!(Layout::QueryKeyValue.divide(65, &config), None);
+        assert_eq!(Layout::Blocks(&["gate", "up"]).divide(7, &config), None);
+        assert_eq!(Layout::PerHead(QKV).divide(96, &Config::default()), None);
+    }
+}

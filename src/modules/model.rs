@@ -1,0 +1,144 @@
+//! One model's weights -> its modules.
+
+use std::sync::Arc;
+
+use super::families::{Family, Stack};
+use super::left_out::Reason;
+use super::name::{Place, number};
+use super::{Class, Module, Pool, WEIGHT, Wanted, class, runtime};
+use crate::checkpoint::{Axis, Band, Component, Config, Selection, Weight};
+
+/// The segment of a name below which experts are.
+const EXPERTS: &str = "experts";
+
+/// A model with what is asked about it.
+pub struct Model<'a> {
+    pub component: &'a Component,
+    pub config: &'a Config,
+    pub family: &'static Family,
+    pub wanted: Wanted,
+}
+
+/// A matrix of a weight.
+pub struct Matrix<'a> {
+    pub place: Place,
+    weight: &'a Arc<Weight>,
+    selection: Selection,
+    /// The name of the whole stack, for one of a stack.
+    stack: Option<String>,
+}
+
+impl Model<'_> {
+    /// The matrices of `weight` that are to be measured, or why there are none.
+    pub fn matrices<'a>(&self, weight: &'a Arc<Weight>) -> Result<Vec<Matrix<'a>>, Reason> {
+        let module = weight.name.strip_suffix(WEIGHT).filter(|module| !module.is_empty());
+        let name = module.unwrap_or(&weight.name);
+        let stack = self.family.stack(name).or_else(|| is_stack(name, &weight.shape).then_some(Stack::Leading));
+        if module.is_none() && stack.is_none() {
+            return Err(Reason::NoWeight);
+        }
+        if weight.shape.contains(&0) {
+            return Err(Reason::Empty);
+        }
+        let selections = self.selections(&weight.shape, stack)?;
+        if selections.first().is_none_or(|selection| selection.shape(&weight.shape).contains(&1)) {
+            return Err(Reason::Vector);
+        }
+        if !weight.is_floating() {
+            return Err(Reason::Dtype(weight.dtype()));
+        }
+        match Class::of(name, self.config) {
+            Class::Linear => {}
+            Class::Head if self.config.ties_embeddings && class::is_output(name) => return Err(Reason::TiedHead),
+            class if class.is_linear() && self.wanted.all_linear => {}
+            class => return Err(Reason::Class(class)),
+        }
+        let matrix = |(index, selection)| match stack {
+            Some(_) => {
+                Matrix { place: Place::of(&expert_name(name, index)), weight, selection, stack: Some(name.to_owned()) }
+            }
+            None => Matrix { place: Place::of(name), weight, selection, stack: None },
+        };
+        Ok(selections.into_iter().enumerate().map(matrix).collect())
+    }
+
+    /// The matrices that a weight of `shape` is made of.
+    fn selections(&self, shape: &[usize], stack: Option<Stack>) -> Result<Vec<Selection>, Reason> {
+        match (stack, shape) {
+            (Some(Stack::Leading), &[count, _, _]) => Ok((0..count).map(Selection::at).collect()),
+            (Some(Stack::Rows(key)), &[rows, _]) => {
+                let count = self.config.number(&[key]).filter(|count| *count > 0 && rows.is_multiple_of(*count));
+                let each = rows / count.ok_or(Reason::NoWeight)?;
+                let block = |start| Band { axis: Axis::Rows, period: rows, range: start..start + each, repeats: 1 };
+                Ok((0..rows).step_by(each).map(|start| Selection { index: None, band: Some(block(start)) }).collect())
+            }
+            (_, [_] | []) => Err(Reason::Vector),
+            (_, [_, _]) => Ok(vec![Selection::default()]),
+            // nn.Conv1d, nn.Conv2d and nn.Conv3d store [out, in / groups, …].
+            (_, [_, 1, ..]) if shape.len() <= 5 => Err(Reason::Depthwise),
+            (_, [_, _, ..]) if shape.len() <= 5 => {
+                let wanted = self.wanted.convolutions || self.family.convolutions;
+                if wanted { Ok(vec![Selection::default()]) } else { Err(Reason::Convolution) }
+            }
+            _ => Err(Reason::Dimensions(shape.len())),
+        }
+    }
+
+    /// What everything but the head is in when the model is in memory, if the checkpoint's names lack it.
+    pub fn missing_base(&self) -> Option<&'static str> {
+        self.family.base.filter(|base| {
+            let is_in_base = |name: &str| name.split('.').next() == Some(base);
+            !self.component.weights.iter().any(|weight| is_in_base(&weight.name))
+        })
+    }
+
+    /// The module that a matrix is, with its parts if they are wanted.
+    pub fn modules(&self, matrix: Matrix<'_>, several_stacks: bool, base: Option<&str>) -> Vec<Module> {
+        let Matrix { place, weight, selection, stack } = matrix;
+        let stored = stack.as_deref().unwrap_or(&place.name);
+        let is_at_root =
+            ["layers", "h", "blocks", "encoder", "decoder"].contains(&stored.split('.').next().unwrap_or(""));
+        let target = runtime::in_memory(stored, self.config, self.wanted.line, base.filter(|_| is_at_root));
+        let pool = match &stack {
+            Some(stack) => Some(stack.clone()),
+            None => without_expert(&place.name),
+        };
+        let kind = |place: &Place| self.component.full_name(&place.kind(several_stacks));
+        let pool = pool.map(|name| Pool { kind: kind(&Place::of(&name)), name: self.component.full_name(&name) });
+        let name = self.component.full_name(&place.name);
+        let module = Module {
+            shape: selection.shape(&weight.shape),
+            tensor: self.component.full_name(&weight.name),
+            kind: kind(&place),
+            layer: place.layer,
+            target: Some(target).filter(|target| *target != name),
+            part_of: None,
+            weight: Arc::clone(weight),
+            name,
+            selection,
+            pool,
+        };
+        let parts = if self.wanted.parts { self.parts(&module, stored, stack.is_some()) } else { Vec::new() };
+        std::iter::once(module).chain(parts).collect()
+    }
+}
+
+/// Whether a tensor of three dimensions is a stack of experts by its name. What is added to experts' outputs is not.
+fn is_stack(name: &str, shape: &[usize]) -> bool {
+    shape.len() == 3 && !name.ends_with("bias") && name.split('.').any(|segment| segment == EXPERTS)
+}
+
+/// The name of one expert of the stack `name`: its number stands before the last segment.
+fn expert_name(name: &str, expert: usize) -> String {
+    match name.rsplit_once('.') {
+        Some((path, leaf)) => format!("{path}.{expert}.{leaf}"),
+        None => format!("{expert}.{name}"),
+    }
+}
+
+/// An expert's name without its number; `None` if it is no expert's.
+fn without_expert(name: &str) -> Option<String> {
+    let segments: Vec<&str> = name.split('.').collect();
+    let at = segments.windows(2).position(|pair| pair[0] == EXPERTS && number(pair[1]).is_some())? + 1;
+    Some([&segments[..at], &segments[at + 1..]].concat().join("."))
+}
