@@ -80,7 +80,15 @@ impl Mapped {
         let weight = self.shards.weights.get(name).ok_or_else(missing)?;
         let [rows, columns] = selection.shape(&weight.shape);
         let matrix = self.builder.get_with_hints((rows, columns), name, selection.clone());
-        matrix.map_err(|error| MatrixError(error.to_string()))
+        matrix.map_err(|error| MatrixError(sentence(error)))
+    }
+}
+
+/// What an error says, without the backtrace that candle adds where RUST_BACKTRACE is set.
+fn sentence(error: candle_core::Error) -> String {
+    match error {
+        candle_core::Error::WithBacktrace { inner, .. } => sentence(*inner),
+        error => error.to_string(),
     }
 }
 

@@ -169,7 +169,10 @@ impl Checkpoint {
     fn peek(&self, source: &dyn Source, part: &Part) -> Result<Vec<u8>, QuantizationError> {
         let shard = &self.shards[part.shard];
         let undecodable = |reason: String| Undecodable { tensor: part.tensor.name.clone(), reason };
-        if part.tensor.bytes.end - part.tensor.bytes.start > MAX_PEEK || shard.is_pickle() {
+        if shard.is_pickle() {
+            return Err(undecodable("describes a quantised weight in a .bin file, where none are read".into()).into());
+        }
+        if part.tensor.bytes.end - part.tensor.bytes.start > MAX_PEEK {
             return Err(undecodable("is larger than any description of a weight".into()).into());
         }
         let range = shard.data_start + part.tensor.bytes.start..shard.data_start + part.tensor.bytes.end;

@@ -1,0 +1,132 @@
+//! Quantised checkpoints whose parts do not fit: whatever is missing, short or nonsense, the answer is an error and no panic.
+
+use std::fs;
+use std::path::Path;
+
+use laser_scan::checkpoint::{Checkpoint, Mapped};
+use laser_scan::modules::{self, Wanted};
+use laser_scan::source::Source;
+use laser_scan::source::local::Local;
+use laser_scan::spectrum::{Device, DeviceRequest};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use crate::{entries, folder};
+
+#[derive(Clone)]
+struct Stored {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+/// Reads every matrix of the model in `folder`, as a scan does. What cannot be read is an error, here too.
+fn read(folder: &Path) -> Result<usize, String> {
+    let device = Device::open(&DeviceRequest::Cpu).map_err(|error| error.to_string())?;
+    let source = Local::open(folder).map_err(|error| error.to_string())?;
+    let checkpoint = Checkpoint::open(&source).map_err(|error| error.to_string())?;
+    let mapped = Mapped::new(&checkpoint, &device);
+    for (at, shard) in checkpoint.shards.iter().enumerate() {
+        let path = source.fetch(&shard.file, &|_| {}).map_err(|error| error.to_string())?;
+        mapped.map(at, &path, shard).map_err(|error| error.to_string())?;
+    }
+    let wanted = Wanted { all_linear: true, convolutions: true, parts: true, ..Wanted::default() };
+    let modules = modules::discover(&checkpoint.components, wanted).modules;
+    for module in &modules {
+        let matrix = mapped.matrix(&module.tensor, &module.selection).map_err(|error| error.to_string())?;
+        assert_eq!(matrix.dims(), module.shape, "{}", module.name);
+    }
+    Ok(modules.len())
+}
+
+/// Ways to damage a tensor; `None` where there is nothing left of it.
+fn damages(tensor: &Stored) -> Vec<Option<Stored>> {
+    let with = |shape: Vec<usize>| {
+        let bytes = shape.iter().product::<usize>() * tensor.dtype.bitsize() / 8;
+        let data = tensor.bytes.iter().copied().cycle().take(bytes).collect::<Vec<u8>>();
+        (data.len() == bytes).then(|| Stored { shape, bytes: data, ..tensor.clone() })
+    };
+    let mut turned = tensor.shape.clone();
+    turned.reverse();
+    let mut halved = tensor.shape.clone();
+    let mut longer = tensor.shape.clone();
+    let mut empty = tensor.shape.clone();
+    for (shape, change) in [(&mut halved, -1), (&mut longer, 1), (&mut empty, 0)] {
+        if let Some(first) = shape.first_mut() {
+            *first = match change {
+                0 => 0,
+                1 => *first + 1,
+                _ => first.div_ceil(2),
+            };
+        }
+    }
+    let ones = Stored { bytes: vec![0xff; tensor.bytes.len()], ..tensor.clone() };
+    let flat = with(vec![tensor.shape.iter().product()]);
+    let deep = with([&[1], &tensor.shape[..]].concat());
+    let changed = [with(turned), with(halved), with(longer), with(empty), with(vec![1]), flat, deep];
+    changed.into_iter().flatten().map(Some).chain([Some(ones), None]).collect()
+}
+
+#[test]
+fn damaged_weights_are_errors_and_no_panics() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let (mut tried, mut refused) = (0, 0);
+    for name in entries("quantized").into_iter().filter(|name| name != "refused") {
+        let model = folder("quantized").join(&name);
+        let bytes = fs::read(model.join("model.safetensors")).expect("readable");
+        let tensors = SafeTensors::deserialize(&bytes).expect("sound");
+        let tensors: Vec<Stored> = tensors
+            .iter()
+            .map(|(name, view)| Stored {
+                name: name.to_owned(),
+                dtype: view.dtype(),
+                shape: view.shape().to_vec(),
+                bytes: view.data().to_vec(),
+            })
+            .collect();
+        fs::copy(model.join("config.json"), place.path().join("config.json")).expect("copied");
+        for at in 0..tensors.len() {
+            for damaged in damages(&tensors[at]) {
+                let mut tensors = tensors.clone();
+                match damaged {
+                    Some(damaged) => tensors[at] = damaged,
+                    None => drop(tensors.remove(at)),
+                }
+                let views = tensors.iter().map(|tensor| {
+                    let view = TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes);
+                    (tensor.name.clone(), view.expect("sound"))
+                });
+                safetensors::serialize_to_file(views, None, &place.path().join("model.safetensors")).expect("written");
+                tried += 1;
+                refused += usize::from(read(place.path()).is_err());
+            }
+        }
+    }
+    assert!(tried > 2000 && refused > tried / 4, "{refused} of {tried} refused");
+}
+
+#[test]
+fn damaged_pickles_are_errors_and_no_panics() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let bytes = fs::read(folder("pickle/whole").join("pytorch_model.bin")).expect("readable");
+    let mut state = 1u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut refused = 0;
+    for _ in 0..600 {
+        let mut damaged = bytes.clone();
+        for _ in 0..1 + random(4) {
+            let at = random(2500.min(bytes.len()));
+            damaged[at] = random(256) as u8;
+        }
+        if random(4) == 0 {
+            damaged.truncate(random(bytes.len()));
+        }
+        fs::write(place.path().join("pytorch_model.bin"), damaged).expect("written");
+        refused += usize::from(read(place.path()).is_err());
+    }
+    assert!(refused > 100, "{refused} refused");
+}
