@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
 use laser_scan::modules::{Filter, Line, Wanted};
-use laser_scan::report::Destination;
+use laser_scan::report::{Destination, Options};
+use laser_scan::scan::Resources;
 use laser_scan::select::Pooling;
 use laser_scan::source::HubOptions;
 use laser_scan::spectrum::DeviceRequest;
@@ -192,6 +193,23 @@ impl Cli {
             convolutions: self.include_conv,
             parts: self.split_fused,
             line: if self.transformers == 4 { Line::Four } else { Line::Five },
+        }
+    }
+
+    /// What was asked for, after defaults, for the manifest.
+    pub fn options(&self, resources: &Resources) -> Options<'_> {
+        Options {
+            revision: self.revision.as_deref(),
+            top_n: self.top_n.get(),
+            include: &self.include,
+            exclude: &self.exclude,
+            all_linear: self.all_linear,
+            include_conv: self.include_conv,
+            split_fused: self.split_fused,
+            pool_experts: self.pool_experts.into(),
+            transformers: self.transformers,
+            threads: resources.threads,
+            memory: resources.memory,
         }
     }
 

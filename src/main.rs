@@ -3,18 +3,17 @@
 mod cli;
 mod terminal;
 
-use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use laser_scan::modules::{Filter, Module};
-use laser_scan::report::{self, Failure, Manifest, ManifestFile, Methods, Options, Outputs, Seconds};
-use laser_scan::scan::{self, Journal, Outcome, Plan, Resources};
-use laser_scan::select::{self, Candidate, Pooled};
+use laser_scan::modules::Filter;
+use laser_scan::report::{self, Manifest, Outputs, Seconds};
+use laser_scan::scan::{self, Journal, Plan, Resources};
+use laser_scan::select;
 use laser_scan::source;
-use laser_scan::spectrum::{self, Device, Method};
+use laser_scan::spectrum::Device;
 
 use cli::Cli;
 use terminal::{Progress, Terminal};
@@ -78,10 +77,10 @@ fn run(cli: &Cli, filter: &Filter, terminal: &Terminal) -> Result<ExitCode> {
     }
     let ratio = |place: usize| outcomes[place].as_ref().ok().map(|measurement| measurement.statistic.snr());
     let pools = select::pool(&plan.modules, ratio, cli.pool_experts.into());
-    let candidates = candidates(&plan, ratio, &pools);
+    let candidates = select::candidates(&plan.modules, ratio, &pools);
     let chosen = select::top(&candidates, cli.top_n.get());
     let top = report::top(&chosen);
-    let manifest = manifest(cli, &plan, &outcomes, &resources, seconds).to_json();
+    let manifest = Manifest::new(&plan, &outcomes, &pools, &resources, cli.options(&resources), seconds).to_json();
     let full = report::full(&plan.modules, &outcomes, &pools, cli.pool_experts.into());
     outputs.write(&full, &top, &manifest)?;
     if let Err(error) = journal.finish(plan.is_of_other_modules()) {
@@ -90,73 +89,11 @@ fn run(cli: &Cli, filter: &Filter, terminal: &Terminal) -> Result<ExitCode> {
     }
     let shown = if cli.json { terminal.output(&top) } else { terminal.top(&chosen) };
     shown.context(STANDARD_OUTPUT)?;
+    for pooled in pools.iter().filter(|pooled| pooled.snr.is_none()) {
+        terminal.warn(&format!("{} is not ranked: {}", pooled.pool.name, select::INCOMPLETE_POOL));
+    }
     terminal.finish(&outputs, begun.elapsed(), plan.modules.len() - measured);
     Ok(if measured == plan.modules.len() { ExitCode::SUCCESS } else { ExitCode::from(PARTIAL) })
-}
-
-/// What is ranked, in model order: the measured modules, with pools in place of their experts where there are any. Parts
-/// of fused modules are measured to be looked at: no trainer can select one.
-fn candidates<'a>(plan: &'a Plan, ratio: impl Fn(usize) -> Option<f64>, pools: &[Pooled<'a>]) -> Vec<Candidate<'a>> {
-    let pooled: HashMap<usize, &Pooled<'a>> =
-        pools.iter().flat_map(|pooled| pooled.experts.iter().map(move |place| (*place, pooled))).collect();
-    let ranked = plan.modules.iter().enumerate().filter(|(_, module)| module.part_of.is_none());
-    let candidate = |(place, module): (usize, &'a Module)| match pooled.get(&place) {
-        Some(pooled) if pooled.experts[0] != place => None,
-        Some(Pooled { pool, snr, .. }) => {
-            Some(Candidate { name: &pool.name, kind: &pool.kind, layer: module.layer, snr: (*snr)? })
-        }
-        None => Some(Candidate { name: &module.name, kind: &module.kind, layer: module.layer, snr: ratio(place)? }),
-    };
-    ranked.filter_map(candidate).collect()
-}
-
-fn manifest<'a>(
-    cli: &'a Cli,
-    plan: &'a Plan,
-    outcomes: &'a [Outcome],
-    resources: &Resources,
-    seconds: Seconds,
-) -> Manifest<'a> {
-    let by = |method: Method| outcomes.iter().flatten().filter(|measurement| measurement.method == method).count();
-    let failed =
-        plan.modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
-            outcome.as_ref().err().map(|reason| Failure { module: &module.name, reason })
-        });
-    let files = plan.checkpoint.shards.iter().map(|shard| ManifestFile {
-        file: &shard.file,
-        size: shard.size,
-        etag: plan.model.commit.as_ref().map(|_| shard.identity.as_str()),
-    });
-    Manifest {
-        tool: env!("CARGO_PKG_NAME"),
-        version: env!("CARGO_PKG_VERSION"),
-        model: &plan.model.spelling,
-        commit: plan.model.commit.as_deref(),
-        files: files.collect(),
-        quantization: plan.quantizations(),
-        unknown_architectures: &plan.unknown,
-        device: resources.device.name(),
-        algorithm: spectrum::ALGORITHM,
-        precision: "float64",
-        methods: Methods { gram: by(Method::Gram), direct: by(Method::Direct) },
-        options: Options {
-            revision: cli.revision.as_deref(),
-            top_n: cli.top_n.get(),
-            include: &cli.include,
-            exclude: &cli.exclude,
-            all_linear: cli.all_linear,
-            include_conv: cli.include_conv,
-            split_fused: cli.split_fused,
-            pool_experts: cli.pool_experts.into(),
-            transformers: cli.transformers,
-            threads: resources.threads,
-            memory: resources.memory,
-        },
-        seconds,
-        measured: outcomes.iter().flatten().count(),
-        failed: failed.collect(),
-        left_out: &plan.left_out,
-    }
 }
 
 /// Ends the process at once on Ctrl-C and on `kill`: what is measured is in the journal, what is downloaded in the cache.

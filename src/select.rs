@@ -59,6 +59,29 @@ pub fn top<'a>(candidates: &[Candidate<'a>], count: usize) -> Vec<Chosen<'a>> {
     types
 }
 
+/// Why a pool has no ratio.
+pub const INCOMPLETE_POOL: &str = "one of its experts could not be measured";
+
+/// What is ranked, in model order: the measured modules, with pools in place of their experts where there are any; `ratio`
+/// gives that of the module in a place. Parts of fused modules are measured to be looked at: no trainer can select one.
+pub fn candidates<'a>(
+    modules: &'a [Module],
+    ratio: impl Fn(usize) -> Option<f64>,
+    pools: &[Pooled<'a>],
+) -> Vec<Candidate<'a>> {
+    let pooled: HashMap<usize, &Pooled<'a>> =
+        pools.iter().flat_map(|pooled| pooled.experts.iter().map(move |place| (*place, pooled))).collect();
+    let ranked = modules.iter().enumerate().filter(|(_, module)| module.part_of.is_none());
+    let candidate = |(place, module): (usize, &'a Module)| match pooled.get(&place) {
+        Some(pooled) if pooled.experts[0] != place => None,
+        Some(Pooled { pool, snr, .. }) => {
+            Some(Candidate { name: &pool.name, kind: &pool.kind, layer: module.layer, snr: (*snr)? })
+        }
+        None => Some(Candidate { name: &module.name, kind: &module.kind, layer: module.layer, snr: ratio(place)? }),
+    };
+    ranked.filter_map(candidate).collect()
+}
+
 /// How the experts of a layer are taken together, for trainers that cannot select one of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -91,7 +91,9 @@ pub enum CheckpointError {
         error: QuantizationError,
     },
     /// There are no weights at all.
-    #[error("'{0}' holds no .safetensors file")]
+    #[error(
+        "'{0}' holds no .safetensors file and no pytorch_model.bin: name the folder that holds a model's weights, one weight file, or a Hub id"
+    )]
     NoWeights(String),
     /// There are several weight files and nothing says which belong together.
     #[error(

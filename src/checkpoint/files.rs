@@ -45,7 +45,7 @@ impl WeightFiles {
     /// there is none of these.
     pub fn find(source: &dyn Source, folder: &str, config: &Config) -> Result<Self, CheckpointError> {
         if let Some(file) = source.single_file() {
-            return Ok(Self::One(file.to_owned()));
+            return Self::open(source, folder, file);
         }
         let named = config.weights_file.as_deref().filter(|file| file.contains(".safetensors"));
         if let Some(file) = named.filter(|file| !index::is_within_folder(file)) {
@@ -62,13 +62,8 @@ impl WeightFiles {
         }
         match pickles.iter().copied().find(there) {
             Some(file) => Self::open(source, folder, file),
-            None => Err(explain_absence(source)),
+            None => Err(explain_absence(source, folder)),
         }
-    }
-
-    /// Whether `folder` has any file in it that looks like weights.
-    pub fn any(source: &dyn Source, folder: &str) -> bool {
-        names(source, folder).iter().any(|name| name.ends_with(".safetensors") || NAMES.contains(&name.as_str()))
     }
 
     fn open(source: &dyn Source, folder: &str, file: &str) -> Result<Self, CheckpointError> {
@@ -84,6 +79,12 @@ impl WeightFiles {
         }
         Ok(Self::Indexed { file, index })
     }
+}
+
+/// Whether `folder` has any file in it that looks like weights.
+pub fn has_weights(source: &dyn Source, folder: &str) -> bool {
+    let endings = [".safetensors", ".bin", ".pt", ".pth", ".ckpt"];
+    names(source, folder).iter().any(|name| endings.iter().any(|ending| name.ends_with(ending)))
 }
 
 /// The names of the files in `folder`, without those in folders within it.
@@ -128,11 +129,14 @@ fn is_shard(name: &str) -> bool {
 }
 
 /// Why a model without weights that can be read has none, from the files that it has instead.
-fn explain_absence(source: &dyn Source) -> CheckpointError {
-    let files = source.files();
-    let model = source.model().spelling.clone();
-    let ends_with = |suffix: &str| files.iter().any(|file| file.ends_with(suffix));
-    if files.iter().any(|file| file == "adapter_config.json" || file.starts_with("adapter_model")) {
+fn explain_absence(source: &dyn Source, folder: &str) -> CheckpointError {
+    let names = names(source, folder);
+    let model = match folder.strip_suffix('/') {
+        Some(component) => format!("{}/{component}", source.model().spelling),
+        None => source.model().spelling.clone(),
+    };
+    let ends_with = |suffix: &str| names.iter().any(|name| name.ends_with(suffix));
+    if names.iter().any(|name| name == "adapter_config.json" || name.starts_with("adapter_model")) {
         adapter(source)
     } else if ends_with(".gguf") {
         CheckpointError::GgufOnly(model)

@@ -40,6 +40,8 @@ pub struct Header {
     /// Names that `__metadata__` gives to tensors beside their own, as `safetensors.torch.save_model` does where several
     /// modules share a tensor: `(alias, tensor)`.
     pub aliases: Vec<(String, String)>,
+    /// Tensors of a kind that is not read; a safetensors file has none.
+    pub others: Vec<String>,
 }
 
 /// What is wrong with a header.
@@ -178,7 +180,7 @@ pub fn parse(header: &[u8], file_size: u64) -> Result<Header, HeaderError> {
     }
     let aliases = entries.metadata.into_iter().filter(|(alias, name)| !names.contains(alias) && names.contains(name));
     match file_size - data_start - expected {
-        0 => Ok(Header { tensors, aliases: aliases.collect() }),
+        0 => Ok(Header { tensors, aliases: aliases.collect(), others: Vec::new() }),
         trailing => Err(HeaderError::Trailing(trailing)),
     }
 }
@@ -277,7 +279,7 @@ mod tests {
             "a":{"dtype":"BF16","shape":[2,1],"data_offsets":[0,4]}}"#;
         let (bytes, size) = file(text, 28);
         assert_eq!(extent(&bytes, size).expect("a whole header"), bytes.len() as u64);
-        let Header { tensors, aliases } = parse(&bytes, size).expect("a valid header");
+        let Header { tensors, aliases, .. } = parse(&bytes, size).expect("a valid header");
         assert_eq!(aliases, [("head".to_owned(), "b".to_owned())]);
         let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
         assert_eq!(names, ["a", "none", "b"]);

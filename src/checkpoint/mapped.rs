@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -40,7 +41,15 @@ pub struct MatrixError(String);
 /// One shard on disk.
 enum MappedShard {
     Safetensors(Box<MmapedSafetensors>),
-    Pickle { path: PathBuf, tensors: HashMap<String, PickledTensor> },
+    Pickle(Pickle),
+}
+
+/// One of PyTorch's files on disk.
+struct Pickle {
+    path: PathBuf,
+    tensors: HashMap<String, PickledTensor>,
+    /// Where each storage begins, and how many bytes it has.
+    storages: HashMap<String, (u64, u64)>,
 }
 
 impl Mapped {
@@ -76,10 +85,11 @@ impl Mapped {
     ///
     /// Fails if a tensor cannot be read or decoded, or if the device cannot take it.
     pub fn matrix(&self, name: &str, selection: &Selection) -> Result<Tensor, MatrixError> {
-        let missing = || MatrixError(format!("there is no weight '{name}'"));
-        let weight = self.shards.weights.get(name).ok_or_else(missing)?;
-        let [rows, columns] = selection.shape(&weight.shape);
-        let matrix = self.builder.get_with_hints((rows, columns), name, selection.clone());
+        let weight = self.shards.weight(name);
+        let matrix = weight.and_then(|weight| {
+            let [rows, columns] = selection.shape(&weight.shape);
+            self.builder.get_with_hints((rows, columns), name, selection.clone())
+        });
         matrix.map_err(|error| MatrixError(sentence(error)))
     }
 }
@@ -93,6 +103,13 @@ fn sentence(error: candle_core::Error) -> String {
 }
 
 impl Shards {
+    fn weight(&self, name: &str) -> candle_core::Result<&Weight> {
+        match self.weights.get(name) {
+            Some(weight) => Ok(weight),
+            None => candle_core::bail!("there is no weight '{name}'"),
+        }
+    }
+
     /// The matrix `selection` of `weight`, in its stored precision, or in float64 if it was quantised.
     fn matrix(
         &self,
@@ -105,47 +122,48 @@ impl Shards {
         let part = match &weight.storage {
             Storage::Plain(part) => part,
             Storage::Quantized(quantized) => {
-                let read = |part: &Part| self.bytes(part);
+                let read = |part: &Part, range| self.bytes(part, range);
                 let numbers = quantized.decode(index, &read).map_err(candle_core::Error::wrap)?;
                 let tensor = Tensor::from_vec(numbers, (whole[0], whole[1]), device)?;
                 return selection.band.as_ref().map_or(Ok(tensor.clone()), |band| narrow(&tensor, band));
             }
         };
         let dtype = DType::try_from(part.tensor.dtype)?;
-        let bytes = self.bytes(part).map_err(candle_core::Error::wrap)?;
-        // Only the rows that are wanted are copied, where they lie in one piece.
+        // Only the rows that are wanted are read, where they lie in one piece.
         let row = whole[1] * dtype.size_in_bytes();
         let (rows, band) = match &selection.band {
             Some(band) if band.is_block_of_rows() => (band.range.clone(), None),
             band => (0..whole[0], band.as_ref()),
         };
-        let start = index * whole[0] * row;
-        let bytes = &bytes[start + rows.start * row..start + rows.end * row];
-        let tensor = Tensor::from_raw_buffer(bytes, dtype, &[rows.len(), whole[1]], device)?;
+        let first = index * whole[0];
+        let range = ((first + rows.start) * row) as u64..((first + rows.end) * row) as u64;
+        let bytes = self.bytes(part, range).map_err(candle_core::Error::wrap)?;
+        let tensor = Tensor::from_raw_buffer(&bytes, dtype, &[rows.len(), whole[1]], device)?;
         band.map_or(Ok(tensor.clone()), |band| narrow(&tensor, band))
     }
 
-    /// The bytes of a stored tensor.
-    fn bytes(&self, part: &Part) -> Result<Cow<'_, [u8]>, Undecodable> {
+    /// The bytes `range` of a stored tensor.
+    fn bytes(&self, part: &Part, range: Range<u64>) -> Result<Cow<'_, [u8]>, Undecodable> {
         let name = &part.tensor.name;
         let undecodable = |reason: String| Undecodable { tensor: name.clone(), reason };
         let bytes = match self.shards[part.shard].get() {
             None => return Err(undecodable("is in a shard that is not on disk".into())),
             Some(MappedShard::Safetensors(mapped)) => {
                 let view = mapped.get(name).map_err(|error| undecodable(format!("cannot be read: {error}")))?;
-                Cow::Borrowed(view.data())
+                view.data().get(range.start as usize..range.end as usize).map(Cow::Borrowed)
             }
-            Some(MappedShard::Pickle { path, tensors }) => {
-                let tensor = tensors.get(name).ok_or_else(|| undecodable("is gone".into()))?;
-                let bytes = pickle::read(path, tensor);
-                Cow::Owned(bytes.map_err(|error| undecodable(format!("cannot be read: {error}")))?)
+            Some(MappedShard::Pickle(pickle)) => {
+                let tensor = pickle.tensors.get(name);
+                let storage = tensor.and_then(|tensor| pickle.storages.get(&tensor.storage));
+                tensor
+                    .zip(storage)
+                    .map(|(tensor, storage)| pickle::read(&pickle.path, tensor, *storage, range))
+                    .transpose()
+                    .map_err(|error| undecodable(format!("cannot be read: {error}")))?
+                    .map(Cow::Owned)
             }
         };
-        if bytes.len() as u64 == part.tensor.bytes.end - part.tensor.bytes.start {
-            Ok(bytes)
-        } else {
-            Err(undecodable("is not what it was when the scan began: run the same line again".into()))
-        }
+        bytes.ok_or_else(|| undecodable("is not what it was when the scan began: run the same line again".into()))
     }
 }
 
@@ -189,11 +207,12 @@ fn map_safetensors(path: &Path, shard: &Shard) -> Result<MappedShard, Checkpoint
 fn open_pickle(path: &Path, shard: &Shard) -> Result<MappedShard, CheckpointError> {
     let unreadable = |error| SourceError::Unreadable { path: PathBuf::from(path), error };
     let listed = pickle::list_file(path).map_err(unreadable)?;
-    let listed = listed.map_err(|error| CheckpointError::Pickle { file: shard.file.clone(), error })?;
+    let listed = listed.map_err(|error| CheckpointError::Pickle { file: shard.file.clone(), error })?.tensors;
+    let storages = pickle::storages(path, &listed).map_err(unreadable)?;
     let tensors: HashMap<String, PickledTensor> =
         listed.into_iter().map(|tensor| (tensor.info.name.clone(), tensor)).collect();
     if shard.tensors.iter().all(|tensor| tensors.get(&tensor.name).is_some_and(|listed| listed.info == *tensor)) {
-        Ok(MappedShard::Pickle { path: path.to_owned(), tensors })
+        Ok(MappedShard::Pickle(Pickle { path: path.to_owned(), tensors, storages }))
     } else {
         Err(CheckpointError::Changed { file: shard.file.clone() })
     }
@@ -210,20 +229,12 @@ impl Backend for Shards {
         _dtype: DType,
         device: &candle_core::Device,
     ) -> candle_core::Result<Tensor> {
-        let Some(weight) = self.weights.get(name) else {
-            candle_core::bail!("there is no weight '{name}'");
-        };
-        let matrix = self.matrix(weight, &selection, device)?;
+        let matrix = self.matrix(self.weight(name)?, &selection, device)?;
         if matrix.shape() == &shape { Ok(matrix) } else { candle_core::bail!("'{name}' is {:?}", matrix.shape()) }
     }
 
-    fn get_unchecked(&self, name: &str, dtype: DType, device: &candle_core::Device) -> candle_core::Result<Tensor> {
-        let Some(weight) = self.weights.get(name) else {
-            candle_core::bail!("there is no weight '{name}'");
-        };
-        let selection = Selection::default();
-        let [rows, columns] = selection.shape(&weight.shape);
-        self.get(Shape::from((rows, columns)), name, selection, dtype, device)
+    fn get_unchecked(&self, name: &str, _dtype: DType, device: &candle_core::Device) -> candle_core::Result<Tensor> {
+        self.matrix(self.weight(name)?, &Selection::default(), device)
     }
 
     fn contains_tensor(&self, name: &str) -> bool {

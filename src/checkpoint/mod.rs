@@ -76,6 +76,8 @@ pub enum Other {
     Unlisted,
     /// It is a part of a quantised weight: scales, zero points and the like.
     Companion,
+    /// It is stored in a way that is not read.
+    Unreadable,
 }
 
 impl Component {
@@ -118,8 +120,8 @@ impl Checkpoint {
     fn add_component(&mut self, source: &dyn Source, name: Option<String>) -> Result<(), CheckpointError> {
         let folder = name.as_ref().map(|name| format!("{name}/")).unwrap_or_default();
         let config = match source.single_file() {
-            Some(_) => Config::default(),
-            None => read_config(source, &folder)?,
+            Some(file) if !file.ends_with(".json") => Config::default(),
+            _ => read_config(source, &folder)?,
         };
         let (shards, mut others) = match WeightFiles::find(source, &folder, &config)? {
             WeightFiles::One(file) => (shard::read_all(source, &[file])?, Vec::new()),
@@ -142,14 +144,16 @@ impl Checkpoint {
                 .map_err(refused)?,
         };
         let first = self.shards.len();
+        let unreadable = shards.iter().flat_map(|shard| &shard.others).cloned();
+        others.extend(unreadable.map(|tensor| (tensor, Other::Unreadable)));
         self.shards.extend(shards);
         let parts = self.parts_from(first);
         let peek = |part: &Part| self.peek(source, part);
         let (mut weights, companions) = quantization::assemble(parts, method.as_ref(), &peek).map_err(refused)?;
         others.extend(companions.into_iter().map(|tensor| (tensor, Other::Companion)));
         add_aliases(&mut weights, &self.shards[first..]);
-        let is_quantized = weights.iter().any(|weight| matches!(weight.storage, Storage::Quantized(_)));
-        let quantization = is_quantized.then(|| method.map_or_else(|| "fp8".to_owned(), |method| method.name));
+        let quantized = weights.iter().find(|weight| matches!(weight.storage, Storage::Quantized(_)));
+        let quantization = quantized.map(|weight| method.map_or_else(|| weight.dtype(), |method| method.name));
         let weights = weights.into_iter().map(Arc::new).collect();
         self.components.push(Component { name, config, quantization, weights, others });
         Ok(())
@@ -186,21 +190,32 @@ fn pipeline_components(source: &dyn Source) -> Result<Vec<String>, CheckpointErr
     let invalid = |reason: String| CheckpointError::Json { file: PIPELINE.to_owned(), reason };
     let index: Value = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
     let entries = index.as_object().ok_or_else(|| invalid("it is no JSON object".into()))?;
-    let declared = entries.iter().filter(|(_, value)| {
+    let mut folders = Vec::new();
+    for (name, value) in entries {
         // A library and a class; both are null where a pipeline does without the component.
-        value.as_array().is_some_and(|pair| pair.len() == 2 && pair.iter().all(Value::is_string))
-    });
-    let mut folders: Vec<String> = declared
-        .map(|(name, _)| name.clone())
-        .filter(|name| index::is_within_folder(name) && WeightFiles::any(source, &format!("{name}/")))
-        .collect();
+        let Some([library, class]) = value.as_array().map(Vec::as_slice) else { continue };
+        let (Some(library), Some(class)) = (library.as_str(), class.as_str()) else { continue };
+        if name.contains('.') || !index::is_within_folder(name) {
+            return Err(invalid(format!("'{name}' is no name of a component")));
+        }
+        let folder = format!("{name}/");
+        let is_model = matches!(library, "diffusers" | "transformers")
+            && !["Scheduler", "Tokenizer", "TokenizerFast", "Processor", "Extractor"]
+                .iter()
+                .any(|end| class.ends_with(end));
+        if files::has_weights(source, &folder) {
+            folders.push(name.clone());
+        } else if is_model && source.size(&format!("{folder}config.json")).is_some() {
+            return Err(CheckpointError::NoWeights(format!("{}/{name}", source.model().spelling)));
+        }
+    }
     folders.sort_unstable();
     Ok(folders)
 }
 
 /// How the model was quantised, where that stands in a file beside config.json, as older tools leave it.
 fn quantization_beside(source: &dyn Source, folder: &str) -> Result<Option<Value>, CheckpointError> {
-    if source.single_file().is_some() {
+    if source.single_file().is_some_and(|file| !file.ends_with(".json")) {
         return Ok(None);
     }
     for (file, method) in
@@ -224,17 +239,14 @@ fn quantization_beside(source: &dyn Source, folder: &str) -> Result<Option<Value
 
 /// Adds the weights that are stored under another name only.
 fn add_aliases(weights: &mut Vec<Weight>, shards: &[Shard]) {
-    let by_name: HashMap<&str, usize> =
-        weights.iter().enumerate().map(|(place, weight)| (weight.name.as_str(), place)).collect();
-    let aliases = shards.iter().flat_map(|shard| &shard.aliases);
-    let aliased: Vec<Weight> = aliases
-        .filter(|(alias, _)| !by_name.contains_key(alias.as_str()))
-        .filter_map(|(alias, name)| {
-            let weight = &weights[*by_name.get(name.as_str())?];
-            Some(Weight { name: alias.clone(), ..weight.clone() })
-        })
-        .collect();
-    weights.extend(aliased);
+    let mut places: HashMap<String, usize> =
+        weights.iter().enumerate().map(|(place, weight)| (weight.name.clone(), place)).collect();
+    for (alias, name) in shards.iter().flat_map(|shard| &shard.aliases) {
+        if let (false, Some(&place)) = (places.contains_key(alias), places.get(name)) {
+            places.insert(alias.clone(), place);
+            weights.push(Weight { name: alias.clone(), ..weights[place].clone() });
+        }
+    }
 }
 
 /// That the model is a LoRA adapter, with its base model if its configuration names one.

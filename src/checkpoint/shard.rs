@@ -26,6 +26,8 @@ pub struct Shard {
     pub tensors: Vec<TensorInfo>,
     /// Names that stand for tensors of other names: `(alias, tensor)`.
     pub aliases: Vec<(String, String)>,
+    /// Tensors of a kind that is not read.
+    pub others: Vec<String>,
     /// Where the tensors' bytes begin.
     pub data_start: u64,
 }
@@ -53,8 +55,8 @@ fn read_one(source: &dyn Source, file: &str) -> Result<Shard, CheckpointError> {
     let header = if file.ends_with(".bin") { read_pickle(source, file, size) } else { read_header(source, file, size) };
     let (header, data_start) = header?;
     let identity = source.identity(file)?;
-    let header::Header { tensors, aliases } = header;
-    Ok(Shard { file: file.to_owned(), size, identity, tensors, aliases, data_start })
+    let header::Header { tensors, aliases, others } = header;
+    Ok(Shard { file: file.to_owned(), size, identity, tensors, aliases, others, data_start })
 }
 
 fn read_header(source: &dyn Source, file: &str, size: u64) -> Result<(header::Header, u64), CheckpointError> {
@@ -70,21 +72,20 @@ fn read_header(source: &dyn Source, file: &str, size: u64) -> Result<(header::He
     Ok((header::parse(&start[..extent as usize], size).map_err(lies)?, extent))
 }
 
-/// The tensors of one of PyTorch's files, whose list stands at its start.
+/// What one of PyTorch's files lists at its start.
 fn read_pickle(source: &dyn Source, file: &str, size: u64) -> Result<(header::Header, u64), CheckpointError> {
     let mut length = pickle::FIRST_READ;
     loop {
         let start = source.read(file, 0..length)?;
-        let is_whole = start.len() as u64 >= size.min(pickle::MAX_LIST);
-        match pickle::list(&start) {
-            Ok(tensors) => {
+        match pickle::list(&start, size) {
+            Ok(pickle::Listing { tensors, others }) => {
                 let tensors = tensors.into_iter().map(|tensor| tensor.info).collect();
-                return Ok((header::Header { tensors, aliases: Vec::new() }, 0));
+                return Ok((header::Header { tensors, aliases: Vec::new(), others }, 0));
             }
-            Err(error) if is_whole || !error.may_be_cut_short() => {
-                return Err(CheckpointError::Pickle { file: file.to_owned(), error });
+            Err(pickle::PickleError::CutShort) if (start.len() as u64) < size.min(pickle::MAX_LIST) => {
+                length = (length * 4).min(pickle::MAX_LIST);
             }
-            Err(_) => length *= 4,
+            Err(error) => return Err(CheckpointError::Pickle { file: file.to_owned(), error }),
         }
     }
 }

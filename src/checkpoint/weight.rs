@@ -91,9 +91,13 @@ impl Weight {
                 let copies = if selection.band.as_ref().is_some_and(|band| !band.is_block_of_rows()) { 2 } else { 1 };
                 copies * element * matrix(&Selection { index: selection.index, band: None })
             }
-            Storage::Quantized(_) => {
+            Storage::Quantized(quantized) => {
                 let whole = 8 * matrix(&Selection { index: selection.index, band: None });
-                whole + if selection.band.is_some() { 8 * matrix(selection) } else { 0 }
+                let stored = |part: &&Part| part.tensor.bytes.end - part.tensor.bytes.start;
+                let parts: u64 = quantized.parts().iter().map(stored).sum();
+                let count = if selection.index.is_some() { self.shape[0].max(1) as u64 } else { 1 };
+                // Scales and zero points are widened; codes are looked at twice.
+                whole + 2 * parts / count + if selection.band.is_some() { 8 * matrix(selection) } else { 0 }
             }
         }
     }

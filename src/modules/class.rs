@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::families::Family;
 use super::name::Place;
 use crate::checkpoint::Config;
 
@@ -55,8 +56,8 @@ pub enum Class {
 }
 
 impl Class {
-    /// What the module called `name` is, in a model with this `config`.
-    pub fn of(name: &str, config: &Config) -> Self {
+    /// What the module called `name` is, in a model of this `family` with this `config`.
+    pub fn of(name: &str, family: &Family, config: &Config) -> Self {
         let place = Place::of(name);
         let segments: Vec<&str> = name.split('.').collect();
         let leaf = segments[segments.len() - 1];
@@ -65,7 +66,7 @@ impl Class {
         let beyond = place.layer.zip(config.layer_count).is_some_and(|(layer, count)| is_decoder && layer >= count);
         if segments.iter().any(|segment| matches!(*segment, "mtp" | "mtp_layers")) || beyond {
             Self::FurtherPrediction
-        } else if is_head(name, &place, config) {
+        } else if is_head(name, &place, family) {
             Self::Head
         } else if is_embedding(leaf) {
             Self::Embedding
@@ -90,13 +91,13 @@ fn is_embedding(leaf: &str) -> bool {
     EMBEDDINGS.contains(&leaf) || (is_table && !leaf.starts_with("patch"))
 }
 
-/// Whether a module is a head. `proj_out` is one in Whisper and part of a block elsewhere.
-fn is_head(name: &str, place: &Place, config: &Config) -> bool {
-    let is_whisper = config.model_type.as_deref() == Some("whisper");
+/// Whether a module is a head.
+fn is_head(name: &str, place: &Place, family: &Family) -> bool {
     let leaf = name.rsplit('.').next().unwrap_or(name);
     name.split('.').any(|segment| segment == "lm_head")
         || name.ends_with("cls.predictions.decoder")
-        || (place.layer.is_none() && (HEADS.contains(&leaf) || (is_whisper && name == "proj_out")))
+        || family.heads.contains(&name)
+        || (place.layer.is_none() && HEADS.contains(&leaf))
 }
 
 /// Whether a head is the projection onto the vocabulary itself, which is what shares the embedding's weight.
@@ -121,11 +122,14 @@ impl fmt::Display for Class {
 
 #[cfg(test)]
 mod tests {
+    use super::super::families;
     use super::*;
 
     #[test]
     fn names_tell_what_a_module_is() {
-        let class = |name: &str| Class::of(name, &Config::default());
+        let family = |config: &Config| Family::of(config).unwrap_or(&families::UNKNOWN);
+        let of = |name: &str, config: &Config| Class::of(name, family(config), config);
+        let class = |name: &str| of(name, &Config::default());
         assert_eq!(class("model.layers.0.mlp.gate_proj"), Class::Linear);
         assert_eq!(class("model.layers.0.mlp.gate"), Class::Router);
         assert_eq!(class("model.layers.0.block_sparse_moe.gate"), Class::Router);
@@ -139,11 +143,11 @@ mod tests {
         // A block's own projection in Flux, the head in Whisper.
         assert_eq!(class("single_transformer_blocks.0.proj_out"), Class::Linear);
         let config = Config { layer_count: Some(2), ..Config::default() };
-        assert_eq!(Class::of("model.layers.2.mlp.up_proj", &config), Class::FurtherPrediction);
-        assert_eq!(Class::of("model.language_model.layers.2.mlp.up_proj", &config), Class::FurtherPrediction);
-        assert_eq!(Class::of("visual.blocks.2.mlp.fc1", &config), Class::Linear);
-        assert_eq!(Class::of("decoder.block.2.layer.0.SelfAttention.q", &config), Class::Linear);
+        assert_eq!(of("model.layers.2.mlp.up_proj", &config), Class::FurtherPrediction);
+        assert_eq!(of("model.language_model.layers.2.mlp.up_proj", &config), Class::FurtherPrediction);
+        assert_eq!(of("visual.blocks.2.mlp.fc1", &config), Class::Linear);
+        assert_eq!(of("decoder.block.2.layer.0.SelfAttention.q", &config), Class::Linear);
         let whisper = Config { model_type: Some("whisper".into()), ..Config::default() };
-        assert_eq!(Class::of("proj_out", &whisper), Class::Head);
+        assert_eq!(of("proj_out", &whisper), Class::Head);
     }
 }

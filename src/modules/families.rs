@@ -17,6 +17,8 @@ pub struct Family {
     pub fused: &'static [(&'static str, Layout)],
     /// Stacks of experts that the general rule does not find: the end of the tensor's name without `.weight`.
     pub stacks: &'static [(&'static str, Stack)],
+    /// Heads that the general rules do not know: the module's name.
+    pub heads: &'static [&'static str],
     /// What the names of everything but the head begin with in memory, where it may be missing on disk.
     pub base: Option<&'static str>,
     /// Which weights are stored as `[in, out]`.
@@ -56,6 +58,7 @@ const PLAIN: Family = Family {
     names: &[],
     fused: &[VISION],
     stacks: &[],
+    heads: &[],
     base: Some("model"),
     input_first: InputFirst::Nothing,
     convolutions: false,
@@ -100,13 +103,13 @@ const FAMILIES: &[Family] = &[
             "yi",
             "xglm",
             "opt",
-            "whisper",
             "bart",
             "mbart",
             "lfm2",
         ],
         ..PLAIN
     },
+    Family { names: &["whisper"], heads: &["proj_out"], ..PLAIN },
     // Mixtures whose experts are linear modules one by one, or stacked under a name that says so.
     Family {
         names: &[

@@ -5,6 +5,9 @@ use super::families::InputFirst;
 use super::model::Model;
 use crate::checkpoint::{Axis, Band, Config, Selection};
 
+/// The most outputs that a fused weight may have.
+const MAX_LINES: usize = 1 << 31;
+
 /// Queries, keys and values.
 pub const QKV: &[&str] = &["q", "k", "v"];
 
@@ -48,10 +51,13 @@ impl Layout {
     /// How `lines` outputs are divided in a model with this `config`; `None` if the configuration does not say enough, or
     /// if what it says does not come to as many lines.
     pub fn divide(self, lines: usize, config: &Config) -> Option<Divided> {
-        let heads = config.number(&["num_attention_heads", "n_head", "n_heads", "num_heads"]);
+        // No count of anything exceeds the number of lines, so that no product of two can overflow.
+        let lines = Some(lines).filter(|lines| *lines <= MAX_LINES)?;
+        let number = |keys: &[&str]| config.number(keys).filter(|number| *number <= lines);
+        let heads = number(&["num_attention_heads", "n_head", "n_heads", "num_heads"]);
         let groups = || {
             let keys = ["num_key_value_heads", "num_kv_heads", "n_head_kv", "attn_config.kv_n_heads"];
-            config.number(&keys).or(heads)
+            number(&keys).or(heads)
         };
         let equal = |repeats: usize, names: &[&'static str]| {
             let parts = repeats.checked_mul(names.len()).filter(|parts| *parts > 0 && lines.is_multiple_of(*parts))?;
@@ -63,9 +69,9 @@ impl Layout {
             Some(Divided { repeats: groups, parts: vec![("q", queries * width), ("k", width), ("v", width)] })
         };
         let delta = || {
-            let keys = config.number(&["linear_num_key_heads"]).filter(|keys| *keys > 0)?;
-            let ratio = config.number(&["linear_num_value_heads"])? / keys;
-            Some((keys, ratio, config.number(&["linear_key_head_dim"])?, config.number(&["linear_value_head_dim"])?))
+            let keys = number(&["linear_num_key_heads"]).filter(|keys| *keys > 0)?;
+            let ratio = number(&["linear_num_value_heads"])? / keys;
+            Some((keys, ratio, number(&["linear_key_head_dim"])?, number(&["linear_value_head_dim"])?))
         };
         let divided = match self {
             Self::Blocks(names) => equal(1, names),
@@ -74,7 +80,7 @@ impl Layout {
             Self::PerPart(parts, names) => equal(parts, names),
             Self::QueryKeyValue => {
                 let (heads, groups) = (heads?, groups()?);
-                let width = config.number(&["head_dim"]).or_else(|| lines.checked_div(heads + 2 * groups))?;
+                let width = number(&["head_dim"]).or_else(|| lines.checked_div(heads + 2 * groups))?;
                 Some(Divided {
                     repeats: 1,
                     parts: vec![("q", heads * width), ("k", groups * width), ("v", groups * width)],
@@ -92,25 +98,25 @@ impl Layout {
             }
             Self::GatedDeltaQkv => delta().map(|(keys, ratio, key, value)| Divided {
                 repeats: 1,
-                parts: vec![("q", keys * key), ("k", keys * key), ("v", keys * ratio * value)],
+                parts: vec![("q", keys * key), ("k", keys * key), ("v", (keys * ratio).min(lines) * value)],
             }),
             Self::Mamba2 => {
-                let inner = config.number(&["expand"])? * config.number(&["hidden_size"])?;
-                let states = 2 * config.number(&["n_groups"])? * config.number(&["state_size"])?;
+                let inner = number(&["expand"])? * number(&["hidden_size"])?;
+                let states = 2 * number(&["n_groups"])? * number(&["state_size"])?;
                 Some(Divided {
                     repeats: 1,
-                    parts: vec![("gate", inner), ("xBC", inner + states), ("dt", config.number(&["num_heads"])?)],
+                    parts: vec![("gate", inner), ("xBC", inner + states), ("dt", number(&["num_heads"])?)],
                 })
             }
         };
-        divided.filter(|divided| divided.repeats * divided.period() == lines)
+        divided.filter(|divided| divided.repeats.checked_mul(divided.period()) == Some(lines))
     }
 }
 
 impl Divided {
     /// How many lines one period has.
     pub fn period(&self) -> usize {
-        self.parts.iter().map(|(_, lines)| lines).sum()
+        self.parts.iter().fold(0, |sum: usize, (_, lines)| sum.saturating_add(*lines))
     }
 }
 

@@ -20,6 +20,8 @@ pub struct LeftOut {
 pub enum Reason {
     /// Its name is not that of a module's weight.
     NoWeight,
+    /// It holds experts, but the configuration does not say under this key how many.
+    ExpertsUncounted(&'static str),
     /// It has no elements.
     Empty,
     /// It has one row or one column.
@@ -40,6 +42,8 @@ pub enum Reason {
     Companion,
     /// It is not in the index.
     Unlisted,
+    /// It is stored in a way that is not read.
+    Unreadable,
     /// No `--include` matches it.
     NotIncluded,
     /// An `--exclude` matches it.
@@ -50,6 +54,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoWeight => formatter.write_str("no module's weight"),
+            Self::ExpertsUncounted(key) => {
+                write!(formatter, "experts, whose number config.json does not give ('{key}')")
+            }
             Self::Empty => formatter.write_str("no elements"),
             Self::Vector => formatter.write_str("a vector, not a matrix"),
             Self::Convolution => formatter.write_str("a convolution"),
@@ -59,6 +66,7 @@ impl fmt::Display for Reason {
             Self::Class(class) => class.fmt(formatter),
             Self::TiedHead => formatter.write_str("a head that shares the embedding's weight"),
             Self::Companion => formatter.write_str("part of a quantised weight"),
+            Self::Unreadable => formatter.write_str("stored in a way that is not read"),
             Self::Unlisted => formatter.write_str("not in the index"),
             Self::NotIncluded => formatter.write_str("not matched by --include"),
             Self::Excluded => formatter.write_str("matched by --exclude"),

@@ -61,6 +61,8 @@ pub struct Pool {
     pub name: String,
     /// What it is ranked with.
     pub kind: String,
+    /// What a trainer sees in memory, where that is called otherwise.
+    pub target: Option<String>,
 }
 
 /// What is to be measured beside the linear modules within the layers, and for whom.
@@ -117,6 +119,7 @@ fn discover_component(component: &Component, wanted: Wanted, discovery: &mut Dis
         reason: match other {
             Other::Unlisted => Reason::Unlisted,
             Other::Companion => Reason::Companion,
+            Other::Unreadable => Reason::Unreadable,
         },
     }));
     let several_stacks = {

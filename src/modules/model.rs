@@ -47,7 +47,7 @@ impl Model<'_> {
         if !weight.is_floating() {
             return Err(Reason::Dtype(weight.dtype()));
         }
-        match Class::of(name, self.config) {
+        match Class::of(name, self.family, self.config) {
             Class::Linear => {}
             Class::Head if self.config.ties_embeddings && class::is_output(name) => return Err(Reason::TiedHead),
             class if class.is_linear() && self.wanted.all_linear => {}
@@ -68,7 +68,7 @@ impl Model<'_> {
             (Some(Stack::Leading), &[count, _, _]) => Ok((0..count).map(Selection::at).collect()),
             (Some(Stack::Rows(key)), &[rows, _]) => {
                 let count = self.config.number(&[key]).filter(|count| *count > 0 && rows.is_multiple_of(*count));
-                let each = rows / count.ok_or(Reason::NoWeight)?;
+                let each = rows / count.ok_or(Reason::ExpertsUncounted(key))?;
                 let block = |start| Band { axis: Axis::Rows, period: rows, range: start..start + each, repeats: 1 };
                 Ok((0..rows).step_by(each).map(|start| Selection { index: None, band: Some(block(start)) }).collect())
             }
@@ -104,7 +104,12 @@ impl Model<'_> {
             None => without_expert(&place.name),
         };
         let kind = |place: &Place| self.component.full_name(&place.kind(several_stacks));
-        let pool = pool.map(|name| Pool { kind: kind(&Place::of(&name)), name: self.component.full_name(&name) });
+        let pool = pool.map(|name| {
+            let kind = kind(&Place::of(&name));
+            let name = self.component.full_name(&name);
+            let together = without_expert(&target).unwrap_or_else(|| target.clone());
+            Pool { kind, target: Some(together).filter(|target| *target != name), name }
+        });
         let name = self.component.full_name(&place.name);
         let module = Module {
             shape: selection.shape(&weight.shape),
@@ -123,9 +128,11 @@ impl Model<'_> {
     }
 }
 
-/// Whether a tensor of three dimensions is a stack of experts by its name. What is added to experts' outputs is not.
+/// Whether a tensor of three dimensions is a stack of experts by its name. What comes with experts' weights is not.
 fn is_stack(name: &str, shape: &[usize]) -> bool {
-    shape.len() == 3 && !name.ends_with("bias") && name.split('.').any(|segment| segment == EXPERTS)
+    let leaf = name.rsplit('.').next().unwrap_or(name);
+    let is_companion = ["bias", "scale", "zero"].iter().any(|part| leaf.contains(part));
+    shape.len() == 3 && !is_companion && name.split('.').any(|segment| segment == EXPERTS)
 }
 
 /// The name of one expert of the stack `name`: its number stands before the last segment.

@@ -23,8 +23,7 @@ pub fn full(modules: &[Module], outcomes: &[Outcome], pools: &[Pooled<'_>], how:
         let snr = Some(pooled.snr?).filter(|snr| snr.is_finite());
         let expert = &modules[pooled.experts[0]];
         let (module, kind) = (pooled.pool.name.as_str(), pooled.pool.kind.as_str());
-        // The stack's own name may be its name in memory, as that of one of its experts is not.
-        let target = expert.target.as_deref().filter(|target| *target != module);
+        let target = pooled.pool.target.as_deref();
         let identity = Identity { module, r#type: kind, target, ..Identity::of(expert) };
         Some((module, Entry::Pool(PoolRecord { snr, identity, pool: how, experts: pooled.experts.len() })))
     });

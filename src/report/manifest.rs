@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use super::json::python_json;
 use crate::modules::LeftOut;
-use crate::select::Pooling;
+use crate::scan::{Outcome, Plan, Resources};
+use crate::select::{self, Pooled, Pooling};
+use crate::spectrum::{self, Method};
 
 /// Everything that someone who finds the output later needs to know of the run.
 #[derive(Debug, Serialize)]
@@ -108,7 +110,48 @@ pub struct Failure<'a> {
     pub reason: &'a str,
 }
 
-impl Manifest<'_> {
+impl<'a> Manifest<'a> {
+    /// The manifest of a scan that is done.
+    pub fn new(
+        plan: &'a Plan,
+        outcomes: &'a [Outcome],
+        pools: &'a [Pooled<'a>],
+        resources: &Resources,
+        options: Options<'a>,
+        seconds: Seconds,
+    ) -> Self {
+        let by = |method: Method| outcomes.iter().flatten().filter(|measurement| measurement.method == method).count();
+        let failed = plan.modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
+            outcome.as_ref().err().map(|reason| Failure { module: &module.name, reason })
+        });
+        let incomplete = pools.iter().filter(|pooled| pooled.snr.is_none());
+        let incomplete =
+            incomplete.map(|pooled| Failure { module: &pooled.pool.name, reason: select::INCOMPLETE_POOL });
+        let files = plan.checkpoint.shards.iter().map(|shard| ManifestFile {
+            file: &shard.file,
+            size: shard.size,
+            etag: plan.model.commit.as_ref().map(|_| shard.identity.as_str()),
+        });
+        Self {
+            tool: env!("CARGO_PKG_NAME"),
+            version: env!("CARGO_PKG_VERSION"),
+            model: &plan.model.spelling,
+            commit: plan.model.commit.as_deref(),
+            files: files.collect(),
+            quantization: plan.quantizations(),
+            unknown_architectures: &plan.unknown,
+            device: resources.device.name(),
+            algorithm: spectrum::ALGORITHM,
+            precision: "float64",
+            methods: Methods { gram: by(Method::Gram), direct: by(Method::Direct) },
+            options,
+            seconds,
+            measured: outcomes.iter().flatten().count(),
+            failed: failed.chain(incomplete).collect(),
+            left_out: &plan.left_out,
+        }
+    }
+
     /// The manifest as JSON.
     pub fn to_json(&self) -> Vec<u8> {
         python_json(self)

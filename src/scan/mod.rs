@@ -28,6 +28,17 @@ use crate::spectrum::{self, Device, Method};
 use measure::{Attempt, attempt};
 use schedule::{Schedule, Task};
 
+/// Files beside the weights that say what they are.
+const DESCRIPTIONS: [&str; 7] = [
+    "config.json",
+    "model_index.json",
+    "adapter_config.json",
+    "quantize_config.json",
+    "quant_config.json",
+    "hf_quant_config.json",
+    "tokenizer.json",
+];
+
 /// What a scan will do.
 #[derive(Debug)]
 pub struct Plan {
@@ -106,6 +117,14 @@ impl Plan {
             model.spelling,
             discovery.left_out.len()
         );
+        let mut names = HashSet::new();
+        if let Some(twice) = discovery.modules.iter().find(|module| !names.insert(module.name.as_str())) {
+            anyhow::bail!(
+                "'{}' holds two weights of the module '{}': it is not clear which counts",
+                model.spelling,
+                twice.name
+            );
+        }
         filter.apply(&mut discovery)?;
         let Discovery { modules, left_out, unknown } = discovery;
         Ok(Self { model, checkpoint, modules, left_out, unknown })
@@ -132,11 +151,15 @@ impl Plan {
         shards
     }
 
-    /// The files of the model that are on disk, which no output may replace.
+    /// The files of the model that are on disk, which no output may replace: weights, and what describes them.
     pub fn files_on_disk(&self, source: &dyn Source) -> Vec<PathBuf> {
-        let shards = self.checkpoint.shards.iter().map(|shard| shard.file.as_str());
-        let files = shards.chain(["config.json", "model_index.json", "model.safetensors.index.json"]);
-        files.filter(|file| source.is_on_disk(file)).filter_map(|file| source.fetch(file, &|_| {}).ok()).collect()
+        let is_of_model = |file: &&String| {
+            let name = file.rsplit('/').next().unwrap_or(file);
+            name.contains(".safetensors") || name.contains(".bin") || DESCRIPTIONS.contains(&name)
+        };
+        let files = source.files();
+        let files = files.iter().filter(is_of_model).filter(|file| source.is_on_disk(file));
+        files.filter_map(|file| source.fetch(file, &|_| {}).ok()).collect()
     }
 
     /// The bytes of the needed shards that are not on disk yet.

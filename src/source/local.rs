@@ -38,8 +38,12 @@ impl Local {
             });
             return Ok(Self { model: Model { spelling, name, commit: None }, folder: absolute, single_file: None });
         }
-        if let (true, Some(folder)) = (spelling.ends_with(".safetensors.index.json"), absolute.parent()) {
-            return Self::open(folder);
+        // An index stands for the model that it lists, which is called after its folder.
+        let is_index = [".safetensors.index.json", ".bin.index.json"].iter().any(|end| spelling.ends_with(end));
+        if let (true, Some(folder), Some(file)) = (is_index, absolute.parent(), absolute.file_name()) {
+            let whole = Self::open(folder)?;
+            let single_file = Some(file.to_string_lossy().into_owned());
+            return Ok(Self { model: Model { spelling, ..whole.model }, single_file, ..whole });
         }
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("safetensors" | "bin") => {}

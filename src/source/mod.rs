@@ -25,7 +25,7 @@ pub trait Source: Sync {
     /// What the model is called.
     fn model(&self) -> &Model;
 
-    /// The one file that was asked for, where that was a file and not a whole model.
+    /// The one file that was asked for, weights or an index of weights, where that was a file and not a whole model.
     fn single_file(&self) -> Option<&str>;
 
     /// The names of all files, relative to the model's folder, with `/` between folders.

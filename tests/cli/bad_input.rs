@@ -3,14 +3,16 @@
 use std::fs;
 
 use crate::checkpoint::{self, raw_file};
-use crate::program::{Run, Workplace, tiny_mistral};
+use crate::program::{Run, Workplace, finish, tiny_mistral};
 
 /// Runs on a folder `model` with these files.
 fn scan_files(files: &[(&str, &[u8])]) -> Run {
     let place = Workplace::new();
     fs::create_dir(place.path("model")).expect("created");
     for (name, content) in files {
-        fs::write(place.path("model").join(name), content).expect("written");
+        let path = place.path("model").join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("created");
+        fs::write(path, content).expect("written");
     }
     let run = place.run(&["--model", "model"]);
     assert_eq!(place.files(), ["model"], "nothing is written");
@@ -82,7 +84,14 @@ fn pickled_weights_that_are_none() {
 #[test]
 fn a_pipeline_without_weights() {
     scan_files(&[("model_index.json", br#"{"unet": ["diffusers", "UNet2DConditionModel"]}"#)])
-        .refused(1, &["'model' holds no .safetensors file"]);
+        .refused(1, &["'model' holds no .safetensors file", "pytorch_model.bin"]);
+    let index = br#"{"unet": ["diffusers", "UNet2DConditionModel"], "scheduler": ["diffusers", "DDIMScheduler"]}"#;
+    scan_files(&[("model_index.json", index), ("unet/config.json", b"{}"), ("scheduler/config.json", b"{}")])
+        .refused(1, &["'model/unet' holds no .safetensors file"]);
+    scan_files(&[("model_index.json", index), ("unet/model.fp16.bin", b"x")])
+        .refused(1, &["'model/unet' holds PyTorch files"]);
+    let dotted = br#"{"a.b": ["diffusers", "UNet2DConditionModel"]}"#;
+    scan_files(&[("model_index.json", dotted)]).refused(1, &["'model_index.json'", "'a.b' is no name of a component"]);
     scan_files(&[("model_index.json", b"[]")]).refused(1, &["'model_index.json'", "no JSON object"]);
 }
 
@@ -174,7 +183,7 @@ fn quantised_weights_that_are_not_understood() {
     let with = |method: &str| format!(r#"{{"quantization_config": {{"quant_method": "{method}"}}}}"#);
     scan(&with("hqq"), ONE_TENSOR, 64).refused(1, &["'model' is quantised (hqq)", "made from"]);
     let codes = r#"{"model.layers.0.mlp.up_proj.qweight":{"dtype":"I32","shape":[4,4],"data_offsets":[0,64]}}"#;
-    scan("{}", codes, 64).refused(1, &["quantised (GPTQ or AWQ without a quantization_config)"]);
+    scan("{}", codes, 64).refused(1, &["quantised weights (GPTQ or AWQ)", "no config.json", "name the model's folder"]);
     scan(&with("gptq"), codes, 64).refused(1, &["'model.layers.0.mlp.up_proj.qweight'", "up_proj.scales'"]);
     let fp8 = ONE_TENSOR.replace("F32", "F8_E4M3").replace("[0,64]", "[0,16]");
     scan(&with("fp8"), &fp8, 16).refused(1, &["'model.layers.0.mlp.up_proj.weight'", "no tensor with its scales"]);
@@ -184,6 +193,91 @@ fn quantised_weights_that_are_not_understood() {
         r#","model.layers.0.mlp.up_proj.weight_scale_inv":{"dtype":"F32","shape":[3,1],"data_offsets":[16,28]}}"#;
     let blocks = format!("{}{scale}", &fp8[..fp8.len() - 1]);
     scan(&with("fp8"), &blocks, 28).refused(1, &["up_proj.weight_scale_inv'", "3 groups for 4 lines"]);
+}
+
+/// A header of tensors of these names, types and shapes, and the bytes that they need.
+fn header(tensors: &[(&str, &str, &[usize], usize)]) -> (String, usize) {
+    let mut start = 0;
+    let mut entries = Vec::new();
+    for (name, dtype, shape, element) in tensors {
+        let end = start + shape.iter().product::<usize>() * element;
+        entries.push(format!(
+            r#""m.layers.0.{name}":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{start},{end}]}}"#
+        ));
+        start = end;
+    }
+    (format!("{{{}}}", entries.join(",")), start)
+}
+
+#[test]
+fn tensors_of_a_quantised_weight_that_do_not_fit() {
+    let refused = |method: &str, tensors: &[(&str, &str, &[usize], usize)], parts: &[&str]| {
+        let config = format!(r#"{{"quantization_config": {{{method}}}}}"#);
+        let (header, bytes) = header(tensors);
+        let files = [("config.json", config.as_bytes()), ("model.safetensors", &raw_file(&header, bytes))];
+        scan_files(&files).refused(1, &[&["'model' holds quantised weights that cannot be read"], parts].concat());
+    };
+    let gptq = r#""quant_method": "gptq", "bits": 4, "group_size": 8"#;
+    let scales = ("up.scales", "F16", &[2usize, 16][..], 2);
+    refused(
+        gptq,
+        &[("up.qweight", "F32", &[2, 16], 4), ("up.qzeros", "I32", &[2, 2], 4), scales],
+        &["up.qweight'", "not packed"],
+    );
+    refused(
+        gptq,
+        &[("up.qweight", "I32", &[2, 16], 4), ("up.qzeros", "I32", &[3, 2], 4), scales],
+        &["up.qweight'", "not packed"],
+    );
+    let packed = r#""quant_method": "compressed-tensors", "format": "nvfp4-pack-quantized""#;
+    let codes = ("up.weight_packed", "U8", &[4usize, 16][..], 1);
+    refused(
+        packed,
+        &[codes, ("up.weight_scale", "F8_E4M3", &[4, 2], 1)],
+        &["no tensor 'm.layers.0.up.weight_global_scale'"],
+    );
+    let modelopt = r#""quant_method": "modelopt", "quant_algo": "NVFP4""#;
+    let codes = ("up.weight", "U8", &[4usize, 16][..], 1);
+    let scales = ("up.weight_scale", "U8", &[4usize, 2][..], 1);
+    refused(modelopt, &[codes, scales, ("up.weight_scale_2", "F32", &[1], 4)], &["up.weight_scale'", "8-bit floats"]);
+    let experts = [("experts.up", "I32", &[2usize, 4, 4][..], 4), ("experts.up_scales", "F32", &[2, 4, 4], 4)];
+    refused(gptq, &experts, &["experts.up'", "codes of experts"]);
+}
+
+#[test]
+fn a_format_of_another_kernel_is_no_measurement() {
+    let place = Workplace::new();
+    let (header, bytes) =
+        header(&[("up.weight", "I8", &[4, 4], 1), ("up.SCB", "F32", &[4], 4), ("up.weight_format", "U8", &[], 1)]);
+    let mut file = raw_file(&header, bytes);
+    let last = file.len() - 1;
+    file[last] = 2;
+    fs::write(place.path("int8.safetensors"), file).expect("written");
+    let mut command = place.command();
+    command.env("RUST_BACKTRACE", "1").args(["--model", "int8.safetensors"]);
+    let run = finish(&mut command);
+    run.refused(1, &["'m.layers.0.up.weight_format'", "none of the 1 modules"]);
+    assert!(!run.stderr.contains("candle"), "{}", run.stderr);
+}
+
+#[test]
+fn two_weights_of_one_module() {
+    let (header, bytes) = header(&[("experts.up", "F32", &[2, 4, 4], 4), ("experts.0.up.weight", "F32", &[4, 4], 4)]);
+    scan_files(&[("model.safetensors", &raw_file(&header, bytes))])
+        .refused(1, &["two weights of the module 'm.layers.0.experts.0.up'"]);
+}
+
+#[test]
+fn numbers_in_config_that_do_not_fit_divide_nothing() {
+    let place = Workplace::new();
+    fs::create_dir(place.path("model")).expect("created");
+    let config =
+        br#"{"model_type": "phi3", "num_attention_heads": 9223372036854775808, "num_key_value_heads": 4294967296}"#;
+    fs::write(place.path("model/config.json"), config).expect("written");
+    let fused = checkpoint::matrix("model.layers.0.self_attn.qkv_proj.weight", 64, 32);
+    fs::write(place.path("model/model.safetensors"), checkpoint::file(&[fused])).expect("written");
+    place.run(&["--model", "model", "--split-fused"]).succeeded();
+    assert_eq!(place.json("laser_scan_model.json").as_object().expect("an object").len(), 1);
 }
 
 #[test]

@@ -198,6 +198,20 @@ fn a_shard_named_alone_is_scanned_as_it_is() {
 }
 
 #[test]
+fn an_index_named_is_the_index_read() {
+    let place = Workplace::new();
+    let index = br#"{"weight_map": {"model.layers.0.a.weight": "part.safetensors"}}"#;
+    let part = file(&[matrix("model.layers.0.a.weight", 8, 8)]);
+    write(&place, &[("m/other.safetensors.index.json", index), ("m/part.safetensors", &part)]);
+    write(&place, &[("m/model.safetensors", &file(&layers(1, 8)))]);
+    assert_eq!(modules(&place, "m/other.safetensors.index.json", &[]), ["model.layers.0.a"]);
+    assert_eq!(modules(&place, "m", &[]).len(), 2);
+    // No output takes the place of what was read.
+    let run = place.run(&["--model", "m", "--output", "m/other.safetensors.index.json"]);
+    run.refused(1, &["other.safetensors.index.json"]);
+}
+
+#[test]
 fn scales_may_be_in_another_shard_than_their_codes() {
     let place = Workplace::new();
     let whole = in_project("tests/catalogue/quantized/fp8_block");
@@ -268,6 +282,9 @@ fn experts_are_pooled_when_asked() {
     assert_eq!(run.status, 3, "{}", run.stderr);
     assert_eq!(place.json("laser_scan_moe_top_snr.json").as_object().expect("an object").len(), 1);
     assert_eq!(place.json("laser_scan_moe.json").as_object().expect("an object").len(), 4);
+    assert!(run.stderr.contains("model.layers.0.mlp.experts.down_proj is not ranked"), "{}", run.stderr);
+    let failed = &place.json("laser_scan_moe_run.json")["failed"];
+    assert_eq!(failed[1]["module"], "model.layers.0.mlp.experts.down_proj");
 }
 
 #[test]

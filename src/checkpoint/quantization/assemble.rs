@@ -16,6 +16,9 @@ pub const WEIGHT: &str = ".weight";
 const CODES: [Dtype; 7] =
     [Dtype::F8_E4M3, Dtype::F8_E5M2, Dtype::F8_E4M3FNUZ, Dtype::F8_E5M2FNUZ, Dtype::I8, Dtype::U8, Dtype::I32];
 
+/// Endings of what comes with codes of experts that are stacked in one tensor.
+const EXPERT_SCALES: [&str; 7] = ["_scale", "_scales", "_scale_inv", "_zero", "_zeros", "_zero_point", "_qzeros"];
+
 /// Endings of tensors that only a quantised module has, with the format's name, where the configuration is silent.
 const TELLING: [(&str, &str); 5] = [
     ("._weight_qdata", "torchao"),
@@ -82,6 +85,9 @@ impl Stored<'_> {
     /// The weight whose codes `part` is, if it is codes.
     fn weight(&self, part: &Part) -> Result<Option<Weight>, QuantizationError> {
         let name = part.tensor.name.as_str();
+        if part.tensor.shape.contains(&0) {
+            return Ok(None);
+        }
         if let Some(base) = name.strip_suffix(".qweight") {
             return self.packed_columns(part, base).map(Some);
         }
@@ -92,20 +98,18 @@ impl Stored<'_> {
         if let Some(base) = blocks.filter(|base| self.find(&format!("{base}_scales")).is_some()) {
             return self.mxfp4(part, base).map(Some);
         }
+        if self.find(&format!("{name}.absmax")).is_some() {
+            return self.bitsandbytes(part).map(Some);
+        }
         if part.tensor.shape.len() < 2 || !CODES.contains(&part.tensor.dtype) {
             return Ok(None);
         }
         let Some(base) = name.strip_suffix(WEIGHT) else {
-            let has_scales =
-                ["_scale", "_scale_inv"].iter().any(|ending| self.find(&format!("{name}{ending}")).is_some());
-            return match has_scales {
-                true => Err(part.undecodable("holds codes of experts in a form that is not known").into()),
-                false => Ok(None),
+            return match EXPERT_SCALES.iter().find_map(|ending| self.find(&format!("{name}{ending}"))) {
+                Some(_) => Err(part.undecodable("holds codes of experts in a form that is not known").into()),
+                None => Ok(None),
             };
         };
-        if self.by_name.contains_key(format!("{name}.absmax").as_str()) {
-            return self.bitsandbytes(part).map(Some);
-        }
         self.bytes(part, base)
     }
 

@@ -112,7 +112,7 @@ pub fn field(words: &[u32], start: usize, stride: usize, at: usize, bits: u32, o
     match order {
         Order::Awq => {
             let fields = (32 / bits) as usize;
-            (words[start + at / fields * stride] >> (AWQ_ORDER[at % fields % 8] * bits)) & mask
+            (words[start + at / fields * stride] >> (AWQ_ORDER[at % fields] * bits)) & mask
         }
         Order::Sequential => {
             let bit = at * bits as usize;

@@ -23,7 +23,10 @@ impl Stored<'_> {
         let Some(mut shape) = matrix(part) else { return Err(unknown()) };
         let bitsandbytes = self.find(&format!("{base}.SCB")).filter(|_| part.tensor.dtype == Dtype::I8);
         if let Some(scale) = bitsandbytes {
-            let grid = Grid { factor: Factor::Divisor(127.0), ..grid(part, shape, Some(scale), [shape[0], 1]) };
+            // Zero is the plain order of rows; the others are those of kernels for inference.
+            let check = self.find(&format!("{base}.weight_format")).map(|format| (format.clone(), vec![0.0]));
+            let plain = grid(part, shape, Some(scale), [shape[0], 1]);
+            let grid = Grid { factor: Factor::Divisor(127.0), check, ..plain };
             return Ok(Some(weight(base, "INT8", grid)));
         }
         let scale = SCALES.iter().find_map(|ending| self.find(&format!("{base}.{ending}")));
@@ -54,6 +57,9 @@ impl Stored<'_> {
         let mut grid = Grid { code, grouping, ..grid(part, shape, Some(scale), groups) };
         grid.zero = self.find(&format!("{base}.weight_zero_point")).map(|zero| (zero.clone(), ZeroCode::Numbers));
         if let Some(factor) = self.find(&format!("{base}.weight_scale_2")) {
+            if scale.tensor.dtype != Dtype::F8_E4M3 {
+                return Err(scale.undecodable("is not of 8-bit floats, as scales of NVFP4 are").into());
+            }
             grid.factor = Factor::Times(factor.clone());
         }
         let dtype = if grid.scale_is_exponent && grouping_is_mx(&grid) { "MXFP8" } else { dtype };
@@ -69,18 +75,23 @@ impl Stored<'_> {
             let is_nv = scale.tensor.dtype == Dtype::F8_E4M3;
             let (groups, grouping) = self.grouping(scale, shape, Some(if is_nv { 16 } else { 32 }))?;
             let mut grid = Grid { code: Code::E2m1, grouping, ..grid(part, shape, Some(scale), groups) };
-            if let Some(global) = self.find(&format!("{base}.weight_global_scale")) {
-                grid.factor = Factor::Over(global.clone());
+            if is_nv {
+                grid.factor = Factor::Over(self.need(&format!("{base}.weight_global_scale"), part)?.clone());
             }
             return Ok(weight(base, if is_nv { "NVFP4" } else { "MXFP4" }, grid));
         }
         let shape_part = self.need(&format!("{base}.weight_shape"), part)?;
-        let shape = self.describe(shape_part, part)?;
-        let shape = codes::numbers(shape_part.tensor.dtype, &shape).unwrap_or_default();
-        let (true, Some(&columns)) = (shape.len() == 2 && shape[0] == rows as f64, shape.get(1)) else {
+        let said = self.describe(shape_part, part)?;
+        let said = codes::numbers(shape_part.tensor.dtype, &said).unwrap_or_default();
+        // As many columns as there can be codes of one bit.
+        let columns = (1..=32 * words).contains(&(said.get(1).copied().unwrap_or(0.0) as usize));
+        let (true, true, &[height, width]) = (columns, words_of_32_bits(part), &said[..]) else {
             return Err(shape_part.undecodable("does not have the shape of the codes in it").into());
         };
-        let shape = [rows, columns as usize];
+        let shape = [rows, width as usize];
+        if height != rows as f64 || width.fract() != 0.0 {
+            return Err(shape_part.undecodable("does not have the shape of the codes in it").into());
+        }
         // Other widths are packed differently by different versions.
         let fits = |bits: usize| 32 % bits == 0 && (shape[1] * bits).div_ceil(32) == words;
         let Some((bits, dtype)) = WIDTHS.into_iter().find(|(bits, _)| fits(*bits)) else {
@@ -93,26 +104,33 @@ impl Stored<'_> {
         }
         let code = Code::Packed { bits, axis: Axis::Columns, order: Order::Sequential };
         let mut grid = Grid { code, grouping, ..grid(part, shape, Some(scale), groups) };
-        grid.zero = self.find(&format!("{base}.weight_zero_point")).map(|zero| {
+        if let Some(zero) = self.find(&format!("{base}.weight_zero_point")) {
+            // They are stored like the codes, with the same offset, which cancels out.
             let packed = ZeroCode::Packed { bits, axis: Axis::Rows, order: Order::Sequential, offset: 0 };
-            (zero.clone(), packed)
-        });
-        grid.shape_check = Some(shape_part.clone());
+            if !words_of_32_bits(zero) || zero.tensor.shape != [(groups[0] * bits as usize).div_ceil(32), groups[1]] {
+                return Err(zero.undecodable("is not packed as zero points are").into());
+            }
+            grid.zero = Some((zero.clone(), packed));
+        }
+        grid.check = Some((shape_part.clone(), vec![shape[0] as f64, shape[1] as f64]));
         Ok(weight(base, dtype, grid))
     }
 
     /// GPTQ and AWQ: `[in, out]`, eight or fewer codes to a word, along the input or along the output.
     pub fn packed_columns(&self, part: &Part, base: &str) -> Result<Weight, QuantizationError> {
         let Some(method) = self.method else {
-            return Err(QuantizationError::Unsupported("GPTQ or AWQ without a quantization_config".into()));
+            return Err(QuantizationError::Undescribed("GPTQ or AWQ".into()));
         };
         let scale = self.need(&format!("{base}.scales"), part)?;
         let zero = self.need(&format!("{base}.qzeros"), part)?;
-        let (Some([rows, columns]), Some([groups, out]), Some([_, zero_words])) =
+        let (Some([rows, columns]), Some([groups, out]), Some([zero_rows, zero_words])) =
             (matrix(part), matrix(scale), matrix(zero))
         else {
             return Err(part.undecodable("and its scales and zero points are no matrices").into());
         };
+        if !words_of_32_bits(part) || !words_of_32_bits(zero) || zero_rows != groups {
+            return Err(part.undecodable("and its zero points are not packed as codes are").into());
+        }
         // The zero points tell the width of a code: there is one for each output.
         let fits = |bits: usize| (out * bits).div_ceil(32) == zero_words;
         let said = WIDTHS.into_iter().find(|(bits, _)| Some(*bits) == method.bits && fits(*bits));
@@ -166,6 +184,7 @@ impl Stored<'_> {
             ..grid(part, shape, Some(scale), [rows, blocks])
         };
         let mut weight = weight(base, "MXFP4", grid);
+        // The weight of a stack of experts is a parameter by itself.
         weight.name = base.to_owned();
         if part.tensor.shape.len() == 4 {
             weight.shape.insert(0, count);
@@ -184,8 +203,9 @@ impl Stored<'_> {
         let state: State = serde_json::from_slice(&bytes)
             .map_err(|error| state_part.undecodable(&format!("is no description of a weight: {error}")))?;
         let count = state.shape.iter().try_fold(1usize, |count, extent| count.checked_mul(*extent));
-        let codes: usize = part.tensor.shape.iter().product();
-        if state.shape.len() != 2 || count.is_none_or(|count| count.div_ceil(2) != codes) {
+        // Codes may be stored under any type: only their bytes count.
+        let codes = part.tensor.bytes.end - part.tensor.bytes.start;
+        if state.shape.len() != 2 || count.is_none_or(|count| count.div_ceil(2) as u64 != codes) {
             return Err(state_part.undecodable("gives a shape that does not fit to the codes").into());
         }
         let nested = match self.find(&format!("{name}.nested_absmax")) {
@@ -247,7 +267,7 @@ fn group_size(
     }
     let fits = |size: &usize| *size > 0 && lines.div_ceil(*size) == groups;
     sizes.into_iter().find(fits).ok_or_else(|| {
-        let reason = format!("has {groups} groups for {lines} lines, which no group size in config.json explains");
+        let reason = format!("has {groups} groups for {lines} lines, for which config.json gives no fitting size");
         scale.undecodable(&reason).into()
     })
 }
@@ -267,7 +287,7 @@ fn grid(codes: &Part, stored: [usize; 2], scale: Option<&Part>, groups: [usize; 
         groups,
         grouping: [every(0), every(1)],
         factor: Factor::Divisor(1.0),
-        shape_check: None,
+        check: None,
     }
 }
 
@@ -282,6 +302,11 @@ fn weight(base: &str, dtype: &'static str, grid: Grid) -> Weight {
     let shape = if grid.transposed { vec![columns, rows] } else { vec![rows, columns] };
     let storage = Storage::Quantized(Box::new(Quantized { dtype, scheme: Scheme::Grid(grid) }));
     Weight { name: format!("{base}{WEIGHT}"), shape, storage }
+}
+
+/// Whether a tensor's elements are words that codes can be packed into.
+fn words_of_32_bits(part: &Part) -> bool {
+    matches!(part.tensor.dtype, Dtype::I32 | Dtype::U32)
 }
 
 /// Rows and columns of a tensor that is a matrix.

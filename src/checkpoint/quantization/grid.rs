@@ -3,10 +3,12 @@
 //! An element is `(code - zero) * scale * factor`. Scale and zero point are those of the element's group: a block of rows
 //! by a block of columns, or the group that a list gives.
 
+use std::borrow::Cow;
+
 use safetensors::Dtype;
 
 use super::codes::{self, Order};
-use super::{Bytes, Undecodable};
+use super::{Read, Undecodable};
 use crate::checkpoint::weight::{Axis, Part};
 
 /// A quantised matrix, or a stack of such, with a scale for each group of elements.
@@ -34,8 +36,8 @@ pub struct Grid {
     pub grouping: [Grouping; 2],
     /// What the scales are multiplied with.
     pub factor: Factor,
-    /// A stored copy of the shape that is checked when the matrix is read.
-    pub shape_check: Option<Part>,
+    /// A tensor whose numbers must be these: a stored copy of the shape, or the number of a variant.
+    pub check: Option<(Part, Vec<f64>)>,
 }
 
 /// How the codes are stored.
@@ -108,14 +110,31 @@ impl Grid {
             Factor::Times(part) | Factor::Over(part) => parts.push(part),
             Factor::Divisor(_) => {}
         }
-        parts.extend(&self.shape_check);
+        parts.extend(self.check.iter().map(|(part, _)| part));
         parts
     }
 
-    /// The matrix at `index` of the stack, rows as the model has them, in float64: every product is formed once and
-    /// rounded once.
-    pub fn decode(&self, index: usize, read: &Bytes<'_>) -> Result<Vec<f64>, Undecodable> {
-        self.check_shape(read)?;
+    /// What of the grid does not stand in the stored tensors.
+    pub fn description(&self) -> String {
+        let grouping = self.grouping.each_ref().map(|grouping| match grouping {
+            Grouping::Every(lines) => Some(*lines),
+            Grouping::Listed(_) => None,
+        });
+        let factor = match &self.factor {
+            Factor::Divisor(divisor) => divisor.to_string(),
+            Factor::Times(_) => "times".to_owned(),
+            Factor::Over(_) => "over".to_owned(),
+        };
+        let zero = self.zero.as_ref().map(|(_, code)| code);
+        format!(
+            "{:?} {:?} {:?} {grouping:?} {zero:?} {factor} {}",
+            self.code, self.stored, self.groups, self.scale_is_exponent
+        )
+    }
+
+    /// The matrix at `index` of the stack, rows as the model has them, in float64.
+    pub fn decode(&self, index: usize, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
+        self.verify(read)?;
         let [rows, columns] = self.stored;
         let codes = self.slice(&self.codes, index, read)?;
         let scales = self.scales(index, read)?;
@@ -183,7 +202,7 @@ impl Grid {
     }
 
     /// The scales of one matrix, the factor with them.
-    fn scales(&self, index: usize, read: &Bytes<'_>) -> Result<Option<Vec<f64>>, Undecodable> {
+    fn scales(&self, index: usize, read: &Read<'_>) -> Result<Option<Vec<f64>>, Undecodable> {
         let Some(part) = &self.scale else { return Ok(None) };
         let bytes = self.slice(part, index, read)?;
         let mut scales = if self.scale_is_exponent {
@@ -196,8 +215,7 @@ impl Grid {
             return Err(part.undecodable("has not one number for each group"));
         }
         let scalar = |part: &Part| -> Result<f64, Undecodable> {
-            let numbers = codes::numbers(part.tensor.dtype, &read(part)?).unwrap_or_default();
-            match numbers[..] {
+            match part.numbers(read)?[..] {
                 [number] => Ok(number),
                 _ => Err(part.undecodable("is not one number")),
             }
@@ -216,7 +234,7 @@ impl Grid {
         Ok(Some(scales))
     }
 
-    fn zeros(&self, index: usize, read: &Bytes<'_>) -> Result<Option<Vec<f64>>, Undecodable> {
+    fn zeros(&self, index: usize, read: &Read<'_>) -> Result<Option<Vec<f64>>, Undecodable> {
         let (part, code) = match &self.zero {
             None => return self.midpoint(),
             Some(zero) => zero,
@@ -261,13 +279,13 @@ impl Grid {
     }
 
     /// The group of each row, or of each column.
-    fn line_groups(&self, axis: Axis, read: &Bytes<'_>) -> Result<Vec<usize>, Undecodable> {
+    fn line_groups(&self, axis: Axis, read: &Read<'_>) -> Result<Vec<usize>, Undecodable> {
         let at = usize::from(axis == Axis::Columns);
         let (lines, groups) = (self.stored[at], self.groups[at]);
         match &self.grouping[at] {
             Grouping::Every(lines_each) => Ok((0..lines).map(|line| (line / lines_each).min(groups - 1)).collect()),
             Grouping::Listed(part) => {
-                let numbers = codes::numbers(part.tensor.dtype, &read(part)?).unwrap_or_default();
+                let numbers = part.numbers(read)?;
                 let listed: Vec<usize> = numbers
                     .iter()
                     .filter(|group| (0.0..groups as f64).contains(group))
@@ -283,19 +301,17 @@ impl Grid {
     }
 
     /// The bytes of a tensor that belong to the matrix at `index`.
-    fn slice(&self, part: &Part, index: usize, read: &Bytes<'_>) -> Result<Vec<u8>, Undecodable> {
-        let bytes = read(part)?;
-        let each = bytes.len() / self.count;
-        Ok(bytes[index * each..][..each].to_vec())
+    fn slice<'a>(&self, part: &Part, index: usize, read: &Read<'a>) -> Result<Cow<'a, [u8]>, Undecodable> {
+        let each = (part.tensor.bytes.end - part.tensor.bytes.start) / self.count as u64;
+        read(part, index as u64 * each..(index as u64 + 1) * each)
     }
 
-    fn check_shape(&self, read: &Bytes<'_>) -> Result<(), Undecodable> {
-        let Some(part) = &self.shape_check else { return Ok(()) };
-        let numbers = codes::numbers(part.tensor.dtype, &read(part)?).unwrap_or_default();
-        if numbers == self.stored.map(|extent| extent as f64) {
+    fn verify(&self, read: &Read<'_>) -> Result<(), Undecodable> {
+        let Some((part, expected)) = &self.check else { return Ok(()) };
+        if part.numbers(read)? == *expected {
             Ok(())
         } else {
-            Err(part.undecodable("has another shape in it than other modules of the type"))
+            Err(part.undecodable(&format!("does not say {expected:?}, as it does for other modules of the type")))
         }
     }
 }

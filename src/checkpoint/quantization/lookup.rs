@@ -3,8 +3,7 @@
 use safetensors::Dtype;
 use serde::Deserialize;
 
-use super::codes;
-use super::{Bytes, Undecodable};
+use super::{Read, Undecodable};
 use crate::checkpoint::weight::Part;
 
 /// A matrix whose elements, in one row after the other, are `map[code] * absmax[block]`.
@@ -57,17 +56,17 @@ impl Lookup {
     }
 
     /// The matrix, in float64.
-    pub fn decode(&self, read: &Bytes<'_>) -> Result<Vec<f64>, Undecodable> {
+    pub fn decode(&self, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
         // Every weight has a description of its own; the plan has read one for all modules that look alike.
-        let state: State = serde_json::from_slice(&read(&self.state_part)?)
+        let state: State = serde_json::from_slice(&self.state_part.read(read)?)
             .map_err(|error| self.state_part.undecodable(&format!("is no description of a weight: {error}")))?;
         if (&state.shape, &state.quant_type) != (&self.state.shape, &self.state.quant_type) {
             return Err(self.state_part.undecodable("has another shape in it than other modules of the type"));
         }
         let count: usize = state.shape.iter().product();
-        let map = numbers(&self.map, read)?;
+        let map = self.map.numbers(read)?;
         let absmax = self.scales(&state, read)?;
-        let codes = read(&self.codes)?;
+        let codes = self.codes.read(read)?;
         let enough = map.len() == 16 && codes.len() == count.div_ceil(2) && state.blocksize > 0;
         if !enough || absmax.len() != count.div_ceil(state.blocksize) {
             return Err(self.codes.undecodable("does not fit to the tensors that describe it"));
@@ -80,11 +79,11 @@ impl Lookup {
     }
 
     /// The scale of each block.
-    fn scales(&self, state: &State, read: &Bytes<'_>) -> Result<Vec<f64>, Undecodable> {
-        let Some(nested) = &self.nested else { return numbers(&self.absmax, read) };
-        let map = numbers(&nested.map, read)?;
-        let absmax = numbers(&nested.absmax, read)?;
-        let codes = read(&self.absmax)?;
+    fn scales(&self, state: &State, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
+        let Some(nested) = &self.nested else { return self.absmax.numbers(read) };
+        let map = nested.map.numbers(read)?;
+        let absmax = nested.absmax.numbers(read)?;
+        let codes = self.absmax.read(read)?;
         let (Some(size), Some(offset)) = (state.nested_blocksize.filter(|size| *size > 0), state.nested_offset) else {
             return Err(self.state_part.undecodable("does not say how the scales are quantised"));
         };
@@ -94,8 +93,4 @@ impl Lookup {
         let scale = |(at, code): (usize, &u8)| map[usize::from(*code)] * absmax[at / size] + offset;
         Ok(codes.iter().enumerate().map(scale).collect())
     }
-}
-
-fn numbers(part: &Part, read: &Bytes<'_>) -> Result<Vec<f64>, Undecodable> {
-    codes::numbers(part.tensor.dtype, &read(part)?).ok_or_else(|| part.undecodable("has no numbers in it"))
 }

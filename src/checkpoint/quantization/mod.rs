@@ -13,6 +13,7 @@ mod lookup;
 mod method;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use grid::Grid;
 use lookup::Lookup;
@@ -22,8 +23,8 @@ pub use method::Method;
 
 use super::weight::Part;
 
-/// What reads a stored tensor's bytes.
-pub type Bytes<'a> = dyn Fn(&Part) -> Result<Cow<'a, [u8]>, Undecodable> + 'a;
+/// What reads a range of a stored tensor's bytes.
+pub type Read<'a> = dyn Fn(&Part, Range<u64>) -> Result<Cow<'a, [u8]>, Undecodable> + 'a;
 
 /// A weight that is stored as codes.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,14 +55,31 @@ pub enum QuantizationError {
     /// A format that is not known here.
     #[error("is quantised ({0}), which laser-scan cannot read: scan the model that it was made from")]
     Unsupported(String),
+    /// Codes without the configuration that says what they are.
+    #[error(
+        "holds quantised weights ({0}), but no config.json that describes them: name the model's folder, or scan the model that it was made from"
+    )]
+    Undescribed(String),
     /// Tensors do not fit each other.
-    #[error(transparent)]
+    #[error(
+        "holds quantised weights that cannot be read: {0}; download or copy the model again, or scan the model that it was made from"
+    )]
     Undecodable(#[from] Undecodable),
 }
 
 impl Part {
     fn undecodable(&self, reason: &str) -> Undecodable {
         Undecodable { tensor: self.tensor.name.clone(), reason: reason.to_owned() }
+    }
+
+    /// All of the tensor's bytes.
+    fn read<'a>(&self, read: &Read<'a>) -> Result<Cow<'a, [u8]>, Undecodable> {
+        read(self, 0..self.tensor.bytes.end - self.tensor.bytes.start)
+    }
+
+    /// The tensor's numbers.
+    fn numbers(&self, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
+        codes::numbers(self.tensor.dtype, &self.read(read)?).ok_or_else(|| self.undecodable("has no numbers in it"))
     }
 }
 
@@ -82,14 +100,7 @@ impl Quantized {
     /// What the numbers depend on beside the bytes of the stored tensors: the format, and what the configuration says.
     pub fn description(&self) -> String {
         match &self.scheme {
-            Scheme::Grid(grid) => format!(
-                "{} {:?} {:?} {} {:?}",
-                self.dtype,
-                grid.code,
-                grid.grouping.iter().map(|grouping| matches!(grouping, grid::Grouping::Listed(_))).collect::<Vec<_>>(),
-                grid.parts().len(),
-                (grid.groups, grid.zero.as_ref().map(|(_, code)| code)),
-            ),
+            Scheme::Grid(grid) => format!("{} {}", self.dtype, grid.description()),
             Scheme::Lookup(_) => self.dtype.to_owned(),
         }
     }
@@ -100,7 +111,7 @@ impl Quantized {
     /// # Errors
     ///
     /// Fails if a tensor cannot be read, or does not hold what the format says.
-    pub fn decode(&self, index: usize, read: &Bytes<'_>) -> Result<Vec<f64>, Undecodable> {
+    pub fn decode(&self, index: usize, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
         match &self.scheme {
             Scheme::Grid(grid) => grid.decode(index, read),
             Scheme::Lookup(lookup) => lookup.decode(read),
