@@ -117,6 +117,16 @@ pub enum CheckpointError {
         /// The shard.
         shard: String,
     },
+    /// Two shards give one name to different tensors.
+    #[error(
+        "'{file}' gives the name '{alias}' to another tensor than the shards before it: it is not clear which counts"
+    )]
+    Alias {
+        /// The shard.
+        file: String,
+        /// The name.
+        alias: String,
+    },
     /// A shard is not what its header said when the scan was planned.
     #[error("'{file}' has changed since the scan began: run the same line again")]
     Changed {

@@ -151,7 +151,7 @@ impl Checkpoint {
         let peek = |part: &Part| self.peek(source, part);
         let (mut weights, companions) = quantization::assemble(parts, method.as_ref(), &peek).map_err(refused)?;
         others.extend(companions.into_iter().map(|tensor| (tensor, Other::Companion)));
-        add_aliases(&mut weights, &self.shards[first..]);
+        add_aliases(&mut weights, &self.shards[first..])?;
         let quantized = weights.iter().find(|weight| matches!(weight.storage, Storage::Quantized(_)));
         let quantization = quantized.map(|weight| method.map_or_else(|| weight.dtype(), |method| method.name));
         let weights = weights.into_iter().map(Arc::new).collect();
@@ -238,15 +238,21 @@ fn quantization_beside(source: &dyn Source, folder: &str) -> Result<Option<Value
 }
 
 /// Adds the weights that are stored under another name only.
-fn add_aliases(weights: &mut Vec<Weight>, shards: &[Shard]) {
-    let mut places: HashMap<String, usize> =
+fn add_aliases(weights: &mut Vec<Weight>, shards: &[Shard]) -> Result<(), CheckpointError> {
+    let stored: HashMap<String, usize> =
         weights.iter().enumerate().map(|(place, weight)| (weight.name.clone(), place)).collect();
-    for (alias, name) in shards.iter().flat_map(|shard| &shard.aliases) {
-        if let (false, Some(&place)) = (places.contains_key(alias), places.get(name)) {
-            places.insert(alias.clone(), place);
-            weights.push(Weight { name: alias.clone(), ..weights[place].clone() });
+    let mut aliased: HashMap<&str, usize> = HashMap::new();
+    for shard in shards {
+        for (alias, name) in shard.aliases.iter().filter(|(alias, _)| !stored.contains_key(alias)) {
+            let Some(&place) = stored.get(name) else { continue };
+            match aliased.insert(alias, place) {
+                None => weights.push(Weight { name: alias.clone(), ..weights[place].clone() }),
+                Some(before) if before == place => {}
+                Some(_) => return Err(CheckpointError::Alias { file: shard.file.clone(), alias: alias.clone() }),
+            }
         }
     }
+    Ok(())
 }
 
 /// That the model is a LoRA adapter, with its base model if its configuration names one.

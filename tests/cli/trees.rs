@@ -191,6 +191,22 @@ fn a_tensor_that_stands_for_another_is_a_module_too() {
 }
 
 #[test]
+fn a_name_that_stands_for_two_tensors_is_refused() {
+    let place = Workplace::new();
+    let shard = |tensor: &str| {
+        let header = format!(
+            r#"{{"__metadata__":{{"model.layers.9.up.weight":"{tensor}"}},"{tensor}":{{"dtype":"F32","shape":[4,4],"data_offsets":[0,64]}}}}"#
+        );
+        [raw_file(&header, 0), matrix(tensor, 4, 4).bytes].concat()
+    };
+    let names = ["model.layers.0.up.weight", "model.layers.1.up.weight"];
+    let index = json!({"weight_map": {names[0]: "a.safetensors", names[1]: "b.safetensors"}}).to_string();
+    write(&place, &[("m/a.safetensors", &shard(names[0])), ("m/b.safetensors", &shard(names[1]))]);
+    write(&place, &[("m/model.safetensors.index.json", index.as_bytes())]);
+    place.run(&["--model", "m"]).refused(1, &["'b.safetensors'", "'model.layers.9.up.weight'"]);
+}
+
+#[test]
 fn a_shard_named_alone_is_scanned_as_it_is() {
     let place = Workplace::new();
     write(&place, &[("model-00001-of-00003.safetensors", &file(&layers(1, 8)))]);
