@@ -7,26 +7,51 @@ use super::name::Place;
 use crate::checkpoint::Config;
 
 /// Leaves of embeddings: tables that are looked up, not multiplied with.
-const EMBEDDINGS: [&str; 14] = [
+const EMBEDDINGS: [&str; 15] = [
     "embed_tokens",
     "embed_tokens_per_layer",
     "embed_positions",
     "embed_in",
+    "tokens_embed",
+    "positions_embed",
     "embeddings",
     "emb",
     "embedding",
     "wte",
     "wpe",
-    "tok_embeddings",
     "relative_attention_bias",
-    "pos_embed",
+    "bias_values",
     "shared",
     "codebook",
 ];
 
+/// Endings of leaves of embeddings.
+const EMBEDDING_ENDINGS: [&str; 6] = ["_embedding", "_embeddings", "_embed", "_emb", "_token", "_tokens"];
+
 /// Leaves of heads outside the layers.
-const HEADS: [&str; 8] =
-    ["lm_head", "embed_out", "score", "classifier", "qa_outputs", "v_head", "output", "output_projection"];
+const HEADS: [&str; 2] = ["output", "output_projection"];
+
+/// Segments of the names of heads outside the layers, which may consist of several modules.
+const HEAD_SEGMENTS: [&str; 18] = [
+    "lm_head",
+    "lm_heads",
+    "ctc_head",
+    "embed_out",
+    "score",
+    "classifier",
+    "classification_head",
+    "qa_outputs",
+    "v_head",
+    "cls",
+    "discriminator_predictions",
+    "decode_head",
+    "decoder_pred",
+    "class_labels_classifier",
+    "bbox_predictor",
+    "class_head",
+    "box_head",
+    "heads",
+];
 
 /// Segments of the names of routers, which choose among experts.
 const ROUTERS: [&str; 3] = ["gate", "router", "shared_expert_gate"];
@@ -66,9 +91,9 @@ impl Class {
         let beyond = place.layer.zip(config.layer_count).is_some_and(|(layer, count)| is_decoder && layer >= count);
         if segments.iter().any(|segment| matches!(*segment, "mtp" | "mtp_layers")) || beyond {
             Self::FurtherPrediction
-        } else if is_head(name, &place, family) {
+        } else if is_head(name, &segments, &place, family) {
             Self::Head
-        } else if is_embedding(leaf) {
+        } else if is_embedding(&segments, leaf) {
             Self::Embedding
         } else if place.layer.is_none() && EMBEDDING_PROJECTIONS.contains(&leaf) {
             Self::EmbeddingProjection
@@ -85,19 +110,23 @@ impl Class {
     }
 }
 
-/// Whether a leaf is that of an embedding. A patch embedding multiplies, whatever its name.
-fn is_embedding(leaf: &str) -> bool {
-    let is_table = leaf.ends_with("_embedding") || leaf.ends_with("_embeddings");
-    EMBEDDINGS.contains(&leaf) || (is_table && !leaf.starts_with("patch"))
+/// Whether a name is that of an embedding. The embedding of a patch multiplies, and so does that of a masked
+/// autoencoder's decoder, whatever they are called.
+fn is_embedding(segments: &[&str], leaf: &str) -> bool {
+    let is_table = EMBEDDING_ENDINGS.iter().any(|ending| leaf.ends_with(ending));
+    EMBEDDINGS.contains(&leaf)
+        || segments.contains(&"embed_tokens")
+        || (is_table && !leaf.starts_with("patch") && leaf != "decoder_embed")
 }
 
-/// Whether a module is a head.
-fn is_head(name: &str, place: &Place, family: &Family) -> bool {
-    let leaf = name.rsplit('.').next().unwrap_or(name);
-    name.split('.').any(|segment| segment == "lm_head")
-        || name.ends_with("cls.predictions.decoder")
+/// Whether a module is a head, or a part of one.
+fn is_head(name: &str, segments: &[&str], place: &Place, family: &Family) -> bool {
+    let leaf = segments[segments.len() - 1];
+    segments.contains(&"lm_head")
+        || name == "head"
         || family.heads.contains(&name)
-        || (place.layer.is_none() && HEADS.contains(&leaf))
+        || (place.layer.is_none()
+            && (HEADS.contains(&leaf) || segments.iter().any(|segment| HEAD_SEGMENTS.contains(segment))))
 }
 
 /// Whether a head is the projection onto the vocabulary itself, which is what shares the embedding's weight.
@@ -138,6 +167,9 @@ mod tests {
         assert_eq!(class("gpt_neox.embed_in"), Class::Embedding);
         assert_eq!(class("embed_out"), Class::Head);
         assert_eq!(class("score"), Class::Head);
+        assert_eq!(class("classifier.out_proj"), Class::Head);
+        assert_eq!(class("decoder.embed_tokens.3"), Class::Embedding);
+        assert_eq!(class("vision.embeddings.patch_embedding"), Class::Linear);
         assert_eq!(class("model.decoder.project_in"), Class::EmbeddingProjection);
         assert_eq!(class("mtp.layers.0.mlp.up_proj"), Class::FurtherPrediction);
         // A block's own projection in Flux, the head in Whisper.

@@ -130,8 +130,10 @@ impl Model<'_> {
         let lines = module.shape[usize::from(axis == Axis::Columns)];
         let Some(divided) = layout.divide(lines, self.config) else { return Vec::new() };
         let (period, repeats) = (divided.period(), divided.repeats);
+        let names = if module.targets.is_empty() { std::slice::from_ref(&module.name) } else { &module.targets };
+        let is_divided_alike = names.len() == divided.parts.len();
         let mut start = 0;
-        let part = |(name, lines): (&str, usize)| {
+        let part = |(at, (name, lines)): (usize, (&str, usize))| {
             let band = Band { axis, period, range: start..start + lines, repeats };
             start += lines;
             let selection = Selection { index: module.selection.index, band: Some(band) };
@@ -140,13 +142,13 @@ impl Model<'_> {
                 kind: format!("{}.{name}", module.kind),
                 shape: selection.shape(&module.weight.shape),
                 selection,
-                target: Some(module.target.clone().unwrap_or_else(|| module.name.clone())),
+                targets: if is_divided_alike { vec![names[at].clone()] } else { names.to_vec() },
                 part_of: Some(module.name.clone()),
                 pool: None,
                 ..module.clone()
             }
         };
-        let parts = divided.parts.into_iter().map(part);
+        let parts = divided.parts.into_iter().enumerate().map(part);
         parts.filter(|part| part.shape.iter().all(|extent| *extent > 1)).collect()
     }
 

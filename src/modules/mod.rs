@@ -46,8 +46,9 @@ pub struct Module {
     pub layer: Option<usize>,
     /// Rows and columns, as stored.
     pub shape: [usize; 2],
-    /// What a trainer sees in memory, where that is called otherwise: a module, or the parameter that holds all experts.
-    pub target: Option<String>,
+    /// What a trainer sees in memory, where that is called otherwise: a module, or the parameter that holds all experts;
+    /// several modules where transformers divides the weight. Empty if it is called the same.
+    pub targets: Vec<String>,
     /// The fused module that it is a part of.
     pub part_of: Option<String>,
     /// What it is pooled with, if it is an expert's.
@@ -62,7 +63,7 @@ pub struct Pool {
     /// What it is ranked with.
     pub kind: String,
     /// What a trainer sees in memory, where that is called otherwise.
-    pub target: Option<String>,
+    pub targets: Vec<String>,
 }
 
 /// What is to be measured beside the linear modules within the layers, and for whom.
@@ -281,7 +282,7 @@ mod tests {
         assert_eq!(seen[0], ("model.layers.4.mlp.experts.0.gate_up_proj", "mlp.experts.*.gate_up_proj"));
         assert_eq!(seen[1], ("model.layers.4.mlp.experts.0.gate_up_proj.gate", "mlp.experts.*.gate_up_proj.gate"));
         assert_eq!(seen.len(), 6);
-        assert_eq!(modules[3].target.as_deref(), Some("model.layers.4.mlp.experts.gate_up_proj"));
+        assert_eq!(modules[3].targets, ["model.layers.4.mlp.experts.gate_up_proj"]);
         assert_eq!(modules[4].part_of.as_deref(), Some("model.layers.4.mlp.experts.1.gate_up_proj"));
         assert_eq!(modules[4].shape, [8, 8]);
         let pool = modules[3].pool.as_ref().expect("an expert");

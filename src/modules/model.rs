@@ -8,6 +8,22 @@ use super::name::{Place, number};
 use super::{Class, Module, Pool, WEIGHT, Wanted, class, runtime};
 use crate::checkpoint::{Axis, Band, Component, Config, Selection, Weight};
 
+/// What the name of a module of a base model begins with, where the base model's own name is missing.
+const ROOTS: [&str; 12] = [
+    "layers",
+    "h",
+    "blocks",
+    "encoder",
+    "decoder",
+    "embeddings",
+    "connector",
+    "perceiver_resampler",
+    "text_model",
+    "vision_model",
+    "language_model",
+    "visual",
+];
+
 /// The segment of a name below which experts are.
 const EXPERTS: &str = "experts";
 
@@ -96,9 +112,8 @@ impl Model<'_> {
     pub fn modules(&self, matrix: Matrix<'_>, several_stacks: bool, base: Option<&str>) -> Vec<Module> {
         let Matrix { place, weight, selection, stack } = matrix;
         let stored = stack.as_deref().unwrap_or(&place.name);
-        let is_at_root =
-            ["layers", "h", "blocks", "encoder", "decoder"].contains(&stored.split('.').next().unwrap_or(""));
-        let target = runtime::in_memory(stored, self.config, self.wanted.line, base.filter(|_| is_at_root));
+        let is_at_root = ROOTS.contains(&stored.split('.').next().unwrap_or(""));
+        let targets = runtime::in_memory(stored, self.config, self.wanted.line, base.filter(|_| is_at_root));
         let pool = match &stack {
             Some(stack) => Some(stack.clone()),
             None => without_expert(&place.name),
@@ -107,8 +122,8 @@ impl Model<'_> {
         let pool = pool.map(|name| {
             let kind = kind(&Place::of(&name));
             let name = self.component.full_name(&name);
-            let together = without_expert(&target).unwrap_or_else(|| target.clone());
-            Pool { kind, target: Some(together).filter(|target| *target != name), name }
+            let together = targets.iter().map(|target| without_expert(target).unwrap_or_else(|| target.clone()));
+            Pool { kind, targets: other_names(together.collect(), &name), name }
         });
         let name = self.component.full_name(&place.name);
         let module = Module {
@@ -116,7 +131,7 @@ impl Model<'_> {
             tensor: self.component.full_name(&weight.name),
             kind: kind(&place),
             layer: place.layer,
-            target: Some(target).filter(|target| *target != name),
+            targets: other_names(targets, &name),
             part_of: None,
             weight: Arc::clone(weight),
             name,
@@ -141,6 +156,11 @@ fn expert_name(name: &str, expert: usize) -> String {
         Some((path, leaf)) => format!("{path}.{expert}.{leaf}"),
         None => format!("{expert}.{name}"),
     }
+}
+
+/// `targets`, unless `name` is the only one.
+fn other_names(targets: Vec<String>, name: &str) -> Vec<String> {
+    if targets.len() == 1 && targets[0] == name { Vec::new() } else { targets }
 }
 
 /// An expert's name without its number; `None` if it is no expert's.

@@ -20,12 +20,12 @@ pub enum Line {
 
 /// Some architectures' names in memory.
 struct Renaming {
-    /// Their `model_type`s.
-    names: &'static [&'static str],
+    /// Their `model_type`s, or the classes that wrote them, with spaces between them.
+    names: &'static str,
     /// Whether only version 5 renames.
     only_five: bool,
     /// What is renamed, one after the other: runs of segments. `#` stands for a number, `^` for the name's beginning. A
-    /// number of the first that the second lacks is dropped.
+    /// number of the first that the second lacks is dropped. What becomes several modules has them in braces.
     rules: &'static [(&'static str, &'static str)],
 }
 
@@ -43,6 +43,17 @@ const STACKED_AS_MIXTRAL: &[(&str, &str)] = &[
     ("block_sparse_moe.experts.#.w2", "mlp.experts.down_proj"),
 ];
 
+/// A language model that moved below the model around it, with what stands beside it.
+const UNDER_MODEL: &[(&str, &str)] = &[
+    ("^.language_model.lm_head", "^.lm_head"),
+    ("^.language_model.model", "^.model.language_model"),
+    ("^.vision_tower", "^.model.vision_tower"),
+    ("^.vision_model", "^.model.vision_model"),
+    ("^.vision_embed_tokens", "^.model.vision_embed_tokens"),
+    ("^.audio_tower", "^.model.audio_tower"),
+    ("^.multi_modal_projector", "^.model.multi_modal_projector"),
+];
+
 /// The leaves of vision encoders.
 const VISION_ATTENTION: &[(&str, &str)] = &[
     ("attention.attention.query", "attention.q_proj"),
@@ -58,45 +69,19 @@ const VISION_MLP: &[(&str, &str)] = &[("intermediate.dense", "mlp.fc1"), ("outpu
 
 /// The table. Every row that names an architecture applies, in this order.
 const RENAMINGS: &[Renaming] = &[
+    // Mixtures of experts.
     Renaming {
-        names: &[
-            "qwen2_moe",
-            "qwen3_moe",
-            "qwen3_next",
-            "qwen3_5_moe",
-            "qwen3_5_moe_text",
-            "qwen3_omni_moe",
-            "olmoe",
-            "flex_olmo",
-            "deepseek_v2",
-            "deepseek_v3",
-            "deepseek_v32",
-            "kimi_k2",
-            "kimi_k25",
-            "glm4_moe",
-            "glm4_moe_lite",
-            "glm4v_moe",
-            "dots1",
-            "ernie4_5_moe",
-            "hunyuan_v1_moe",
-            "longcat_flash",
-            "exaone_moe",
-            "solar_open",
-            "afmoe",
-            "jamba",
-        ],
+        names: "qwen2_moe qwen3_moe qwen3_next qwen3_5_moe qwen3_5_moe_text qwen3_omni_moe qwen3_omni_moe_thinker olmoe \
+                flex_olmo deepseek_v2 deepseek_v3 deepseek_v32 kimi_k25 glm4_moe glm4_moe_lite glm4v_moe glm_moe_dsa dots1 \
+                ernie4_5_moe hunyuan_v1_moe longcat_flash exaone_moe solar_open afmoe jamba cohere2_moe",
         only_five: true,
         rules: STACKED,
     },
-    Renaming { names: &["mixtral", "minimax", "minimax_m2", "phimoe"], only_five: true, rules: STACKED_AS_MIXTRAL },
+    Renaming { names: "mixtral minimax minimax_m2 phimoe", only_five: true, rules: STACKED_AS_MIXTRAL },
+    Renaming { names: "mixtral minimax minimax_m2", only_five: true, rules: &[("block_sparse_moe.gate", "mlp.gate")] },
+    Renaming { names: "phimoe", only_five: true, rules: &[("block_sparse_moe.gate", "mlp.router")] },
     Renaming {
-        names: &["mixtral", "minimax", "minimax_m2"],
-        only_five: true,
-        rules: &[("block_sparse_moe.gate", "mlp.gate")],
-    },
-    Renaming { names: &["phimoe"], only_five: true, rules: &[("block_sparse_moe.gate", "mlp.router")] },
-    Renaming {
-        names: &["granitemoe", "granitemoeshared", "granitemoehybrid"],
+        names: "granitemoe granitemoeshared granitemoehybrid",
         only_five: true,
         rules: &[
             ("block_sparse_moe.input_linear", "block_sparse_moe.experts.gate_up_proj"),
@@ -104,14 +89,100 @@ const RENAMINGS: &[Renaming] = &[
             ("block_sparse_moe.router.layer", "block_sparse_moe.router"),
         ],
     },
-    Renaming { names: &["gpt_neox"], only_five: true, rules: &[("^.embed_out", "^.lm_head")] },
     Renaming {
-        names: &["vit", "deit", "beit", "vit_mae", "vit_msn", "ijepa", "vivit"],
+        names: "lfm2_moe",
+        only_five: true,
+        rules: &[
+            ("feed_forward.experts.#.w1", "feed_forward.experts.gate_up_proj"),
+            ("feed_forward.experts.#.w3", "feed_forward.experts.gate_up_proj"),
+            ("feed_forward.experts.#.w2", "feed_forward.experts.down_proj"),
+        ],
+    },
+    Renaming {
+        names: "nemotron_h",
+        only_five: true,
+        rules: &[
+            ("^.backbone", "^.model"),
+            ("mixer.experts.#.up_proj", "mixer.experts.up_proj"),
+            ("mixer.experts.#.down_proj", "mixer.experts.down_proj"),
+        ],
+    },
+    // Language models.
+    Renaming { names: "gpt_neox", only_five: true, rules: &[("^.embed_out", "^.lm_head")] },
+    // Multimodal models.
+    Renaming {
+        names: "qwen2_vl qwen2_5_vl",
+        only_five: false,
+        rules: &[("^.visual", "^.model.visual"), ("^.model.layers", "^.model.language_model.layers")],
+    },
+    Renaming {
+        names: "qwen2_5_omni qwen3_omni_moe",
+        only_five: true,
+        rules: &[
+            ("^.thinker.audio_tower", "^.thinker.model.audio_tower"),
+            ("^.thinker.visual", "^.thinker.model.visual"),
+            ("^.thinker.model.layers", "^.thinker.model.language_model.layers"),
+        ],
+    },
+    Renaming {
+        names: "qwen2_5_omni_thinker qwen3_omni_moe_thinker",
+        only_five: true,
+        rules: &[
+            ("^.audio_tower", "^.model.audio_tower"),
+            ("^.visual", "^.model.visual"),
+            ("^.model.layers", "^.model.language_model.layers"),
+        ],
+    },
+    Renaming {
+        names: "kimi_k25",
+        only_five: true,
+        rules: &[
+            ("^.language_model.lm_head", "^.lm_head"),
+            ("^.language_model.model", "^.model.language_model"),
+            ("^.mm_projector.proj.0", "^.model.mm_projector.in_proj"),
+            ("^.mm_projector.proj.2", "^.model.mm_projector.out_proj"),
+            ("^.vision_tower.encoder.blocks.#.mlp.fc1", "^.model.vision_tower.layers.#.mlp.fc2"),
+            ("^.vision_tower.encoder.blocks.#.mlp.fc0", "^.model.vision_tower.layers.#.mlp.fc1"),
+            ("^.vision_tower.encoder.blocks.#.wo", "^.model.vision_tower.layers.#.attn.proj"),
+            ("^.vision_tower.encoder.blocks.#.wqkv", "^.model.vision_tower.layers.#.attn.{q_proj,k_proj,v_proj}"),
+            ("^.vision_tower", "^.model.vision_tower"),
+        ],
+    },
+    Renaming {
+        names: "llava llava_next llava_onevision vipllava gemma3 mistral3 internvl paligemma aya_vision got_ocr2 mllama fuyu \
+                aria",
+        only_five: false,
+        rules: UNDER_MODEL,
+    },
+    Renaming { names: "voxtral qwen2_audio", only_five: true, rules: UNDER_MODEL },
+    Renaming {
+        names: "aria",
+        only_five: true,
+        rules: &[("mlp.experts.fc1", "mlp.experts.gate_up_proj"), ("mlp.experts.fc2", "mlp.experts.down_proj")],
+    },
+    Renaming {
+        names: "llava llava_next llava_onevision vipllava gemma3 paligemma aya_vision",
+        only_five: true,
+        rules: &[("^.model.vision_tower.vision_model", "^.model.vision_tower")],
+    },
+    // Encoders of images, text and sound.
+    Renaming {
+        names: "CLIPTextModel",
+        only_five: true,
+        rules: &[("^.text_model.encoder", "^.encoder"), ("^.text_model.embeddings", "^.embeddings")],
+    },
+    Renaming {
+        names: "CLIPVisionModel",
+        only_five: true,
+        rules: &[("^.vision_model.encoder", "^.encoder"), ("^.vision_model.embeddings", "^.embeddings")],
+    },
+    Renaming {
+        names: "vit deit beit vit_mae vit_msn ijepa vivit audio-spectrogram-transformer",
         only_five: true,
         rules: &[("encoder.layer.#", "layers.#")],
     },
     Renaming {
-        names: &["segformer"],
+        names: "segformer",
         only_five: true,
         rules: &[
             ("encoder.block.#.#", "stages.#.blocks.#"),
@@ -119,74 +190,37 @@ const RENAMINGS: &[Renaming] = &[
             ("attention.self.sr", "attention.sequence_reduction.sequence_reduction"),
             ("mlp.dense1", "mlp.fc1"),
             ("mlp.dense2", "mlp.fc2"),
+            ("decode_head.linear_c.#", "decode_head.linear_projections.#"),
         ],
     },
     Renaming {
-        names: &[
-            "vit",
-            "deit",
-            "beit",
-            "vit_mae",
-            "vit_msn",
-            "ijepa",
-            "vivit",
-            "dinov2",
-            "dinov2_with_registers",
-            "swin",
-            "segformer",
-        ],
+        names: "vit deit beit vit_mae vit_msn ijepa vivit audio-spectrogram-transformer dinov2 dinov2_with_registers swin \
+                segformer",
         only_five: true,
         rules: VISION_ATTENTION,
     },
     Renaming {
-        names: &["vit", "deit", "beit", "vit_mae", "vit_msn", "ijepa", "vivit", "swin"],
+        names: "vit deit beit vit_mae vit_msn ijepa vivit audio-spectrogram-transformer swin",
         only_five: true,
         rules: VISION_MLP,
     },
     Renaming {
-        names: &["qwen2_vl", "qwen2_5_vl"],
-        only_five: false,
-        rules: &[("^.visual", "^.model.visual"), ("^.model.layers", "^.model.language_model.layers")],
-    },
-    Renaming {
-        names: &[
-            "llava",
-            "llava_next",
-            "llava_onevision",
-            "vipllava",
-            "gemma3",
-            "mistral3",
-            "internvl",
-            "paligemma",
-            "aya_vision",
-            "got_ocr2",
-            "mllama",
-        ],
-        only_five: false,
-        rules: &[
-            ("^.language_model.lm_head", "^.lm_head"),
-            ("^.language_model.model", "^.model.language_model"),
-            ("^.vision_tower", "^.model.vision_tower"),
-            ("^.vision_model", "^.model.vision_model"),
-            ("^.multi_modal_projector", "^.model.multi_modal_projector"),
-        ],
-    },
-    Renaming {
-        names: &["llava", "llava_next", "llava_onevision", "vipllava", "gemma3", "paligemma", "aya_vision"],
+        names: "dinov2 dinov2_with_registers",
         only_five: true,
-        rules: &[("^.model.vision_tower.vision_model", "^.model.vision_tower")],
+        rules: &[("mlp.weights_in", "mlp.{gate_proj,up_proj}"), ("mlp.weights_out", "mlp.down_proj")],
     },
 ];
 
-/// What the tensor or module called `name` on disk is called in memory under a `line` of transformers. `base` is what
-/// everything but the head is in, where the checkpoint lacks it.
-pub fn in_memory(name: &str, config: &Config, line: Line, base: Option<&str>) -> String {
+/// What the tensor or module called `name` on disk is called in memory under a `line` of transformers: one name, or several
+/// where it is divided. `base` is what everything but the head is in, where the checkpoint lacks it.
+pub fn in_memory(name: &str, config: &Config, line: Line, base: Option<&str>) -> Vec<String> {
     let mut name = match base {
         Some(base) if has_head(config) => format!("{base}.{name}"),
         _ => name.to_owned(),
     };
-    let Some(architecture) = config.model_type.as_deref() else { return name };
-    for renaming in RENAMINGS.iter().filter(|renaming| renaming.names.contains(&architecture)) {
+    let is_called =
+        |known: &str| config.model_type.as_deref() == Some(known) || config.architecture.as_deref() == Some(known);
+    for renaming in RENAMINGS.iter().filter(|renaming| renaming.names.split_whitespace().any(is_called)) {
         if renaming.only_five && line == Line::Four {
             continue;
         }
@@ -196,7 +230,18 @@ pub fn in_memory(name: &str, config: &Config, line: Line, base: Option<&str>) ->
             }
         }
     }
-    name
+    expand(&name)
+}
+
+/// The names that one with alternatives in braces stands for.
+fn expand(name: &str) -> Vec<String> {
+    let braces = name.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)));
+    match braces {
+        Some((before, (alternatives, after))) => {
+            alternatives.split(',').map(|alternative| format!("{before}{alternative}{after}")).collect()
+        }
+        None => vec![name.to_owned()],
+    }
 }
 
 /// Whether a trainer loads the model with a head around it. A class that ends in `Model` is the model without one.
@@ -238,19 +283,25 @@ mod tests {
     fn experts_are_stacked_in_version_five_only() {
         let disk = "model.layers.3.block_sparse_moe.experts.7.w3";
         let name = |line| in_memory(disk, &config("mixtral"), line, None);
-        assert_eq!(name(Line::Five), "model.layers.3.mlp.experts.gate_up_proj");
-        assert_eq!(name(Line::Four), disk);
+        assert_eq!(name(Line::Five), ["model.layers.3.mlp.experts.gate_up_proj"]);
+        assert_eq!(name(Line::Four), [disk]);
     }
 
     #[test]
     fn numbers_move_with_their_segments() {
         let name = in_memory("segformer.encoder.block.2.5.attention.self.key", &config("segformer"), Line::Five, None);
-        assert_eq!(name, "segformer.stages.2.blocks.5.attention.k_proj");
+        assert_eq!(name, ["segformer.stages.2.blocks.5.attention.k_proj"]);
+    }
+
+    #[test]
+    fn what_is_divided_has_several_names() {
+        let name = in_memory("dinov2.encoder.layer.3.mlp.weights_in", &config("dinov2"), Line::Five, None);
+        assert_eq!(name, ["dinov2.encoder.layer.3.mlp.gate_proj", "dinov2.encoder.layer.3.mlp.up_proj"]);
     }
 
     #[test]
     fn renamings_are_anchored_and_do_not_repeat() {
-        let name = |disk: &str| in_memory(disk, &config("qwen2_vl"), Line::Five, None);
+        let name = |disk: &str| in_memory(disk, &config("qwen2_vl"), Line::Five, None).concat();
         assert_eq!(name("visual.blocks.0.attn.qkv"), "model.visual.blocks.0.attn.qkv");
         assert_eq!(name("model.visual.blocks.0.attn.qkv"), "model.visual.blocks.0.attn.qkv");
         assert_eq!(name("model.layers.1.mlp.up_proj"), "model.language_model.layers.1.mlp.up_proj");
@@ -261,7 +312,7 @@ mod tests {
     #[test]
     fn the_base_is_added_under_a_head_only() {
         let with = |architecture: &str| Config { architecture: Some(architecture.into()), ..config("gpt2") };
-        let name = |config: &Config| in_memory("h.0.attn.c_attn", config, Line::Five, Some("transformer"));
+        let name = |config: &Config| in_memory("h.0.attn.c_attn", config, Line::Five, Some("transformer")).concat();
         assert_eq!(name(&with("GPT2LMHeadModel")), "transformer.h.0.attn.c_attn");
         assert_eq!(name(&with("GPT2Model")), "h.0.attn.c_attn");
     }

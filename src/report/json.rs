@@ -23,7 +23,7 @@ pub fn full(modules: &[Module], outcomes: &[Outcome], pools: &[Pooled<'_>], how:
         let snr = Some(pooled.snr?).filter(|snr| snr.is_finite());
         let expert = &modules[pooled.experts[0]];
         let (module, kind) = (pooled.pool.name.as_str(), pooled.pool.kind.as_str());
-        let target = pooled.pool.target.as_deref();
+        let target = pooled.pool.targets.as_slice();
         let identity = Identity { module, r#type: kind, target, ..Identity::of(expert) };
         Some((module, Entry::Pool(PoolRecord { snr, identity, pool: how, experts: pooled.experts.len() })))
     });
@@ -60,8 +60,8 @@ struct Identity<'a> {
     layer: Option<usize>,
     shape: [usize; 2],
     dtype: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty", serialize_with = "one_or_several")]
+    target: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     part_of: Option<&'a str>,
 }
@@ -74,7 +74,7 @@ impl<'a> Identity<'a> {
             layer: module.layer,
             shape: module.shape,
             dtype: module.weight.dtype(),
-            target: module.target.as_deref(),
+            target: &module.targets,
             part_of: module.part_of.as_deref(),
         }
     }
@@ -140,6 +140,14 @@ struct Planned<'a> {
 impl<'a> Planned<'a> {
     fn new(module: &'a Module) -> Self {
         Self { identity: Identity::of(module), flops: spectrum::flops(module.shape) }
+    }
+}
+
+/// A name by itself, or a list of several.
+fn one_or_several<S: Serializer>(names: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    match names {
+        [name] => serializer.serialize_str(name),
+        names => names.serialize(serializer),
     }
 }
 

@@ -150,7 +150,7 @@ mod tests {
                 kind: "up".into(),
                 layer: Some(place),
                 shape: [size, size],
-                target: None,
+                targets: Vec::new(),
                 part_of: None,
                 pool: None,
             };

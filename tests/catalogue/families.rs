@@ -62,6 +62,24 @@ fn numbers(name: &str, count: usize) -> impl Iterator<Item = f32> {
     })
 }
 
+/// Where a tensor is in memory: the module, or the parameter, with its class; several where it is divided.
+fn places(memory: &Value) -> Vec<(&str, &str)> {
+    let pairs = match memory[0].is_array() {
+        true => memory.as_array().map(Vec::as_slice).unwrap_or_default(),
+        false => std::slice::from_ref(memory),
+    };
+    let pairs = pairs.iter().filter_map(|pair| pair[0].as_str().zip(pair[1].as_str()));
+    pairs.map(|(name, class)| (name.strip_suffix(".weight").unwrap_or(name), class)).collect()
+}
+
+/// The targets of a record: its own name where none is given.
+fn targets(record: &Value) -> Vec<&str> {
+    match &record["target"] {
+        Value::Array(targets) => targets.iter().filter_map(Value::as_str).collect(),
+        target => target.as_str().or(record["module"].as_str()).into_iter().collect(),
+    }
+}
+
 /// The modules that the full file has for a tensor: itself, or one for each of its experts.
 fn records<'a>(full: &'a Value, tensor: &str, matrices: usize) -> Vec<&'a Value> {
     let name = tensor.strip_suffix(".weight").unwrap_or(tensor);
@@ -95,20 +113,20 @@ fn check(
     let what = format!("{family} under transformers {line}: {tensor}");
     let expected = matrix["snr"].as_array().expect("ratios");
     let records = records(full, tensor, expected.len());
-    let memory = &matrix["memory"][line];
-    let class = memory[1].as_str().unwrap_or_default();
+    let memory = places(&matrix["memory"][line]);
+    let class = memory.first().map(|(_, class)| *class).unwrap_or_default();
     let reason = left_out.get(tensor).map(String::as_str);
     assert!(reason.is_some() == records.is_empty(), "{what}: {reason:?} and {} records", records.len());
     if let Some(reason) = reason {
         let is_router = is_router(class);
         let fits = match reason {
             // The older line cannot load what the newer one wrote.
-            _ if memory.is_null() && line == "4" => true,
+            _ if memory.is_empty() && line == "4" => true,
             "an embedding" => class.contains("Embedding"),
             "a vector, not a matrix" | "a depthwise convolution" => {
                 expected.is_empty() || class == "Conv1d" || class == "Conv2d"
             }
-            "a layer beyond those of the model: predicts further tokens" => memory.is_null(),
+            "a layer beyond those of the model: predicts further tokens" => memory.is_empty(),
             "no module's weight" => !LINEAR.contains(&class) && !is_router,
             "a head that shares the embedding's weight" => true,
             _ => false,
@@ -116,13 +134,15 @@ fn check(
         assert!(fits, "{what}: {class} is left out as {reason}");
         return Vec::new();
     }
-    assert!(is_linear(class) || is_router(class) || memory.is_null() && line == "4", "{what}: {class} was measured");
+    assert!(is_linear(class) || is_router(class) || memory.is_empty() && line == "4", "{what}: {class} was measured");
     assert_eq!(records.len(), expected.len(), "{what}");
-    let target = memory[0].as_str().map(|name| name.strip_suffix(".weight").unwrap_or(name));
+    let expected_targets: Vec<&str> = memory.iter().map(|(name, _)| *name).collect();
     for (record, ratio) in records.iter().zip(expected) {
         same_ratio(&record["snr"], ratio, &what);
-        let ours = record["target"].as_str().or(record["module"].as_str());
-        assert!(target.is_none() || ours == target, "{what}: {ours:?}, not {target:?}");
+        assert!(
+            memory.is_empty() || targets(record) == expected_targets,
+            "{what}: not {expected_targets:?} but {record}"
+        );
     }
     let mut names: Vec<String> =
         records.iter().map(|record| record["module"].as_str().expect("a name").to_owned()).collect();
@@ -167,8 +187,7 @@ fn scan(name: &str, family: &Value, place: &Workplace, line: &str) -> Value {
 /// Everything that multiplies in memory, but for heads that share the embedding's weight, is a target or documented.
 fn covers(name: &str, family: &Value, full: &Value, line: &str) {
     let records = full.as_object().expect("an object").values();
-    let targets: BTreeSet<&str> =
-        records.filter_map(|record| record["target"].as_str().or(record["module"].as_str())).collect();
+    let targets: BTreeSet<&str> = records.flat_map(targets).collect();
     let tied: BTreeSet<&str> = family["tied"][line]
         .as_array()
         .into_iter()
@@ -183,15 +202,15 @@ fn covers(name: &str, family: &Value, full: &Value, line: &str) {
         .filter(|(tensor, _)| {
             family["files"].as_object().expect("files").values().any(|file| file[tensor.as_str()][1][1] == 1)
         })
-        .filter_map(|(_, matrix)| matrix["memory"][line][0].as_str())
-        .map(|name| name.strip_suffix(".weight").unwrap_or(name))
+        .flat_map(|(_, matrix)| places(&matrix["memory"][line]))
+        .map(|(name, _)| name)
         .collect();
     for (module, class) in family["linear"][line].as_object().into_iter().flatten() {
         let class = class.as_str().expect("a class");
         // A vector of one output, such as the gate of a shared expert, has no singular values to speak of.
         let is_vector = matrices.iter().any(|(_, matrix)| {
-            matrix["snr"].as_array().is_some_and(Vec::is_empty)
-                && matrix["memory"][line][0].as_str().is_some_and(|name| name.strip_suffix(".weight") == Some(module))
+            let is_vector = matrix["snr"].as_array().is_some_and(Vec::is_empty);
+            is_vector && places(&matrix["memory"][line]).iter().any(|(name, _)| name == module)
         });
         let documented = tied.contains(module.as_str()) || depthwise.contains(module.as_str()) || is_vector;
         assert!(
