@@ -24,6 +24,7 @@ pub use runtime::Line;
 use crate::checkpoint::{Component, Other, Selection, Weight};
 use families::Family;
 use model::Model;
+use runtime::Runtime;
 
 /// The end of the name of a module's weight.
 const WEIGHT: &str = ".weight";
@@ -105,7 +106,8 @@ fn discover_component(component: &Component, wanted: Wanted, discovery: &mut Dis
     if let (None, Some(name)) = (family, &config.model_type) {
         discovery.unknown.push(name.clone());
     }
-    let model = Model { component, config, family: family.unwrap_or(&families::UNKNOWN), wanted };
+    let runtime = Runtime::new(config, wanted.line);
+    let model = Model { component, config, family: family.unwrap_or(&families::UNKNOWN), wanted, runtime };
     let mut found = Vec::new();
     for weight in &component.weights {
         match model.matrices(weight) {

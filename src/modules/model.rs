@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::families::{Family, Stack};
 use super::left_out::Reason;
 use super::name::{Place, number};
-use super::{Class, Module, Pool, WEIGHT, Wanted, class, runtime};
+use super::runtime::Runtime;
+use super::{Class, Module, Pool, WEIGHT, Wanted, class};
 use crate::checkpoint::{Axis, Band, Component, Config, Selection, Weight};
 
 /// What the name of a module of a base model begins with, where the base model's own name is missing.
@@ -33,6 +34,7 @@ pub struct Model<'a> {
     pub config: &'a Config,
     pub family: &'static Family,
     pub wanted: Wanted,
+    pub runtime: Runtime,
 }
 
 /// A matrix of a weight.
@@ -113,7 +115,7 @@ impl Model<'_> {
         let Matrix { place, weight, selection, stack } = matrix;
         let stored = stack.as_deref().unwrap_or(&place.name);
         let is_at_root = ROOTS.contains(&stored.split('.').next().unwrap_or(""));
-        let targets = runtime::in_memory(stored, self.config, self.wanted.line, base.filter(|_| is_at_root));
+        let targets = self.runtime.names(stored, base.filter(|_| is_at_root));
         let pool = match &stack {
             Some(stack) => Some(stack.clone()),
             None => without_expert(&place.name),

@@ -211,26 +211,38 @@ const RENAMINGS: &[Renaming] = &[
     },
 ];
 
-/// What the tensor or module called `name` on disk is called in memory under a `line` of transformers: one name, or several
-/// where it is divided. `base` is what everything but the head is in, where the checkpoint lacks it.
-pub fn in_memory(name: &str, config: &Config, line: Line, base: Option<&str>) -> Vec<String> {
-    let mut name = match base {
-        Some(base) if has_head(config) => format!("{base}.{name}"),
-        _ => name.to_owned(),
-    };
-    let is_called =
-        |known: &str| config.model_type.as_deref() == Some(known) || config.architecture.as_deref() == Some(known);
-    for renaming in RENAMINGS.iter().filter(|renaming| renaming.names.split_whitespace().any(is_called)) {
-        if renaming.only_five && line == Line::Four {
-            continue;
-        }
-        for (from, to) in renaming.rules {
+/// What renames the modules of one model.
+pub struct Runtime {
+    rules: Vec<(&'static str, &'static str)>,
+    has_head: bool,
+}
+
+impl Runtime {
+    /// What renames the modules of a model with this configuration under a `line` of transformers.
+    pub fn new(config: &Config, line: Line) -> Self {
+        let is_called =
+            |known: &str| config.model_type.as_deref() == Some(known) || config.architecture.as_deref() == Some(known);
+        let applies = |renaming: &&Renaming| {
+            (line == Line::Five || !renaming.only_five) && renaming.names.split_whitespace().any(is_called)
+        };
+        let rules = RENAMINGS.iter().filter(applies).flat_map(|renaming| renaming.rules).copied().collect();
+        Self { rules, has_head: has_head(config) }
+    }
+
+    /// What the tensor or module called `name` on disk is called in memory: one name, or several where it is divided.
+    /// `base` is what everything but the head is in, where the checkpoint lacks it.
+    pub fn names(&self, name: &str, base: Option<&str>) -> Vec<String> {
+        let mut name = match base {
+            Some(base) if self.has_head => format!("{base}.{name}"),
+            _ => name.to_owned(),
+        };
+        for (from, to) in &self.rules {
             if let Some(renamed) = rename(&name, from, to) {
                 name = renamed;
             }
         }
+        expand(&name)
     }
-    expand(&name)
 }
 
 /// The names that one with alternatives in braces stands for.
@@ -282,26 +294,27 @@ mod tests {
     #[test]
     fn experts_are_stacked_in_version_five_only() {
         let disk = "model.layers.3.block_sparse_moe.experts.7.w3";
-        let name = |line| in_memory(disk, &config("mixtral"), line, None);
+        let name = |line| Runtime::new(&config("mixtral"), line).names(disk, None);
         assert_eq!(name(Line::Five), ["model.layers.3.mlp.experts.gate_up_proj"]);
         assert_eq!(name(Line::Four), [disk]);
     }
 
     #[test]
     fn numbers_move_with_their_segments() {
-        let name = in_memory("segformer.encoder.block.2.5.attention.self.key", &config("segformer"), Line::Five, None);
+        let name = Runtime::new(&config("segformer"), Line::Five)
+            .names("segformer.encoder.block.2.5.attention.self.key", None);
         assert_eq!(name, ["segformer.stages.2.blocks.5.attention.k_proj"]);
     }
 
     #[test]
     fn what_is_divided_has_several_names() {
-        let name = in_memory("dinov2.encoder.layer.3.mlp.weights_in", &config("dinov2"), Line::Five, None);
+        let name = Runtime::new(&config("dinov2"), Line::Five).names("dinov2.encoder.layer.3.mlp.weights_in", None);
         assert_eq!(name, ["dinov2.encoder.layer.3.mlp.gate_proj", "dinov2.encoder.layer.3.mlp.up_proj"]);
     }
 
     #[test]
     fn renamings_are_anchored_and_do_not_repeat() {
-        let name = |disk: &str| in_memory(disk, &config("qwen2_vl"), Line::Five, None).concat();
+        let name = |disk: &str| Runtime::new(&config("qwen2_vl"), Line::Five).names(disk, None).concat();
         assert_eq!(name("visual.blocks.0.attn.qkv"), "model.visual.blocks.0.attn.qkv");
         assert_eq!(name("model.visual.blocks.0.attn.qkv"), "model.visual.blocks.0.attn.qkv");
         assert_eq!(name("model.layers.1.mlp.up_proj"), "model.language_model.layers.1.mlp.up_proj");
@@ -312,7 +325,8 @@ mod tests {
     #[test]
     fn the_base_is_added_under_a_head_only() {
         let with = |architecture: &str| Config { architecture: Some(architecture.into()), ..config("gpt2") };
-        let name = |config: &Config| in_memory("h.0.attn.c_attn", config, Line::Five, Some("transformer")).concat();
+        let name =
+            |config: &Config| Runtime::new(config, Line::Five).names("h.0.attn.c_attn", Some("transformer")).concat();
         assert_eq!(name(&with("GPT2LMHeadModel")), "transformer.h.0.attn.c_attn");
         assert_eq!(name(&with("GPT2Model")), "h.0.attn.c_attn");
     }

@@ -134,6 +134,7 @@ impl Plan {
     pub fn quantizations(&self) -> Vec<&str> {
         let mut formats: Vec<&str> =
             self.checkpoint.components.iter().filter_map(|component| component.quantization.as_deref()).collect();
+        formats.sort_unstable();
         formats.dedup();
         formats
     }
