@@ -28,6 +28,9 @@ const EMBEDDINGS: [&str; 15] = [
 /// Endings of leaves of embeddings.
 const EMBEDDING_ENDINGS: [&str; 6] = ["_embedding", "_embeddings", "_embed", "_emb", "_token", "_tokens"];
 
+/// Leaves of linear modules that are called as embeddings are.
+const PROJECTIONS: [&str; 2] = ["decoder_embed", "vision_embed_tokens"];
+
 /// Leaves of heads outside the layers.
 const HEADS: [&str; 2] = ["output", "output_projection"];
 
@@ -110,13 +113,12 @@ impl Class {
     }
 }
 
-/// Whether a name is that of an embedding. The embedding of a patch multiplies, and so does that of a masked
-/// autoencoder's decoder, whatever they are called.
+/// Whether a name is that of an embedding. The embedding of a patch multiplies, whatever it is called.
 fn is_embedding(segments: &[&str], leaf: &str) -> bool {
     let is_table = EMBEDDING_ENDINGS.iter().any(|ending| leaf.ends_with(ending));
     EMBEDDINGS.contains(&leaf)
         || segments.contains(&"embed_tokens")
-        || (is_table && !leaf.starts_with("patch") && leaf != "decoder_embed")
+        || (is_table && !leaf.starts_with("patch") && !PROJECTIONS.contains(&leaf))
 }
 
 /// Whether a module is a head, or a part of one.

@@ -1,8 +1,17 @@
 //! Where in a model a module stands, read from its name.
 
 /// Segments of a name that are followed by a layer's number.
-const CONTAINERS: [&str; 7] =
-    ["layers", "h", "blocks", "block", "layer", "transformer_blocks", "single_transformer_blocks"];
+const CONTAINERS: [&str; 9] = [
+    "layers",
+    "h",
+    "blocks",
+    "block",
+    "layer",
+    "resblocks",
+    "conformer",
+    "transformer_blocks",
+    "single_transformer_blocks",
+];
 
 /// Leaves in the order in which the modules of a layer are defined and run. Those that are not listed follow, in
 /// alphabetical order.

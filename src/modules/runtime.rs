@@ -176,6 +176,7 @@ const RENAMINGS: &[Renaming] = &[
         only_five: true,
         rules: &[("^.vision_model.encoder", "^.encoder"), ("^.vision_model.embeddings", "^.embeddings")],
     },
+    Renaming { names: "vit_msn", only_five: true, rules: &[("^.encoder", "^.vit.encoder")] },
     Renaming {
         names: "vit deit beit vit_mae vit_msn ijepa vivit audio-spectrogram-transformer",
         only_five: true,

@@ -25,13 +25,15 @@ Keys of a file, where they are not obvious:
     matrices.<tensor>.snr      one number per matrix: per expert for a stack of experts, of [out, rest] for a convolution,
                                none where a dimension is 1; "inf" where nothing counts as noise
     matrices.<tensor>.parts    the same for the parts of a fused tensor, split as the library's modeling code splits its output
-    matrices.<tensor>.memory   per transformers line: [parameter name, class of the owning module], or null if not loaded
+    matrices.<tensor>.memory   per transformers line: [parameter name, class of the owning module], or null if not loaded; a list
+                               of such pairs if the tensor is split over several parameters, none of which holds all of it
     linear                     every linear, convolution and embedding module, and every bare matrix parameter ("Parameter")
     tied                       groups of parameter names that are one and the same parameter
     disk_differs               tensors that only one of the two lines writes under that name and shape; if the older one cannot load
                                the files, "4" tells what it makes of its own, where name and shape are the same
 """
 import argparse
+import copy
 import importlib
 import json
 import re
@@ -90,36 +92,71 @@ GROUPED = dict(PLAIN, num_key_value_heads=2)
 DECODER = dict(GROUPED, head_dim=12)
 GPT = dict(vocab_size=96, n_embd=32, n_layer=2, n_head=4, n_positions=64, n_inner=56, bos_token_id=1, eos_token_id=2)
 FALCON = dict(TOKENS, **HEADS, ffn_hidden_size=56)
+MAMBA = dict(TOKENS, hidden_size=32, num_hidden_layers=2, state_size=6, time_step_rank=5)
+GEMMA3N_TEXT = dict(
+    DECODER, intermediate_size=[56, 56], layer_types=["sliding_attention", "full_attention"], vocab_size_per_layer_input=80,
+    hidden_size_per_layer_input=10, num_kv_shared_layers=0, laurel_rank=6, activation_sparsity_pattern=[0.0, 0.0], altup_num_inputs=2,
+)
 ROUTED = dict(num_experts=EXPERTS, num_experts_per_tok=2)
 LOCAL = dict(num_local_experts=EXPERTS, num_experts_per_tok=2)
+SHARED = dict(
+    moe_intermediate_size=20, n_routed_experts=EXPERTS, num_experts_per_tok=2, n_shared_experts=1, first_k_dense_replace=1,
+)
 MLA = dict(
     PLAIN, num_key_value_heads=4, moe_intermediate_size=20, n_routed_experts=EXPERTS, n_shared_experts=2, num_experts_per_tok=2,
     first_k_dense_replace=1, n_group=1, topk_group=1, q_lora_rank=14, kv_lora_rank=18, qk_nope_head_dim=10, qk_rope_head_dim=4,
     v_head_dim=6,
 )
+INDEXED_MLA = dict(MLA, index_n_heads=2, index_head_dim=8, index_topk=4)
 HYBRID = dict(
     linear_num_key_heads=6, linear_num_value_heads=24, linear_key_head_dim=6, linear_value_head_dim=2, linear_conv_kernel_dim=4,
     layer_types=["linear_attention", "full_attention"],
 )
+HYBRID_MOE = dict(DECODER, **HYBRID, **ROUTED, moe_intermediate_size=20, shared_expert_intermediate_size=24)
+HYBRID_GRANITE = dict(
+    GROUPED, layer_types=["mamba", "attention"], mamba_n_heads=4, mamba_d_head=16, mamba_n_groups=2, mamba_d_state=6, mamba_expand=2,
+    shared_intermediate_size=24,
+)
 LLAMA4_TEXT = dict(DECODER, intermediate_size=20, intermediate_size_mlp=56, interleave_moe_layer_step=2, **LOCAL)
 ENCODER = dict(PLAIN, type_vocab_size=3)
+BART = dict(
+    TOKENS, d_model=32, encoder_layers=2, decoder_layers=2, encoder_ffn_dim=56, decoder_ffn_dim=60, encoder_attention_heads=4,
+    decoder_attention_heads=4, max_position_embeddings=64,
+)
 TOWER = dict(hidden_size=24, intermediate_size=44, num_hidden_layers=2, num_attention_heads=2)
 IMAGES = dict(num_channels=3, image_size=16, patch_size=4)
 VISION = dict(TOWER, **IMAGES)
+CLIP_VISION = dict(VISION, projection_dim=22)
+SIGLIP_VISION = dict(VISION, model_type="siglip_vision_model", vision_use_head=False)
 CLASSIFIER = dict(HEADS, **IMAGES, intermediate_size=56, num_labels=3)
+SEGFORMER = dict(
+    num_encoder_blocks=2, depths=[1, 2], sr_ratios=[4, 1], hidden_sizes=[12, 20], patch_sizes=[7, 3], strides=[4, 2],
+    num_attention_heads=[1, 2], mlp_ratios=[3, 3], decoder_hidden_size=16, num_labels=3,
+)
+SPEECH = dict(
+    TOKENS, **HEADS, intermediate_size=56, conv_dim=[12, 14], conv_stride=[5, 2], conv_kernel=[10, 3], num_conv_pos_embeddings=6,
+    num_conv_pos_embedding_groups=2,
+)
 LLAMA_TEXT = dict(GROUPED, model_type="llama")
 QWEN_VISION = dict(depth=1, num_heads=2, patch_size=4, spatial_merge_size=2, temporal_patch_size=2)
-QWEN_TOKENS = dict(image_token_id=90, video_token_id=91, vision_start_token_id=92, vision_end_token_id=93)
-QWEN3_VISION = dict(
-    QWEN_VISION, hidden_size=24, intermediate_size=44, out_hidden_size=32, num_position_embeddings=16,
-    deepstack_visual_indexes=[0],
-)
+QWEN2_5_VISION = dict(QWEN_VISION, hidden_size=24, out_hidden_size=32, intermediate_size=44, fullatt_block_indexes=[0])
+QWEN3_5_VISION = dict(QWEN_VISION, hidden_size=24, intermediate_size=44, out_hidden_size=32, num_position_embeddings=16)
+QWEN3_VISION = dict(QWEN3_5_VISION, deepstack_visual_indexes=[0])
+GLM_VISION = dict(QWEN_VISION, hidden_size=24, out_hidden_size=32, intermediate_size=44, image_size=16)
+IMAGE_TOKENS = dict(image_token_id=90, video_token_id=91)
+QWEN_TOKENS = dict(IMAGE_TOKENS, vision_start_token_id=92, vision_end_token_id=93)
+MROPE = dict(rope_type="default", rope_theta=10000.0, mrope_section=[1, 1, 2])
 QWEN3_VL_MOE = dict(
     QWEN_TOKENS, vision_config=QWEN3_VISION,
     text_config=dict(DECODER, **ROUTED, moe_intermediate_size=20, rope_scaling=dict(rope_type="default", mrope_section=[2, 2, 2])),
 )
 LLAVA = dict(
-    text_config=LLAMA_TEXT, vision_config=dict(VISION, model_type="clip_vision_model", projection_dim=22), image_token_index=90,
+    text_config=LLAMA_TEXT, vision_config=dict(CLIP_VISION, model_type="clip_vision_model"), image_token_index=90,
+)
+IDEFICS3 = dict(text_config=LLAMA_TEXT, image_token_id=90, scale_factor=2, pad_token_id=0)
+OMNI_TOKENS = dict(IMAGE_TOKENS, audio_token_id=92)
+OMNI_AUDIO = dict(
+    d_model=24, encoder_layers=1, encoder_attention_heads=2, encoder_ffn_dim=44, output_dim=32, num_mel_bins=10, max_source_positions=24,
 )
 UNET = dict(
     sample_size=8, in_channels=4, out_channels=4, layers_per_block=1, block_out_channels=[32, 64], norm_num_groups=8,
@@ -131,11 +168,17 @@ UNET = dict(
 
 GATE_UP = Split("gate_up_proj.weight", 1, dict(gate=56, up=56))
 EXPERT_COLUMNS = Split("experts.gate_up_proj", 1, dict(gate=20, up=20), transposed=True)
-EXPERT_ROWS = Split("input_linear.weight", 1, dict(gate=56, up=56))
+EXPERT_ROWS = Split("experts.gate_up_proj", 1, dict(gate=20, up=20))
+GRANITE_EXPERTS = Split("block_sparse_moe.input_linear.weight", 1, dict(gate=56, up=56))
+GRANITE_SHARED = Split("shared_mlp.input_linear.weight", 1, dict(gate=24, up=24))
 PER_HEAD = Split("query_key_value.weight", 4, dict(q=8, k=8, v=8))
 GPT2_QKV = Split("attn.c_attn.weight", 1, dict(q=32, k=32, v=32), transposed=True)
+MAMBA_IN = Split("in_proj.weight", 1, dict(x=64, gate=64))
+GATED_DELTA_QKV = Split("in_proj_qkv.weight", 1, dict(q=36, k=36, v=48))
 GATED_QUERY = Split("self_attn.q_proj.weight", 4, dict(query=12, gate=12))
 VISION_QKV = Split("attn.qkv.weight", 1, dict(q=24, k=24, v=24))
+POOLING_QKV = Split("in_proj_weight", 1, dict(q=24, k=24, v=24))
+GEGLU = Split("ff.net.0.proj.weight", 1, dict(value=1, gate=1))
 
 
 def with_mtp_layer(config, header):
@@ -166,6 +209,26 @@ def with_own_head(config, header):
     return {**config, "tie_word_embeddings": False}, {"lm_head.weight": header["shared.weight"], **header}
 
 
+def with_published_decoder(config, header):
+    """ViT-MAE's decoder under the published names; the newer line writes `decoder_encoder.layer`, which nobody else does."""
+    return config, {n.replace("decoder.decoder_encoder.layer.", "decoder.decoder_layers."): e for n, e in header.items()}
+
+
+def with_prefix(prefix, but=()):
+    """Everything below `prefix`, as published and as the older line writes it."""
+    def amend(config, header):
+        return config, {n if n.startswith((prefix, *but)) else prefix + n: e for n, e in header.items()}
+    return amend
+
+
+def as_kimi_published(config, header):
+    """The published names: the newer line writes `blocks` for the language model's layers too."""
+    def name(n):
+        n = n.replace("language_model.model.blocks.", "language_model.model.layers.")
+        return n.replace("vision_tower.encoder.patch_embed.", "vision_tower.patch_embed.")
+    return config, {name(n): e for n, e in header.items()}
+
+
 FAMILIES = {
     # Dense decoders
     "llama": Family("LlamaForCausalLM", "LlamaConfig", DECODER),
@@ -174,9 +237,11 @@ FAMILIES = {
     "qwen3": Family("Qwen3ForCausalLM", "Qwen3Config", DECODER),
     "gemma2": Family("Gemma2ForCausalLM", "Gemma2Config", DECODER),
     "gemma3_text": Family("Gemma3ForCausalLM", "Gemma3TextConfig", DECODER),
+    "gemma3n_text": Family("Gemma3nForCausalLM", "Gemma3nTextConfig", GEMMA3N_TEXT),
     "cohere": Family("CohereForCausalLM", "CohereConfig", GROUPED),
     "stablelm": Family("StableLmForCausalLM", "StableLmConfig", GROUPED),
     "olmo2": Family("Olmo2ForCausalLM", "Olmo2Config", GROUPED),
+    "olmo3": Family("Olmo3ForCausalLM", "Olmo3Config", GROUPED),
     "phi": Family("PhiForCausalLM", "PhiConfig", GROUPED),
     "phi3": Family("Phi3ForCausalLM", "Phi3Config", GROUPED, (Split("qkv_proj.weight", 1, dict(q=32, k=16, v=16)), GATE_UP)),
     "glm": Family("GlmForCausalLM", "GlmConfig", DECODER, (GATE_UP,)),
@@ -192,6 +257,9 @@ FAMILIES = {
         (Split("c_attn.weight", 4, dict(q=8, k=8, v=8)),),
     ),
     "gpt_neox": Family("GPTNeoXForCausalLM", "GPTNeoXConfig", PLAIN, (PER_HEAD,)),
+    "gpt_neox_japanese": Family(
+        "GPTNeoXJapaneseForCausalLM", "GPTNeoXJapaneseConfig", dict(TOKENS, **HEADS, intermediate_multiple_size=2), (PER_HEAD,),
+    ),
     "falcon": Family(
         "FalconForCausalLM", "FalconConfig", dict(FALCON, multi_query=True, new_decoder_architecture=False),
         (Split("query_key_value.weight", 1, dict(q=32, k=8, v=8)),),
@@ -205,6 +273,10 @@ FAMILIES = {
     ),
     "bloom": Family("BloomForCausalLM", "BloomConfig", dict(TOKENS, hidden_size=32, n_layer=2, n_head=4), (PER_HEAD,)),
     "opt": Family("OPTForCausalLM", "OPTConfig", dict(TOKENS, **HEADS, ffn_dim=56, word_embed_proj_dim=20, max_position_embeddings=64)),
+    "xglm": Family(
+        "XGLMForCausalLM", "XGLMConfig", dict(TOKENS, d_model=32, num_layers=2, attention_heads=4, ffn_dim=56, max_position_embeddings=64),
+    ),
+    "biogpt": Family("BioGptForCausalLM", "BioGptConfig", PLAIN),
     "mpt": Family(
         "MptForCausalLM", "MptConfig", dict(vocab_size=96, d_model=32, n_layers=2, n_heads=4, max_seq_len=64),
         (Split("Wqkv.weight", 1, dict(q=32, k=32, v=32)),),
@@ -213,27 +285,34 @@ FAMILIES = {
         "CodeGenForCausalLM", "CodeGenConfig", dict(GPT, rotary_dim=4), (Split("qkv_proj.weight", 4, dict(q=8, v=8, k=8)),),
     ),
     "gptj": Family("GPTJForCausalLM", "GPTJConfig", dict(GPT, rotary_dim=4)),
+    "gpt_neo": Family(
+        "GPTNeoForCausalLM", "GPTNeoConfig",
+        dict(
+            TOKENS, hidden_size=32, num_layers=2, num_heads=4, intermediate_size=56, max_position_embeddings=64,
+            attention_types=[[["global", "local"], 1]],
+        ),
+    ),
     "persimmon": Family("PersimmonForCausalLM", "PersimmonConfig", PLAIN, (PER_HEAD,)),
     "starcoder2": Family("Starcoder2ForCausalLM", "Starcoder2Config", GROUPED),
-    "mamba": Family(
-        "MambaForCausalLM", "MambaConfig", dict(TOKENS, hidden_size=32, num_hidden_layers=2, state_size=6, time_step_rank=5),
-        (Split("in_proj.weight", 1, dict(x=64, gate=64)),),
-    ),
+    "lfm2": Family("Lfm2ForCausalLM", "Lfm2Config", dict(GROUPED, layer_types=["conv", "full_attention"], block_auto_adjust_ff_dim=False)),
+    "mamba": Family("MambaForCausalLM", "MambaConfig", MAMBA, (MAMBA_IN,)),
+    "falcon_mamba": Family("FalconMambaForCausalLM", "FalconMambaConfig", MAMBA, (MAMBA_IN,)),
     "mamba2": Family(
         "Mamba2ForCausalLM", "Mamba2Config",
         dict(TOKENS, hidden_size=32, num_hidden_layers=2, state_size=6, num_heads=4, head_dim=16, n_groups=2),
         (Split("in_proj.weight", 1, dict(gate=64, xBC=88, dt=4)),),
     ),
     "qwen3_next": Family(
-        "Qwen3NextForCausalLM", "Qwen3NextConfig",
-        dict(DECODER, **HYBRID, **ROUTED, moe_intermediate_size=20, shared_expert_intermediate_size=24),
+        "Qwen3NextForCausalLM", "Qwen3NextConfig", HYBRID_MOE,
         (
             Split("in_proj_qkvz.weight", 6, dict(q=6, k=6, v=8, z=8)), Split("in_proj_ba.weight", 6, dict(b=4, a=4)), GATED_QUERY,
         ),
     ),
     "qwen3_5": Family(
-        "Qwen3_5ForCausalLM", "Qwen3_5TextConfig", dict(DECODER, **HYBRID),
-        (Split("in_proj_qkv.weight", 1, dict(q=36, k=36, v=48)), GATED_QUERY),
+        "Qwen3_5ForCausalLM", "Qwen3_5TextConfig", dict(DECODER, **HYBRID), (GATED_DELTA_QKV, GATED_QUERY),
+    ),
+    "qwen3_5_moe_text": Family(
+        "Qwen3_5MoeForCausalLM", "Qwen3_5MoeTextConfig", HYBRID_MOE, (GATED_DELTA_QKV, GATED_QUERY),
     ),
     # Mixtures of experts
     "mixtral": Family("MixtralForCausalLM", "MixtralConfig", dict(GROUPED, **LOCAL)),
@@ -243,18 +322,38 @@ FAMILIES = {
     ),
     "qwen3_moe": Family("Qwen3MoeForCausalLM", "Qwen3MoeConfig", dict(DECODER, **ROUTED, moe_intermediate_size=20)),
     "olmoe": Family("OlmoeForCausalLM", "OlmoeConfig", dict(GROUPED, **ROUTED, intermediate_size=20)),
+    "flex_olmo": Family("FlexOlmoForCausalLM", "FlexOlmoConfig", dict(GROUPED, **ROUTED, intermediate_size=20)),
+    "afmoe": Family(
+        "AfmoeForCausalLM", "AfmoeConfig",
+        dict(DECODER, **ROUTED, moe_intermediate_size=20, num_dense_layers=1, layer_types=["sliding_attention", "full_attention"]),
+    ),
+    "cohere2_moe": Family("Cohere2MoeForCausalLM", "Cohere2MoeConfig", dict(DECODER, **ROUTED)),
+    "exaone_moe": Family(
+        "ExaoneMoeForCausalLM", "ExaoneMoeConfig",
+        dict(
+            GROUPED, **ROUTED, moe_intermediate_size=20, n_group=1, topk_group=1, layer_types=["sliding_attention", "full_attention"],
+            mlp_layer_types=["dense", "sparse"],
+        ),
+    ),
     "deepseek_v2": Family("DeepseekV2ForCausalLM", "DeepseekV2Config", MLA),
     "deepseek_v3": Family("DeepseekV3ForCausalLM", "DeepseekV3Config", dict(MLA, num_nextn_predict_layers=0)),
     "deepseek_v3_mtp": Family(
         "DeepseekV3ForCausalLM", "DeepseekV3Config", dict(MLA, num_nextn_predict_layers=1), amend=with_mtp_layer,
     ),
-    "glm4_moe": Family(
-        "Glm4MoeForCausalLM", "Glm4MoeConfig",
+    "deepseek_v32": Family("DeepseekV32ForCausalLM", "DeepseekV32Config", dict(INDEXED_MLA, num_nextn_predict_layers=0)),
+    "longcat_flash": Family(
+        "LongcatFlashForCausalLM", "LongcatFlashConfig",
         dict(
-            DECODER, moe_intermediate_size=20, n_routed_experts=EXPERTS, num_experts_per_tok=2, n_shared_experts=1,
-            first_k_dense_replace=1,
+            TOKENS, hidden_size=32, num_layers=2, num_attention_heads=4, num_key_value_heads=4, ffn_hidden_size=56, expert_ffn_hidden_size=20,
+            n_routed_experts=EXPERTS, zero_expert_num=1, moe_topk=2, q_lora_rank=14, kv_lora_rank=18, qk_nope_head_dim=10,
+            qk_rope_head_dim=4, v_head_dim=6, max_position_embeddings=64,
         ),
     ),
+    "glm4_moe": Family("Glm4MoeForCausalLM", "Glm4MoeConfig", dict(DECODER, **SHARED)),
+    "glm4_moe_lite": Family("Glm4MoeLiteForCausalLM", "Glm4MoeLiteConfig", MLA),
+    "glm_moe_dsa": Family("GlmMoeDsaForCausalLM", "GlmMoeDsaConfig", INDEXED_MLA),
+    "solar_open": Family("SolarOpenForCausalLM", "SolarOpenConfig", dict(DECODER, **SHARED)),
+    "dots1": Family("Dots1ForCausalLM", "Dots1Config", dict(GROUPED, **SHARED)),
     "llama4_text": Family("Llama4ForCausalLM", "Llama4TextConfig", LLAMA4_TEXT, (EXPERT_COLUMNS,)),
     "llama4": Family(
         "Llama4ForConditionalGeneration", "Llama4Config",
@@ -276,7 +375,7 @@ FAMILIES = {
     ),
     "qwen3_vl_moe_saved5": Family(
         "Qwen3VLMoeForConditionalGeneration", "Qwen3VLMoeConfig", QWEN3_VL_MOE,
-        (Split("experts.gate_up_proj", 1, dict(gate=20, up=20)), VISION_QKV),
+        (EXPERT_ROWS, VISION_QKV),
     ),
     "dbrx": Family(
         "DbrxForCausalLM", "DbrxConfig",
@@ -286,19 +385,45 @@ FAMILIES = {
         ),
         (Split("Wqkv.weight", 1, dict(q=32, k=16, v=16)),),
     ),
-    "granitemoe": Family("GraniteMoeForCausalLM", "GraniteMoeConfig", dict(GROUPED, **LOCAL), (EXPERT_ROWS,)),
+    "granitemoe": Family("GraniteMoeForCausalLM", "GraniteMoeConfig", dict(GROUPED, **LOCAL), (GRANITE_EXPERTS,)),
+    "granitemoeshared": Family(
+        "GraniteMoeSharedForCausalLM", "GraniteMoeSharedConfig", dict(GROUPED, **LOCAL, shared_intermediate_size=24),
+        (GRANITE_EXPERTS, GRANITE_SHARED),
+    ),
+    "granitemoehybrid": Family(
+        "GraniteMoeHybridForCausalLM", "GraniteMoeHybridConfig", dict(HYBRID_GRANITE, **LOCAL),
+        (GRANITE_EXPERTS, GRANITE_SHARED),
+    ),
+    "granitemoehybrid_dense": Family(
+        "GraniteMoeHybridForCausalLM", "GraniteMoeHybridConfig", dict(HYBRID_GRANITE, num_local_experts=0),
+        (GRANITE_SHARED,),
+    ),
     "jamba": Family(
         "JambaForCausalLM", "JambaConfig",
         dict(
             GROUPED, **ROUTED, expert_layer_period=2, expert_layer_offset=1, attn_layer_period=2, attn_layer_offset=1,
             mamba_d_state=6, mamba_dt_rank=5, use_mamba_kernels=False,
         ),
-        (Split("in_proj.weight", 1, dict(x=64, gate=64)),),
+        (MAMBA_IN,),
+    ),
+    "nemotron_h": Family(
+        "NemotronHForCausalLM", "NemotronHConfig",
+        dict(
+            TOKENS, hidden_size=32, num_attention_heads=4, num_key_value_heads=2, head_dim=12, intermediate_size=56, max_position_embeddings=64,
+            layers_block_type=["mamba", "attention", "moe", "mlp"], mamba_num_heads=4, mamba_head_dim=16, n_groups=2, ssm_state_size=6,
+            conv_kernel=4, use_mamba_kernels=False, n_routed_experts=EXPERTS, num_experts_per_tok=2, n_shared_experts=1,
+            moe_intermediate_size=20, moe_shared_expert_intermediate_size=24,
+        ),
+    ),
+    "lfm2_moe": Family(
+        "Lfm2MoeForCausalLM", "Lfm2MoeConfig",
+        dict(GROUPED, **ROUTED, moe_intermediate_size=20, layer_types=["conv", "full_attention"], num_dense_layers=1),
     ),
     "minimax": Family(
         "MiniMaxForCausalLM", "MiniMaxConfig", dict(DECODER, **LOCAL, layer_types=["linear_attention", "full_attention"]),
         (Split("qkv_proj.weight", 4, dict(q=12, k=12, v=12)),),
     ),
+    "minimax_m2": Family("MiniMaxM2ForCausalLM", "MiniMaxM2Config", dict(DECODER, **LOCAL, intermediate_size=20)),
     "phimoe": Family("PhimoeForCausalLM", "PhimoeConfig", dict(GROUPED, **LOCAL)),
     "ernie4_5_moe": Family(
         "Ernie4_5_MoeForCausalLM", "Ernie4_5_MoeConfig",
@@ -316,9 +441,11 @@ FAMILIES = {
         ),
         (Split("kv_proj.weight", 1, dict(k=24, v=24)), Split("mlp.input_linear.weight", 1, dict(gate=56, up=56))),
     ),
-    # Encoders, encoder-decoders, vision, audio and multimodal models
+    # Encoders, encoder-decoders, vision and audio models
     "bert": Family("BertForMaskedLM", "BertConfig", ENCODER),
+    "bert_pretraining": Family("BertForPreTraining", "BertConfig", ENCODER),
     "roberta": Family("RobertaForMaskedLM", "RobertaConfig", ENCODER),
+    "roberta_classifier": Family("RobertaForSequenceClassification", "RobertaConfig", ENCODER),
     "t5": Family(
         "T5ForConditionalGeneration", "T5Config",
         dict(vocab_size=96, d_model=32, d_kv=12, d_ff=56, num_layers=2, num_heads=4, feed_forward_proj="relu"),
@@ -331,13 +458,8 @@ FAMILIES = {
         ),
         amend=with_own_head,
     ),
-    "bart": Family(
-        "BartForConditionalGeneration", "BartConfig",
-        dict(
-            TOKENS, d_model=32, encoder_layers=2, decoder_layers=2, encoder_ffn_dim=56, decoder_ffn_dim=60, encoder_attention_heads=4,
-            decoder_attention_heads=4, max_position_embeddings=64,
-        ),
-    ),
+    "bart": Family("BartForConditionalGeneration", "BartConfig", BART),
+    "bart_classifier": Family("BartForSequenceClassification", "BartConfig", BART),
     "whisper": Family(
         "WhisperForConditionalGeneration", "WhisperConfig",
         dict(
@@ -347,28 +469,60 @@ FAMILIES = {
     ),
     "clip": Family(
         "CLIPModel", "CLIPConfig",
-        dict(text_config=dict(PLAIN, projection_dim=22), vision_config=dict(VISION, projection_dim=22), projection_dim=22),
+        dict(text_config=dict(PLAIN, projection_dim=22), vision_config=CLIP_VISION, projection_dim=22),
     ),
+    "clip_text_model": Family("CLIPTextModel", "CLIPTextConfig", dict(PLAIN, projection_dim=22), amend=with_prefix("text_model.")),
+    "clip_vision_model": Family("CLIPVisionModel", "CLIPVisionConfig", CLIP_VISION, amend=with_prefix("vision_model.")),
     "siglip": Family(
         "SiglipModel", "SiglipConfig",
         dict(text_config=dict(PLAIN, hidden_size=24), vision_config=VISION),
-        (Split("attention.in_proj_weight", 1, dict(q=24, k=24, v=24)),),
+        (POOLING_QKV,),
+    ),
+    "siglip2": Family(
+        "Siglip2Model", "Siglip2Config",
+        dict(text_config=dict(PLAIN, hidden_size=24), vision_config=dict(TOWER, num_channels=3, patch_size=4, num_patches=16)),
+        (POOLING_QKV,),
     ),
     "vit": Family("ViTForImageClassification", "ViTConfig", CLASSIFIER),
+    "vit_mae": Family(
+        "ViTMAEForPreTraining", "ViTMAEConfig",
+        dict(
+            HEADS, **IMAGES, intermediate_size=56, decoder_hidden_size=20, decoder_num_hidden_layers=1, decoder_num_attention_heads=2,
+            decoder_intermediate_size=28,
+        ),
+        amend=with_published_decoder,
+    ),
+    "vit_msn": Family("ViTMSNForImageClassification", "ViTMSNConfig", CLASSIFIER, amend=with_prefix("vit.", ("classifier",))),
+    "vit_msn_saved5": Family("ViTMSNForImageClassification", "ViTMSNConfig", CLASSIFIER),
+    "vivit": Family(
+        "VivitForVideoClassification", "VivitConfig",
+        dict(HEADS, intermediate_size=56, num_channels=3, image_size=16, num_frames=4, tubelet_size=[2, 4, 4], num_labels=3),
+    ),
+    "ijepa": Family("IJepaForImageClassification", "IJepaConfig", CLASSIFIER),
     "dinov2": Family("Dinov2ForImageClassification", "Dinov2Config", dict(CLASSIFIER, mlp_ratio=2)),
+    "dinov2_swiglu": Family(
+        "Dinov2ForImageClassification", "Dinov2Config", dict(CLASSIFIER, mlp_ratio=2, use_swiglu_ffn=True),
+        (Split("weights_in.weight", 1, dict(gate=48, up=48)),),
+    ),
+    "dinov2_with_registers": Family(
+        "Dinov2WithRegistersForImageClassification", "Dinov2WithRegistersConfig", dict(CLASSIFIER, mlp_ratio=2, num_register_tokens=2),
+    ),
     "beit": Family("BeitForImageClassification", "BeitConfig", dict(CLASSIFIER, use_relative_position_bias=True)),
     "deit": Family("DeiTForImageClassification", "DeiTConfig", CLASSIFIER),
     "swin": Family(
         "SwinForImageClassification", "SwinConfig",
         dict(IMAGES, image_size=32, embed_dim=12, depths=[1, 2], num_heads=[2, 4], window_size=4, mlp_ratio=3.0, num_labels=3),
     ),
-    "segformer": Family(
-        "SegformerForImageClassification", "SegformerConfig",
-        dict(
-            num_encoder_blocks=2, depths=[1, 2], sr_ratios=[4, 1], hidden_sizes=[12, 20], patch_sizes=[7, 3], strides=[4, 2],
-            num_attention_heads=[1, 2], mlp_ratios=[3, 3], decoder_hidden_size=16, num_labels=3,
-        ),
+    "segformer": Family("SegformerForImageClassification", "SegformerConfig", SEGFORMER),
+    "segformer_segmentation": Family("SegformerForSemanticSegmentation", "SegformerConfig", SEGFORMER),
+    "wav2vec2": Family("Wav2Vec2ForCTC", "Wav2Vec2Config", SPEECH),
+    "hubert": Family("HubertForCTC", "HubertConfig", SPEECH),
+    "wavlm": Family("WavLMForCTC", "WavLMConfig", dict(SPEECH, num_buckets=10)),
+    "audio_spectrogram_transformer": Family(
+        "ASTForAudioClassification", "ASTConfig",
+        dict(HEADS, intermediate_size=56, patch_size=4, num_mel_bins=16, max_length=32, frequency_stride=4, time_stride=4, num_labels=3),
     ),
+    # Multimodal models
     "qwen2_vl": Family(
         "Qwen2VLForConditionalGeneration", "Qwen2VLConfig",
         dict(
@@ -381,9 +535,13 @@ FAMILIES = {
         "Qwen2_5_VLForConditionalGeneration", "Qwen2_5_VLConfig",
         dict(
             QWEN_TOKENS, text_config=dict(GROUPED, rope_scaling=dict(type="mrope", mrope_section=[1, 1, 2])),
-            vision_config=dict(QWEN_VISION, hidden_size=24, out_hidden_size=32, intermediate_size=44, fullatt_block_indexes=[0]),
+            vision_config=QWEN2_5_VISION,
         ),
         (VISION_QKV,),
+    ),
+    "qwen2_5_omni_thinker": Family(
+        "Qwen2_5OmniThinkerForConditionalGeneration", "Qwen2_5OmniThinkerConfig",
+        dict(OMNI_TOKENS, text_config=dict(GROUPED, rope_scaling=MROPE), vision_config=QWEN2_5_VISION, audio_config=OMNI_AUDIO),
     ),
     "qwen3_vl": Family(
         "Qwen3VLForConditionalGeneration", "Qwen3VLConfig",
@@ -393,15 +551,72 @@ FAMILIES = {
         ),
         (VISION_QKV,),
     ),
+    "qwen3_5_moe": Family(
+        "Qwen3_5MoeForConditionalGeneration", "Qwen3_5MoeConfig",
+        dict(QWEN_TOKENS, text_config=HYBRID_MOE, vision_config=QWEN3_5_VISION), (GATED_DELTA_QKV, GATED_QUERY, VISION_QKV, EXPERT_ROWS),
+    ),
+    "qwen3_omni_moe": Family(
+        "Qwen3OmniMoeForConditionalGeneration", "Qwen3OmniMoeConfig",
+        dict(
+            thinker_config=dict(
+                OMNI_TOKENS, vision_config=QWEN3_VISION, audio_config=dict(OMNI_AUDIO, num_mel_bins=16, downsample_hidden_size=8),
+                text_config=dict(DECODER, **ROUTED, moe_intermediate_size=20, rope_scaling=dict(MROPE, mrope_section=[2, 2, 2])),
+            ),
+            enable_audio_output=False,
+        ),
+        (VISION_QKV,),
+    ),
+    "qwen2_audio": Family(
+        "Qwen2AudioForConditionalGeneration", "Qwen2AudioConfig",
+        dict(
+            text_config=dict(GROUPED, model_type="qwen2"), audio_token_index=90,
+            audio_config={k: v for k, v in OMNI_AUDIO.items() if k != "output_dim"},
+        ),
+    ),
+    "voxtral": Family(
+        "VoxtralForConditionalGeneration", "VoxtralConfig",
+        dict(
+            text_config=LLAMA_TEXT, audio_config=dict(TOWER, intermediate_size=96, num_mel_bins=10, max_source_positions=24), audio_token_id=90,
+        ),
+    ),
     "llava": Family("LlavaForConditionalGeneration", "LlavaConfig", LLAVA, amend=with_vision_model),
     "llava_saved5": Family("LlavaForConditionalGeneration", "LlavaConfig", LLAVA),
+    "llava_next": Family("LlavaNextForConditionalGeneration", "LlavaNextConfig", LLAVA, amend=with_vision_model),
+    "llava_onevision": Family(
+        "LlavaOnevisionForConditionalGeneration", "LlavaOnevisionConfig",
+        dict(text_config=dict(GROUPED, model_type="qwen2"), vision_config=SIGLIP_VISION, image_token_index=90, video_token_index=91),
+        amend=with_vision_model,
+    ),
+    "aya_vision": Family(
+        "AyaVisionForConditionalGeneration", "AyaVisionConfig",
+        dict(text_config=dict(GROUPED, model_type="cohere2"), vision_config=SIGLIP_VISION, image_token_index=90, downsample_factor=2),
+        amend=with_vision_model,
+    ),
+    "aria": Family(
+        "AriaForConditionalGeneration", "AriaConfig",
+        dict(
+            text_config=dict(DECODER, model_type="aria_text", moe_num_experts=EXPERTS, moe_num_shared_experts=2, moe_topk=2),
+            vision_config=dict(VISION, model_type="idefics3_vision"), projector_patch_to_query_dict={16: 4}, image_token_index=90,
+        ),
+        (POOLING_QKV,),
+    ),
     "gemma3": Family(
         "Gemma3ForConditionalGeneration", "Gemma3Config",
         dict(
-            text_config=DECODER, vision_config=dict(VISION, model_type="siglip_vision_model", vision_use_head=False),
-            mm_tokens_per_image=4, boi_token_index=90, eoi_token_index=91, image_token_index=92,
+            text_config=DECODER, vision_config=SIGLIP_VISION, mm_tokens_per_image=4, boi_token_index=90, eoi_token_index=91,
+            image_token_index=92,
         ),
         amend=with_vision_model,
+    ),
+    "gemma3n": Family(
+        "Gemma3nForConditionalGeneration", "Gemma3nConfig",
+        dict(
+            text_config=GEMMA3N_TEXT, vision_config=dict(architecture="resnet10t", hidden_size=512, vocab_size=8, vocab_offset=96),
+            audio_config=dict(
+                hidden_size=24, vocab_size=8, vocab_offset=104, input_feat_size=16, conf_num_attention_heads=2, conf_num_hidden_layers=1,
+                sscp_conv_channel_size=[8, 4], conf_conv_kernel_size=3, conf_attention_context_left=3,
+            ),
+        ),
     ),
     "mistral3": Family(
         "Mistral3ForConditionalGeneration", "Mistral3Config",
@@ -422,15 +637,24 @@ FAMILIES = {
         "PaliGemmaForConditionalGeneration", "PaliGemmaConfig",
         dict(
             text_config=dict(DECODER, model_type="gemma"), projection_dim=32, hidden_size=32, image_token_index=90,
-            vision_config=dict(VISION, model_type="siglip_vision_model", vision_use_head=False, projection_dim=32),
+            vision_config=dict(SIGLIP_VISION, projection_dim=32),
         ),
         amend=with_vision_model,
     ),
     "idefics3": Family(
         "Idefics3ForConditionalGeneration", "Idefics3Config",
+        dict(IDEFICS3, vision_config=dict(VISION, model_type="idefics3_vision")),
+    ),
+    "smolvlm": Family(
+        "SmolVLMForConditionalGeneration", "SmolVLMConfig", dict(IDEFICS3, vision_config=dict(VISION, model_type="smolvlm_vision")),
+    ),
+    "idefics2": Family(
+        "Idefics2ForConditionalGeneration", "Idefics2Config",
         dict(
-            text_config=LLAMA_TEXT, vision_config=dict(VISION, model_type="idefics3_vision"), image_token_id=90, scale_factor=2,
-            pad_token_id=0,
+            text_config=dict(GROUPED, model_type="mistral"), vision_config=VISION, image_token_id=90,
+            perceiver_config=dict(
+                hidden_size=32, resampler_depth=1, resampler_n_latents=4, resampler_n_heads=2, resampler_head_dim=10, num_key_value_heads=1,
+            ),
         ),
     ),
     "mllama": Family(
@@ -444,24 +668,54 @@ FAMILIES = {
             image_token_index=90,
         ),
     ),
-    "wav2vec2": Family(
-        "Wav2Vec2ForCTC", "Wav2Vec2Config",
+    "fuyu": Family(
+        "FuyuForCausalLM", "FuyuConfig",
+        dict(PLAIN, image_size=16, patch_size=4, num_channels=3, image_token_id=90, text_config=dict(PLAIN, model_type="persimmon")), (PER_HEAD,),
+    ),
+    "glm4v": Family(
+        "Glm4vForConditionalGeneration", "Glm4vConfig",
+        dict(IMAGE_TOKENS, text_config=dict(GROUPED, rope_parameters=MROPE), vision_config=GLM_VISION), (GATE_UP, VISION_QKV),
+    ),
+    "glm4v_moe": Family(
+        "Glm4vMoeForConditionalGeneration", "Glm4vMoeConfig",
+        dict(IMAGE_TOKENS, text_config=dict(GROUPED, **SHARED, head_dim=8, rope_parameters=MROPE), vision_config=GLM_VISION), (VISION_QKV,),
+    ),
+    "kimi_k25": Family(
+        "Kimi_K25ForConditionalGeneration", "Kimi_K25Config",
         dict(
-            TOKENS, **HEADS, intermediate_size=56, conv_dim=[12, 14], conv_stride=[5, 2], conv_kernel=[10, 3],
-            num_conv_pos_embeddings=6, num_conv_pos_embedding_groups=2,
+            IMAGE_TOKENS, text_config=dict(MLA, model_type="deepseek_v3", num_nextn_predict_layers=0),
+            vision_config=dict(TOWER, patch_size=4), projection_hidden_size=24, tie_word_embeddings=False,
         ),
+        (Split("wqkv.weight", 1, dict(q=24, k=24, v=24)),), amend=as_kimi_published,
+    ),
+    "got_ocr2": Family(
+        "GotOcr2ForConditionalGeneration", "GotOcr2Config",
+        dict(
+            text_config=dict(GROUPED, model_type="qwen2"), image_token_index=90,
+            vision_config=dict(
+                IMAGES, hidden_size=24, mlp_dim=44, num_hidden_layers=2, num_attention_heads=2, output_channels=16, global_attn_indexes=[1],
+                window_size=2,
+            ),
+        ),
+        (VISION_QKV,),
     ),
     # Components of diffusers pipelines
-    "unet_sd15": Family(
-        "UNet2DConditionModel", "", UNET, (Split("ff.net.0.proj.weight", 1, dict(value=1, gate=1)),), library="diffusers",
-    ),
+    "unet_sd15": Family("UNet2DConditionModel", "", UNET, (GEGLU,), library="diffusers"),
     "unet_sdxl": Family(
         "UNet2DConditionModel", "",
         dict(
             UNET, use_linear_projection=True, mid_block_type=None, transformer_layers_per_block=[2, 1], addition_embed_type="text_time",
             addition_time_embed_dim=6, projection_class_embeddings_input_dim=50,
         ),
-        (Split("ff.net.0.proj.weight", 1, dict(value=1, gate=1)),), library="diffusers",
+        (GEGLU,), library="diffusers",
+    ),
+    "controlnet": Family(
+        "ControlNetModel", "",
+        dict(
+            block_out_channels=[32, 64], norm_num_groups=8, layers_per_block=1, attention_head_dim=2, cross_attention_dim=20,
+            down_block_types=["CrossAttnDownBlock2D", "DownBlock2D"], conditioning_embedding_out_channels=[8, 12],
+        ),
+        (GEGLU,), library="diffusers",
     ),
     "flux": Family(
         "FluxTransformer2DModel", "",
@@ -476,6 +730,30 @@ FAMILIES = {
         dict(
             sample_size=8, in_channels=4, out_channels=4, num_layers=2, attention_head_dim=8, num_attention_heads=4, joint_attention_dim=20,
             caption_projection_dim=32, pooled_projection_dim=14, pos_embed_max_size=8,
+        ),
+        library="diffusers",
+    ),
+    "qwen_image": Family(
+        "QwenImageTransformer2DModel", "",
+        dict(
+            patch_size=2, in_channels=16, out_channels=4, num_layers=2, attention_head_dim=8, num_attention_heads=4, joint_attention_dim=20,
+            axes_dims_rope=[4, 2, 2],
+        ),
+        library="diffusers",
+    ),
+    "wan": Family(
+        "WanTransformer3DModel", "",
+        dict(
+            patch_size=[1, 2, 2], num_attention_heads=4, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=20, freq_dim=16,
+            ffn_dim=56, num_layers=2, image_dim=18, added_kv_proj_dim=48, rope_max_seq_len=32,
+        ),
+        library="diffusers",
+    ),
+    "sana": Family(
+        "SanaTransformer2DModel", "",
+        dict(
+            in_channels=4, out_channels=4, num_attention_heads=4, attention_head_dim=8, num_layers=2, num_cross_attention_heads=4,
+            cross_attention_head_dim=8, cross_attention_dim=32, caption_channels=20, mlp_ratio=2.5, sample_size=8,
         ),
         library="diffusers",
     ),
@@ -549,9 +827,10 @@ def model_class(family):
 
 def build(family):
     architecture = model_class(family)
+    kwargs = copy.deepcopy(family.kwargs)  # config classes write into what they are given
     if family.library == "diffusers":
-        return architecture(**family.kwargs)
-    return architecture(getattr(transformers, family.config)(**family.kwargs))
+        return architecture(**kwargs)
+    return architecture(getattr(transformers, family.config)(**kwargs))
 
 
 def saved(family):
