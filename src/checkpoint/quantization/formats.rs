@@ -36,7 +36,7 @@ impl Stored<'_> {
                 (Code::E2m1, "NVFP4")
             }
             // Under fp8, bytes that are called integers are pairs of 4-bit floats in a layout of its own.
-            Dtype::I8 if self.method.is_none_or(|method| method.kind == Kind::Scaled) => return Err(unknown()),
+            Dtype::I8 if self.method.is_none_or(|method| method.kind == Kind::Fp8) => return Err(unknown()),
             Dtype::I8 => (Code::Byte(Dtype::I8), "INT8"),
             Dtype::F8_E4M3 => (Code::Byte(part.tensor.dtype), "F8_E4M3"),
             Dtype::F8_E5M2 => (Code::Byte(part.tensor.dtype), "F8_E5M2"),
@@ -68,52 +68,90 @@ impl Stored<'_> {
 
     /// compressed-tensors' packed integers and 4-bit floats.
     pub fn compressed(&self, part: &Part, base: &str) -> Result<Weight, QuantizationError> {
-        let Some([rows, words]) = matrix(part) else { return Err(part.undecodable("is no matrix").into()) };
+        let Some(packed) = matrix(part) else { return Err(part.undecodable("is no matrix").into()) };
         let scale = self.need(&format!("{base}.weight_scale"), part)?;
-        if part.tensor.dtype == Dtype::U8 {
-            let shape = [rows, 2 * words];
-            let is_nv = scale.tensor.dtype == Dtype::F8_E4M3;
-            let (groups, grouping) = self.grouping(scale, shape, Some(if is_nv { 16 } else { 32 }))?;
-            let mut grid = Grid { code: Code::E2m1, grouping, ..grid(part, shape, Some(scale), groups) };
-            if is_nv {
-                grid.factor = Factor::Over(self.need(&format!("{base}.weight_global_scale"), part)?.clone());
-            }
-            return Ok(weight(base, if is_nv { "NVFP4" } else { "MXFP4" }, grid));
+        match part.tensor.dtype {
+            Dtype::U8 => self.packed_floats(part, base, packed, scale),
+            Dtype::I32 | Dtype::U32 => self.packed_integers(part, base, packed, scale),
+            dtype => Err(part.undecodable(&format!("is {dtype}, which no codes are packed into")).into()),
         }
+    }
+
+    /// 4-bit floats with a scale for a few of them: NVFP4, whose scales are 8-bit floats, or MXFP4, whose are powers of two.
+    fn packed_floats(
+        &self,
+        part: &Part,
+        base: &str,
+        [rows, bytes]: [usize; 2],
+        scale: &Part,
+    ) -> Result<Weight, QuantizationError> {
+        let shape = [rows, 2 * bytes];
+        let is_nv = scale.tensor.dtype == Dtype::F8_E4M3;
+        let (groups, grouping) = self.grouping(scale, shape, Some(if is_nv { 16 } else { 32 }))?;
+        let mut grid = Grid { code: Code::E2m1, grouping, ..grid(part, shape, Some(scale), groups) };
+        if is_nv {
+            grid.factor = Factor::Over(self.need(&format!("{base}.weight_global_scale"), part)?.clone());
+        }
+        Ok(weight(base, if is_nv { "NVFP4" } else { "MXFP4" }, grid))
+    }
+
+    fn packed_integers(
+        &self,
+        part: &Part,
+        base: &str,
+        [rows, words]: [usize; 2],
+        scale: &Part,
+    ) -> Result<Weight, QuantizationError> {
         let shape_part = self.need(&format!("{base}.weight_shape"), part)?;
-        let said = self.describe(shape_part, part)?;
-        let said = codes::numbers(shape_part.tensor.dtype, &said).unwrap_or_default();
-        // As many columns as there can be codes of one bit.
-        let columns = (1..=32 * words).contains(&(said.get(1).copied().unwrap_or(0.0) as usize));
-        let (true, true, &[height, width]) = (columns, words_of_32_bits(part), &said[..]) else {
-            return Err(shape_part.undecodable("does not have the shape of the codes in it").into());
-        };
-        let shape = [rows, width as usize];
-        if height != rows as f64 || width.fract() != 0.0 {
-            return Err(shape_part.undecodable("does not have the shape of the codes in it").into());
-        }
+        let shape = self.described_shape(shape_part, part, [rows, 32 * words])?;
         // Other widths are packed differently by different versions.
         let fits = |bits: usize| 32 % bits == 0 && (shape[1] * bits).div_ceil(32) == words;
         let Some((bits, dtype)) = WIDTHS.into_iter().find(|(bits, _)| fits(*bits)) else {
             return Err(part.undecodable("does not have the width of any known integer").into());
         };
-        let bits = bits as u32;
         let (groups, mut grouping) = self.grouping(scale, shape, None)?;
         if let Some(list) = self.find(&format!("{base}.weight_g_idx")) {
             grouping[1] = Grouping::Listed(list.clone());
         }
-        let code = Code::Packed { bits, axis: Axis::Columns, order: Order::Sequential };
-        let mut grid = Grid { code, grouping, ..grid(part, shape, Some(scale), groups) };
-        if let Some(zero) = self.find(&format!("{base}.weight_zero_point")) {
-            // They are stored like the codes, with the same offset, which cancels out.
-            let packed = ZeroCode::Packed { bits, axis: Axis::Rows, order: Order::Sequential, offset: 0 };
-            if !words_of_32_bits(zero) || zero.tensor.shape != [(groups[0] * bits as usize).div_ceil(32), groups[1]] {
+        let zero = match self.find(&format!("{base}.weight_zero_point")) {
+            Some(zero)
+                if !words_of_32_bits(zero) || zero.tensor.shape != [(groups[0] * bits).div_ceil(32), groups[1]] =>
+            {
                 return Err(zero.undecodable("is not packed as zero points are").into());
             }
-            grid.zero = Some((zero.clone(), packed));
-        }
-        grid.check = Some((shape_part.clone(), vec![shape[0] as f64, shape[1] as f64]));
+            zero => zero,
+        };
+        let bits = bits as u32;
+        // Zero points are stored like the codes, with the same offset, which cancels out.
+        let zero_code = ZeroCode::Packed { bits, axis: Axis::Rows, order: Order::Sequential, offset: 0 };
+        let grid = Grid {
+            code: Code::Packed { bits, axis: Axis::Columns, order: Order::Sequential },
+            grouping,
+            zero: zero.map(|zero| (zero.clone(), zero_code)),
+            check: Some((shape_part.clone(), shape.map(|extent| extent as f64).to_vec())),
+            ..grid(part, shape, Some(scale), groups)
+        };
         Ok(weight(base, dtype, grid))
+    }
+
+    /// The shape that the small tensor `shape_part` gives to the weight of `codes`: as many rows as `most` has, and at most
+    /// as many columns.
+    fn described_shape(
+        &self,
+        shape_part: &Part,
+        codes: &Part,
+        most: [usize; 2],
+    ) -> Result<[usize; 2], QuantizationError> {
+        let said = self.describe(shape_part, codes)?;
+        let said = codes::numbers(shape_part.tensor.dtype, &said).unwrap_or_default();
+        match said[..] {
+            [rows, columns]
+                if rows == most[0] as f64 && columns.fract() == 0.0 && (1.0..=most[1] as f64).contains(&columns) =>
+            {
+                Ok([most[0], columns as usize])
+            }
+            _ => Err(shape_part.undecodable("does not have the shape of the codes in it").into()),
+        }
     }
 
     /// GPTQ and AWQ: `[in, out]`, eight or fewer codes to a word, along the input or along the output.

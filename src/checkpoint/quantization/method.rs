@@ -9,7 +9,7 @@ use super::QuantizationError;
 pub struct Method {
     /// The name by which the manifest and messages call it.
     pub name: String,
-    /// The family of formats.
+    /// What the names of the tensors do not tell.
     pub kind: Kind,
     /// Rows and columns of a block that has one scale.
     pub block: Option<[usize; 2]>,
@@ -19,19 +19,13 @@ pub struct Method {
     pub bits: Option<usize>,
 }
 
-/// A family of formats.
+/// What the names of the tensors do not tell of a format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// 8-bit floats or integers, one code a byte, with a grid of scales.
-    Scaled,
-    /// compressed-tensors in one of its packed forms, or unpacked.
-    CompressedTensors,
-    /// NVIDIA's ModelOpt.
-    ModelOpt,
-    /// Microscaling 4-bit floats as gpt-oss has them.
-    Mxfp4,
-    /// bitsandbytes, 4-bit or int8.
-    BitsAndBytes,
+    /// Nothing: the names are those of one format only.
+    Told,
+    /// 8-bit floats.
+    Fp8,
     /// GPTQ, its zero points stored less one or not.
     Gptq {
         /// Whether zero points are stored less one, as the first version of the format does.
@@ -71,14 +65,14 @@ impl Method {
         let unsupported = |name: String| Err(QuantizationError::Unsupported(name));
         let gptq = |format: &str| Kind::Gptq { less_one: format != "gptq_v2" };
         let (name, kind) = match method {
-            "fp8" => ("fp8".to_owned(), Kind::Scaled),
-            "mxfp8" => ("mxfp8".to_owned(), Kind::Scaled),
-            "fbgemm_fp8" => ("fbgemm_fp8".to_owned(), Kind::Scaled),
-            "mxfp4" => ("mxfp4".to_owned(), Kind::Mxfp4),
+            "fp8" => ("fp8".to_owned(), Kind::Fp8),
+            "mxfp8" => ("mxfp8".to_owned(), Kind::Fp8),
+            "fbgemm_fp8" => ("fbgemm_fp8".to_owned(), Kind::Fp8),
+            "mxfp4" => ("mxfp4".to_owned(), Kind::Told),
             "bitsandbytes" => {
                 let four = flag("load_in_4bit") || flag("_load_in_4bit");
                 let kind = if four { text("bnb_4bit_quant_type").unwrap_or("fp4") } else { "int8" };
-                (format!("bitsandbytes ({kind})"), Kind::BitsAndBytes)
+                (format!("bitsandbytes ({kind})"), Kind::Told)
             }
             "gptq" => {
                 let format = text("checkpoint_format").or_else(|| text("format")).unwrap_or("gptq");
@@ -101,10 +95,10 @@ impl Method {
                 if !COMPRESSED.contains(&format) {
                     return unsupported(format!("compressed-tensors ({format})"));
                 }
-                (format!("compressed-tensors ({format})"), Kind::CompressedTensors)
+                (format!("compressed-tensors ({format})"), Kind::Told)
             }
             "modelopt" => match text("quant_algo").unwrap_or("unnamed") {
-                algorithm @ ("NVFP4" | "FP8") => (format!("modelopt ({algorithm})"), Kind::ModelOpt),
+                algorithm @ ("NVFP4" | "FP8") => (format!("modelopt ({algorithm})"), Kind::Told),
                 algorithm => return unsupported(format!("modelopt ({algorithm})")),
             },
             other => return unsupported(other.to_owned()),
@@ -168,7 +162,7 @@ mod tests {
         let known = method(json!({"quant_method": "gptq", "bits": 4, "checkpoint_format": "gptq_v2"}));
         assert_eq!(known.expect("known"), ("gptq_v2".into(), Kind::Gptq { less_one: false }));
         let known = method(json!({"load_in_4bit": true, "bnb_4bit_quant_type": "nf4"}));
-        assert_eq!(known.expect("known"), ("bitsandbytes (nf4)".into(), Kind::BitsAndBytes));
+        assert_eq!(known.expect("known"), ("bitsandbytes (nf4)".into(), Kind::Told));
         for (config, name) in [
             (json!({"quant_method": "hqq"}), "hqq"),
             (json!({"quant_method": "awq", "version": "gemv"}), "awq (gemv)"),
