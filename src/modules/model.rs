@@ -52,6 +52,7 @@ impl Model<'_> {
         let module = weight.name.strip_suffix(WEIGHT).filter(|module| !module.is_empty());
         let name = module.unwrap_or(&weight.name);
         let stack = self.family.stack(name).or_else(|| is_stack(name, &weight.shape).then_some(Stack::Leading));
+        let stack = stack.filter(|stack| *stack != Stack::Leading || weight.shape.len() == 3);
         if module.is_none() && stack.is_none() {
             return Err(Reason::NoWeight);
         }
