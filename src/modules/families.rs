@@ -73,9 +73,10 @@ const FAMILIES: &[Family] = &[
     Family {
         names: "llama mistral ministral ministral3 qwen2 qwen3 gemma gemma2 gemma3_text gemma3n_text cohere cohere2 stablelm \
                 olmo olmo2 olmo3 phi starcoder2 granite nemotron smollm3 helium arcee exaone4 seed_oss apertus ernie4_5 \
-                hunyuan_v1_dense xglm opt lfm2",
+                hunyuan_v1_dense xglm opt",
         ..PLAIN
     },
+    Family { names: "lfm2 lfm2_moe", fused: &[("conv.in_proj", Layout::Blocks(&["B", "C", "x"]))], ..PLAIN },
     Family { names: "biogpt", base: Some("biogpt"), ..PLAIN },
     Family { names: "gptj gpt_neo", base: Some("transformer"), ..PLAIN },
     Family {
@@ -132,7 +133,7 @@ const FAMILIES: &[Family] = &[
         ..PLAIN
     },
     Family { names: "mamba2", fused: &[("mixer.in_proj", Layout::Mamba2)], base: Some("backbone"), ..PLAIN },
-    Family { names: "nemotron_h", ..BASELESS },
+    Family { names: "nemotron_h", fused: &[("mixer.in_proj", Layout::Mamba2)], ..BASELESS },
     Family { names: "jamba", fused: &[("mamba.in_proj", Layout::Blocks(&["x", "gate"]))], ..PLAIN },
     Family { names: "minimax", fused: &[("self_attn.qkv_proj", Layout::PerHead(QKV))], ..PLAIN },
     Family {
@@ -151,7 +152,7 @@ const FAMILIES: &[Family] = &[
     Family {
         names: "mixtral qwen2_moe qwen3_moe olmoe flex_olmo deepseek_v2 deepseek_v3 deepseek_v32 kimi_k2 glm4_moe \
                 glm4_moe_lite glm4v_moe glm_moe_dsa dots1 ernie4_5_moe hunyuan_v1_moe longcat_flash exaone_moe solar_open \
-                afmoe minimax_m2 phimoe lfm2_moe cohere2_moe",
+                afmoe minimax_m2 phimoe cohere2_moe",
         fused: &[VISION, ("experts.gate_up_proj", Layout::Blocks(GATE_UP))],
         ..PLAIN
     },
@@ -182,6 +183,7 @@ const FAMILIES: &[Family] = &[
         fused: &[
             ("block_sparse_moe.input_linear", Layout::Blocks(GATE_UP)),
             ("shared_mlp.input_linear", Layout::Blocks(GATE_UP)),
+            ("mamba.in_proj", Layout::Mamba2),
         ],
         stacks: &[
             ("block_sparse_moe.input_linear", Stack::Leading),
@@ -235,7 +237,13 @@ const FAMILIES: &[Family] = &[
     },
     Family {
         names: "qwen2_vl qwen2_5_vl qwen3_vl llava llava_next llava_onevision vipllava gemma3 gemma3n mistral3 internvl paligemma \
-                aya_vision got_ocr2 aria idefics2 idefics3 smolvlm mllama pixtral qwen2_audio voxtral",
+                aya_vision got_ocr2 idefics2 idefics3 smolvlm mllama pixtral qwen2_audio voxtral",
+        ..BASELESS
+    },
+    Family {
+        names: "aria",
+        fused: &[("experts.fc1", Layout::Blocks(GATE_UP))],
+        input_first: InputFirst::Experts,
         ..BASELESS
     },
     Family { names: "fuyu", fused: &[("self_attn.query_key_value", Layout::PerHead(QKV))], ..BASELESS },

@@ -101,12 +101,11 @@ impl Layout {
                 parts: vec![("q", keys * key), ("k", keys * key), ("v", (keys * ratio).min(lines) * value)],
             }),
             Self::Mamba2 => {
-                let inner = number(&["expand"])? * number(&["hidden_size"])?;
-                let states = 2 * number(&["n_groups"])? * number(&["state_size"])?;
-                Some(Divided {
-                    repeats: 1,
-                    parts: vec![("gate", inner), ("xBC", inner + states), ("dt", number(&["num_heads"])?)],
-                })
+                let heads = number(&["mamba_num_heads", "mamba_n_heads", "num_heads"])?;
+                let inner = heads * number(&["mamba_head_dim", "mamba_d_head", "head_dim"])?;
+                let groups = number(&["mamba_n_groups", "n_groups"])?;
+                let states = 2 * groups * number(&["ssm_state_size", "mamba_d_state", "state_size"])?;
+                Some(Divided { repeats: 1, parts: vec![("gate", inner), ("xBC", inner + states), ("dt", heads)] })
             }
         };
         divided.filter(|divided| divided.repeats.checked_mul(divided.period()) == Some(lines))

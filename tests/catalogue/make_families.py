@@ -173,6 +173,8 @@ GRANITE_EXPERTS = Split("block_sparse_moe.input_linear.weight", 1, dict(gate=56,
 GRANITE_SHARED = Split("shared_mlp.input_linear.weight", 1, dict(gate=24, up=24))
 PER_HEAD = Split("query_key_value.weight", 4, dict(q=8, k=8, v=8))
 GPT2_QKV = Split("attn.c_attn.weight", 1, dict(q=32, k=32, v=32), transposed=True)
+MAMBA2_IN = Split("in_proj.weight", 1, dict(gate=64, xBC=88, dt=4))
+SHORT_CONVOLUTION_IN = Split("conv.in_proj.weight", 1, dict(B=32, C=32, x=32))
 MAMBA_IN = Split("in_proj.weight", 1, dict(x=64, gate=64))
 GATED_DELTA_QKV = Split("in_proj_qkv.weight", 1, dict(q=36, k=36, v=48))
 GATED_QUERY = Split("self_attn.q_proj.weight", 4, dict(query=12, gate=12))
@@ -294,13 +296,16 @@ FAMILIES = {
     ),
     "persimmon": Family("PersimmonForCausalLM", "PersimmonConfig", PLAIN, (PER_HEAD,)),
     "starcoder2": Family("Starcoder2ForCausalLM", "Starcoder2Config", GROUPED),
-    "lfm2": Family("Lfm2ForCausalLM", "Lfm2Config", dict(GROUPED, layer_types=["conv", "full_attention"], block_auto_adjust_ff_dim=False)),
+    "lfm2": Family(
+        "Lfm2ForCausalLM", "Lfm2Config", dict(GROUPED, layer_types=["conv", "full_attention"], block_auto_adjust_ff_dim=False),
+        (SHORT_CONVOLUTION_IN,),
+    ),
     "mamba": Family("MambaForCausalLM", "MambaConfig", MAMBA, (MAMBA_IN,)),
     "falcon_mamba": Family("FalconMambaForCausalLM", "FalconMambaConfig", MAMBA, (MAMBA_IN,)),
     "mamba2": Family(
         "Mamba2ForCausalLM", "Mamba2Config",
         dict(TOKENS, hidden_size=32, num_hidden_layers=2, state_size=6, num_heads=4, head_dim=16, n_groups=2),
-        (Split("in_proj.weight", 1, dict(gate=64, xBC=88, dt=4)),),
+        (MAMBA2_IN,),
     ),
     "qwen3_next": Family(
         "Qwen3NextForCausalLM", "Qwen3NextConfig", HYBRID_MOE,
@@ -392,11 +397,11 @@ FAMILIES = {
     ),
     "granitemoehybrid": Family(
         "GraniteMoeHybridForCausalLM", "GraniteMoeHybridConfig", dict(HYBRID_GRANITE, **LOCAL),
-        (GRANITE_EXPERTS, GRANITE_SHARED),
+        (GRANITE_EXPERTS, GRANITE_SHARED, MAMBA2_IN),
     ),
     "granitemoehybrid_dense": Family(
         "GraniteMoeHybridForCausalLM", "GraniteMoeHybridConfig", dict(HYBRID_GRANITE, num_local_experts=0),
-        (GRANITE_SHARED,),
+        (GRANITE_SHARED, MAMBA2_IN),
     ),
     "jamba": Family(
         "JambaForCausalLM", "JambaConfig",
@@ -414,10 +419,12 @@ FAMILIES = {
             conv_kernel=4, use_mamba_kernels=False, n_routed_experts=EXPERTS, num_experts_per_tok=2, n_shared_experts=1,
             moe_intermediate_size=20, moe_shared_expert_intermediate_size=24,
         ),
+        (MAMBA2_IN,),
     ),
     "lfm2_moe": Family(
         "Lfm2MoeForCausalLM", "Lfm2MoeConfig",
         dict(GROUPED, **ROUTED, moe_intermediate_size=20, layer_types=["conv", "full_attention"], num_dense_layers=1),
+        (SHORT_CONVOLUTION_IN,),
     ),
     "minimax": Family(
         "MiniMaxForCausalLM", "MiniMaxConfig", dict(DECODER, **LOCAL, layer_types=["linear_attention", "full_attention"]),
@@ -598,7 +605,7 @@ FAMILIES = {
             text_config=dict(DECODER, model_type="aria_text", moe_num_experts=EXPERTS, moe_num_shared_experts=2, moe_topk=2),
             vision_config=dict(VISION, model_type="idefics3_vision"), projector_patch_to_query_dict={16: 4}, image_token_index=90,
         ),
-        (POOLING_QKV,),
+        (POOLING_QKV, Split("experts.fc1.weight", 1, dict(gate=56, up=56), transposed=True)),
     ),
     "gemma3": Family(
         "Gemma3ForConditionalGeneration", "Gemma3Config",
