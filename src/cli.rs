@@ -45,7 +45,7 @@ Exit status:
 #[derive(Debug, Parser)]
 #[command(version, after_long_help = EXAMPLES, max_term_width = 110)]
 pub struct Cli {
-    /// The model: a folder, one .safetensors file, or a Hub id such as mistralai/Mistral-7B-v0.1
+    /// The model: a folder, one .safetensors or .bin file, or a Hub id such as mistralai/Mistral-7B-v0.1
     #[arg(long, value_name = "MODEL")]
     pub model: String,
 
@@ -57,11 +57,11 @@ pub struct Cli {
     #[arg(long, value_name = "N", default_value = "16", value_parser = at_least_one)]
     pub top_n: NonZeroUsize,
 
-    /// Scan only modules whose name matches; repeatable, '*' matches anything
+    /// Scan only modules whose name, on disk or in memory, matches; repeatable, '*' matches anything
     #[arg(long, value_name = "GLOB", help_heading = "What to scan")]
     pub include: Vec<String>,
 
-    /// Leave out modules whose name matches; repeatable, wins over --include
+    /// Leave out modules whose name, on disk or in memory, matches; repeatable, wins over --include
     #[arg(long, value_name = "GLOB", help_heading = "What to scan")]
     pub exclude: Vec<String>,
 
@@ -81,8 +81,8 @@ pub struct Cli {
     #[arg(long, value_name = "HOW", default_value = "none", help_heading = "What to scan")]
     pub pool_experts: PoolExperts,
 
-    /// The trainer's line of transformers, which decides what modules are called in memory
-    #[arg(long, value_name = "MAJOR", default_value = "5", value_parser = clap::value_parser!(u8).range(4..=5), help_heading = "What to scan")]
+    /// The trainer's line of transformers, 4 (4.57) or 5, which decides what modules are called in memory
+    #[arg(long, value_name = "LINE", default_value = "5", value_parser = line, help_heading = "What to scan")]
     pub transformers: u8,
 
     /// Only show what would be scanned; of a Hub model nothing but headers is downloaded
@@ -101,7 +101,7 @@ pub struct Cli {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub top_output: Option<PathBuf>,
 
-    /// Print the names of the best as JSON instead of a table
+    /// Print the names of the best as JSON instead of a table; with --dry-run, the plan
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
@@ -234,6 +234,15 @@ impl Cli {
             cache: cache.unwrap_or_else(|| home.join("hub")),
             offline: self.offline,
         }
+    }
+}
+
+/// The line of transformers that a version is of.
+fn line(version: &str) -> Result<u8, &'static str> {
+    match version.split('.').next() {
+        Some("4") => Ok(4),
+        Some("5") => Ok(5),
+        _ => Err("it takes 4 or 5"),
     }
 }
 

@@ -89,6 +89,7 @@ fn run(cli: &Cli, filter: &Filter, terminal: &Terminal) -> Result<ExitCode> {
     }
     let shown = if cli.json { terminal.output(&top) } else { terminal.top(&chosen) };
     shown.context(STANDARD_OUTPUT)?;
+    terminal.remark_on_choice(&chosen, &outputs);
     for pooled in pools.iter().filter(|pooled| pooled.snr.is_none()) {
         terminal.warn(&format!("{} is not ranked: {}", pooled.pool.name, select::INCOMPLETE_POOL));
     }

@@ -26,6 +26,8 @@ pub struct Candidate<'a> {
     pub layer: Option<usize>,
     /// Its signal-to-noise ratio over its largest singular value; may be infinite.
     pub snr: f64,
+    /// Whether a trainer sees it under another name.
+    pub is_renamed: bool,
 }
 
 /// The modules chosen of one type, best first.
@@ -75,9 +77,14 @@ pub fn candidates<'a>(
     let candidate = |(place, module): (usize, &'a Module)| match pooled.get(&place) {
         Some(pooled) if pooled.experts[0] != place => None,
         Some(Pooled { pool, snr, .. }) => {
-            Some(Candidate { name: &pool.name, kind: &pool.kind, layer: module.layer, snr: (*snr)? })
+            let is_renamed = !pool.targets.is_empty();
+            Some(Candidate { name: &pool.name, kind: &pool.kind, layer: module.layer, snr: (*snr)?, is_renamed })
         }
-        None => Some(Candidate { name: &module.name, kind: &module.kind, layer: module.layer, snr: ratio(place)? }),
+        None => {
+            let is_renamed = !module.targets.is_empty();
+            let snr = ratio(place)?;
+            Some(Candidate { name: &module.name, kind: &module.kind, layer: module.layer, snr, is_renamed })
+        }
     };
     ranked.filter_map(candidate).collect()
 }
@@ -135,7 +142,7 @@ mod tests {
     use super::*;
 
     fn candidate<'a>(name: &'a str, kind: &'a str, snr: f64) -> Candidate<'a> {
-        Candidate { name, kind, layer: None, snr }
+        Candidate { name, kind, layer: None, snr, is_renamed: false }
     }
 
     #[test]

@@ -228,6 +228,23 @@ impl Terminal {
         ));
     }
 
+    /// Says what a person should know before a trainer gets the choice.
+    pub fn remark_on_choice(&self, chosen: &[Chosen<'_>], outputs: &Outputs) {
+        let measured: usize = chosen.iter().map(|chosen| chosen.measured).sum();
+        let modules = || chosen.iter().flat_map(|chosen| &chosen.modules);
+        let count = modules().count();
+        if count == measured {
+            self.note(&format!("all {} are chosen: --top-n takes fewer of each type", counted(count, "module")));
+        }
+        let renamed = modules().filter(|module| module.is_renamed).count();
+        if renamed > 0 {
+            self.note(&format!(
+                "{renamed} of the {count} chosen are called otherwise in memory: 'target' in '{}' is what a trainer sees",
+                outputs.full.display()
+            ));
+        }
+    }
+
     /// Says where the results are, and how many modules are not among them.
     pub fn finish(&self, outputs: &Outputs, elapsed: Duration, failed: usize) {
         if failed > 0 {
@@ -264,8 +281,11 @@ fn counted(number: usize, noun: &str) -> String {
 fn label(module: &Candidate<'_>) -> String {
     match module.layer {
         _ if module.kind.contains('*') => {
-            let numbers = module.name.split('.').filter(|segment| segment.bytes().all(|byte| byte.is_ascii_digit()));
-            numbers.collect::<Vec<_>>().join(".")
+            let is_number = |segment: &&str| segment.bytes().all(|byte| byte.is_ascii_digit());
+            let numbers: Vec<&str> = module.name.split('.').filter(is_number).collect();
+            // The sides of a UNet are each numbered from zero.
+            let side = ["down_blocks", "mid_block", "up_blocks"].into_iter().find(|side| module.name.contains(side));
+            format!("{}{}", side.map_or("", |side| &side[..1]), numbers.join("."))
         }
         Some(layer) => layer.to_string(),
         None => escape(module.name),
@@ -343,10 +363,17 @@ mod tests {
 
     #[test]
     fn experts_are_labelled_with_their_number() {
-        let candidate = |name: &'static str, kind: &'static str, layer| Candidate { name, kind, layer, snr: 1.0 };
+        let candidate = |name: &'static str, kind: &'static str, layer| Candidate {
+            name,
+            kind,
+            layer,
+            snr: 1.0,
+            is_renamed: false,
+        };
         assert_eq!(label(&candidate("model.layers.3.mlp.up_proj", "mlp.up_proj", Some(3))), "3");
         assert_eq!(label(&candidate("m.layers.3.mlp.experts.7.w1", "mlp.experts.*.w1", Some(3))), "3.7");
         assert_eq!(label(&candidate("lm_head", "lm_head", None)), "lm_head");
         assert_eq!(label(&candidate("mid.1.attn.0.q", "mid.*.attn.*.q", None)), "1.0");
+        assert_eq!(label(&candidate("up_blocks.1.attn.0.q", "attn.*.q", None)), "u1.0");
     }
 }

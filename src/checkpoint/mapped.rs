@@ -208,7 +208,8 @@ fn open_pickle(path: &Path, shard: &Shard) -> Result<MappedShard, CheckpointErro
     let unreadable = |error| SourceError::Unreadable { path: PathBuf::from(path), error };
     let listed = pickle::list_file(path).map_err(unreadable)?;
     let listed = listed.map_err(|error| CheckpointError::Pickle { file: shard.file.clone(), error })?.tensors;
-    let storages = pickle::storages(path, &listed).map_err(unreadable)?;
+    let storages = pickle::storages(path, &listed);
+    let storages = storages.map_err(|error| CheckpointError::Pickle { file: shard.file.clone(), error })?;
     let tensors: HashMap<String, PickledTensor> =
         listed.into_iter().map(|tensor| (tensor.info.name.clone(), tensor)).collect();
     if shard.tensors.iter().all(|tensor| tensors.get(&tensor.name).is_some_and(|listed| listed.info == *tensor)) {

@@ -79,6 +79,12 @@ fn read_pickle(source: &dyn Source, file: &str, size: u64) -> Result<(header::He
         let start = source.read(file, 0..length)?;
         match pickle::list(&start, size) {
             Ok(pickle::Listing { tensors, others }) => {
+                if source.is_on_disk(file) {
+                    // What is wrong with a file that is here is found before the scan, not in it.
+                    let path = source.fetch(file, &|_| {})?;
+                    let lies = |error| CheckpointError::Pickle { file: file.to_owned(), error };
+                    pickle::storages(&path, &tensors).map_err(lies)?;
+                }
                 let tensors = tensors.into_iter().map(|tensor| tensor.info).collect();
                 return Ok((header::Header { tensors, aliases: Vec::new(), others }, 0));
             }

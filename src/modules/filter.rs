@@ -2,10 +2,10 @@
 
 use globset::{Glob, GlobMatcher};
 
-use super::{Discovery, LeftOut, Reason, WEIGHT};
+use super::{Discovery, LeftOut, Module, Reason, WEIGHT};
 use crate::checkpoint::Selection;
 
-/// Patterns over module names. `*` matches any run of characters, dots too.
+/// Patterns over module names, on disk or in memory. `*` matches any run of characters, dots too.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     include: Vec<GlobMatcher>,
@@ -63,7 +63,7 @@ impl Filter {
     /// Fails if an included pattern matches nothing, or if nothing remains.
     pub fn apply(&self, discovery: &mut Discovery) -> Result<(), FilterError> {
         for pattern in &self.include {
-            if !discovery.modules.iter().any(|module| pattern.is_match(&module.name)) {
+            if !discovery.modules.iter().any(|module| is_match(pattern, module)) {
                 return Err(FilterError::NoMatch {
                     pattern: pattern.glob().to_string(),
                     hint: hint(pattern, discovery),
@@ -73,7 +73,7 @@ impl Filter {
         let had_modules = !discovery.modules.is_empty();
         let modules = std::mem::take(&mut discovery.modules);
         for module in modules {
-            let matches = |patterns: &[GlobMatcher]| patterns.iter().any(|pattern| pattern.is_match(&module.name));
+            let matches = |patterns: &[GlobMatcher]| patterns.iter().any(|pattern| is_match(pattern, &module));
             let reason = if !self.include.is_empty() && !matches(&self.include) {
                 Reason::NotIncluded
             } else if matches(&self.exclude) {
@@ -88,6 +88,11 @@ impl Filter {
         }
         if had_modules && discovery.modules.is_empty() { Err(FilterError::NothingLeft) } else { Ok(()) }
     }
+}
+
+/// Whether a pattern matches one of a module's names.
+fn is_match(pattern: &GlobMatcher, module: &Module) -> bool {
+    pattern.is_match(&module.name) || module.targets.iter().any(|target| pattern.is_match(target))
 }
 
 /// What a pattern that matches no module matches instead.

@@ -50,6 +50,8 @@ pub struct Module {
     /// What a trainer sees in memory, where that is called otherwise: a module, or the parameter that holds all experts;
     /// several modules where transformers divides the weight. Empty if it is called the same.
     pub targets: Vec<String>,
+    /// Whether the target is a parameter of a module that is not linear itself, such as one that holds all experts.
+    pub is_parameter: bool,
     /// The fused module that it is a part of.
     pub part_of: Option<String>,
     /// What it is pooled with, if it is an expert's.
@@ -285,6 +287,7 @@ mod tests {
         assert_eq!(seen[1], ("model.layers.4.mlp.experts.0.gate_up_proj.gate", "mlp.experts.*.gate_up_proj.gate"));
         assert_eq!(seen.len(), 6);
         assert_eq!(modules[3].targets, ["model.layers.4.mlp.experts.gate_up_proj"]);
+        assert!(modules[3].is_parameter);
         assert_eq!(modules[4].part_of.as_deref(), Some("model.layers.4.mlp.experts.1.gate_up_proj"));
         assert_eq!(modules[4].shape, [8, 8]);
         let pool = modules[3].pool.as_ref().expect("an expert");

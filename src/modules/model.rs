@@ -116,7 +116,15 @@ impl Model<'_> {
         let Matrix { place, weight, selection, stack } = matrix;
         let stored = stack.as_deref().unwrap_or(&place.name);
         let is_at_root = ROOTS.contains(&stored.split('.').next().unwrap_or(""));
-        let targets = self.runtime.names(stored, base.filter(|_| is_at_root));
+        let mut targets = self.runtime.names(stored, base.filter(|_| is_at_root));
+        let is_expert = without_expert(&place.name).is_some();
+        let is_parameter =
+            stack.is_some() || (is_expert && targets.iter().all(|target| without_expert(target).is_none()));
+        if stack.is_some() && weight.name.ends_with(WEIGHT) {
+            // A stack that keeps its name is the weight of a module of its own kind.
+            let leaf = stored.rsplit('.').next().unwrap_or(stored);
+            targets.iter_mut().filter(|target| target.ends_with(leaf)).for_each(|target| target.push_str(WEIGHT));
+        }
         let pool = match &stack {
             Some(stack) => Some(stack.clone()),
             None => without_expert(&place.name),
@@ -135,6 +143,7 @@ impl Model<'_> {
             kind: kind(&place),
             layer: place.layer,
             targets: other_names(targets, &name),
+            is_parameter,
             part_of: None,
             weight: Arc::clone(weight),
             name,

@@ -13,6 +13,9 @@ const CONTAINERS: [&str; 9] = [
     "single_transformer_blocks",
 ];
 
+/// The sides of a UNet, whose blocks are numbered each from zero.
+const SIDES: [&str; 3] = ["down_blocks", "mid_block", "up_blocks"];
+
 /// Leaves in the order in which the modules of a layer are defined and run. Those that are not listed follow, in
 /// alphabetical order.
 const LEAVES: [&str; 40] = [
@@ -92,9 +95,18 @@ impl Place {
     /// What the module is ranked with. The stack is part of it if the model has `several_stacks`, so that an encoder's
     /// modules do not compete with a decoder's.
     pub fn kind(&self, several_stacks: bool) -> String {
-        let within: Vec<&str> =
-            self.within.split('.').map(|segment| if number(segment).is_some() { "*" } else { segment }).collect();
-        let within = within.join(".");
+        let mut within = Vec::new();
+        let mut is_side = false;
+        for segment in self.within.split('.') {
+            let is_number = number(segment).is_some();
+            // The blocks of one side of a UNet are compared with those of the others.
+            let is_of_side = SIDES.contains(&segment) || (is_side && is_number);
+            is_side = SIDES.contains(&segment);
+            if !is_of_side {
+                within.push(if is_number { "*" } else { segment });
+            }
+        }
+        let within = if within.is_empty() { self.within.clone() } else { within.join(".") };
         if several_stacks && self.layer.is_some() && !self.stack.is_empty() {
             format!("{}.{within}", self.stack)
         } else {

@@ -62,6 +62,8 @@ struct Identity<'a> {
     dtype: String,
     #[serde(skip_serializing_if = "<[String]>::is_empty", serialize_with = "one_or_several")]
     target: &'a [String],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    target_is_parameter: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     part_of: Option<&'a str>,
 }
@@ -75,6 +77,7 @@ impl<'a> Identity<'a> {
             shape: module.shape,
             dtype: module.weight.dtype(),
             target: &module.targets,
+            target_is_parameter: module.is_parameter,
             part_of: module.part_of.as_deref(),
         }
     }

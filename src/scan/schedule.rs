@@ -151,6 +151,7 @@ mod tests {
                 layer: Some(place),
                 shape: [size, size],
                 targets: Vec::new(),
+                is_parameter: false,
                 part_of: None,
                 pool: None,
             };

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::checkpoint::{self, raw_file};
-use crate::program::{Run, Workplace, finish, tiny_mistral};
+use crate::program::{Run, Workplace, finish, in_project, tiny_mistral};
 
 /// Runs on a folder `model` with these files.
 fn scan_files(files: &[(&str, &[u8])]) -> Run {
@@ -79,6 +79,17 @@ fn pickled_weights_that_are_none() {
     scan_files(&[("training_args.bin", b"PK")]).refused(1, &["PyTorch files", "save_pretrained"]);
     let empty = [b"PK\x03\x04".as_slice(), &[0; 200]].concat();
     scan_files(&[("pytorch_model.bin", &empty)]).refused(1, &["'pytorch_model.bin'", "data.pkl"]);
+}
+
+#[test]
+fn pickled_weights_that_are_cut_short() {
+    let whole = fs::read(in_project("tests/catalogue/pickle/whole/pytorch_model.bin")).expect("readable");
+    for length in [100, 1500, whole.len() - 10] {
+        let part = &whole[..length];
+        scan_files(&[("pytorch_model.bin", part)]).refused(1, &["'pytorch_model.bin'", "cut short", "again"]);
+    }
+    scan_files(&[("pytorch_model.bin", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")])
+        .refused(1, &["'pytorch_model.bin'", "git lfs pull"]);
 }
 
 #[test]
@@ -183,7 +194,7 @@ fn quantised_weights_that_are_not_understood() {
     let with = |method: &str| format!(r#"{{"quantization_config": {{"quant_method": "{method}"}}}}"#);
     scan(&with("hqq"), ONE_TENSOR, 64).refused(1, &["'model' is quantised (hqq)", "made from"]);
     let codes = r#"{"model.layers.0.mlp.up_proj.qweight":{"dtype":"I32","shape":[4,4],"data_offsets":[0,64]}}"#;
-    scan("{}", codes, 64).refused(1, &["quantised weights (GPTQ or AWQ)", "no config.json", "name the model's folder"]);
+    scan("{}", codes, 64).refused(1, &["quantised weights (GPTQ or AWQ)", "no config.json", "name the folder"]);
     scan(&with("gptq"), codes, 64).refused(1, &["'model.layers.0.mlp.up_proj.qweight'", "up_proj.scales'"]);
     let fp8 = ONE_TENSOR.replace("F32", "F8_E4M3").replace("[0,64]", "[0,16]");
     scan(&with("fp8"), &fp8, 16).refused(1, &["'model.layers.0.mlp.up_proj.weight'", "no tensor with its scales"]);
@@ -330,6 +341,7 @@ fn wrong_usage() {
     usage(&["--model", &tiny, "--top-n", "0"], "at least 1");
     usage(&["--model", &tiny, "--top-n", "-1"], "-1");
     usage(&["--model", &tiny, "--threads", "0"], "--threads");
+    usage(&["--model", &tiny, "--transformers", "6"], "4 or 5");
     usage(&["--model", &tiny, "--device", "gpu"], "use auto, cpu, cuda");
     usage(&["--model", &tiny, "-q", "-v"], "cannot be used with");
     usage(&["--model", &tiny, "--topn", "3"], "--top-n");

@@ -98,7 +98,7 @@ fn a_pipeline_has_a_section_for_each_component() {
     ];
     assert_eq!(names, expected);
     let record = &full["unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"];
-    assert_eq!(record["type"], "unet.down_blocks.*.attentions.*.transformer_blocks.*.attn1.to_q");
+    assert_eq!(record["type"], "unet.attentions.*.transformer_blocks.*.attn1.to_q");
     assert_eq!(record["target"], "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q");
     assert_eq!(full["unet.conv_in"]["shape"], json!([8, 36]));
     let manifest = place.json("laser_scan_sd_run.json");
@@ -261,6 +261,20 @@ fn an_unknown_architecture_is_scanned_by_general_rules_and_said_so() {
     assert_eq!(place.json("laser_scan_new_run.json")["unknown_architectures"], json!(["brand_new"]));
     let run = place.run(&["--model", "new", "-q"]);
     assert_eq!(run.succeeded().stderr, "");
+}
+
+#[test]
+fn names_in_memory_can_be_filtered_and_are_pointed_to() {
+    let place = Workplace::new();
+    let tensors =
+        ["model.layers.0.mlp.up_proj.weight", "visual.blocks.0.mlp.fc1.weight"].map(|name| matrix(name, 8, 8));
+    write(&place, &[("vl/model.safetensors", &file(&tensors)), ("vl/config.json", br#"{"model_type": "qwen2_vl"}"#)]);
+    assert_eq!(modules(&place, "vl", &["--include", "model.language_model.*"]), ["model.layers.0.mlp.up_proj"]);
+    assert_eq!(modules(&place, "vl", &["--exclude", "visual.*"]), ["model.layers.0.mlp.up_proj"]);
+    let run = place.run(&["--model", "vl"]);
+    let notes = &run.succeeded().stderr;
+    assert!(notes.contains("2 of the 2 chosen are called otherwise in memory"), "{notes}");
+    assert!(notes.contains("all 2 modules are chosen"), "{notes}");
 }
 
 #[test]

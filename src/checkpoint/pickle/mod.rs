@@ -31,9 +31,15 @@ const LOCAL_HEADER: usize = 30;
 pub enum PickleError {
     /// It is not an archive.
     #[error(
-        "it is no ZIP archive, as PyTorch writes them since version 1.6: load it in PyTorch and save it anew, in safetensors form"
+        "it is no ZIP archive, as PyTorch writes them since version 1.6: if it is an older file, load it in PyTorch and save it anew, in safetensors form"
     )]
     NoArchive,
+    /// The file is not the one that it stands for.
+    #[error("it is a pointer of Git LFS, not the weights: run 'git lfs pull' in the model's folder")]
+    LfsPointer,
+    /// The archive's directory at its end does not fit to the list of tensors at its start.
+    #[error("its archive is not whole ({0}): the file is cut short; download or copy it again")]
+    NotWhole(String),
     /// The archive does not begin with the list of tensors.
     #[error("its archive does not begin with an uncompressed data.pkl: it is not as PyTorch writes it")]
     NoPickle,
@@ -127,6 +133,9 @@ pub fn list_file(path: &Path) -> std::io::Result<Result<Listing, PickleError>> {
 /// The archive's folder, and the bytes from the start of its first member, which is the pickle.
 fn first_member(start: &[u8]) -> Result<(&str, &[u8]), PickleError> {
     let number = |at: usize| start.get(at..at + 2).map(|bytes| usize::from(u16::from_le_bytes([bytes[0], bytes[1]])));
+    if start.starts_with(b"version https://git-lfs") {
+        return Err(PickleError::LfsPointer);
+    }
     if !start.starts_with(b"PK\x03\x04") {
         return Err(PickleError::NoArchive);
     }
@@ -210,16 +219,17 @@ fn size(object: &Object) -> Option<usize> {
 /// # Errors
 ///
 /// Fails if the archive cannot be read, or does not hold a storage as it is.
-pub fn storages(path: &Path, tensors: &[PickledTensor]) -> std::io::Result<HashMap<String, (u64, u64)>> {
-    let mut archive =
-        ZipArchive::new(BufReader::new(File::open(path)?)).map_err(|error| invalid(&error.to_string()))?;
-    let folder =
-        tensors.first().and_then(|tensor| tensor.storage.split_once("/data/")).map_or("", |(folder, _)| folder);
+pub fn storages(path: &Path, tensors: &[PickledTensor]) -> Result<HashMap<String, (u64, u64)>, PickleError> {
+    let broken = |error: &dyn std::fmt::Display| PickleError::NotWhole(error.to_string());
+    let file = File::open(path).map_err(|error| broken(&error))?;
+    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| broken(&error))?;
+    let folder = tensors.first().and_then(|tensor| tensor.storage.split_once("/data/"));
+    let folder = folder.map_or("", |(folder, _)| folder);
     if let Ok(mut member) = archive.by_name(&format!("{folder}/byteorder")) {
         let mut order = String::new();
-        member.by_ref().take(16).read_to_string(&mut order)?;
+        member.by_ref().take(16).read_to_string(&mut order).map_err(|error| broken(&error))?;
         if order != "little" {
-            return Err(invalid("its numbers are stored with the high byte first"));
+            return Err(PickleError::Unreadable("its numbers are stored with the high byte first".into()));
         }
     }
     let mut storages = HashMap::new();
@@ -227,9 +237,9 @@ pub fn storages(path: &Path, tensors: &[PickledTensor]) -> std::io::Result<HashM
         if storages.contains_key(&tensor.storage) {
             continue;
         }
-        let member = archive.by_name(&tensor.storage).map_err(|error| invalid(&error.to_string()))?;
+        let member = archive.by_name(&tensor.storage).map_err(|error| broken(&error))?;
         let start = member.data_start().filter(|_| member.compression() == zip::CompressionMethod::Stored);
-        let start = start.ok_or_else(|| invalid("its archive is compressed"))?;
+        let start = start.ok_or_else(|| PickleError::Unreadable("its archive is compressed".into()))?;
         storages.insert(tensor.storage.clone(), (start, member.size()));
     }
     Ok(storages)

@@ -57,7 +57,7 @@ pub enum QuantizationError {
     Unsupported(String),
     /// Codes without the configuration that says what they are.
     #[error(
-        "holds quantised weights ({0}), but no config.json that describes them: name the model's folder, or scan the model that it was made from"
+        "holds quantised weights ({0}), but no config.json that describes them: put the model's own beside them and name the folder, or scan the model that it was made from"
     )]
     Undescribed(String),
     /// Tensors do not fit each other.
