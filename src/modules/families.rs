@@ -215,10 +215,12 @@ const FAMILIES: &[Family] = &[
     Family { names: "bart mbart", ..PLAIN },
     Family { names: "whisper", heads: &["proj_out"], ..BASELESS },
     Family {
-        names: "t5 mt5 umt5 longt5 clip clip_text_model clip_vision_model siglip siglip2 wav2vec2 hubert wavlm \
-                audio-spectrogram-transformer",
+        names: "t5 mt5 umt5 longt5 clip clip_text_model clip_vision_model siglip siglip2 audio-spectrogram-transformer",
         ..BASELESS
     },
+    Family { names: "wav2vec2", base: Some("wav2vec2"), ..PLAIN },
+    Family { names: "hubert", base: Some("hubert"), ..PLAIN },
+    Family { names: "wavlm", base: Some("wavlm"), ..PLAIN },
     Family { names: "bert", base: Some("bert"), ..PLAIN },
     Family { names: "roberta xlm-roberta camembert", base: Some("roberta"), ..PLAIN },
     Family { names: "vit vit_mae vit_msn", base: Some("vit"), ..PLAIN },
@@ -237,9 +239,10 @@ const FAMILIES: &[Family] = &[
     },
     Family {
         names: "qwen2_vl qwen2_5_vl qwen3_vl llava llava_next llava_onevision vipllava gemma3 gemma3n mistral3 internvl paligemma \
-                aya_vision got_ocr2 idefics2 idefics3 smolvlm mllama pixtral qwen2_audio voxtral",
+                aya_vision got_ocr2 mllama pixtral qwen2_audio voxtral",
         ..BASELESS
     },
+    Family { names: "idefics2 idefics3 smolvlm", ..PLAIN },
     Family {
         names: "aria",
         fused: &[("experts.fc1", Layout::Blocks(GATE_UP))],

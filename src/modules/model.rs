@@ -10,7 +10,7 @@ use super::{Class, Module, Pool, WEIGHT, Wanted, class};
 use crate::checkpoint::{Axis, Band, Component, Config, Selection, Weight};
 
 /// What the name of a module of a base model begins with, where the base model's own name is missing.
-const ROOTS: [&str; 12] = [
+const ROOTS: [&str; 14] = [
     "layers",
     "h",
     "blocks",
@@ -18,6 +18,8 @@ const ROOTS: [&str; 12] = [
     "decoder",
     "embeddings",
     "connector",
+    "feature_extractor",
+    "feature_projection",
     "perceiver_resampler",
     "text_model",
     "vision_model",
