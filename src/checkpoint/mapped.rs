@@ -118,14 +118,14 @@ impl Shards {
         device: &candle_core::Device,
     ) -> candle_core::Result<Tensor> {
         let index = selection.index.unwrap_or(0);
-        let whole = Selection { index: selection.index, band: None }.shape(&weight.shape);
+        let whole = selection.without_band().shape(&weight.shape);
         let part = match &weight.storage {
             Storage::Plain(part) => part,
             Storage::Quantized(quantized) => {
                 let read = |part: &Part, range| self.bytes(part, range);
                 let numbers = quantized.decode(index, &read).map_err(candle_core::Error::wrap)?;
                 let tensor = Tensor::from_vec(numbers, (whole[0], whole[1]), device)?;
-                return selection.band.as_ref().map_or(Ok(tensor.clone()), |band| narrow(&tensor, band));
+                return narrow(tensor, selection.band.as_ref());
             }
         };
         let dtype = DType::try_from(part.tensor.dtype)?;
@@ -139,7 +139,7 @@ impl Shards {
         let range = ((first + rows.start) * row) as u64..((first + rows.end) * row) as u64;
         let bytes = self.bytes(part, range).map_err(candle_core::Error::wrap)?;
         let tensor = Tensor::from_raw_buffer(&bytes, dtype, &[rows.len(), whole[1]], device)?;
-        band.map_or(Ok(tensor.clone()), |band| narrow(&tensor, band))
+        narrow(tensor, band)
     }
 
     /// The bytes `range` of a stored tensor.
@@ -167,8 +167,9 @@ impl Shards {
     }
 }
 
-/// The lines of a matrix that `band` picks.
-fn narrow(matrix: &Tensor, band: &Band) -> candle_core::Result<Tensor> {
+/// The lines of a matrix that `band` picks; all of them if there is none.
+fn narrow(matrix: Tensor, band: Option<&Band>) -> candle_core::Result<Tensor> {
+    let Some(band) = band else { return Ok(matrix) };
     let (rows, columns) = matrix.dims2()?;
     let (start, length) = (band.range.start, band.range.len());
     match band.axis {

@@ -89,10 +89,10 @@ impl Weight {
             Storage::Plain(part) => {
                 let element = part.tensor.dtype.bitsize() as u64 / 8;
                 let copies = if selection.band.as_ref().is_some_and(|band| !band.is_block_of_rows()) { 2 } else { 1 };
-                copies * element * matrix(&Selection { index: selection.index, band: None })
+                copies * element * matrix(&selection.without_band())
             }
             Storage::Quantized(quantized) => {
-                let whole = 8 * matrix(&Selection { index: selection.index, band: None });
+                let whole = 8 * matrix(&selection.without_band());
                 let stored = |part: &&Part| part.tensor.bytes.end - part.tensor.bytes.start;
                 let parts: u64 = quantized.parts().iter().map(stored).sum();
                 let count = if selection.index.is_some() { self.shape[0].max(1) as u64 } else { 1 };
@@ -153,6 +153,11 @@ impl Selection {
     /// The matrix at `index` of a stack.
     pub fn at(index: usize) -> Self {
         Self { index: Some(index), band: None }
+    }
+
+    /// The whole matrix of which the band is a part.
+    pub fn without_band(&self) -> Self {
+        Self { index: self.index, band: None }
     }
 
     /// Rows and columns of the matrix that is meant, of a weight of this shape.

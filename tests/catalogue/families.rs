@@ -64,16 +64,16 @@ fn numbers(name: &str, count: usize) -> impl Iterator<Item = f32> {
 
 /// Where a tensor is in memory: the module, or the parameter, with its class; several where it is divided.
 fn places(memory: &Value) -> Vec<(&str, &str)> {
-    let pairs = match memory[0].is_array() {
-        true => memory.as_array().map(Vec::as_slice).unwrap_or_default(),
-        false => std::slice::from_ref(memory),
+    let pairs = match memory.as_array() {
+        Some(pairs) if memory[0].is_array() => pairs.as_slice(),
+        _ => std::slice::from_ref(memory),
     };
     let pairs = pairs.iter().filter_map(|pair| pair[0].as_str().zip(pair[1].as_str()));
     // The weight of a linear module is called after the module; that of experts is a parameter.
     pairs
-        .map(|(name, class)| match class.contains("Expert") {
-            true => (name, class),
-            false => (name.strip_suffix(".weight").unwrap_or(name), class),
+        .map(|(name, class)| {
+            let module = name.strip_suffix(".weight").filter(|_| !class.contains("Expert"));
+            (module.unwrap_or(name), class)
         })
         .collect()
 }
