@@ -20,7 +20,8 @@ const CODES: [Dtype; 7] =
 const EXPERT_SCALES: [&str; 7] = ["_scale", "_scales", "_scale_inv", "_zero", "_zeros", "_zero_point", "_qzeros"];
 
 /// Endings of tensors that only a quantised module has, with the format's name, where the configuration is silent.
-const TELLING: [(&str, &str); 5] = [
+const TELLING: [(&str, &str); 6] = [
+    (".bitmask", "compressed-tensors with a bitmask for sparse weights"),
     ("._weight_qdata", "torchao"),
     ("._weight_scale", "torchao"),
     (".weight._data", "quanto"),
