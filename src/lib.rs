@@ -38,8 +38,11 @@
 //! ```
 
 pub mod checkpoint;
+pub mod diff;
+pub mod export;
 pub mod modules;
 pub mod report;
+pub mod results;
 pub mod scan;
 pub mod select;
 pub mod snr;

@@ -1,26 +1,33 @@
 //! What a person sees: progress and messages on standard error, tables on standard output. Names from files are escaped
 //! before a terminal gets them.
 
+mod comparison;
 mod progress;
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anstyle::AnsiColor;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::{HumanBytes, MultiProgress, ProgressDrawTarget};
-use laser_scan::report::Outputs;
+use laser_scan::export::Export;
+use laser_scan::export::edit::Change;
+use laser_scan::report::{self, Outputs};
 use laser_scan::scan::{Plan, Resources};
 use laser_scan::select::{Candidate, Chosen};
 use laser_scan::spectrum;
 
-use crate::cli::{Cli, Color};
+use crate::cli::{Color, SpeechArgs};
 pub use progress::Progress;
 
 /// How many layers of a type the table names.
 const LAYERS_SHOWN: usize = 16;
+
+/// How much of a value is shown.
+const LONGEST_VALUE: usize = 60;
 
 /// How much is said.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,14 +48,14 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// A terminal that speaks as the command line asks.
-    pub fn new(cli: &Cli) -> Self {
-        match cli.color {
+    /// A terminal that speaks as the command line asks. A scan may be `fresh`.
+    pub fn new(speech: SpeechArgs, fresh: bool) -> Self {
+        match speech.color {
             Color::Auto => {}
             Color::Always => anstream::ColorChoice::Always.write_global(),
             Color::Never => anstream::ColorChoice::Never.write_global(),
         }
-        let verbosity = match (cli.quiet, cli.verbose) {
+        let verbosity = match (speech.quiet, speech.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
             _ => Verbosity::Normal,
@@ -56,12 +63,7 @@ impl Terminal {
         // indicatif draws nothing where standard error is no terminal.
         let target =
             if verbosity == Verbosity::Quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        Self {
-            verbosity,
-            bars: MultiProgress::with_draw_target(target),
-            journalled: AtomicUsize::new(0),
-            fresh: cli.fresh,
-        }
+        Self { verbosity, bars: MultiProgress::with_draw_target(target), journalled: AtomicUsize::new(0), fresh }
     }
 
     /// Says something in passing.
@@ -234,7 +236,10 @@ impl Terminal {
         let modules = || chosen.iter().flat_map(|chosen| &chosen.modules);
         let count = modules().count();
         if count == measured {
-            self.note(&format!("all {} are chosen: --top-n takes fewer of each type", counted(count, "module")));
+            self.note(&format!(
+                "all {} are chosen: a smaller --top-n takes fewer of each type",
+                counted(count, "module")
+            ));
         }
         let renamed = modules().filter(|module| module.is_renamed).count();
         if renamed > 0 {
@@ -259,6 +264,28 @@ impl Terminal {
         ));
     }
 
+    /// Says what a person should know of a trainer's configuration, and where it is.
+    pub fn exported(&self, export: &Export, paths: &[PathBuf]) {
+        export.warnings.iter().for_each(|warning| self.warn(warning));
+        export.notes.iter().for_each(|note| self.note(note));
+        let paths: Vec<String> = paths.iter().map(|path| format!("'{}'", path.display())).collect();
+        if !paths.is_empty() {
+            self.note(&format!("wrote {}", paths.join(" and ")));
+        }
+    }
+
+    /// Says what changed in a person's configuration.
+    pub fn edited(&self, config: &Path, kept: &Path, changes: &[Change]) {
+        for Change { key, before, after } in changes {
+            let (before, after) = (before.as_deref().map(one_line), one_line(after));
+            self.note(&match before.as_deref() {
+                None | Some("") => format!("{key}: set to {after}"),
+                Some(before) => format!("{key}: {before} is now {after}"),
+            });
+        }
+        self.note(&format!("changed '{}'; what it was is in '{}'", config.display(), kept.display()));
+    }
+
     /// Says how to go on after an interruption.
     pub fn interrupted(&self) {
         let _ = self.bars.clear();
@@ -269,6 +296,16 @@ impl Terminal {
             done => format!("interrupted; {done} modules are done: run {line} to go on from there"),
         };
         let _ = writeln!(anstream::stderr(), "{text}");
+    }
+}
+
+/// A value of a configuration in few words.
+fn one_line(value: &str) -> String {
+    let items = value.lines().filter(|line| line.trim_start().starts_with('-')).count();
+    match value.lines().count() {
+        0 | 1 if value.chars().count() <= LONGEST_VALUE => value.to_owned(),
+        0 | 1 => format!("{}…", value.chars().take(LONGEST_VALUE).collect::<String>()),
+        _ => format!("a list of {items}"),
     }
 }
 
@@ -294,14 +331,7 @@ fn label(module: &Candidate<'_>) -> String {
 
 /// A ratio in five digits.
 fn ratio(snr: f64) -> String {
-    if (1e-4..1e6).contains(&snr) {
-        let decimals = 4 - snr.log10().floor() as i32;
-        format!("{snr:.*}", decimals.max(0) as usize)
-    } else if snr == 0.0 || snr.is_infinite() {
-        snr.to_string()
-    } else {
-        format!("{snr:.4e}")
-    }
+    if snr == 0.0 || snr.is_infinite() { snr.to_string() } else { report::digits(snr, 5) }
 }
 
 /// A number of floating-point operations.
@@ -326,16 +356,11 @@ fn new_table(header: &[&str]) -> Table {
     table
 }
 
-/// Makes text harmless for a terminal: control characters could move the cursor or set its title, and characters that
-/// change the direction of writing could make a name look like another.
+/// Makes text harmless for a terminal.
 fn escape(text: &str) -> String {
-    let harmful = |character: char| {
-        character.is_control()
-            || matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
     let mut harmless = String::with_capacity(text.len());
     for character in text.chars() {
-        if harmful(character) {
+        if report::is_deceptive(character) {
             harmless.extend(character.escape_unicode());
         } else {
             harmless.push(character);
@@ -357,8 +382,7 @@ mod tests {
 
     #[test]
     fn ratios_have_five_digits() {
-        let written = [0.017_431_6, 3.034_71, 123.456_7, 999_999.0, 2e-7, 3.1e199, 0.0, f64::INFINITY].map(ratio);
-        assert_eq!(written, ["0.017432", "3.0347", "123.46", "999999", "2.0000e-7", "3.1000e199", "0", "inf"]);
+        assert_eq!([3.034_71, 0.0, f64::INFINITY].map(ratio), ["3.0347", "0", "inf"]);
     }
 
     #[test]
@@ -369,6 +393,9 @@ mod tests {
             layer,
             snr: 1.0,
             is_renamed: false,
+            cost: None,
+            place: 0,
+            pool: None,
         };
         assert_eq!(label(&candidate("model.layers.3.mlp.up_proj", "mlp.up_proj", Some(3))), "3");
         assert_eq!(label(&candidate("m.layers.3.mlp.experts.7.w1", "mlp.experts.*.w1", Some(3))), "3.7");

@@ -67,7 +67,8 @@ const EMBEDDING_PROJECTIONS: [&str; 4] =
     ["project_in", "project_out", "embedding_hidden_mapping_in", "embeddings_project"];
 
 /// What a module is, which decides whether it is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Class {
     /// A linear module within the model.
     Linear,
@@ -94,7 +95,7 @@ impl Class {
         let beyond = place.layer.zip(config.layer_count).is_some_and(|(layer, count)| is_decoder && layer >= count);
         if segments.iter().any(|segment| matches!(*segment, "mtp" | "mtp_layers")) || beyond {
             Self::FurtherPrediction
-        } else if is_head(name, &segments, &place, family) {
+        } else if is_of_head(name, &segments, &place, family) {
             Self::Head
         } else if is_embedding(&segments, leaf) {
             Self::Embedding
@@ -121,8 +122,18 @@ fn is_embedding(segments: &[&str], leaf: &str) -> bool {
         || (is_table && !leaf.starts_with("patch") && !PROJECTIONS.contains(&leaf))
 }
 
+/// What `name` alone tells of a module.
+pub fn by_name(name: &str) -> Class {
+    Class::of(name, &super::families::UNKNOWN, &Config::default())
+}
+
+/// Whether `name` alone tells that a module is the projection onto the vocabulary.
+pub fn is_head(name: &str) -> bool {
+    by_name(name) == Class::Head && is_output(name)
+}
+
 /// Whether a module is a head, or a part of one.
-fn is_head(name: &str, segments: &[&str], place: &Place, family: &Family) -> bool {
+fn is_of_head(name: &str, segments: &[&str], place: &Place, family: &Family) -> bool {
     let leaf = segments[segments.len() - 1];
     segments.contains(&"lm_head")
         || name == "head"

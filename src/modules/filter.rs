@@ -83,8 +83,9 @@ impl Filter {
                 continue;
             };
             // Of a weight that holds several matrices only some may be unwanted.
-            let tensor = if module.selection == Selection::default() { module.tensor } else { module.name };
-            discovery.left_out.push(LeftOut { tensor, reason });
+            let tensor = if module.selection == Selection::default() { &module.tensor } else { &module.name };
+            discovery.left_out.push(LeftOut { tensor: tensor.clone(), reason });
+            discovery.others.push(module);
         }
         if had_modules && discovery.modules.is_empty() { Err(FilterError::NothingLeft) } else { Ok(()) }
     }

@@ -143,7 +143,6 @@ impl Model<'_> {
                 selection,
                 targets: if is_divided_alike { vec![names[at].clone()] } else { names.to_vec() },
                 part_of: Some(module.name.clone()),
-                pool: None,
                 ..module.clone()
             }
         };

@@ -50,6 +50,17 @@ pub enum Reason {
     Excluded,
 }
 
+impl Reason {
+    /// Whether what is left out is a linear module with a weight of its own.
+    pub fn is_linear(&self) -> bool {
+        match self {
+            Self::Class(class) => class.is_linear(),
+            Self::NotIncluded | Self::Excluded => true,
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

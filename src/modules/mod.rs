@@ -11,14 +11,16 @@ mod filter;
 mod fused;
 mod left_out;
 mod model;
-mod name;
+pub(crate) mod name;
 mod runtime;
 
 use std::sync::Arc;
 
 pub use class::Class;
+pub(crate) use class::{by_name as class_by_name, is_head, is_output};
 pub use filter::{Filter, FilterError};
 pub use left_out::{LeftOut, Reason};
+pub(crate) use model::without_expert;
 pub use runtime::Line;
 
 use crate::checkpoint::{Component, Other, Selection, Weight};
@@ -27,7 +29,7 @@ use model::Model;
 use runtime::Runtime;
 
 /// The end of the name of a module's weight.
-const WEIGHT: &str = ".weight";
+pub(crate) const WEIGHT: &str = ".weight";
 
 /// A matrix that is measured: the weight of a linear module, of one expert, or of a part of a fused module.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,19 +56,15 @@ pub struct Module {
     pub is_parameter: bool,
     /// The fused module that it is a part of.
     pub part_of: Option<String>,
-    /// What it is pooled with, if it is an expert's.
-    pub pool: Option<Pool>,
+    /// What it is for.
+    pub class: Class,
 }
 
-/// The same projection of all experts of a layer, taken together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pool {
-    /// Its name: an expert's without the number.
-    pub name: String,
-    /// What it is ranked with.
-    pub kind: String,
-    /// What a trainer sees in memory, where that is called otherwise.
-    pub targets: Vec<String>,
+impl Module {
+    /// What a trainer sees in memory, whether or not it is called otherwise.
+    pub fn targets_in_memory(&self) -> &[String] {
+        if self.targets.is_empty() { std::slice::from_ref(&self.name) } else { &self.targets }
+    }
 }
 
 /// What is to be measured beside the linear modules within the layers, and for whom.
@@ -89,6 +87,12 @@ pub struct Discovery {
     pub modules: Vec<Module>,
     /// All its other tensors.
     pub left_out: Vec<LeftOut>,
+    /// The linear modules among those: heads, routers, and what a filter keeps out.
+    pub others: Vec<Module>,
+    /// What the rest of those is called in memory: a trainer's patterns meet it too.
+    pub names: Vec<String>,
+    /// Whether the head shares the embedding's weight.
+    pub ties_embeddings: bool,
     /// The architectures for which there is no row in the table, so that general rules had to do.
     pub unknown: Vec<String>,
 }
@@ -110,14 +114,28 @@ fn discover_component(component: &Component, wanted: Wanted, discovery: &mut Dis
     }
     let runtime = Runtime::new(config, wanted.line);
     let model = Model { component, config, family: family.unwrap_or(&families::UNKNOWN), wanted, runtime };
-    let mut found = Vec::new();
+    discovery.ties_embeddings |= config.ties_embeddings;
+    let base = model.missing_base();
+    let (mut found, mut others) = (Vec::new(), Vec::new());
     for weight in &component.weights {
-        match model.matrices(weight) {
-            Ok(matrices) => found.extend(matrices),
-            Err(reason) => {
-                discovery.left_out.push(LeftOut { tensor: component.full_name(&weight.name), reason });
-            }
+        let reason = match model.matrices(weight) {
+            Ok(matrices) => match model.reason_against(weight) {
+                None => {
+                    found.extend(matrices);
+                    continue;
+                }
+                Some(reason) if reason.is_linear() => {
+                    others.extend(matrices);
+                    reason
+                }
+                Some(reason) => reason,
+            },
+            Err(reason) => reason,
+        };
+        if !reason.is_linear() {
+            discovery.names.extend(model.names(&weight.name, base));
         }
+        discovery.left_out.push(LeftOut { tensor: component.full_name(&weight.name), reason });
     }
     discovery.left_out.extend(component.others.iter().map(|(tensor, other)| LeftOut {
         tensor: component.full_name(tensor),
@@ -133,8 +151,8 @@ fn discover_component(component: &Component, wanted: Wanted, discovery: &mut Dis
         stacks.any(|stack| Some(stack) != first)
     };
     found.sort_by_cached_key(|matrix| matrix.place.model_order());
-    let base = model.missing_base();
     discovery.modules.extend(found.into_iter().flat_map(|matrix| model.modules(matrix, several_stacks, base)));
+    discovery.others.extend(others.into_iter().flat_map(|matrix| model.modules(matrix, several_stacks, base)));
 }
 
 #[cfg(test)]
@@ -290,11 +308,6 @@ mod tests {
         assert!(modules[3].is_parameter);
         assert_eq!(modules[4].part_of.as_deref(), Some("model.layers.4.mlp.experts.1.gate_up_proj"));
         assert_eq!(modules[4].shape, [8, 8]);
-        let pool = modules[3].pool.as_ref().expect("an expert");
-        assert_eq!(
-            (pool.name.as_str(), pool.kind.as_str()),
-            ("model.layers.4.mlp.experts.gate_up_proj", "mlp.experts.gate_up_proj")
-        );
     }
 
     #[test]

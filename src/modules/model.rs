@@ -6,7 +6,7 @@ use super::families::{Family, Stack};
 use super::left_out::Reason;
 use super::name::{Place, number};
 use super::runtime::Runtime;
-use super::{Class, Module, Pool, WEIGHT, Wanted, class};
+use super::{Class, Module, WEIGHT, Wanted, class};
 use crate::checkpoint::{Axis, Band, Component, Config, Selection, Weight};
 
 /// What the name of a module of a base model begins with, where the base model's own name is missing.
@@ -49,7 +49,7 @@ pub struct Matrix<'a> {
 }
 
 impl Model<'_> {
-    /// The matrices of `weight` that are to be measured, or why there are none.
+    /// The matrices of `weight`, or why there are none.
     pub fn matrices<'a>(&self, weight: &'a Arc<Weight>) -> Result<Vec<Matrix<'a>>, Reason> {
         let module = weight.name.strip_suffix(WEIGHT).filter(|module| !module.is_empty());
         let name = module.unwrap_or(&weight.name);
@@ -68,12 +68,6 @@ impl Model<'_> {
         if !weight.is_floating() {
             return Err(Reason::Dtype(weight.dtype()));
         }
-        match Class::of(name, self.family, self.config) {
-            Class::Linear => {}
-            Class::Head if self.config.ties_embeddings && class::is_output(name) => return Err(Reason::TiedHead),
-            class if class.is_linear() && self.wanted.all_linear => {}
-            class => return Err(Reason::Class(class)),
-        }
         let matrix = |(index, selection)| match stack {
             Some(_) => {
                 Matrix { place: Place::of(&expert_name(name, index)), weight, selection, stack: Some(name.to_owned()) }
@@ -81,6 +75,28 @@ impl Model<'_> {
             None => Matrix { place: Place::of(name), weight, selection, stack: None },
         };
         Ok(selections.into_iter().enumerate().map(matrix).collect())
+    }
+
+    /// Why the matrices of `weight` are not to be measured, if they are not.
+    pub fn reason_against(&self, weight: &Weight) -> Option<Reason> {
+        let name = module_name(weight);
+        match self.class(weight) {
+            Class::Linear => None,
+            Class::Head if self.config.ties_embeddings && class::is_output(name) => Some(Reason::TiedHead),
+            class if class.is_linear() && self.wanted.all_linear => None,
+            class => Some(Reason::Class(class)),
+        }
+    }
+
+    /// What the module of `weight` is.
+    fn class(&self, weight: &Weight) -> Class {
+        Class::of(module_name(weight), self.family, self.config)
+    }
+
+    /// What the tensor or module called `stored` on disk is called in memory; `base` is what the checkpoint's names lack.
+    pub fn names(&self, stored: &str, base: Option<&str>) -> Vec<String> {
+        let is_at_root = ROOTS.contains(&stored.split('.').next().unwrap_or(""));
+        self.runtime.names(stored, base.filter(|_| is_at_root))
     }
 
     /// The matrices that a weight of `shape` is made of.
@@ -117,8 +133,7 @@ impl Model<'_> {
     pub fn modules(&self, matrix: Matrix<'_>, several_stacks: bool, base: Option<&str>) -> Vec<Module> {
         let Matrix { place, weight, selection, stack } = matrix;
         let stored = stack.as_deref().unwrap_or(&place.name);
-        let is_at_root = ROOTS.contains(&stored.split('.').next().unwrap_or(""));
-        let mut targets = self.runtime.names(stored, base.filter(|_| is_at_root));
+        let mut targets = self.names(stored, base);
         let is_expert = without_expert(&place.name).is_some();
         let is_parameter =
             stack.is_some() || (is_expert && targets.iter().all(|target| without_expert(target).is_none()));
@@ -127,22 +142,11 @@ impl Model<'_> {
             let leaf = stored.rsplit('.').next().unwrap_or(stored);
             targets.iter_mut().filter(|target| target.ends_with(leaf)).for_each(|target| target.push_str(WEIGHT));
         }
-        let pool = match &stack {
-            Some(stack) => Some(stack.clone()),
-            None => without_expert(&place.name),
-        };
-        let kind = |place: &Place| self.component.full_name(&place.kind(several_stacks));
-        let pool = pool.map(|name| {
-            let kind = kind(&Place::of(&name));
-            let name = self.component.full_name(&name);
-            let together = targets.iter().map(|target| without_expert(target).unwrap_or_else(|| target.clone()));
-            Pool { kind, targets: other_names(together.collect(), &name), name }
-        });
         let name = self.component.full_name(&place.name);
         let module = Module {
             shape: selection.shape(&weight.shape),
             tensor: self.component.full_name(&weight.name),
-            kind: kind(&place),
+            kind: self.component.full_name(&place.kind(several_stacks)),
             layer: place.layer,
             targets: other_names(targets, &name),
             is_parameter,
@@ -150,11 +154,16 @@ impl Model<'_> {
             weight: Arc::clone(weight),
             name,
             selection,
-            pool,
+            class: self.class(weight),
         };
         let parts = if self.wanted.parts { self.parts(&module, stored, stack.is_some()) } else { Vec::new() };
         std::iter::once(module).chain(parts).collect()
     }
+}
+
+/// The name of the module that `weight` belongs to, or its own if it is called otherwise.
+fn module_name(weight: &Weight) -> &str {
+    weight.name.strip_suffix(WEIGHT).filter(|module| !module.is_empty()).unwrap_or(&weight.name)
 }
 
 /// Whether a tensor of three dimensions is a stack of experts by its name. What comes with experts' weights is not.
@@ -178,7 +187,7 @@ fn other_names(targets: Vec<String>, name: &str) -> Vec<String> {
 }
 
 /// An expert's name without its number; `None` if it is no expert's.
-fn without_expert(name: &str) -> Option<String> {
+pub fn without_expert(name: &str) -> Option<String> {
     let segments: Vec<&str> = name.split('.').collect();
     let at = segments.windows(2).position(|pair| pair[0] == EXPERTS && number(pair[1]).is_some())? + 1;
     Some([&segments[..at], &segments[at + 1..]].concat().join("."))

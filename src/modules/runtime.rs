@@ -18,6 +18,16 @@ pub enum Line {
     Five,
 }
 
+impl Line {
+    /// Its number.
+    pub fn version(self) -> u8 {
+        match self {
+            Self::Four => 4,
+            Self::Five => 5,
+        }
+    }
+}
+
 /// Some architectures' names in memory.
 struct Renaming {
     /// Their `model_type`s, or the classes that wrote them, with spaces between them.

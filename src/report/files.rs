@@ -105,28 +105,45 @@ impl Outputs {
         Ok(())
     }
 
-    /// Writes the three files. Each is first written under a temporary name beside its place; only when all are on disk
-    /// do they take their places.
+    /// Writes the three files, all or none.
     ///
     /// # Errors
     ///
     /// Fails if the disk does, such as when it is full; what was there before is then still there.
     pub fn write(&self, full: &[u8], top: &[u8], manifest: &[u8]) -> Result<(), OutputError> {
-        let files = [(&self.full, full), (&self.top, top), (&self.manifest, manifest)];
-        let mut written: Vec<(&PathBuf, TempPath)> = Vec::new();
-        for (path, content) in files {
-            let unwritable = |error| OutputError::Unwritable { path: path.clone(), error };
-            let mut file = temporary(folder_of(path)).map_err(unwritable)?;
-            file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(unwritable)?;
-            written.push((path, file.into_temp_path()));
-        }
-        for (path, temporary) in written {
-            temporary
-                .persist(path)
-                .map_err(|error| OutputError::Unwritable { path: path.clone(), error: error.error })?;
-        }
-        Ok(())
+        write_all(&[(&self.full, full), (&self.top, top), (&self.manifest, manifest)])
     }
+}
+
+/// Writes files, all or none: each is first written under a temporary name beside its place, and only when all are on disk
+/// do they take their places. A file that is replaced leaves its permissions to the new one; missing folders are made.
+///
+/// # Errors
+///
+/// Fails if the disk does, such as when it is full; what was there before is then still there.
+pub fn write_all(files: &[(&Path, &[u8])]) -> Result<(), OutputError> {
+    let mut written: Vec<(PathBuf, TempPath)> = Vec::new();
+    for (path, content) in files {
+        let path = followed(path.to_path_buf());
+        let unwritable = |error| OutputError::Unwritable { path: path.clone(), error };
+        if path.is_dir() {
+            return Err(OutputError::IsFolder(path));
+        }
+        fs::create_dir_all(folder_of(&path)).map_err(unwritable)?;
+        let mut file = temporary(folder_of(&path)).map_err(unwritable)?;
+        file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(unwritable)?;
+        if let Ok(replaced) = fs::metadata(&path) {
+            if !replaced.is_file() {
+                return Err(OutputError::NotAFile(path));
+            }
+            file.as_file().set_permissions(replaced.permissions()).map_err(unwritable)?;
+        }
+        written.push((path, file.into_temp_path()));
+    }
+    for (path, temporary) in written {
+        temporary.persist(&path).map_err(|error| OutputError::Unwritable { path, error: error.error })?;
+    }
+    Ok(())
 }
 
 /// The file that a link leads to, so that it is written and not the link; any other path as it is.

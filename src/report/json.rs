@@ -9,25 +9,32 @@ use serde_json::ser::PrettyFormatter;
 
 use crate::modules::Module;
 use crate::scan::{Outcome, Plan};
-use crate::select::{Chosen, Pooled, Pooling};
+use crate::select::{Chosen, Pool, Pooling};
 use crate::snr::Statistic;
 use crate::spectrum;
 
 /// The full file: every measured module in model order, keyed by its name, then the pools of experts if there are any.
-pub fn full(modules: &[Module], outcomes: &[Outcome], pools: &[Pooled<'_>], how: Pooling) -> Vec<u8> {
+pub fn full(modules: &[Module], outcomes: &[Outcome], pools: &[Pool], how: Pooling) -> Vec<u8> {
+    let targets: Vec<Vec<String>> = pools.iter().map(|pool| pool_targets(pool, modules)).collect();
     let measured = modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
         let measurement = outcome.as_ref().ok()?;
         Some((module.name.as_str(), Entry::Module(Record::new(module, &measurement.statistic))))
     });
-    let pools = pools.iter().filter_map(|pooled| {
-        let snr = Some(pooled.snr?).filter(|snr| snr.is_finite());
-        let expert = &modules[pooled.experts[0]];
-        let (module, kind) = (pooled.pool.name.as_str(), pooled.pool.kind.as_str());
-        let target = pooled.pool.targets.as_slice();
-        let identity = Identity { module, r#type: kind, target, ..Identity::of(expert) };
-        Some((module, Entry::Pool(PoolRecord { snr, identity, pool: how, experts: pooled.experts.len() })))
+    let pools = pools.iter().zip(&targets).filter_map(|(pool, target)| {
+        let snr = Some(pool.snr?).filter(|snr| snr.is_finite());
+        let (module, kind) = (pool.name.as_str(), pool.kind.as_str());
+        let identity = Identity { module, r#type: kind, target, ..Identity::of(&modules[pool.members[0]]) };
+        Some((module, Entry::Pool(PoolRecord { snr, identity, pool: how, experts: pool.experts })))
     });
     python_json(&AsMap(measured.chain(pools).collect()))
+}
+
+/// What a trainer sees of a pool: the targets of its members, each once; none if that is the pool's name alone.
+fn pool_targets(pool: &Pool, modules: &[Module]) -> Vec<String> {
+    let members = pool.members.iter().map(|place| &modules[*place]);
+    let mut targets: Vec<String> = members.flat_map(|member| member.targets_in_memory().to_vec()).collect();
+    targets.dedup();
+    if targets == [pool.name.as_str()] { Vec::new() } else { targets }
 }
 
 /// The top-N file: for each type the names of its best modules.
@@ -172,12 +179,17 @@ fn as_map<K: Serialize, V: Serialize, S: Serializer>(pairs: &[(K, V)], serialize
 }
 
 /// `value` as Python's `json.dump(value, file, indent=4)` writes it, but for the digits of some numbers.
-pub(super) fn python_json(value: &impl Serialize) -> Vec<u8> {
+pub(super) fn python_json(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, PrettyFormatter::with_indent(b"    "));
     // Writing to memory does not fail, and no value here has keys other than strings.
     value.serialize(&mut serializer).expect("plain data has a JSON form");
     escape_all_but_ascii(&String::from_utf8_lossy(&bytes)).into_bytes()
+}
+
+/// The same as text, with a line's end.
+pub fn python_json_text(value: &(impl Serialize + ?Sized)) -> String {
+    String::from_utf8_lossy(&python_json(value)).into_owned() + "\n"
 }
 
 /// Python escapes everything in a string that is not printable ASCII, beyond ASCII as UTF-16. Outside of strings JSON has

@@ -1,11 +1,15 @@
 //! The run's manifest: what was read, how, and what was not.
 
+use std::path::Path;
+
 use serde::Serialize;
 
+use super::Outputs;
 use super::json::python_json;
 use crate::modules::LeftOut;
+use crate::results::Surroundings;
 use crate::scan::{Outcome, Plan, Resources};
-use crate::select::{self, Pooled, Pooling};
+use crate::select::{self, Pool, Pooling};
 use crate::spectrum::{self, Method};
 
 /// Everything that someone who finds the output later needs to know of the run.
@@ -43,6 +47,19 @@ pub struct Manifest<'a> {
     pub failed: Vec<Failure<'a>>,
     /// Tensors that were not to be measured.
     pub left_out: &'a [LeftOut],
+    /// The files that the results are in.
+    pub outputs: ManifestOutputs,
+    /// The model around the modules that were measured.
+    pub surroundings: Surroundings,
+}
+
+/// The names of the files that were written together with the manifest.
+#[derive(Debug, Serialize)]
+pub struct ManifestOutputs {
+    /// All numbers.
+    pub full: String,
+    /// The best.
+    pub top: String,
 }
 
 /// A weight file.
@@ -70,8 +87,20 @@ pub struct Methods {
 pub struct Options<'a> {
     /// `--revision`.
     pub revision: Option<&'a str>,
-    /// `--top-n`.
-    pub top_n: usize,
+    /// `--top-n`; `null` if another rule counts.
+    pub top_n: Option<usize>,
+    /// `--top-percent`.
+    pub top_percent: Option<f64>,
+    /// `--global`.
+    pub global: bool,
+    /// `--budget`.
+    pub budget: Option<u64>,
+    /// `--types`.
+    pub types: &'a [String],
+    /// `--layers`.
+    pub layers: Option<String>,
+    /// `--emit`.
+    pub emit: Vec<&'static str>,
     /// `--include`.
     pub include: &'a [String],
     /// `--exclude`.
@@ -110,23 +139,29 @@ pub struct Failure<'a> {
     pub reason: &'a str,
 }
 
+/// The last part of a path.
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 impl<'a> Manifest<'a> {
     /// The manifest of a scan that is done.
     pub fn new(
         plan: &'a Plan,
         outcomes: &'a [Outcome],
-        pools: &'a [Pooled<'a>],
+        pools: &'a [Pool],
         resources: &Resources,
         options: Options<'a>,
         seconds: Seconds,
+        outputs: &Outputs,
     ) -> Self {
         let by = |method: Method| outcomes.iter().flatten().filter(|measurement| measurement.method == method).count();
         let failed = plan.modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
             outcome.as_ref().err().map(|reason| Failure { module: &module.name, reason })
         });
-        let incomplete = pools.iter().filter(|pooled| pooled.snr.is_none());
-        let incomplete =
-            incomplete.map(|pooled| Failure { module: &pooled.pool.name, reason: select::INCOMPLETE_POOL });
+        let unmeasured = plan.modules.iter().zip(outcomes).filter(|(_, outcome)| outcome.is_err());
+        let incomplete = pools.iter().filter(|pool| pool.snr.is_none());
+        let incomplete = incomplete.map(|pool| Failure { module: &pool.name, reason: select::INCOMPLETE_POOL });
         let files = plan.checkpoint.shards.iter().map(|shard| ManifestFile {
             file: &shard.file,
             size: shard.size,
@@ -149,6 +184,8 @@ impl<'a> Manifest<'a> {
             measured: outcomes.iter().flatten().count(),
             failed: failed.chain(incomplete).collect(),
             left_out: &plan.left_out,
+            outputs: ManifestOutputs { full: file_name(&outputs.full), top: file_name(&outputs.top) },
+            surroundings: plan.surroundings(unmeasured.map(|(module, _)| module)),
         }
     }
 

@@ -1,9 +1,13 @@
 //! A scan -> files for people and programs.
 
 mod files;
+mod html;
 mod json;
 mod manifest;
+mod text;
 
-pub use files::{Destination, OutputError, Outputs};
-pub use json::{dry_run, full, top};
-pub use manifest::{Failure, Manifest, ManifestFile, Methods, Options, Seconds};
+pub use files::{Destination, OutputError, Outputs, write_all};
+pub use html::{Cell, Page, TypeRow, html};
+pub use json::{dry_run, full, python_json_text, top};
+pub use manifest::{Failure, Manifest, ManifestFile, ManifestOutputs, Methods, Options, Seconds};
+pub use text::{digits, is_deceptive};

@@ -22,7 +22,8 @@ pub use measure::Measurement;
 pub use memory::ceiling as memory_ceiling;
 
 use crate::checkpoint::{Checkpoint, CheckpointError, Mapped, Selection, Storage};
-use crate::modules::{self, Discovery, Filter, LeftOut, Module, Wanted};
+use crate::modules::{self, Discovery, Filter, LeftOut, Line, Module, Wanted};
+use crate::results::{Entry, Other, Surroundings};
 use crate::source::{Model, Source, Transfer};
 use crate::spectrum::{self, Device, Method};
 use measure::{Attempt, attempt};
@@ -52,6 +53,14 @@ pub struct Plan {
     pub left_out: Vec<LeftOut>,
     /// The architectures that are not known, so that general rules had to find the modules.
     pub unknown: Vec<String>,
+    /// The linear modules that are not measured.
+    pub others: Vec<Module>,
+    /// What all other tensors are called in memory.
+    pub names: Vec<String>,
+    /// Whether the head shares the embedding's weight.
+    pub ties_embeddings: bool,
+    /// The line of transformers whose names in memory the modules have.
+    pub line: Line,
 }
 
 /// How a scan is carried out; none of it changes a result.
@@ -126,8 +135,30 @@ impl Plan {
             );
         }
         filter.apply(&mut discovery)?;
-        let Discovery { modules, left_out, unknown } = discovery;
-        Ok(Self { model, checkpoint, modules, left_out, unknown })
+        let Discovery { modules, left_out, unknown, others, names, ties_embeddings } = discovery;
+        Ok(Self { model, checkpoint, modules, left_out, unknown, others, names, ties_embeddings, line: wanted.line })
+    }
+
+    /// The modules with these outcomes, as plain data.
+    pub fn entries(&self, outcomes: &[Outcome]) -> Vec<Entry> {
+        let ratio = |outcome: &Outcome| outcome.as_ref().ok().map(|measurement| measurement.statistic.snr());
+        self.modules.iter().zip(outcomes).map(|(module, outcome)| Entry::new(module, ratio(outcome))).collect()
+    }
+
+    /// What the model is beside the modules that are measured. `failed` are those that were to be.
+    pub fn surroundings<'a>(&'a self, failed: impl Iterator<Item = &'a Module>) -> Surroundings {
+        let other = |module: &Module| Other::new(Entry::new(module, None), module.class, module.shape);
+        let types = self.checkpoint.components.iter().filter_map(|component| component.config.model_type.clone());
+        let modules = failed.chain(&self.others).filter(|module| module.part_of.is_none());
+        Surroundings {
+            // A commit tells that the model is the Hub's.
+            model: if self.model.commit.is_some() { &self.model.spelling } else { &self.model.name }.clone(),
+            model_types: types.collect(),
+            transformers: self.line.version(),
+            ties_embeddings: self.ties_embeddings,
+            modules: modules.map(other).collect(),
+            names: self.names.clone(),
+        }
     }
 
     /// The formats that the model's weights are quantised in, each once; empty if they are not.

@@ -153,7 +153,7 @@ mod tests {
                 targets: Vec::new(),
                 is_parameter: false,
                 part_of: None,
-                pool: None,
+                class: crate::modules::Class::Linear,
             };
             Task::new(place, &module, Method::Gram)
         };

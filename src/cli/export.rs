@@ -1,0 +1,113 @@
+//! `laser-scan export`.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
+use laser_scan::export::{Format, Trainer};
+
+use super::{AdapterArgs, HubArgs, PoolExperts, SelectionArgs, SpeechArgs, line};
+
+const EXAMPLES: &str = "\
+Examples:
+  laser-scan export axolotl laser_scan_Mistral-7B-v0.1.json --match-rank 32
+      The lines for Axolotl's configuration, with as many trainable parameters as plain QLoRA of rank 32.
+  laser-scan export axolotl laser_scan_Mistral-7B-v0.1.json --match-rank 32 --into config.yml --dry-run
+      What would change in a configuration; without --dry-run it is changed, and config.yml.bak is what it was.
+  laser-scan export peft laser_scan_Mistral-7B-v0.1.json --top-percent 25 > lora.json
+      For LoraConfig(**json.load(open(\"lora.json\"))).
+  laser-scan export axolotl-full snr_results_Qwen-Qwen2.5-7B.json --model Qwen/Qwen2.5-7B
+      From a result that Spectrum published; of the model only headers are read.";
+
+/// Write a trainer's configuration from a finished scan.
+///
+/// Each name is tried by the trainer's own rule on all modules of the model before it is written: it must hit exactly what
+/// was chosen. Scans of laser-scan are read, and the results of Spectrum and laserRMT. Beside a scan of ours its manifest
+/// (laser_scan_<model>_run.json) tells what else is in the model; for other scans give the model with --model.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct ExportArgs {
+    /// Who is to train
+    #[arg(value_name = "TRAINER", value_parser = trainer())]
+    pub trainer: Trainer,
+
+    /// The scan: a file of all modules' numbers
+    #[arg(value_name = "SCAN.json")]
+    pub scan: PathBuf,
+
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+
+    #[command(flatten)]
+    pub adapter: AdapterArgs,
+
+    /// Rank all experts of a layer as one, by the mean or the largest of their ratios [default: as in the scan]
+    #[arg(long, value_name = "HOW", help_heading = "What to choose")]
+    pub pool_experts: Option<PoolExperts>,
+
+    /// The model that was scanned, a folder or a Hub id: only headers are read, for the names and shapes that the scan lacks
+    #[arg(long, value_name = "MODEL", help_heading = "The model")]
+    pub model: Option<String>,
+
+    #[command(flatten)]
+    pub hub: HubArgs,
+
+    /// The trainer's line of transformers, 4 (4.57) or 5, with --model [default: 5]
+    #[arg(long, value_name = "LINE", value_parser = line, requires = "model", help_heading = "The model")]
+    pub transformers: Option<u8>,
+
+    /// Change the keys in this YAML configuration of Axolotl or LLaMA-Factory, and keep the rest of it as it is; the file as it
+    /// was is kept as FILE.bak
+    #[arg(long, value_name = "FILE", help_heading = "Output", conflicts_with_all = ["output", "output_dir", "format"])]
+    pub into: Option<PathBuf>,
+
+    /// Only show what --into would change
+    #[arg(long, requires = "into", help_heading = "Output")]
+    pub dry_run: bool,
+
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE", help_heading = "Output", conflicts_with = "output_dir")]
+    pub output: Option<PathBuf>,
+
+    /// Write the configuration in all its forms into this folder
+    #[arg(long, value_name = "DIR", help_heading = "Output", conflicts_with = "format")]
+    pub output_dir: Option<PathBuf>,
+
+    /// The form: yaml, json, sorted-json (spectrum), or args, for a command line (llama-factory, ms-swift) [default: the first
+    /// that the trainer has]
+    #[arg(long, value_name = "FORMAT", help_heading = "Output")]
+    pub format: Option<FormatName>,
+
+    #[command(flatten)]
+    pub speech: SpeechArgs,
+}
+
+/// A form of a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FormatName {
+    /// YAML
+    Yaml,
+    /// JSON
+    Json,
+    /// JSON, sorted by ratio
+    SortedJson,
+    /// Options for a command line
+    Args,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Yaml => Self::Yaml,
+            FormatName::Json => Self::Json,
+            FormatName::SortedJson => Self::SortedJson,
+            FormatName::Args => Self::Args,
+        }
+    }
+}
+
+/// Reads a trainer's name.
+pub fn trainer() -> impl TypedValueParser<Value = Trainer> {
+    PossibleValuesParser::new(Trainer::ALL.map(Trainer::key))
+        .map(|key| Trainer::ALL.into_iter().find(|trainer| trainer.key() == key).unwrap_or(Trainer::Peft))
+}

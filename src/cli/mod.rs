@@ -1,0 +1,174 @@
+//! The command line, and the environment that goes with it: the only reader of both.
+
+mod adapter;
+mod compare;
+mod environment;
+mod export;
+mod scan;
+mod selection;
+
+use std::num::NonZeroUsize;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use laser_scan::select::Pooling;
+
+pub use adapter::AdapterArgs;
+pub use compare::{DiffArgs, ReportArgs};
+pub use environment::HubArgs;
+pub use export::ExportArgs;
+pub use scan::ScanArgs;
+pub use selection::SelectionArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  laser-scan --model mistralai/Mistral-7B-v0.1 --top-n 16
+      Download the model (into the cache that Python shares), rank its modules, write three JSON files here.
+  laser-scan --model ./checkpoint --dry-run
+      Show what would be scanned, and how much there is to download.
+  laser-scan --model ./checkpoint --include '*.mlp.*' --json -q | jq -r '.[\"mlp.down_proj\"][]'
+      Only the MLPs, for a script.
+
+Environment:
+  HF_TOKEN, HF_TOKEN_PATH     access to private and gated models
+  HF_HOME, HF_HUB_CACHE       where the cache is
+  HF_ENDPOINT                 another Hub
+  HF_HUB_OFFLINE=1            the same as --offline
+  NO_COLOR                    the same as --color never
+
+Exit status:
+  0  done
+  1  nothing could be produced
+  2  wrong usage
+  3  done, but some modules could not be measured";
+
+/// Rank a model's linear modules by signal-to-noise ratio, to fine-tune those that carry the most signal.
+///
+/// laser-scan reads a model's weights and computes, for each linear module, the statistic of laser-QLoRA: singular
+/// values above the Marchenko–Pastur edge are signal, those below are noise, and modules are ranked by signal over noise
+/// over the largest singular value. It writes every module's numbers, the names of the best of each type, and a manifest
+/// of the run, and from them the configuration of a trainer. No model code is executed.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_long_help = EXAMPLES,
+    max_term_width = 110,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+pub struct Cli {
+    /// What to do with scans that there are.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// The scan.
+    #[command(flatten)]
+    pub scan: ScanArgs,
+}
+
+/// What to do with scans that there are.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Export(Box<ExportArgs>),
+    Diff(DiffArgs),
+    Report(ReportArgs),
+}
+
+/// How much is said, and how.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct SpeechArgs {
+    /// Print nothing but errors and what was asked for
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Print a line for each module and what the run is made of
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub verbose: bool,
+
+    /// When to use colour
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How experts are taken together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PoolExperts {
+    /// Each is ranked by itself.
+    None,
+    /// By the mean of their ratios.
+    Mean,
+    /// By the largest of their ratios.
+    Max,
+}
+
+impl From<PoolExperts> for Pooling {
+    fn from(how: PoolExperts) -> Self {
+        match how {
+            PoolExperts::None => Self::None,
+            PoolExperts::Mean => Self::Mean,
+            PoolExperts::Max => Self::Max,
+        }
+    }
+}
+
+impl Cli {
+    /// Reads the command line; ends the process with a message if it is wrong, or if help is asked for.
+    pub fn read() -> Self {
+        let cli = Self::parse();
+        let wrong = |error: String| -> ! { Self::command().error(ErrorKind::ValueValidation, error).exit() };
+        if cli.command.is_none() {
+            if let Some(contradiction) = cli.scan.contradiction() {
+                Self::command().error(ErrorKind::ArgumentConflict, contradiction).exit();
+            }
+            if let Err(error) = cli.scan.filter().and_then(|_| cli.scan.rules()) {
+                wrong(error.to_string());
+            }
+        }
+        cli
+    }
+
+    /// How much is said, and how.
+    pub fn speech(&self) -> SpeechArgs {
+        match &self.command {
+            None => self.scan.speech,
+            Some(Command::Export(export)) => export.speech,
+            Some(Command::Diff(diff)) => diff.speech,
+            Some(Command::Report(report)) => report.speech,
+        }
+    }
+}
+
+/// The line of transformers that a version is of.
+fn line(version: &str) -> Result<u8, &'static str> {
+    match version.split('.').next() {
+        Some("4") => Ok(4),
+        Some("5") => Ok(5),
+        _ => Err("it takes 4 or 5"),
+    }
+}
+
+fn at_least_one(text: &str) -> Result<NonZeroUsize, &'static str> {
+    text.parse().map_err(|_| "it takes a whole number of at least 1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,104 @@
+//! How modules are chosen.
+
+use std::num::NonZeroUsize;
+
+use anyhow::Result;
+use clap::Args;
+use laser_scan::select::{Budget, Count, Counted, Layers, Rules, Types};
+
+use super::at_least_one;
+
+/// How many of each type are chosen if nothing else is asked for.
+const DEFAULT_TOP: usize = 16;
+
+/// How modules are chosen. Infinite ratios come before finite ones, equal ones in the model's order.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What to choose")]
+pub struct SelectionArgs {
+    /// How many modules to choose of each type [default: 16, or all that fits with --budget]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub top_n: Option<NonZeroUsize>,
+
+    /// How many of a hundred to choose of each type, rounded up, at least one
+    #[arg(long, value_name = "P", value_parser = percentage, conflicts_with = "top_n")]
+    pub top_percent: Option<f64>,
+
+    /// Count all types together: the best N or P percent of the whole model
+    #[arg(long)]
+    pub global: bool,
+
+    /// Choose no more than can be trained with so many parameters, such as 40M; filled highest ratio first over all types,
+    /// and what does not fit is passed over. LoRA of --rank counts, or the weights themselves for axolotl-full and spectrum
+    #[arg(long, value_name = "PARAMETERS", value_parser = parameters)]
+    pub budget: Option<u64>,
+
+    /// Choose only of types that match, such as 'mlp.*'; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub types: Vec<String>,
+
+    /// Choose only of these layers, such as 0-7 or 0-7,24-; both ends belong to a range
+    #[arg(long, value_name = "LAYERS")]
+    pub layers: Option<Layers>,
+}
+
+impl SelectionArgs {
+    /// The rules, where parameters are `counted` so.
+    pub fn rules(&self, counted: Counted) -> Result<Rules> {
+        let count = match (self.top_n, self.top_percent, self.budget) {
+            (Some(count), ..) => Count::Top(count.get()),
+            (None, Some(percent), _) => Count::Percent(percent),
+            (None, None, Some(_)) => Count::All,
+            (None, None, None) => Count::Top(DEFAULT_TOP),
+        };
+        Ok(Rules {
+            count,
+            global: self.global,
+            budget: self.budget.map(|parameters| Budget { parameters, counted }),
+            types: Types::new(&self.types)?,
+            layers: self.layers.clone(),
+        })
+    }
+
+    /// The number of modules of each type, where that is what is asked for.
+    pub fn top(&self) -> Option<usize> {
+        let is_default = self.top_percent.is_none() && self.budget.is_none();
+        self.top_n.map(NonZeroUsize::get).or_else(|| is_default.then_some(DEFAULT_TOP))
+    }
+}
+
+fn percentage(text: &str) -> Result<f64, &'static str> {
+    let percent = text.trim_end_matches('%').parse().ok().filter(|percent| *percent > 0.0 && *percent <= 100.0);
+    percent.ok_or("it takes a number above 0 and up to 100")
+}
+
+/// A number of parameters, which may be given in thousands, millions or billions.
+fn parameters(text: &str) -> Result<u64, &'static str> {
+    let units = [('k', 1e3), ('m', 1e6), ('b', 1e9), ('g', 1e9)];
+    let last = text.chars().next_back().map(|last| last.to_ascii_lowercase());
+    let (number, unit) = match units.iter().find(|(letter, _)| Some(*letter) == last) {
+        Some((_, unit)) => (&text[..text.len() - 1], *unit),
+        None => (text, 1.0),
+    };
+    let number = number.replace('_', "").parse::<f64>().ok().map(|number| number * unit);
+    let number = number.filter(|number| (1.0..1e18).contains(number));
+    number.map(|number| number as u64).ok_or("it takes a number of parameters such as 40M, 1.5B or 40000000")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_parameters_have_units() {
+        let read = ["40M", "1.5b", "250k", "12345", "40_000_000", "2G"].map(|text| parameters(text).ok());
+        let expected = [40_000_000, 1_500_000_000, 250_000, 12_345, 40_000_000, 2_000_000_000].map(Some);
+        assert_eq!(read, expected);
+        assert!(["", "M", "-1", "0", "nan", "inf", "1e30", "4 0", "ä"].iter().all(|text| parameters(text).is_err()));
+    }
+
+    #[test]
+    fn percentages_are_within_bounds() {
+        assert_eq!(["50", "12.5%", "100"].map(|text| percentage(text).ok()), [Some(50.0), Some(12.5), Some(100.0)]);
+        assert!(["0", "-1", "101", "nan", ""].iter().all(|text| percentage(text).is_err()));
+    }
+}

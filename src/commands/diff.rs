@@ -1,0 +1,32 @@
+//! `laser-scan diff`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use laser_scan::diff::diff;
+use laser_scan::report;
+use laser_scan::results;
+
+use super::STANDARD_OUTPUT;
+use crate::cli::DiffArgs;
+use crate::terminal::Terminal;
+
+/// Shows what moved between two scans.
+pub fn run(arguments: &DiffArgs, terminal: &Terminal) -> Result<ExitCode> {
+    let (a, b) = (results::open(&arguments.a)?, results::open(&arguments.b)?);
+    let diff = diff(&a.entries, &b.entries, arguments.top_n.get());
+    if diff.types.is_empty() {
+        bail!(
+            "'{}' and '{}' have no measured module in common: are they scans of one architecture?",
+            arguments.a.display(),
+            arguments.b.display()
+        );
+    }
+    let shown = if arguments.json {
+        terminal.output(report::python_json_text(&diff).trim_end().as_bytes())
+    } else {
+        terminal.comparison(&diff, arguments.moves)
+    };
+    shown.context(STANDARD_OUTPUT)?;
+    Ok(ExitCode::SUCCESS)
+}

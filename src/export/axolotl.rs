@@ -1,0 +1,71 @@
+//! Axolotl: LoRA and QLoRA (`loaders/adapter.py`), and the training of the weights themselves (`utils/freeze.py`).
+
+use super::resolve::Rule;
+use super::yaml::{self, Value};
+use super::{Choice, Export, ExportError, Format, peft};
+
+/// What narrows or widens a choice of modules beside the keys that are set.
+const ADAPTER_CONFLICTS: [&str; 6] = [
+    "peft_layers_to_transform",
+    "peft_layers_pattern",
+    "lora_exclude_modules",
+    "lora_rank_pattern",
+    "lora_alpha_pattern",
+    "unfrozen_parameters",
+];
+
+/// What trains something else than single weights.
+const FULL_CONFLICTS: [&str; 2] = ["adapter", "freeze_mm_modules"];
+
+/// The keys for an adapter. `lora_target_linear` would add all linear modules whatever their layer.
+pub fn adapter(choice: &Choice<'_>) -> Result<Export, ExportError> {
+    let names = peft::Names::checked(choice)?;
+    let mut settings = vec![
+        ("lora_r", Value::Number(choice.lora.rank)),
+        ("lora_alpha", Value::Decimal(choice.lora.alpha)),
+        ("lora_target_linear", Value::Flag(false)),
+        ("lora_target_modules", Value::List(names.modules)),
+    ];
+    let mut resets = Vec::new();
+    let mut notes = Vec::new();
+    if names.parameters.is_empty() {
+        resets.push(("lora_target_parameters", Value::List(Vec::new())));
+    } else {
+        // PEFT cannot apply dropout to what it wraps as a parameter.
+        settings.insert(2, ("lora_dropout", Value::Number(0)));
+        settings.push(("lora_target_parameters", Value::List(names.parameters)));
+        notes.push("lora_dropout is 0: parameters cannot be trained with any".to_owned());
+    }
+    let pattern = peft::rank_pattern(choice);
+    if pattern.is_empty() {
+        resets.push(("lora_rank_pattern", Value::Map(Vec::new())));
+    } else {
+        settings.push(("lora_rank_pattern", Value::Map(pattern)));
+    }
+    let text = yaml::document(&settings);
+    let documents = vec![choice.document(Format::Yaml, text)];
+    Ok(Export { documents, settings, resets, conflicts: &ADAPTER_CONFLICTS, notes, warnings: names.warnings })
+}
+
+/// The keys for training the weights themselves. Patterns are anchored at both ends. Axolotl itself puts a backslash before
+/// each dot, so that one more would make it a backslash and any character.
+pub fn full(choice: &Choice<'_>) -> Result<Export, ExportError> {
+    let pattern = |place| format!("^{}$", escape(&choice.target(place).parameter()));
+    let patterns: Vec<String> = choice.trained().map(pattern).collect();
+    choice.check(Rule::ParameterMatch, &patterns, &choice.wanted())?;
+    let settings = vec![("unfrozen_parameters", Value::List(patterns))];
+    let documents = vec![choice.document(Format::Yaml, yaml::document(&settings))];
+    Ok(Export { documents, settings, conflicts: &FULL_CONFLICTS, ..Export::default() })
+}
+
+/// A name as an expression that matches nothing else, but for its dots.
+fn escape(name: &str) -> String {
+    let mut escaped = String::new();
+    for character in name.chars() {
+        if !(character.is_alphanumeric() || matches!(character, '.' | '_')) {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}

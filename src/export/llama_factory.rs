@@ -1,0 +1,135 @@
+//! LLaMA-Factory: a YAML configuration, and `--lora_target` with the options around it.
+//!
+//! The names are split at commas. On the multimodal models that it knows, they are looked for anywhere in a module's name,
+//! and what belongs to the towers and the projector is passed over unless it is told otherwise. (`model/adapter.py`,
+//! `model/model_utils/visual.py`)
+
+use super::ms_swift::option;
+use super::resolve::Rule;
+use super::yaml::{self, Value};
+use super::{Choice, Export, ExportError, Format, peft};
+
+/// A multimodal model that it knows: what in a module's name makes it a part of the projector, of a tower, or of what it
+/// never trains. As of version 0.9.5.
+struct Composite {
+    names: &'static str,
+    projector: &'static [&'static str],
+    tower: &'static [&'static str],
+    never: &'static [&'static str],
+}
+
+const PROJECTOR: &[&str] = &["multi_modal_projector"];
+const MERGER: &[&str] = &["visual.merger"];
+const TOWER: &[&str] = &["vision_tower"];
+const VISUAL: &[&str] = &["visual.patch_embed", "visual.blocks"];
+const VISUAL_3: &[&str] = &["visual.pos_embed", "visual.patch_embed", "visual.blocks", "visual.deepstack_merger_list"];
+const PATCH: &[&str] = &["patch_embed"];
+
+const COMPOSITES: &[Composite] = &[
+    Composite {
+        names: "gemma3 internvl interns1 kimi_vl llava llava_next llava_next_video paligemma video_llava",
+        projector: PROJECTOR,
+        tower: TOWER,
+        never: &[],
+    },
+    Composite { names: "mistral3", projector: &["model.multi_modal_projector"], tower: TOWER, never: &[] },
+    Composite { names: "llama4 mllama", projector: PROJECTOR, tower: &["vision_model"], never: &[] },
+    Composite { names: "qwen2_audio", projector: PROJECTOR, tower: &["audio_tower"], never: &[] },
+    Composite {
+        names: "gemma3n",
+        projector: PROJECTOR,
+        tower: &["vision_tower", "audio_tower"],
+        never: &["timm_model", "subsample_conv_projection"],
+    },
+    Composite {
+        names: "gemma4",
+        projector: &["model.embed_vision", "model.embed_audio"],
+        tower: &["vision_tower", "audio_tower"],
+        never: &["per_layer_projection_norm"],
+    },
+    Composite { names: "dots_ocr", projector: &["vision_tower.merger"], tower: TOWER, never: &["merger"] },
+    Composite {
+        names: "Keye",
+        projector: &["mlp_AR"],
+        tower: &["visual.vision_model.patch_embedding", "visual.vision_model.encoder"],
+        never: &["patch_embedding"],
+    },
+    Composite { names: "minicpmv", projector: &["resampler"], tower: &["vpm"], never: &[] },
+    Composite { names: "minicpmv4_6", projector: &["model.merger"], tower: &["model.vision_tower"], never: &[] },
+    Composite {
+        names: "minicpmo",
+        projector: &["resampler"],
+        tower: &["vpm", "apm", "audio_avg_pooler", "audio_projection_layer", "tts"],
+        never: &["audio_projection_layer"],
+    },
+    Composite { names: "glm4v glm4v_moe glm_ocr qwen2_vl qwen2_5_vl", projector: MERGER, tower: VISUAL, never: PATCH },
+    Composite { names: "qwen3_vl qwen3_vl_moe", projector: MERGER, tower: VISUAL_3, never: PATCH },
+    Composite {
+        names: "qwen3_5 qwen3_5_moe",
+        projector: &["model.visual.merger"],
+        tower: &["visual.pos_embed", "visual.patch_embed", "visual.blocks"],
+        never: PATCH,
+    },
+    Composite {
+        names: "qwen2_5_omni_thinker",
+        projector: &["visual.merger", "audio_tower.proj"],
+        tower: &["visual.patch_embed", "visual.blocks", "audio_tower"],
+        never: PATCH,
+    },
+    Composite {
+        names: "qwen3_omni_moe_thinker",
+        projector: &["visual.merger", "audio_tower.proj"],
+        tower: &[
+            "visual.pos_embed",
+            "visual.patch_embed",
+            "visual.blocks",
+            "visual.deepstack_merger_list",
+            "audio_tower",
+        ],
+        never: PATCH,
+    },
+];
+
+/// Its configuration.
+pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
+    if choice.lora.head_rank.is_some() {
+        return Err(choice.unsupported("knows one rank for all modules: leave out --head-rank"));
+    }
+    let names = peft::Names::modules_only(choice)?;
+    if let Some(name) = names.iter().find(|name| name.contains(',')) {
+        return Err(choice.unsupported(format!("splits names at commas, and '{name}' has one in it")));
+    }
+    let mut settings = vec![
+        ("finetuning_type", Value::Text("lora".into())),
+        ("lora_rank", Value::Number(choice.lora.rank)),
+        ("lora_alpha", Value::Decimal(choice.lora.alpha)),
+        ("lora_target", Value::Text(names.join(","))),
+    ];
+    if let Some(composite) = composite(choice) {
+        let is_in = |parts: &[&str]| names.iter().any(|name| parts.iter().any(|part| name.contains(part)));
+        let mut forbidden = composite.never.to_vec();
+        for (key, parts) in
+            [("freeze_vision_tower", composite.tower), ("freeze_multi_modal_projector", composite.projector)]
+        {
+            // It passes these over unless it is told not to.
+            if is_in(parts) {
+                settings.push((key, Value::Flag(false)));
+            } else {
+                forbidden.extend(parts);
+            }
+        }
+        choice.check(Rule::Substring { forbidden: &forbidden }, &names, &choice.wanted())?;
+    }
+    let options: Vec<String> = settings.iter().map(|(key, value)| option(key, value)).collect();
+    let documents = vec![
+        choice.document(Format::Yaml, yaml::document(&settings)),
+        choice.document(Format::Args, options.join(" ") + "\n"),
+    ];
+    Ok(Export { documents, settings, ..Export::default() })
+}
+
+/// What it knows of the model.
+fn composite(choice: &Choice<'_>) -> Option<&'static Composite> {
+    let is_of = |names: &str| choice.model_types().any(|own| names.split_whitespace().any(|name| name == own));
+    COMPOSITES.iter().find(|composite| is_of(composite.names))
+}

@@ -1,0 +1,156 @@
+//! The rank of LoRA.
+//!
+//! LoRA puts two matrices beside a weight of n x m, of n x r and r x m: r (n + m) parameters. Where fewer modules are trained,
+//! a higher rank trains as many parameters: that is the seed's rule, "to get the same trainable parameters then for a qlora
+//! training … you need to adjust the lora_r depending on the amount of filtered layers".
+
+use super::ExportError;
+use super::targets::Targets;
+use crate::select::Cost;
+
+/// What a rank is rounded to.
+const STEP: u64 = 8;
+
+/// The adapter that a user asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Adapter {
+    /// Its rank.
+    pub rank: Rank,
+    /// Its alpha.
+    pub alpha: Alpha,
+    /// Whether the projection onto the vocabulary is trained too.
+    pub head: bool,
+    /// The rank of that one, if it is another.
+    pub head_rank: Option<u64>,
+}
+
+/// A rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// This one.
+    Fixed(u64),
+    /// The one at which as many parameters are trained as by plain LoRA of this rank over all linear modules.
+    Matching(u64),
+}
+
+/// LoRA's alpha: what its matrices add counts alpha / rank times.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Alpha {
+    /// This one, whatever the rank.
+    Stays(f64),
+    /// This one at plain LoRA's rank; at another as much more or less as that is.
+    Follows(f64),
+}
+
+/// What LoRA is trained with.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Lora {
+    /// The rank.
+    pub rank: u64,
+    /// The alpha.
+    pub alpha: f64,
+    /// The rank of the head, if it is another.
+    pub head_rank: Option<u64>,
+}
+
+impl Lora {
+    /// The rank and alpha for the `chosen` targets.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a rank is to be computed and shapes are not known.
+    pub fn new(adapter: Adapter, targets: &Targets, chosen: &[usize]) -> Result<Self, ExportError> {
+        let rank = match adapter.rank {
+            Rank::Fixed(rank) => rank,
+            Rank::Matching(plain) => {
+                let ((all, _), some) = targets
+                    .plain()
+                    .zip(cost(targets, chosen))
+                    .filter(|(_, some)| some.sides > 0)
+                    .ok_or(ExportError::NoShapes)?;
+                matching(plain, all.sides, some.sides)
+            }
+        };
+        let alpha = match (adapter.alpha, adapter.rank) {
+            (Alpha::Follows(alpha), Rank::Matching(plain)) => alpha * rank as f64 / plain as f64,
+            (Alpha::Follows(alpha) | Alpha::Stays(alpha), _) => alpha,
+        };
+        Ok(Self { rank, alpha, head_rank: adapter.head_rank.filter(|head| *head != rank) })
+    }
+
+    /// The numbers behind the rank.
+    pub fn notes(&self, adapter: Adapter, targets: &Targets, chosen: &[usize], heads: &[usize]) -> Vec<String> {
+        let Some(some) = cost(targets, chosen) else { return Vec::new() };
+        let trained = self.rank * some.sides;
+        let mut text =
+            format!("rank {}: {} trainable parameters in {}", self.rank, grouped(trained), modules(chosen.len()));
+        if let (Rank::Matching(plain), Some((all, count))) = (adapter.rank, targets.plain()) {
+            let budget = plain * all.sides;
+            text += &format!(
+                ", where plain LoRA of rank {plain} has {} in all {count} ({:.1} %): {plain} · {} / {} = {:.2}, rounded to a \
+                 multiple of {STEP}",
+                grouped(budget),
+                100.0 * trained as f64 / budget as f64,
+                grouped(all.sides),
+                grouped(some.sides),
+                plain as f64 * all.sides as f64 / some.sides as f64,
+            );
+        }
+        if let Some(head) = cost(targets, heads).filter(|head| head.sides > 0) {
+            let rank = self.head_rank.unwrap_or(self.rank);
+            text += &format!("; the head adds {}", grouped(rank * head.sides));
+        }
+        vec![text]
+    }
+}
+
+/// The rank at which modules with `some` inputs and outputs have as many parameters as those with `all` at rank `plain`.
+fn matching(plain: u64, all: u64, some: u64) -> u64 {
+    let exact = plain as f64 * all as f64 / some as f64;
+    ((exact / STEP as f64).round() as u64).max(1) * STEP
+}
+
+/// What training the targets in these `places` takes; `None` if a shape is not known.
+fn cost(targets: &Targets, places: &[usize]) -> Option<Cost> {
+    let mut cost = Cost::default();
+    for place in places {
+        cost += targets.all[*place].cost?;
+    }
+    Some(cost)
+}
+
+fn modules(count: usize) -> String {
+    if count == 1 { "1 module".to_owned() } else { format!("{count} modules") }
+}
+
+/// A number with its digits in groups of three.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_are_those_of_the_seed() {
+        // Inputs and outputs of the seven modules of a layer of Mistral-7B, of 32 layers.
+        let layer = 2 * 8192 + 2 * 5120 + 3 * 18432;
+        let rank = |layers: u64| matching(32, 32 * layer, layers * layer);
+        assert_eq!([rank(32), rank(16), rank(4), rank(3), rank(31)], [32, 64, 256, 344, 32]);
+        assert_eq!(matching(1, 8, 8), 8, "never less than a step");
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!([0, 999, 1000, 83_886_080].map(grouped), ["0", "999", "1,000", "83,886,080"]);
+    }
+}

@@ -1,0 +1,108 @@
+//! PEFT: the lists of modules and of parameters, and the JSON that `LoraConfig(**…)` takes.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value, json};
+
+use super::resolve::Rule;
+use super::{Choice, Export, ExportError, Format};
+use crate::modules::WEIGHT;
+use crate::report;
+
+/// Architectures of which PEFT rewrites lists under version 5 of transformers, as its experts are parameters there: an entry
+/// that ends in one of these becomes a parameter of every layer. (`peft/utils/transformers_weight_conversion.py`)
+const REWRITTEN: [(&str, [&str; 4]); 2] = [
+    ("mixtral minimax minimax_m2", ["gate", "w1", "w2", "w3"]),
+    (
+        "afmoe cohere2_moe deepseek_v2 deepseek_v3 deepseek_v32 dots1 ernie4_5_moe exaone_moe flex_olmo glm4_moe \
+         glm4_moe_lite glm4v_moe glm_moe_dsa hunyuan_v1_moe longcat_flash olmoe qwen2_moe qwen3_moe qwen3_next \
+         qwen3_omni_moe qwen3_omni_moe_thinker qwen3_omni_moe_text solar_open",
+        ["gate", "gate_proj", "up_proj", "down_proj"],
+    ),
+];
+
+/// The names of what is trained, as PEFT takes them.
+pub struct Names {
+    /// Modules.
+    pub modules: Vec<String>,
+    /// Parameters.
+    pub parameters: Vec<String>,
+    /// What a person must know.
+    pub warnings: Vec<String>,
+}
+
+impl Names {
+    /// The names, each of which hits what it should.
+    pub fn checked(choice: &Choice<'_>) -> Result<Self, ExportError> {
+        let (mut modules, mut parameters) = (Vec::new(), Vec::new());
+        let (mut as_modules, mut as_parameters) = (HashSet::new(), HashSet::new());
+        let rewritten = rewritten(choice);
+        for place in choice.trained() {
+            let target = choice.target(place);
+            let leaf = target.name.rsplit('.').next().unwrap_or(&target.name);
+            if target.is_parameter || rewritten.contains(&leaf) {
+                parameters.push(target.parameter());
+                as_parameters.insert(place);
+            } else {
+                modules.push(target.name.clone());
+                as_modules.insert(place);
+            }
+        }
+        choice.check(Rule::ModuleSuffix, &modules, &as_modules)?;
+        choice.check(Rule::ParameterSuffix, &parameters, &as_parameters)?;
+        Ok(Self { modules, parameters, warnings: Vec::new() })
+    }
+
+    /// The names, for a trainer that hands PEFT nothing but modules.
+    pub fn modules_only(choice: &Choice<'_>) -> Result<Vec<String>, ExportError> {
+        let Self { modules, parameters, .. } = Self::checked(choice)?;
+        match parameters.first() {
+            None => Ok(modules),
+            Some(first) => Err(choice.unsupported(format!(
+                "cannot train parameters, and '{}' is one in memory under version {} of transformers: choose others with \
+                 --types, or another trainer",
+                first.strip_suffix(WEIGHT).unwrap_or(first),
+                choice.around.map_or(5, |around| around.transformers),
+            ))),
+        }
+    }
+}
+
+/// The leaves that PEFT rewrites in lists for this model.
+fn rewritten(choice: &Choice<'_>) -> Vec<&'static str> {
+    if choice.around.is_none_or(|around| around.transformers < 5) {
+        return Vec::new();
+    }
+    let is_of = |names: &str| choice.model_types().any(|own| names.split_whitespace().any(|name| name == own));
+    REWRITTEN.iter().filter(|(names, _)| is_of(names)).flat_map(|(_, leaves)| leaves).copied().collect()
+}
+
+/// The ranks that differ, under the expressions by which PEFT finds their modules.
+pub fn rank_pattern(choice: &Choice<'_>) -> Vec<(String, u64)> {
+    let Some(rank) = choice.lora.head_rank else { return Vec::new() };
+    choice.heads.iter().map(|head| (choice.target(*head).name.replace('.', "\\."), rank)).collect()
+}
+
+/// A number as JSON has it: a whole one without a point.
+pub fn number(number: f64) -> Value {
+    if number.fract() == 0.0 && number.abs() < 1e15 { json!(number as i64) } else { json!(number) }
+}
+
+/// The JSON of a `LoraConfig`.
+pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
+    let names = Names::checked(choice)?;
+    let pattern: Map<String, Value> =
+        rank_pattern(choice).into_iter().map(|(pattern, rank)| (pattern, json!(rank))).collect();
+    let mut config = Map::new();
+    config.insert("r".into(), json!(choice.lora.rank));
+    config.insert("lora_alpha".into(), number(choice.lora.alpha));
+    config.insert("target_modules".into(), json!(names.modules));
+    if !names.parameters.is_empty() {
+        config.insert("lora_dropout".into(), json!(0));
+        config.insert("target_parameters".into(), json!(names.parameters));
+    }
+    config.insert("rank_pattern".into(), Value::Object(pattern));
+    config.insert("alpha_pattern".into(), json!({}));
+    let text = report::python_json_text(&config);
+    Ok(Export { documents: vec![choice.document(Format::Json, text)], warnings: names.warnings, ..Export::default() })
+}

@@ -1,0 +1,149 @@
+//! Spectrum: its results, its sorted results and its list of parameters, so that whatever reads those (Axolotl's plugin
+//! for it, above all) runs on a scan of ours.
+//!
+//! It writes an infinite ratio as a bare `Infinity`, which is Python's JSON and nobody else's; its readers are Python.
+
+use std::collections::{HashMap, HashSet};
+
+use super::resolve::Rule;
+use super::{Choice, Document, Export, ExportError, Format};
+use crate::report;
+use crate::select::Candidate;
+
+/// What the input embedding's weight is called, which Spectrum always trains together with the head.
+const EMBEDDINGS: [&str; 5] = ["embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings"];
+
+/// The folder in which Spectrum and Axolotl's plugin look for results.
+const FOLDER: &str = "model_snr_results";
+
+/// Its three files.
+pub fn export(choice: &Choice<'_>, candidates: &[Candidate<'_>]) -> Result<Export, ExportError> {
+    let results = results(choice, candidates)?;
+    // The plugin's patterns begin with a name and have no end.
+    let (clear, strays): (Vec<_>, Vec<_>) = {
+        let own = |name: &str| choice.targets.all.iter().position(|target| target.name == name);
+        results.into_iter().partition(|(name, _)| {
+            let wanted: HashSet<usize> = own(name).into_iter().collect();
+            choice.universe.strays(Rule::ParameterMatch, std::slice::from_ref(name), &wanted).is_empty()
+        })
+    };
+    let slug = choice.model().replace(['/', '_'], "-");
+    let file = |ending: &str| format!("{FOLDER}/snr_results_{slug}{ending}");
+    let documents = vec![
+        Document { file: file("_unfrozenparameters.yaml"), format: Format::Yaml, text: unfrozen(choice)? },
+        Document { file: file(".json"), format: Format::Json, text: flat(&clear) },
+        Document { file: file("_sorted.json"), format: Format::SortedJson, text: sorted(&clear) },
+    ];
+    let mut warnings = Vec::new();
+    if let Some((first, _)) = strays.first() {
+        warnings.push(format!(
+            "{} not in the results, as Spectrum's pattern for '{first}' would train others too",
+            if strays.len() == 1 { "1 module is".to_owned() } else { format!("{} modules are", strays.len()) },
+        ));
+    }
+    let notes = vec![format!(
+        "for Axolotl's plugin: put '{FOLDER}' where Axolotl is started, and set plugins: \
+         [axolotl.integrations.spectrum.SpectrumPlugin], spectrum_model_name: {} and spectrum_top_fraction",
+        choice.model()
+    )];
+    Ok(Export { documents, warnings, notes, ..Export::default() })
+}
+
+/// What is ranked, by its names in memory.
+fn results<'a>(
+    choice: &Choice<'_>,
+    candidates: &'a [Candidate<'a>],
+) -> Result<Vec<(String, &'a Candidate<'a>)>, ExportError> {
+    let mut results = Vec::new();
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for candidate in candidates {
+        let members = candidate.members();
+        let mut names: Vec<&String> = members.iter().flat_map(|place| &choice.entries[*place].targets).collect();
+        names.dedup();
+        for name in names {
+            if let Some(held) = seen.insert(name.clone(), members.len()) {
+                return Err(ExportError::Together { name: name.clone(), chosen: held, held: held + members.len() });
+            }
+            results.push((name.clone(), candidate));
+        }
+    }
+    Ok(results)
+}
+
+/// A value as JSON on one line.
+fn json(value: &(impl serde::Serialize + ?Sized)) -> String {
+    report::python_json_text(value).trim_end().to_owned()
+}
+
+/// A ratio as Python writes it.
+fn ratio(snr: f64) -> String {
+    if snr.is_infinite() { "Infinity".to_owned() } else { json(&snr) }
+}
+
+/// `{name: {"snr": …, "type": …}}`, as Spectrum writes it: four spaces, types one after the other.
+fn flat(results: &[(String, &Candidate<'_>)]) -> String {
+    let record = |(name, candidate): &&(String, &Candidate<'_>)| {
+        let (name, kind) = (json(name), json(candidate.kind));
+        format!("    {name}: {{\n        \"snr\": {},\n        \"type\": {kind}\n    }}", ratio(candidate.snr))
+    };
+    let records: Vec<String> = by_type(results).iter().flat_map(|(_, group)| group.iter().map(record)).collect();
+    format!("{{\n{}\n}}\n", records.join(",\n"))
+}
+
+/// `{type: {name: snr}}`, highest first.
+fn sorted(results: &[(String, &Candidate<'_>)]) -> String {
+    let group = |(kind, group): &(&str, Vec<&(String, &Candidate<'_>)>)| {
+        let mut group = group.clone();
+        group.sort_by(|a, b| b.1.snr.total_cmp(&a.1.snr));
+        let line =
+            |(name, candidate): &&(String, &Candidate<'_>)| format!("        {}: {}", json(name), ratio(candidate.snr));
+        let lines: Vec<String> = group.iter().map(line).collect();
+        format!("    {}: {{\n{}\n    }}", json(kind), lines.join(",\n"))
+    };
+    let groups: Vec<String> = by_type(results).iter().map(group).collect();
+    format!("{{\n{}\n}}\n", groups.join(",\n"))
+}
+
+/// The results by type, in the order in which the types appear.
+fn by_type<'a, 'b>(results: &'b [(String, &'a Candidate<'a>)]) -> Vec<(&'a str, Vec<&'b (String, &'a Candidate<'a>)>)> {
+    let mut types: Vec<(&str, Vec<_>)> = Vec::new();
+    for result in results {
+        match types.iter_mut().find(|(kind, _)| *kind == result.1.kind) {
+            Some((_, group)) => group.push(result),
+            None => types.push((result.1.kind, vec![result])),
+        }
+    }
+    types
+}
+
+/// The list of what is trained: the head and the input embedding, then the modules type by type.
+fn unfrozen(choice: &Choice<'_>) -> Result<String, ExportError> {
+    let mut lines = vec!["unfrozen_parameters:".to_owned()];
+    let heads = choice.heads.iter().map(|head| choice.target(*head).parameter());
+    let embedding = embedding(choice).filter(|_| choice.adapter.head);
+    lines.extend(heads.chain(embedding).map(|name| format!("- ^{name}$")));
+    let mut patterns = Vec::new();
+    for group in choice.groups {
+        lines.push(format!("# {} layers", group.kind));
+        for place in group.modules.iter().flat_map(|candidate| candidate.members()) {
+            for name in &choice.entries[place].targets {
+                if !patterns.contains(name) {
+                    lines.push(format!("- {name}"));
+                    patterns.push(name.clone());
+                }
+            }
+        }
+    }
+    choice.check(Rule::ParameterMatch, &patterns, &choice.chosen.iter().copied().collect())?;
+    Ok(lines.join("\n") + "\n")
+}
+
+/// The name of the input embedding's weight, if there is no doubt about it.
+fn embedding(choice: &Choice<'_>) -> Option<String> {
+    let is_embedding = |name: &&String| {
+        let module = name.strip_suffix(crate::modules::WEIGHT);
+        module.and_then(|module| module.rsplit('.').next()).is_some_and(|leaf| EMBEDDINGS.contains(&leaf))
+    };
+    let mut found = choice.targets.others.iter().filter(is_embedding);
+    found.next().filter(|_| found.next().is_none()).cloned()
+}

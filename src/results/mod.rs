@@ -1,0 +1,113 @@
+//! A scan's results as plain data, whoever wrote them.
+
+mod files;
+mod joined;
+mod read;
+mod surroundings;
+
+pub use files::{OpenError, open, surroundings};
+pub use joined::{NotInModel, is_ranked, join};
+pub use read::{Format, ReadError, Results, read};
+pub use surroundings::{Other, Surroundings};
+
+use crate::modules::{self, Module};
+
+/// A module of a scan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Its name, as the scan spells it.
+    pub name: String,
+    /// The type that it is ranked within.
+    pub kind: String,
+    /// The layer that it belongs to.
+    pub layer: Option<usize>,
+    /// Its ratio, which may be infinite; `None` if it could not be measured.
+    pub snr: Option<f64>,
+    /// Rows and columns, if the scan gives them.
+    pub shape: Option<[usize; 2]>,
+    /// What a trainer sees in memory: a module, or the parameter that holds all experts; several where a weight is
+    /// divided. Never empty.
+    pub targets: Vec<String>,
+    /// Whether the target is a parameter of a module that is not linear itself.
+    pub is_parameter: bool,
+    /// The fused module that it is a part of; no trainer can select it then.
+    pub part_of: Option<String>,
+}
+
+impl Entry {
+    /// The entry of a scan's module with this ratio.
+    pub fn new(module: &Module, snr: Option<f64>) -> Self {
+        Self {
+            name: module.name.clone(),
+            kind: module.kind.clone(),
+            layer: module.layer,
+            snr,
+            shape: Some(module.shape),
+            targets: module.targets_in_memory().to_vec(),
+            is_parameter: module.is_parameter,
+            part_of: module.part_of.clone(),
+        }
+    }
+
+    /// Whether a trainer sees it under another name.
+    pub fn is_renamed(&self) -> bool {
+        self.targets != [self.name.as_str()]
+    }
+
+    /// The name and the type of the pool that it is in, if it is an expert's. What a trainer can only select together is
+    /// one pool: experts that are one parameter in memory, gates and ups too where those are fused. Otherwise a pool is the
+    /// same projection of all experts of a layer.
+    pub fn pool(&self) -> Option<(String, String)> {
+        match self.targets.as_slice() {
+            _ if self.part_of.is_some() => None,
+            [target] if self.is_parameter => {
+                let name = target.strip_suffix(modules::WEIGHT).unwrap_or(target);
+                Some((name.to_owned(), pooled_kind(&self.kind, name.rsplit('.').next().unwrap_or(name))))
+            }
+            _ => Some((modules::without_expert(&self.name)?, self.kind.replacen("experts.*.", "experts.", 1))),
+        }
+    }
+}
+
+/// The type of a pool: that of an expert, whose number stands before its last segment, with the parameter's last segment.
+fn pooled_kind(kind: &str, leaf: &str) -> String {
+    let path = kind.rsplit_once('.').map_or("", |(path, _)| path);
+    let path = path.strip_suffix('*').unwrap_or(path).trim_end_matches('.');
+    if path.is_empty() { leaf.to_owned() } else { format!("{path}.{leaf}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expert(name: &str, kind: &str, target: &str, is_parameter: bool) -> Entry {
+        Entry {
+            name: name.into(),
+            kind: kind.into(),
+            layer: Some(3),
+            snr: Some(1.0),
+            shape: None,
+            targets: vec![target.into()],
+            is_parameter,
+            part_of: None,
+        }
+    }
+
+    #[test]
+    fn experts_that_are_one_parameter_are_one_pool() {
+        let pool = |name: &str, kind: &str, target: &str, is_parameter| {
+            expert(name, kind, target, is_parameter).pool().expect("an expert")
+        };
+        let fused = "m.layers.3.mlp.experts.gate_up_proj";
+        for leaf in ["gate_proj", "up_proj"] {
+            let (name, kind) = (format!("m.layers.3.mlp.experts.7.{leaf}"), format!("mlp.experts.*.{leaf}"));
+            assert_eq!(pool(&name, &kind, fused, true), (fused.into(), "mlp.experts.gate_up_proj".into()));
+            let apart = (format!("m.layers.3.mlp.experts.{leaf}"), format!("mlp.experts.{leaf}"));
+            assert_eq!(pool(&name, &kind, &name, false), apart);
+        }
+        let stack =
+            pool("m.layers.3.moe.5.input_linear", "moe.*.input_linear", "m.layers.3.moe.input_linear.weight", true);
+        assert_eq!(stack, ("m.layers.3.moe.input_linear".into(), "moe.input_linear".into()));
+        assert_eq!(expert("m.layers.3.mlp.up_proj", "mlp.up_proj", "m.layers.3.mlp.up_proj", false).pool(), None);
+    }
+}

@@ -1,0 +1,71 @@
+//! The model around a scan, as far as its trainer needs it: the names that a pattern meets beside those of the scan.
+
+use serde::{Deserialize, Serialize};
+
+use super::Entry;
+use crate::modules::Class;
+
+/// What is known of a model beside the modules of a scan.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Surroundings {
+    /// The model as trainers know it: a Hub id, or a folder's name.
+    pub model: String,
+    /// What the architecture of each of its components is called, where that is known.
+    pub model_types: Vec<String>,
+    /// The line of transformers whose names in memory these are: 4 or 5.
+    pub transformers: u8,
+    /// Whether the head shares the embedding's weight.
+    pub ties_embeddings: bool,
+    /// Its linear modules that are not in the scan: heads, routers, and what was kept out or could not be measured.
+    pub modules: Vec<Other>,
+    /// What its other tensors are called in memory.
+    pub names: Vec<String>,
+}
+
+/// A linear module that is not in the scan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Other {
+    /// Its name on disk.
+    pub module: String,
+    /// The type that it would be ranked within.
+    pub r#type: String,
+    /// What it is for.
+    pub class: Class,
+    /// The layer that it belongs to.
+    pub layer: Option<usize>,
+    /// Rows and columns.
+    pub shape: [usize; 2],
+    /// What a trainer sees in memory.
+    pub target: Vec<String>,
+    /// Whether the target is a parameter of a module that is not linear itself.
+    pub target_is_parameter: bool,
+}
+
+impl Other {
+    /// The module of an `entry` with a shape, of this `class`.
+    pub fn new(entry: Entry, class: Class, shape: [usize; 2]) -> Self {
+        Self {
+            module: entry.name,
+            r#type: entry.kind,
+            class,
+            layer: entry.layer,
+            shape,
+            target: entry.targets,
+            target_is_parameter: entry.is_parameter,
+        }
+    }
+
+    /// The module as an entry without a ratio.
+    pub fn entry(&self) -> Entry {
+        Entry {
+            name: self.module.clone(),
+            kind: self.r#type.clone(),
+            layer: self.layer,
+            snr: None,
+            shape: Some(self.shape),
+            targets: self.target.clone(),
+            is_parameter: self.target_is_parameter,
+            part_of: None,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What training a module takes, and how much of it there may be.
+
+use super::{Candidate, SelectError, best_first};
+use crate::results::Entry;
+
+/// The size of modules, from which the parameters that training them takes follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Inputs and outputs of every matrix that gets an adapter, together: LoRA of rank r has r times as many parameters.
+    pub sides: u64,
+    /// The weights themselves.
+    pub elements: u64,
+}
+
+/// A number of parameters that may be trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// The number.
+    pub parameters: u64,
+    /// What is trained.
+    pub counted: Counted,
+}
+
+/// What is trained of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// The two matrices of LoRA.
+    Lora {
+        /// Their rank.
+        rank: u64,
+    },
+    /// The weight itself.
+    Weights,
+}
+
+impl Cost {
+    /// The cost of `entries` that are trained together; `None` if a shape is not known. A weight that transformers divides
+    /// has an adapter for each part, with inputs of its own. Gates and ups that are one parameter share their inputs.
+    pub fn of<'a>(entries: impl Iterator<Item = &'a Entry>) -> Option<Self> {
+        let mut cost = Self::default();
+        let mut fused: Vec<&str> = Vec::new();
+        let mut shared = 0;
+        for entry in entries {
+            let [rows, columns] = entry.shape?.map(|extent| extent as u64);
+            cost.elements += rows * columns;
+            if entry.is_parameter {
+                if !fused.contains(&entry.kind.as_str()) {
+                    fused.push(&entry.kind);
+                }
+                cost.sides += rows;
+                shared += columns;
+            } else {
+                cost.sides += rows + columns * entry.targets.len() as u64;
+            }
+        }
+        cost.sides += shared / fused.len().max(1) as u64;
+        Some(cost)
+    }
+
+    /// How many parameters are trained.
+    pub fn parameters(self, counted: Counted) -> u64 {
+        match counted {
+            Counted::Lora { rank } => rank.saturating_mul(self.sides),
+            Counted::Weights => self.elements,
+        }
+    }
+}
+
+impl std::ops::AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        self.sides += other.sides;
+        self.elements += other.elements;
+    }
+}
+
+impl Budget {
+    /// Those of `candidates` that fit, the highest ratio first; what no longer fits is passed over.
+    pub fn fill<'a>(&self, mut candidates: Vec<Candidate<'a>>) -> Result<Vec<Candidate<'a>>, SelectError> {
+        candidates.sort_by_key(|candidate| candidate.place);
+        candidates.sort_by(best_first);
+        let mut left = self.parameters;
+        let mut smallest: Option<(u64, &str)> = None;
+        let mut chosen = Vec::new();
+        for candidate in candidates {
+            let cost = candidate.cost.ok_or_else(|| SelectError::NoShape(candidate.name.to_owned()))?;
+            let cost = cost.parameters(self.counted);
+            if smallest.is_none_or(|(least, _)| cost < least) {
+                smallest = Some((cost, candidate.name));
+            }
+            if cost <= left {
+                left -= cost;
+                chosen.push(candidate);
+            }
+        }
+        match smallest {
+            Some((cost, name)) if chosen.is_empty() => {
+                Err(SelectError::TooSmall { budget: self.parameters, name: name.to_owned(), cost })
+            }
+            _ => Ok(chosen),
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! A scan -> the chosen modules. Pure.
+//!
+//! Whatever the rule, infinite ratios come before finite ones, then the highest, then equal ones in model order.
+
+mod cost;
+mod layers;
+mod pool;
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use globset::{Glob, GlobMatcher};
+
+pub use cost::{Budget, Cost, Counted};
+pub use layers::Layers;
+pub use pool::{INCOMPLETE_POOL, Pool, Pooling, pool};
+
+use crate::results::Entry;
+
+/// The module types of a Llama-like model in the order in which the seed's script writes them.
+const SEED_ORDER: [&str; 7] = [
+    "self_attn.v_proj",
+    "self_attn.k_proj",
+    "self_attn.o_proj",
+    "self_attn.q_proj",
+    "mlp.down_proj",
+    "mlp.up_proj",
+    "mlp.gate_proj",
+];
+
+/// How many names a message gives at most.
+const NAMED: usize = 12;
+
+/// How modules are chosen.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// How many of each type.
+    pub count: Count,
+    /// Whether all types together count as one.
+    pub global: bool,
+    /// How many parameters may be trained; filled from what the other rules leave, highest ratio first whatever the
+    /// type. What does not fit is passed over.
+    pub budget: Option<Budget>,
+    /// The types that may be chosen; all if there are none.
+    pub types: Types,
+    /// The layers that may be chosen.
+    pub layers: Option<Layers>,
+}
+
+/// How many modules are chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Count {
+    /// All.
+    All,
+    /// At most so many.
+    Top(usize),
+    /// So many of a hundred, rounded up, and at least one.
+    Percent(f64),
+}
+
+/// Patterns over types. `*` matches any run of characters, dots too.
+#[derive(Clone, Debug, Default)]
+pub struct Types(Vec<GlobMatcher>);
+
+/// Why nothing can be chosen.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectError {
+    /// A pattern is malformed.
+    #[error("'{pattern}' is no pattern: {reason}")]
+    Malformed {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A pattern matches no type.
+    #[error("--types '{pattern}' matches none of the types: {types}")]
+    NoType {
+        /// The pattern.
+        pattern: String,
+        /// The types that there are.
+        types: String,
+    },
+    /// No module is in the layers.
+    #[error("--layers {0} leaves no module to choose from")]
+    NoLayer(Layers),
+    /// The budget cannot be counted.
+    #[error("--budget needs the shape of every module, and that of '{0}' is not known: give the model with --model")]
+    NoShape(String),
+    /// Nothing fits into the budget.
+    #[error("nothing fits into --budget {budget}: the smallest module, '{name}', takes {cost} parameters")]
+    TooSmall {
+        /// The budget.
+        budget: u64,
+        /// The module that takes the least.
+        name: String,
+        /// What it takes.
+        cost: u64,
+    },
+}
+
+/// A measured module or pool, as far as selection needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The type it is ranked within.
+    pub kind: &'a str,
+    /// The layer it belongs to.
+    pub layer: Option<usize>,
+    /// Its signal-to-noise ratio over its largest singular value; may be infinite.
+    pub snr: f64,
+    /// Whether a trainer sees it under another name.
+    pub is_renamed: bool,
+    /// What training it takes, if its shape is known.
+    pub cost: Option<Cost>,
+    /// Its place among the entries, or that of its first member.
+    pub place: usize,
+    /// The pool that it is.
+    pub pool: Option<&'a Pool>,
+}
+
+/// The modules chosen of one type, best first.
+#[derive(Clone, Debug)]
+pub struct Chosen<'a> {
+    /// The type.
+    pub kind: &'a str,
+    /// How many modules of the type there are.
+    pub measured: usize,
+    /// Those that are chosen, at least one.
+    pub modules: Vec<Candidate<'a>>,
+}
+
+impl Types {
+    /// The types that match one of `patterns`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a pattern is malformed.
+    pub fn new(patterns: &[String]) -> Result<Self, SelectError> {
+        let compile = |pattern: &String| match Glob::new(pattern) {
+            Ok(glob) => Ok(glob.compile_matcher()),
+            Err(error) => Err(SelectError::Malformed { pattern: pattern.clone(), reason: error.kind().to_string() }),
+        };
+        Ok(Self(patterns.iter().map(compile).collect::<Result<_, _>>()?))
+    }
+
+    fn keep(&self, kind: &str) -> bool {
+        self.0.is_empty() || self.0.iter().any(|pattern| pattern.is_match(kind))
+    }
+}
+
+impl Candidate<'_> {
+    /// The places of the modules that it stands for.
+    pub fn members(&self) -> Vec<usize> {
+        self.pool.map_or_else(|| vec![self.place], |pool| pool.members.clone())
+    }
+}
+
+impl Count {
+    /// How many of `number` it is.
+    fn of(self, number: usize) -> usize {
+        match self {
+            Self::All => number,
+            Self::Top(count) => count.min(number),
+            // What is a whole number but for the rounding of a product is not rounded up.
+            Self::Percent(percent) => {
+                ((number as f64 * percent / 100.0 - 1e-9).ceil() as usize).clamp(1, number.max(1))
+            }
+        }
+    }
+}
+
+/// What is ranked, in model order: the measured modules, with pools in place of their members where there are any. Parts of
+/// fused modules are measured to be looked at: no trainer can select one.
+pub fn candidates<'a>(entries: &'a [Entry], pools: &'a [Pool]) -> Vec<Candidate<'a>> {
+    let pooled: HashMap<usize, &Pool> =
+        pools.iter().flat_map(|pool| pool.members.iter().map(move |place| (*place, pool))).collect();
+    let candidate = |(place, entry): (usize, &'a Entry)| match pooled.get(&place).copied() {
+        Some(pool) if pool.members[0] != place => None,
+        Some(pool) => Some(Candidate {
+            name: &pool.name,
+            kind: &pool.kind,
+            layer: entry.layer,
+            snr: pool.snr?,
+            is_renamed: entry.targets.len() > 1 || entry.targets[0] != pool.name,
+            cost: Cost::of(pool.members.iter().map(|place| &entries[*place])),
+            place,
+            pool: Some(pool),
+        }),
+        None => Some(Candidate {
+            name: &entry.name,
+            kind: &entry.kind,
+            layer: entry.layer,
+            snr: entry.snr?,
+            is_renamed: entry.is_renamed(),
+            cost: Cost::of(std::iter::once(entry)),
+            place,
+            pool: None,
+        }),
+    };
+    let ranked = entries.iter().enumerate().filter(|(_, entry)| entry.part_of.is_none());
+    ranked.filter_map(candidate).collect()
+}
+
+/// The best by `rules`, by type and best first. The seven types of the seed come in its order, others after them in the
+/// order in which they appear; types of which nothing is chosen do not come.
+///
+/// # Errors
+///
+/// Fails if the rules leave nothing to choose, or if a budget cannot be counted.
+pub fn choose<'a>(candidates: &[Candidate<'a>], rules: &Rules) -> Result<Vec<Chosen<'a>>, SelectError> {
+    let mut kinds: Vec<(&str, usize)> = Vec::new();
+    for candidate in candidates {
+        match kinds.iter_mut().find(|(kind, _)| *kind == candidate.kind) {
+            Some((_, count)) => *count += 1,
+            None => kinds.push((candidate.kind, 1)),
+        }
+    }
+    let eligible = eligible(candidates, &kinds, rules)?;
+    let mut best: Vec<Candidate<'a>> = if rules.global {
+        ranked(eligible, rules.count)
+    } else {
+        let of = |kind: &str| eligible.iter().filter(|candidate| candidate.kind == kind).copied().collect::<Vec<_>>();
+        kinds.iter().flat_map(|(kind, _)| ranked(of(kind), rules.count)).collect()
+    };
+    if let Some(budget) = &rules.budget {
+        best = budget.fill(best)?;
+    }
+    let place = |kind: &str| SEED_ORDER.iter().position(|known| *known == kind).unwrap_or(SEED_ORDER.len());
+    kinds.sort_by_key(|(kind, _)| place(kind));
+    let chosen = kinds.into_iter().map(|(kind, measured)| {
+        let modules = best.iter().filter(|candidate| candidate.kind == kind).copied().collect();
+        Chosen { kind, measured, modules }
+    });
+    Ok(chosen.filter(|chosen| !chosen.modules.is_empty()).collect())
+}
+
+/// The candidates of the types and layers that may be chosen.
+fn eligible<'a>(
+    candidates: &[Candidate<'a>],
+    kinds: &[(&str, usize)],
+    rules: &Rules,
+) -> Result<Vec<Candidate<'a>>, SelectError> {
+    if let Some(pattern) = rules.types.0.iter().find(|pattern| !kinds.iter().any(|(kind, _)| pattern.is_match(kind))) {
+        let named: Vec<&str> = kinds.iter().take(NAMED).map(|(kind, _)| *kind).collect();
+        let more = if kinds.len() > NAMED { ", …" } else { "" };
+        let types = format!("{}{more}", named.join(", "));
+        return Err(SelectError::NoType { pattern: pattern.glob().to_string(), types });
+    }
+    let is_in =
+        |layers: &Layers, candidate: &Candidate<'_>| candidate.layer.is_some_and(|layer| layers.contains(layer));
+    let kept = candidates.iter().filter(|candidate| rules.types.keep(candidate.kind));
+    let kept: Vec<Candidate<'a>> =
+        kept.filter(|candidate| rules.layers.as_ref().is_none_or(|layers| is_in(layers, candidate))).copied().collect();
+    match &rules.layers {
+        Some(layers) if kept.is_empty() && !candidates.is_empty() => Err(SelectError::NoLayer(layers.clone())),
+        _ => Ok(kept),
+    }
+}
+
+/// The best of `candidates`, in order.
+fn ranked<'a>(mut candidates: Vec<Candidate<'a>>, count: Count) -> Vec<Candidate<'a>> {
+    candidates.sort_by(best_first);
+    candidates.truncate(count.of(candidates.len()));
+    candidates
+}
+
+/// The order of the ranking, in which a stable sort leaves equals as they were.
+fn best_first(a: &Candidate<'_>, b: &Candidate<'_>) -> Ordering {
+    b.snr.total_cmp(&a.snr)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate<'a>(name: &'a str, kind: &'a str, snr: f64) -> Candidate<'a> {
+        let layer = name.bytes().next().map(|byte| usize::from(byte - b'a'));
+        let cost = Some(Cost { sides: 8, elements: 16 });
+        Candidate { name, kind, layer, snr, is_renamed: false, cost, place: 0, pool: None }
+    }
+
+    fn rules(count: Count) -> Rules {
+        Rules { count, global: false, budget: None, types: Types::default(), layers: None }
+    }
+
+    fn names<'a>(candidates: &[Candidate<'a>], rules: &Rules) -> Vec<&'a str> {
+        let chosen = choose(candidates, rules).expect("something to choose");
+        chosen.iter().flat_map(|chosen| chosen.modules.iter().map(|module| module.name)).collect()
+    }
+
+    fn two_types() -> [Candidate<'static>; 6] {
+        [
+            candidate("a", "x", 1.0),
+            candidate("b", "y", 9.0),
+            candidate("c", "x", 3.0),
+            candidate("d", "y", 8.0),
+            candidate("e", "x", f64::INFINITY),
+            candidate("f", "y", 3.0),
+        ]
+    }
+
+    #[test]
+    fn infinite_first_then_highest_then_model_order() {
+        let candidates = [
+            candidate("a", "x", 1.0),
+            candidate("b", "x", f64::INFINITY),
+            candidate("c", "x", 2.0),
+            candidate("d", "x", 1.0),
+            candidate("e", "x", f64::INFINITY),
+        ];
+        assert_eq!(names(&candidates, &rules(Count::Top(4))), ["b", "e", "c", "a"]);
+        assert_eq!(choose(&candidates, &rules(Count::Top(4))).expect("chosen")[0].measured, 5);
+    }
+
+    #[test]
+    fn types_come_in_the_order_of_the_seed() {
+        let kinds = [
+            "self_attn.q_proj",
+            "self_attn.qkv_proj",
+            "self_attn.k_proj",
+            "self_attn.v_proj",
+            "other",
+            "self_attn.o_proj",
+            "mlp.gate_proj",
+            "mlp.up_proj",
+            "mlp.down_proj",
+        ];
+        let candidates = kinds.map(|kind| candidate("m", kind, 1.0));
+        let chosen = choose(&candidates, &rules(Count::Top(1))).expect("chosen");
+        let order: Vec<&str> = chosen.iter().map(|chosen| chosen.kind).collect();
+        assert_eq!(order[..7], SEED_ORDER);
+        assert_eq!(order[7..], ["self_attn.qkv_proj", "other"]);
+    }
+
+    #[test]
+    fn counts_are_of_each_type_or_of_all() {
+        let candidates = two_types();
+        assert_eq!(names(&candidates, &rules(Count::Top(1))), ["e", "b"]);
+        assert_eq!(names(&candidates, &rules(Count::Top(16))).len(), 6);
+        assert_eq!(names(&candidates, &Rules { global: true, ..rules(Count::Top(3)) }), ["e", "b", "d"]);
+        // Equal ratios of different types: model order.
+        assert_eq!(names(&candidates, &Rules { global: true, ..rules(Count::Top(4)) }), ["e", "c", "b", "d"]);
+        assert!(choose(&[], &rules(Count::Top(16))).expect("nothing").is_empty());
+    }
+
+    #[test]
+    fn percentages_are_rounded_up_and_take_at_least_one() {
+        let of = |percent, number| Count::Percent(percent).of(number);
+        assert_eq!([of(50.0, 32), of(50.0, 3), of(0.1, 32), of(100.0, 7), of(10.0, 30)], [16, 2, 1, 7, 3]);
+        assert_eq!(of(28.0, 25), 7, "7.000000000000001 is 7");
+        assert_eq!(names(&two_types(), &rules(Count::Percent(50.0))), ["e", "c", "b", "d"]);
+    }
+
+    #[test]
+    fn types_and_layers_narrow_the_choice() {
+        let types = |pattern: &str| Types::new(&[pattern.to_owned()]).expect("a pattern");
+        let all = rules(Count::Top(9));
+        assert_eq!(names(&two_types(), &Rules { types: types("[xz]"), ..all.clone() }), ["e", "c", "a"]);
+        let layers = Some("1-2,5".parse().expect("layers"));
+        assert_eq!(names(&two_types(), &Rules { layers, ..all.clone() }), ["c", "b", "f"]);
+        let error = |rules: Rules| choose(&two_types(), &rules).expect_err("nothing is left").to_string();
+        let unmatched = error(Rules { types: types("q*"), ..all.clone() });
+        assert_eq!(unmatched, "--types 'q*' matches none of the types: x, y");
+        let layers = Some("7-".parse().expect("layers"));
+        assert_eq!(error(Rules { layers, ..all }), "--layers 7- leaves no module to choose from");
+    }
+
+    #[test]
+    fn a_budget_is_filled_highest_first() {
+        let mut candidates = two_types();
+        candidates[3].cost = Some(Cost { sides: 20, elements: 100 });
+        let within = |parameters, counted| {
+            let budget = Some(Budget { parameters, counted });
+            names(&candidates, &Rules { budget, ..rules(Count::All) })
+        };
+        // Infinite, then 9; 8 does not fit any more, the first 3 does.
+        assert_eq!(within(55, Counted::Weights), ["e", "c", "b"]);
+        assert_eq!(within(8 * 3 * 2, Counted::Lora { rank: 2 }), ["e", "c", "b"]);
+        let budget = Some(Budget { parameters: 15, counted: Counted::Weights });
+        let error = choose(&candidates, &Rules { budget, ..rules(Count::All) }).expect_err("too small").to_string();
+        assert!(error.contains("--budget 15") && error.contains("'e', takes 16"), "{error}");
+        candidates[0].cost = None;
+        let error = choose(&candidates, &Rules { budget, ..rules(Count::All) }).expect_err("unknown").to_string();
+        assert!(error.contains("'a' is not known"), "{error}");
+    }
+}
