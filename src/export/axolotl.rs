@@ -1,6 +1,6 @@
 //! Axolotl: LoRA and QLoRA (`loaders/adapter.py`), and the training of the weights themselves (`utils/freeze.py`).
 
-use super::resolve::Rule;
+use super::resolve::{Rule, is_literal};
 use super::yaml::{self, Value};
 use super::{Choice, Export, ExportError, Format, peft};
 
@@ -50,22 +50,13 @@ pub fn adapter(choice: &Choice<'_>) -> Result<Export, ExportError> {
 /// The keys for training the weights themselves. Patterns are anchored at both ends. Axolotl itself puts a backslash before
 /// each dot, so that one more would make it a backslash and any character.
 pub fn full(choice: &Choice<'_>) -> Result<Export, ExportError> {
-    let pattern = |place| format!("^{}$", escape(&choice.target(place).parameter()));
-    let patterns: Vec<String> = choice.trained().map(pattern).collect();
+    let names: Vec<String> = choice.trained().map(|place| choice.target(place).parameter()).collect();
+    if let Some(name) = names.iter().find(|name| !is_literal(name)) {
+        return Err(choice.unsupported(format!("takes expressions, and '{name}' cannot be written as one")));
+    }
+    let patterns: Vec<String> = names.iter().map(|name| format!("^{name}$")).collect();
     choice.check(Rule::ParameterMatch, &patterns, &choice.wanted())?;
     let settings = vec![("unfrozen_parameters", Value::List(patterns))];
     let documents = vec![choice.document(Format::Yaml, yaml::document(&settings))];
     Ok(Export { documents, settings, conflicts: &FULL_CONFLICTS, ..Export::default() })
-}
-
-/// A name as an expression that matches nothing else, but for its dots.
-fn escape(name: &str) -> String {
-    let mut escaped = String::new();
-    for character in name.chars() {
-        if !(character.is_alphanumeric() || matches!(character, '.' | '_')) {
-            escaped.push('\\');
-        }
-        escaped.push(character);
-    }
-    escaped
 }

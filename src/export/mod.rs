@@ -130,6 +130,16 @@ pub enum ExportError {
         /// How many there are.
         held: usize,
     },
+    /// Modules of several components have one name.
+    #[error(
+        "'{name}' is what {held} modules are called in memory, each in its component: scan one component, with --include"
+    )]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// How many there are.
+        held: usize,
+    },
     /// A name hits nothing.
     #[error("{trainer} would find nothing under the name '{name}'")]
     HitsNothing {

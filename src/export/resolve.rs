@@ -5,8 +5,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use regex::Regex;
-
 use super::targets::Targets;
 use super::{ExportError, Trainer};
 
@@ -17,7 +15,7 @@ const NAMED: usize = 3;
 pub struct Universe {
     /// The names of all modules with a weight, with the targets that they are.
     modules: Vec<(String, Option<usize>)>,
-    /// The names of all parameters, with the targets that they belong to.
+    /// The names of all parameters, with the targets that they belong to, sorted.
     parameters: Vec<(String, Option<usize>)>,
 }
 
@@ -33,8 +31,8 @@ pub enum Rule<'a> {
         /// What a name must not contain.
         forbidden: &'a [&'a str],
     },
-    /// Axolotl, `unfrozen_parameters`: `re.match` over parameters, which is anchored at the beginning only. Dots are
-    /// literal but for `.+`: Axolotl puts a backslash before them.
+    /// Axolotl, `unfrozen_parameters`: `re.match` over parameters, which is anchored at the beginning, and at the end only
+    /// where the expression says so. Axolotl puts a backslash before dots: what is a name but for `^` and `$` is literal.
     ParameterMatch,
     /// PEFT's rule for `layers_to_transform`: a module's last segments, in these layers.
     InLayers {
@@ -71,6 +69,7 @@ impl Universe {
                 modules.push((module.to_owned(), None));
             }
         }
+        parameters.sort_unstable();
         Self { modules, parameters }
     }
 
@@ -118,6 +117,19 @@ impl Universe {
         strays
     }
 
+    /// What Axolotl finds with the pattern in a place: whole names, or all that begin so if there is no `$`.
+    fn matching(&self, place: usize, pattern: &str) -> impl Iterator<Item = Hit<'_>> {
+        let begins = pattern.strip_prefix('^').unwrap_or(pattern);
+        let (begins, is_whole) = begins.strip_suffix('$').map_or((begins, false), |whole| (whole, true));
+        let begins = begins.to_owned();
+        // The names are sorted: those that begin alike stand together.
+        let from = self.parameters.partition_point(|(name, _)| *name < begins);
+        let length = begins.len();
+        let alike = self.parameters[from..].iter().take_while(move |(name, _)| name.starts_with(&begins));
+        let hits = alike.filter(move |(name, _)| !is_whole || name.len() == length);
+        hits.map(move |(name, target)| Hit { pattern: place, name, target: *target })
+    }
+
     fn hits<'a>(&'a self, rule: Rule<'_>, patterns: &[String]) -> Vec<Hit<'a>> {
         let by = |names: &'a [(String, Option<usize>)], matching: &dyn Fn(&str) -> Vec<usize>| {
             let hits = names.iter().flat_map(|(name, target)| {
@@ -134,11 +146,7 @@ impl Universe {
                 within.filter(|_| !is_forbidden).map(|(at, _)| at).collect()
             }),
             Rule::ParameterMatch => {
-                let regexes: Vec<Option<Regex>> = patterns.iter().map(|pattern| axolotl_regex(pattern)).collect();
-                by(&self.parameters, &|name| {
-                    let is_match = |regex: &Option<Regex>| regex.as_ref().is_some_and(|regex| regex.is_match(name));
-                    regexes.iter().enumerate().filter(|(_, regex)| is_match(regex)).map(|(at, _)| at).collect()
-                })
+                patterns.iter().enumerate().flat_map(|(at, pattern)| self.matching(at, pattern)).collect()
             }
             Rule::InLayers { layers } => {
                 let suffixes = suffixes(patterns);
@@ -161,23 +169,15 @@ fn suffixes(patterns: &[String]) -> impl Fn(&str) -> Vec<usize> {
     }
 }
 
-/// The number that PEFT takes for a layer's: the first segment after two others that is one.
+/// The number that PEFT takes for a layer's: the first segment that is one, after two others and before another.
 fn first_number(name: &str) -> Option<usize> {
-    name.split('.').skip(2).find_map(|segment| segment.parse().ok())
+    let (path, _) = name.rsplit_once('.')?;
+    path.split('.').skip(2).find_map(|segment| segment.parse().ok())
 }
 
-/// The expression that Axolotl makes of a pattern, as `re.match` takes it: anchored at the beginning. `None` if it is none.
-fn axolotl_regex(pattern: &str) -> Option<Regex> {
-    let mut expression = String::from("^(?:");
-    let mut characters = pattern.chars().peekable();
-    while let Some(character) = characters.next() {
-        if character == '.' && characters.peek() != Some(&'+') {
-            expression.push('\\');
-        }
-        expression.push(character);
-    }
-    expression.push(')');
-    Regex::new(&expression).ok()
+/// Whether a name is itself as an expression that Axolotl has put backslashes into.
+pub fn is_literal(name: &str) -> bool {
+    name.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-'))
 }
 
 /// Some names, and how many more there are.
@@ -186,4 +186,91 @@ pub fn listed(names: &[&str]) -> String {
     let more = names.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{}{more}", shown.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::{Entry, Other, Surroundings};
+
+    fn entry(name: &str) -> Entry {
+        Entry {
+            name: name.into(),
+            kind: "a type".into(),
+            layer: None,
+            snr: Some(1.0),
+            shape: Some([8, 8]),
+            targets: vec![name.into()],
+            is_parameter: false,
+            part_of: None,
+        }
+    }
+
+    fn universe() -> (Universe, Targets) {
+        let scanned = ["model.layers.1.mlp.gate_proj", "model.layers.11.mlp.gate_proj", "model.layers.1.mlp.gate"];
+        let tower = Other::new(entry("vision.model.layers.1.mlp.gate_proj"), crate::modules::Class::Linear, [8, 8]);
+        let names = ["model.layers.1.mlp.gate_proj.bias", "model.layers.1.norm.weight"].map(str::to_owned).to_vec();
+        let around = Surroundings { modules: vec![tower], names, ..Surroundings::default() };
+        let targets = Targets::new(&scanned.map(entry), Some(&around));
+        (Universe::new(&targets), targets)
+    }
+
+    /// What a pattern hits by a rule.
+    fn hit(rule: Rule<'_>, pattern: &str) -> Vec<String> {
+        let (universe, _) = universe();
+        let mut names: Vec<String> =
+            universe.hits(rule, &[pattern.to_owned()]).into_iter().map(|hit| hit.name.to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn modules_are_found_by_their_end_after_a_dot() {
+        let both = ["model.layers.1.mlp.gate_proj", "vision.model.layers.1.mlp.gate_proj"];
+        assert_eq!(hit(Rule::ModuleSuffix, "model.layers.1.mlp.gate_proj"), both);
+        assert_eq!(hit(Rule::ModuleSuffix, "layers.1.mlp.gate_proj"), both);
+        assert_eq!(hit(Rule::ModuleSuffix, "layers.1.mlp.gate"), ["model.layers.1.mlp.gate"]);
+        assert_eq!(hit(Rule::ModuleSuffix, "proj"), [""; 0]);
+        assert_eq!(hit(Rule::ParameterSuffix, "norm.weight"), ["model.layers.1.norm.weight"]);
+    }
+
+    #[test]
+    fn substrings_are_found_anywhere_but_where_they_are_forbidden() {
+        let found = hit(Rule::Substring { forbidden: &["vision"] }, "1.mlp.gate");
+        assert_eq!(found, ["model.layers.1.mlp.gate", "model.layers.1.mlp.gate_proj", "model.layers.11.mlp.gate_proj"]);
+    }
+
+    #[test]
+    fn parameters_are_matched_from_the_beginning() {
+        let all = hit(Rule::ParameterMatch, "model.layers.1.mlp.gate");
+        let own = [
+            "model.layers.1.mlp.gate.weight",
+            "model.layers.1.mlp.gate_proj.bias",
+            "model.layers.1.mlp.gate_proj.weight",
+        ];
+        assert_eq!(all, own);
+        assert_eq!(hit(Rule::ParameterMatch, "^model.layers.1.mlp.gate.weight$"), own[..1]);
+        assert_eq!(hit(Rule::ParameterMatch, "layers.1.mlp.gate"), [""; 0]);
+    }
+
+    #[test]
+    fn layers_are_the_first_number() {
+        let numbers = ["model.layers.3.experts.7.up", "layers.3.up", "a.b.c", "a.b.5"].map(first_number);
+        assert_eq!(numbers, [Some(3), None, None, None]);
+        assert_eq!(hit(Rule::InLayers { layers: &[11] }, "gate_proj"), ["model.layers.11.mlp.gate_proj"]);
+    }
+
+    #[test]
+    fn what_hits_nothing_or_too_much_is_an_error() {
+        let (universe, targets) = universe();
+        let check = |pattern: &str| {
+            let patterns = [pattern.to_owned()];
+            let checked = universe.check(Trainer::Peft, Rule::ModuleSuffix, &patterns, &HashSet::from([0]), &targets);
+            checked.expect_err("not exactly what is wanted").to_string()
+        };
+        assert_eq!(check("layers.7.mlp"), "PEFT would find nothing under the name 'layers.7.mlp'");
+        let name = "model.layers.1.mlp.gate_proj";
+        let more = format!("PEFT would find under the name '{name}' also 'vision.{name}', which is not chosen");
+        assert_eq!(check(name), more);
+    }
 }

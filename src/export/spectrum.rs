@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::resolve::Rule;
+use super::resolve::{Rule, is_literal};
 use super::{Choice, Document, Export, ExportError, Format};
 use crate::report;
 use crate::select::Candidate;
@@ -21,10 +21,12 @@ pub fn export(choice: &Choice<'_>, candidates: &[Candidate<'_>]) -> Result<Expor
     let results = results(choice, candidates)?;
     // The plugin's patterns begin with a name and have no end.
     let (clear, strays): (Vec<_>, Vec<_>) = {
-        let own = |name: &str| choice.targets.all.iter().position(|target| target.name == name);
+        let targets = choice.targets.all.iter().enumerate();
+        let places: HashMap<&str, usize> = targets.map(|(at, target)| (target.name.as_str(), at)).collect();
         results.into_iter().partition(|(name, _)| {
-            let wanted: HashSet<usize> = own(name).into_iter().collect();
-            choice.universe.strays(Rule::ParameterMatch, std::slice::from_ref(name), &wanted).is_empty()
+            let wanted: HashSet<usize> = places.get(name.as_str()).copied().into_iter().collect();
+            let strays = choice.universe.strays(Rule::ParameterMatch, std::slice::from_ref(name), &wanted);
+            is_literal(name) && strays.is_empty()
         })
     };
     let slug = choice.model().replace(['/', '_'], "-");
