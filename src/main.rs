@@ -18,7 +18,7 @@ const LAST_WORD: Duration = Duration::from_millis(300);
 
 fn main() -> ExitCode {
     let cli = Cli::read();
-    let terminal = Arc::new(Terminal::new(cli.speech(), cli.scan.fresh));
+    let terminal = Arc::new(Terminal::new(cli.speech(), cli.scan.verbose, cli.scan.fresh));
     let result = match &cli.command {
         None => on_signals(&terminal).and_then(|()| commands::scan(&cli.scan, &terminal)),
         Some(Command::Export(arguments)) => commands::export(arguments, &terminal),

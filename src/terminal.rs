@@ -48,14 +48,14 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// A terminal that speaks as the command line asks. A scan may be `fresh`.
-    pub fn new(speech: SpeechArgs, fresh: bool) -> Self {
+    /// A terminal that speaks as the command line asks; a scan may do so at length, and be `fresh`.
+    pub fn new(speech: SpeechArgs, verbose: bool, fresh: bool) -> Self {
         match speech.color {
             Color::Auto => {}
             Color::Always => anstream::ColorChoice::Always.write_global(),
             Color::Never => anstream::ColorChoice::Never.write_global(),
         }
-        let verbosity = match (speech.quiet, speech.verbose) {
+        let verbosity = match (speech.quiet, verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
             _ => Verbosity::Normal,

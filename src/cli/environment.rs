@@ -10,10 +10,6 @@ use laser_scan::source::HubOptions;
 /// Which of a Hub model's files are read, and how.
 #[derive(Debug, Args)]
 pub struct HubArgs {
-    /// The Hub model's branch, tag or commit [default: main]
-    #[arg(long, value_name = "REVISION")]
-    pub revision: Option<String>,
-
     /// Ask nothing of the network: read Hub models from the cache
     #[arg(
         long,

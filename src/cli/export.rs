@@ -49,8 +49,9 @@ pub struct ExportArgs {
     #[arg(long, value_name = "MODEL", help_heading = "The model")]
     pub model: Option<String>,
 
-    #[command(flatten)]
-    pub hub: HubArgs,
+    /// The Hub model's branch, tag or commit [default: main]
+    #[arg(long, value_name = "REVISION", requires = "model", help_heading = "The model")]
+    pub revision: Option<String>,
 
     /// The trainer's line of transformers, 4 (4.57) or 5, with --model [default: 5]
     #[arg(long, value_name = "LINE", value_parser = line, requires = "model", help_heading = "The model")]
@@ -80,6 +81,25 @@ pub struct ExportArgs {
 
     #[command(flatten)]
     pub speech: SpeechArgs,
+
+    #[command(flatten)]
+    pub hub: HubArgs,
+}
+
+impl ExportArgs {
+    /// What is wrong with options that are right each by itself.
+    pub fn contradiction(&self) -> Option<String> {
+        let trainer = self.trainer.key();
+        let formats = self.trainer.formats();
+        if self.format.is_some_and(|format| !formats.contains(&format.into())) {
+            let names: Vec<&str> = formats.iter().map(|format| format.key()).collect();
+            Some(format!("{trainer} has no such form: --format takes {}", names.join(" or ")))
+        } else if self.into.is_some() && !self.trainer.has_config() {
+            Some("--into edits configurations of axolotl, axolotl-full and llama-factory".to_owned())
+        } else {
+            None
+        }
+    }
 }
 
 /// A form of a configuration.

@@ -9,6 +9,7 @@ mod selection;
 
 use std::num::NonZeroUsize;
 
+use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use laser_scan::select::Pooling;
@@ -82,10 +83,6 @@ pub struct SpeechArgs {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// Print a line for each module and what the run is made of
-    #[arg(short, long, conflicts_with = "quiet")]
-    pub verbose: bool,
-
     /// When to use colour
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
@@ -127,16 +124,28 @@ impl Cli {
     /// Reads the command line; ends the process with a message if it is wrong, or if help is asked for.
     pub fn read() -> Self {
         let cli = Self::parse();
-        let wrong = |error: String| -> ! { Self::command().error(ErrorKind::ValueValidation, error).exit() };
-        if cli.command.is_none() {
-            if let Some(contradiction) = cli.scan.contradiction() {
-                Self::command().error(ErrorKind::ArgumentConflict, contradiction).exit();
-            }
-            if let Err(error) = cli.scan.filter().and_then(|_| cli.scan.rules()) {
-                wrong(error.to_string());
-            }
+        let contradiction = match &cli.command {
+            None => cli.scan.contradiction().map(str::to_owned),
+            Some(Command::Export(export)) => export.contradiction(),
+            Some(_) => None,
+        };
+        if let Some(contradiction) = contradiction {
+            Self::command().error(ErrorKind::ArgumentConflict, contradiction).exit();
+        }
+        if let Err(error) = cli.patterns() {
+            Self::command().error(ErrorKind::ValueValidation, error).exit();
         }
         cli
+    }
+
+    /// Makes sure that patterns are some.
+    fn patterns(&self) -> Result<()> {
+        match &self.command {
+            None => self.scan.filter().and_then(|_| self.scan.selection.types()).map(drop),
+            Some(Command::Export(export)) => export.selection.types().map(drop),
+            Some(Command::Report(report)) => report.selection.types().map(drop),
+            Some(Command::Diff(_)) => Ok(()),
+        }
     }
 
     /// How much is said, and how.

@@ -21,11 +21,9 @@ pub struct ScanArgs {
     #[arg(long, value_name = "MODEL", required = true)]
     model: Option<String>,
 
-    #[command(flatten)]
-    pub hub: HubArgs,
-
-    #[command(flatten)]
-    pub selection: SelectionArgs,
+    /// The Hub model's branch, tag or commit [default: main]
+    #[arg(long, value_name = "REVISION")]
+    pub revision: Option<String>,
 
     /// Scan only modules whose name, on disk or in memory, matches; repeatable, '*' matches anything
     #[arg(long, value_name = "GLOB", help_heading = "What to scan")]
@@ -59,8 +57,11 @@ pub struct ScanArgs {
     #[arg(long, help_heading = "What to scan")]
     pub dry_run: bool,
 
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+
     /// Write this trainer's configuration too, as 'export' does; repeatable
-    #[arg(long, value_name = "TRAINER", value_parser = export::trainer(), help_heading = "Output")]
+    #[arg(long, value_name = "TRAINER", value_parser = export::trainer(), help_heading = "What to train")]
     pub emit: Vec<Trainer>,
 
     #[command(flatten)]
@@ -82,6 +83,13 @@ pub struct ScanArgs {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
+    #[command(flatten)]
+    pub speech: SpeechArgs,
+
+    /// Print a line for each module and what the run is made of
+    #[arg(short, long, conflicts_with = "quiet", help_heading = "Output")]
+    pub verbose: bool,
+
     /// Where to compute: auto or cpu; cuda and cuda:0,1 need a build that has CUDA
     #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = "Running")]
     pub device: DeviceRequest,
@@ -95,7 +103,7 @@ pub struct ScanArgs {
     pub fresh: bool,
 
     #[command(flatten)]
-    pub speech: SpeechArgs,
+    pub hub: HubArgs,
 }
 
 impl ScanArgs {
@@ -151,7 +159,7 @@ impl ScanArgs {
     /// What was asked for, after defaults, for the manifest.
     pub fn options(&self, resources: &Resources) -> Options<'_> {
         Options {
-            revision: self.hub.revision.as_deref(),
+            revision: self.revision.as_deref(),
             top_n: self.selection.top(),
             top_percent: self.selection.top_percent,
             global: self.selection.global,

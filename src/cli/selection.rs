@@ -54,9 +54,14 @@ impl SelectionArgs {
             count,
             global: self.global,
             budget: self.budget.map(|parameters| Budget { parameters, counted }),
-            types: Types::new(&self.types)?,
+            types: self.types()?,
             layers: self.layers.clone(),
         })
+    }
+
+    /// The types that may be chosen.
+    pub fn types(&self) -> Result<Types> {
+        Ok(Types::new(&self.types)?)
     }
 
     /// The number of modules of each type, where that is what is asked for.

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use laser_scan::export::edit;
-use laser_scan::export::{self, Export, Format, Request, Trainer};
+use anyhow::{Context, Result};
+use laser_scan::export::edit::{self, EditError};
+use laser_scan::export::{self, Export, Format, Request};
 use laser_scan::modules::{Filter, Line, Wanted};
 use laser_scan::report;
 use laser_scan::results::{self, Entry, Results, Surroundings};
@@ -52,7 +52,7 @@ fn surroundings(arguments: &ExportArgs, entries: &mut [Entry], terminal: &Termin
     let Some(model) = &arguments.model else { return Ok(results::surroundings(&arguments.scan, entries)) };
     let hub = &arguments.hub;
     let news = |text: String| terminal.note(&text);
-    let source = source::open(model, hub.revision.as_deref(), &hub.options(), &news)?;
+    let source = source::open(model, arguments.revision.as_deref(), &hub.options(), &news)?;
     let line = if arguments.transformers == Some(4) { Line::Four } else { Line::Five };
     let wanted = Wanted { convolutions: true, line, ..Wanted::default() };
     let plan = Plan::new(&*source, &Filter::default(), wanted)?;
@@ -63,17 +63,16 @@ fn surroundings(arguments: &ExportArgs, entries: &mut [Entry], terminal: &Termin
 
 /// Prints the configuration, or writes it to one file.
 fn print(arguments: &ExportArgs, export: &Export, terminal: &Terminal) -> Result<()> {
-    let formats = arguments.trainer.formats();
-    let format = arguments.format.map_or(formats[0], Format::from);
-    let Some(document) = export.documents.iter().find(|document| document.format == format) else {
-        let names: Vec<&str> = formats.iter().map(|format| format.key()).collect();
-        bail!("{} has no such form: give --format {}", arguments.trainer.key(), names.join(" or "));
-    };
-    terminal.exported(export, arguments.output.as_slice());
-    match &arguments.output {
-        Some(path) => report::write_all(&[(path, document.text.as_bytes())])?,
-        None => terminal.output(document.text.trim_end().as_bytes()).context(STANDARD_OUTPUT)?,
+    let format = arguments.format.map(Format::from);
+    let mut documents = export.documents.iter();
+    let document = documents.find(|document| format.is_none_or(|format| document.format == format));
+    let text = document.map_or("", |document| &document.text);
+    if let Some(path) = &arguments.output {
+        report::write_all(&[(path, text.as_bytes())])?;
+    } else {
+        terminal.output(text.trim_end().as_bytes()).context(STANDARD_OUTPUT)?;
     }
+    terminal.exported(export, arguments.output.as_slice());
     Ok(())
 }
 
@@ -89,45 +88,37 @@ fn write(folder: &Path, export: &Export, terminal: &Terminal) -> Result<()> {
 
 /// Sets the keys in a configuration that there is.
 fn into(config: &Path, arguments: &ExportArgs, export: &Export, terminal: &Terminal) -> Result<()> {
-    if !matches!(arguments.trainer, Trainer::Axolotl | Trainer::AxolotlFull | Trainer::LlamaFactory) {
-        bail!("--into edits the configurations of axolotl, axolotl-full and llama-factory");
-    }
     let bytes = fs::read(config).with_context(|| format!("cannot read '{}'", config.display()))?;
+    let text = String::from_utf8(bytes).with_context(|| format!("'{}' is not UTF-8", config.display()))?;
     let of_file = || format!("'{}'", config.display());
-    let text = String::from_utf8(bytes).with_context(of_file)?;
     let mut settings = export.settings.clone();
     for (key, value) in &export.resets {
-        if edit::source(&text, key)
-            .with_context(of_file)?
-            .is_some_and(|value| !["", "~", "null", "[]", "{}"].contains(&value))
-        {
+        if is_set(&text, key).with_context(of_file)? {
             settings.push((key, value.clone()));
         }
     }
     let edited = edit::edit(&text, &settings).with_context(of_file)?;
     terminal.exported(export, &[]);
     for key in export.conflicts {
-        if edit::source(&text, key)
-            .with_context(of_file)?
-            .is_some_and(|value| !["", "~", "null", "[]", "{}"].contains(&value))
-        {
+        if is_set(&edited.text, key).with_context(of_file)? {
             terminal.warn(&format!("'{}' sets {key}, which changes what is trained", config.display()));
         }
     }
     if edited.changed.is_empty() {
         terminal.note(&format!("'{}' says all that already", config.display()));
-        return Ok(());
-    }
-    if arguments.dry_run {
+    } else if arguments.dry_run {
         let name = config.display().to_string();
-        let difference = TextDiff::from_lines(&text, &edited.text);
-        let shown = difference.unified_diff().header(&name, &name).to_string();
-        return terminal.output(shown.trim_end().as_bytes()).context(STANDARD_OUTPUT);
+        let difference = TextDiff::from_lines(&text, &edited.text).unified_diff().header(&name, &name).to_string();
+        terminal.output(difference.trim_end().as_bytes()).context(STANDARD_OUTPUT)?;
+    } else {
+        let kept = config.with_added_extension("bak");
+        report::write_all(&[(&kept, text.as_bytes()), (config, edited.text.as_bytes())])?;
+        terminal.edited(config, &kept, &edited.changed);
     }
-    let mut kept = config.as_os_str().to_owned();
-    kept.push(".bak");
-    let kept = PathBuf::from(kept);
-    report::write_all(&[(&kept, text.as_bytes()), (config, edited.text.as_bytes())])?;
-    terminal.edited(config, &kept, &edited.changed);
     Ok(())
+}
+
+/// Whether a configuration gives a key a value that says something.
+fn is_set(text: &str, key: &str) -> Result<bool, EditError> {
+    Ok(edit::source(text, key)?.is_some_and(|value| !["", "~", "null", "[]", "{}", "false"].contains(&value)))
 }

@@ -24,7 +24,7 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
     let begun = Instant::now();
     let device = Device::open(&cli.device)?;
     let news = |text: String| terminal.note(&text);
-    let source = source::open(cli.model(), cli.hub.revision.as_deref(), &cli.hub.options(), &news)?;
+    let source = source::open(cli.model(), cli.revision.as_deref(), &cli.hub.options(), &news)?;
     let source = &*source;
     let plan = Plan::new(source, &cli.filter()?, cli.wanted())?;
     terminal.remark(&plan);
@@ -94,9 +94,13 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
 /// Writes the configurations that go with a scan.
 fn emit(cli: &ScanArgs, request: &Request<'_>, terminal: &Terminal) -> Result<()> {
     let folder = cli.output_dir.clone().unwrap_or_default();
+    let mut told: Vec<String> = Vec::new();
     for trainer in &cli.emit {
         let written = format!("the scan is done and written, but not the configuration for {}", trainer.key());
-        let export = export::export(*trainer, request).context(written)?;
+        let mut export = export::export(*trainer, request).context(written)?;
+        // What is the same for several trainers is said once.
+        export.notes.retain(|note| !told.contains(note));
+        told.extend(export.notes.iter().cloned());
         let paths: Vec<PathBuf> = export.documents.iter().map(|document| folder.join(&document.file)).collect();
         let files: Vec<(&Path, &[u8])> = paths
             .iter()

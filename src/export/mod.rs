@@ -219,6 +219,11 @@ impl Trainer {
         }
     }
 
+    /// Whether its configuration is a YAML file that people write.
+    pub fn has_config(self) -> bool {
+        matches!(self, Self::Axolotl | Self::AxolotlFull | Self::LlamaFactory)
+    }
+
     /// What it trains of a module.
     pub fn counted(self, rank: u64) -> Counted {
         match self {

@@ -124,12 +124,12 @@ fn unfrozen(choice: &Choice<'_>) -> Result<String, ExportError> {
     let heads = choice.heads.iter().map(|head| choice.target(*head).parameter());
     let embedding = embedding(choice).filter(|_| choice.adapter.head);
     lines.extend(heads.chain(embedding).map(|name| format!("- ^{name}$")));
-    let mut patterns = Vec::new();
+    let (mut patterns, mut seen) = (Vec::new(), HashSet::new());
     for group in choice.groups {
         lines.push(format!("# {} layers", group.kind));
         for place in group.modules.iter().flat_map(|candidate| candidate.members()) {
             for name in &choice.entries[place].targets {
-                if !patterns.contains(name) {
+                if seen.insert(name) {
                     lines.push(format!("- {name}"));
                     patterns.push(name.clone());
                 }
