@@ -2,10 +2,13 @@
 
 mod bad_input;
 mod checkpoint;
+mod export;
 mod golden;
+
 mod hub;
 mod hub_server;
 mod interruption;
 mod program;
 mod scanning;
+mod scans;
 mod trees;

@@ -1,0 +1,321 @@
+//! From a scan to a trainer's configuration.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::program::{Workplace, in_project, tiny_mistral};
+use crate::scans::{MISTRAL, seed_config, seed_layers, write, write_mistral};
+
+const TRAINERS: [&str; 7] = ["axolotl", "axolotl-full", "llama-factory", "peft", "ms-swift", "unsloth", "spectrum"];
+
+/// The items of a list in YAML.
+fn items(yaml: &str) -> Vec<&str> {
+    yaml.lines().filter_map(|line| line.trim().strip_prefix("- ")).collect()
+}
+
+#[test]
+fn the_seeds_example_is_what_it_made_by_hand() {
+    let place = Workplace::new();
+    write_mistral(&place);
+    let run = place.run(&["export", "axolotl", "scan.json", "--match-rank", "32"]);
+    let yaml = &run.succeeded().stdout;
+    assert!(
+        yaml.starts_with("lora_r: 64\nlora_alpha: 16\nlora_target_linear: false\nlora_target_modules:\n"),
+        "{yaml}"
+    );
+    let items = items(yaml);
+    for (kind, _) in MISTRAL {
+        let expected: Vec<String> =
+            seed_layers(kind).iter().map(|layer| format!("model.layers.{layer}.{kind}")).collect();
+        assert_eq!(expected.len(), 16);
+        let ours: Vec<&str> = items.iter().copied().filter(|item| item.ends_with(kind)).collect();
+        assert_eq!(ours, expected);
+    }
+    assert_eq!((items.len(), items.last()), (7 * 16 + 1, Some(&"lm_head")));
+    // The numbers behind the rank: 32 layers with 81,920 inputs and outputs each.
+    for part in
+        ["83,886,080 trainable parameters in 112 modules", "in all 224 (100.0 %)", "32 · 2,621,440 / 1,310,720 = 64.00"]
+    {
+        assert!(run.stderr.contains(part), "{}", run.stderr);
+    }
+    let rank = |arguments: &[&str]| {
+        let run = place.run(&[&["export", "peft", "scan.json"], arguments].concat());
+        let config: Value = serde_json::from_str(&run.succeeded().stdout).expect("JSON");
+        (config["r"].as_u64().expect("a rank"), config["lora_alpha"].as_f64().expect("an alpha"))
+    };
+    assert_eq!(rank(&["--match-rank", "32", "--top-n", "4"]), (256, 16.0));
+    assert_eq!(rank(&["--match-rank", "32", "--top-n", "4", "--scale-alpha"]), (256, 128.0));
+    assert_eq!(rank(&["--match-rank", "32", "--top-n", "32"]), (32, 16.0));
+    assert_eq!(rank(&["--alpha", "0.5"]), (32, 0.5));
+    assert_eq!(rank(&["--match-rank", "32", "--types", "mlp.*", "--top-percent", "50"]), (96, 16.0));
+}
+
+#[test]
+fn the_seeds_configuration_is_edited_in_place() {
+    let place = Workplace::new();
+    write_mistral(&place);
+    let before = seed_config();
+    fs::write(place.path("config.yml"), &before).expect("written");
+    let line = ["export", "axolotl", "scan.json", "--top-n", "4", "--match-rank", "32", "--into", "config.yml"];
+    let shown = place.run(&[&line[..], &["--dry-run"]].concat());
+    assert!(shown.succeeded().stdout.contains("-lora_r: 64\n+lora_r: 256\n"), "{}", shown.stdout);
+    assert_eq!(place.bytes("config.yml"), before.as_bytes(), "--dry-run changes nothing");
+    assert!(!place.path("config.yml.bak").exists());
+
+    let run = place.run(&line);
+    assert_eq!(run.succeeded().stdout, "");
+    assert!(run.stderr.contains("lora_r: 64 is now 256"), "{}", run.stderr);
+    assert_eq!(place.bytes("config.yml.bak"), before.as_bytes());
+    let after = String::from_utf8(place.bytes("config.yml")).expect("UTF-8");
+    // Everything but the rank and the list is the same, byte for byte; so is the comment within the list.
+    let rest = |text: &str| -> Vec<String> {
+        let ours = |line: &&str| !line.starts_with("lora_r:") && !line.trim_start().starts_with("- ");
+        text.split_inclusive('\n').filter(ours).map(str::to_owned).collect()
+    };
+    assert_eq!(rest(&after), rest(&before));
+    let list =
+        after.split("lora_target_modules:\n").nth(1).expect("the list").split("\n\nwandb").next().expect("its end");
+    let comment = "\n  # important: you need to unfreeze the lm.head\n  - lm_head";
+    assert!(list.ends_with(comment), "{list}");
+    assert_eq!(items(list).len(), 29);
+    assert!(after.contains("  - path: ./data/function_calling_2k.json\n    ds_type: json\n"));
+
+    let again = place.run(&line);
+    assert!(again.succeeded().stderr.contains("says all that already"), "{}", again.stderr);
+    assert_eq!(place.bytes("config.yml"), after.as_bytes());
+    assert_eq!(place.bytes("config.yml.bak"), before.as_bytes(), "what it was before the last change");
+}
+
+#[test]
+fn what_would_undo_a_choice_is_mended_or_said() {
+    let place = Workplace::new();
+    write_mistral(&place);
+    let config = "adapter: qlora  # cheap\r\nlora_target_linear: true\r\npeft_layers_to_transform: [1]\r\n\
+                  lora_target_parameters: ['x']\r\nlora_target_modules: [q_proj, v_proj]";
+    fs::write(place.path("config.yml"), config).expect("written");
+    let run =
+        place.run(&["export", "axolotl", "scan.json", "--top-n", "1", "--into", "config.yml", "--types", "*.q_proj"]);
+    run.succeeded();
+    for part in ["lora_target_linear: true is now false", "sets peft_layers_to_transform", "lora_r: set to 32"] {
+        assert!(run.stderr.contains(part), "{part}: {}", run.stderr);
+    }
+    let expected = "adapter: qlora  # cheap\r\nlora_r: 32\r\nlora_alpha: 16\r\nlora_target_linear: false\r\n\
+                    peft_layers_to_transform: [1]\r\nlora_target_parameters: []\r\nlora_target_modules:\r\n  - \
+                    model.layers.30.self_attn.q_proj\r\n  - lm_head";
+    let after = String::from_utf8(place.bytes("config.yml")).expect("UTF-8");
+    assert_eq!(after.replace("\r\nlora_target_modules:", "\r\nlora_target_modules:").trim_end(), expected, "{after}");
+
+    let full =
+        place.run(&["export", "axolotl-full", "scan.json", "--top-n", "1", "--into", "config.yml", "--layers", "0"]);
+    assert!(full.succeeded().stderr.contains("sets adapter, which changes what is trained"), "{}", full.stderr);
+    let factory = "### model\nmodel_name_or_path: x\nlora_target: all  # everything\nlora_rank: 8\n";
+    fs::write(place.path("factory.yml"), factory).expect("written");
+    place.run(&[
+        "export",
+        "llama-factory",
+        "scan.json",
+        "--top-n",
+        "1",
+        "--types",
+        "*.q_proj",
+        "--into",
+        "factory.yml",
+    ]);
+    let after = String::from_utf8(place.bytes("factory.yml")).expect("UTF-8");
+    let target = "lora_target: model.layers.30.self_attn.q_proj,lm_head  # everything\n";
+    assert!(after.starts_with("### model\nmodel_name_or_path: x\n") && after.contains(target), "{after}");
+}
+
+#[test]
+fn configurations_that_cannot_be_edited_stay_as_they_are() {
+    let place = Workplace::new();
+    write_mistral(&place);
+    for (config, reason) in [
+        ("{lora_r: 8}", "not a YAML mapping with a key on each line"),
+        ("lora_r: 8\nlora_r: 9\n", "sets 'lora_r' twice"),
+        ("a: [1\n", "is not YAML"),
+        ("a: 1\n---\nb: 2\n", "several YAML documents"),
+        ("lora_r: &rank 8\nother: *rank\n", "has an anchor"),
+    ] {
+        fs::write(place.path("config.yml"), config).expect("written");
+        place.run(&["export", "axolotl", "scan.json", "--into", "config.yml"]).refused(1, &["config.yml", reason]);
+        assert_eq!(place.bytes("config.yml"), config.as_bytes());
+        assert!(!place.path("config.yml.bak").exists());
+    }
+    place.run(&["export", "axolotl", "scan.json", "--into", "none.yml"]).refused(1, &["cannot read 'none.yml'"]);
+    place.run(&["export", "peft", "scan.json", "--into", "config.yml"]).refused(2, &["axolotl"]);
+}
+
+/// Every trainer's configuration for the tiny model. `LASER_SCAN_BLESS=1 cargo test` writes the golden files anew.
+#[test]
+fn configurations_are_those_of_the_golden_files() {
+    let place = Workplace::new();
+    let scan = ["--model", &tiny_mistral(), "--top-n", "2", "--match-rank", "8", "-q"];
+    let emits: Vec<&str> = TRAINERS.iter().flat_map(|trainer| ["--emit", trainer]).collect();
+    place.run(&[&scan[..], &emits].concat()).succeeded();
+    let golden = in_project("tests/golden/export");
+    for trainer in TRAINERS {
+        let arguments = ["export", trainer, "laser_scan_tiny-mistral.json", "--top-n", "2", "--match-rank", "8"];
+        place.run(&[&arguments[..], &["--output-dir", "exported", "-q"]].concat()).succeeded();
+    }
+    let mut files = Vec::new();
+    for folder in ["", "model_snr_results/"] {
+        let entries = fs::read_dir(place.path(&format!("exported/{folder}"))).expect("a folder").flatten();
+        let names = entries.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name().into_string());
+        files.extend(names.map(|name| format!("{folder}{}", name.expect("UTF-8"))));
+    }
+    assert_eq!(files.len(), 11);
+    for file in files {
+        let exported = place.bytes(&format!("exported/{file}"));
+        assert_eq!(exported, place.bytes(&file), "{file}: the scan emits what 'export' writes");
+        let expected = format!("{golden}/{file}");
+        if std::env::var_os("LASER_SCAN_BLESS").is_some() {
+            fs::create_dir_all(format!("{golden}/model_snr_results")).expect("created");
+            fs::write(&expected, &exported).expect("written");
+        }
+        let expected = fs::read(&expected).unwrap_or_else(|error| panic!("{expected}: {error}"));
+        assert_eq!(String::from_utf8(exported), String::from_utf8(expected), "{file}");
+    }
+}
+
+#[test]
+fn a_scan_goes_to_spectrum_and_back() {
+    let place = Workplace::new();
+    place.run(&["--model", &tiny_mistral(), "--emit", "spectrum", "-q"]).succeeded();
+    let choice = |scan: &str| {
+        let run = place.run(&["export", "axolotl", scan, "--top-percent", "30", "--no-head", "-q"]);
+        run.succeeded().stdout.clone()
+    };
+    let ours = choice("laser_scan_tiny-mistral.json");
+    assert_eq!(items(&ours).len(), 14);
+    assert_eq!(choice("model_snr_results/snr_results_tiny-mistral.json"), ours);
+    assert_eq!(choice("model_snr_results/snr_results_tiny-mistral_sorted.json").lines().count(), ours.lines().count());
+    let run = place.run(&[
+        "diff",
+        "laser_scan_tiny-mistral.json",
+        "model_snr_results/snr_results_tiny-mistral.json",
+        "--json",
+    ]);
+    let diff: Value = serde_json::from_str(&run.succeeded().stdout).expect("JSON");
+    assert_eq!((&diff["only_in_a"], &diff["only_in_b"]), (&json!([]), &json!([])));
+    assert!(diff["types"].as_array().expect("types").iter().all(|kind| kind["spearman"] == 1.0), "{diff}");
+}
+
+#[test]
+fn scans_of_others_are_exported_with_the_model() {
+    let place = Workplace::new();
+    // As Spectrum writes them: bare infinities, norms, the head and the embedding, and line ends of Windows.
+    let spectrum = "{\r\n    \"model.layers.1.mlp.up_proj\": {\"snr\": 3.5, \"type\": \"mlp.up_proj\"},\r\n    \
+                    \"model.layers.2.mlp.up_proj\": {\"snr\": Infinity, \"type\": \"mlp.up_proj\"},\r\n    \
+                    \"model.layers.0.mlp.up_proj\": {\"snr\": NaN, \"type\": \"mlp.up_proj\"},\r\n    \
+                    \"model.layers.0.input_layernorm\": {\"snr\": Infinity, \"type\": \"input_layernorm\"},\r\n    \
+                    \"model.embed_tokens\": {\"snr\": 1.5, \"type\": \"model.embed_tokens\"},\r\n    \
+                    \"lm_head\": {\"snr\": 0.5, \"type\": \"lm_head\"}\r\n}\r\n";
+    fs::write(place.path("published.json"), spectrum).expect("written");
+    let alone = place.run(&["export", "axolotl", "published.json"]);
+    assert_eq!(items(&alone.succeeded().stdout), ["model.layers.2.mlp.up_proj", "model.layers.1.mlp.up_proj"]);
+    assert!(alone.stderr.contains("its head is not added") && alone.stderr.contains("--model"), "{}", alone.stderr);
+    place.run(&["export", "axolotl", "published.json", "--match-rank", "8"]).refused(1, &["--match-rank", "--model"]);
+    place.run(&["export", "axolotl", "published.json", "--budget", "1M"]).refused(1, &["--budget", "--model"]);
+
+    let line = ["export", "axolotl", "published.json", "--top-n", "1", "--model", &tiny_mistral(), "--match-rank", "8"];
+    let joined = place.run(&line);
+    assert_eq!(items(&joined.succeeded().stdout), ["model.layers.2.mlp.up_proj", "lm_head"]);
+    assert!(joined.stderr.contains("in all 28"), "{}", joined.stderr);
+    fs::write(place.path("other.json"), r#"{"model.layers.9.mlp.up_proj": {"snr": 1, "type": "t"}}"#).expect("written");
+    let wrong = place.run(&["export", "axolotl", "other.json", "--model", &tiny_mistral()]);
+    wrong.refused(1, &["'model.layers.9.mlp.up_proj'", "is it the model that was scanned?"]);
+    for (content, reason) in [
+        ("", "holds no module"),
+        ("{\r\n}\r\n", "holds no module"),
+        ("[1]", ""),
+        ("{\"a\": {\"snr\": \"x\", \"type\": \"t\"}}", "'a'"),
+        ("{\"mlp.up_proj\": [\"model.layers.0.mlp.up_proj\"]}", "laser_scan_<model>.json"),
+    ] {
+        fs::write(place.path("no.json"), content).expect("written");
+        place.run(&["export", "axolotl", "no.json"]).refused(1, &["'no.json': ", reason]);
+        place.run(&["diff", "published.json", "no.json"]).refused(1, &["'no.json': "]);
+    }
+}
+
+#[test]
+fn selections_are_the_same_in_scan_and_export() {
+    let place = Workplace::new();
+    for rules in [
+        &["--top-n", "1"][..],
+        &["--top-percent", "50"],
+        &["--global", "--top-n", "5"],
+        &["--budget", "60k"],
+        &["--types", "mlp.*", "--layers", "1-2"],
+    ] {
+        let run = place.run(&[&["--model", &tiny_mistral(), "--emit", "peft", "--json", "-q"], rules].concat());
+        let top: Value = serde_json::from_str(&run.succeeded().stdout).expect("JSON");
+        let chosen: Vec<&Value> =
+            top.as_object().expect("types").values().flat_map(|names| names.as_array().expect("names")).collect();
+        let emitted = place.json("laser_scan_tiny-mistral_peft.json");
+        let names = emitted["target_modules"].as_array().expect("names");
+        assert_eq!(names.iter().filter(|name| *name != "lm_head").collect::<Vec<_>>(), chosen, "{rules:?}");
+        let exported = place.run(&[&["export", "peft", "laser_scan_tiny-mistral.json", "-q"], rules].concat());
+        assert_eq!(serde_json::from_str::<Value>(&exported.succeeded().stdout).expect("JSON"), emitted, "{rules:?}");
+    }
+    let refused = |rules: &[&str], status: i32, parts: &[&str]| {
+        place.run(&[&["--model", &tiny_mistral(), "-q"], rules].concat()).refused(status, parts);
+    };
+    refused(&["--top-n", "1", "--top-percent", "2"], 2, &["--top-percent"]);
+    refused(&["--top-percent", "0"], 2, &["above 0"]);
+    refused(&["--layers", "5-2"], 2, &["lower number"]);
+    refused(&["--types", "q*"], 1, &["matches none of the types", "laser_scan_tiny-mistral.json"]);
+    refused(&["--layers", "7"], 1, &["--layers 7 leaves no module"]);
+    refused(&["--budget", "10"], 1, &["nothing fits into --budget 10"]);
+    refused(&["--match-rank", "8"], 2, &["--emit"]);
+    refused(&["--budget", "1M", "--emit", "peft", "--emit", "spectrum"], 2, &["--budget"]);
+}
+
+#[test]
+fn heads_are_added_under_their_names_or_said_to_be_tied() {
+    let place = Workplace::new();
+    write_mistral(&place);
+    let manifest = place.json("scan_run.json");
+    let mut tied = manifest.clone();
+    tied["surroundings"]["ties_embeddings"] = json!(true);
+    tied["surroundings"]["modules"] = json!([]);
+    write(&place, "scan_run.json", &tied);
+    let run = place.run(&["export", "peft", "scan.json"]);
+    assert!(!run.succeeded().stdout.contains("lm_head"), "{}", run.stdout);
+    assert!(run.stderr.contains("the head is left out: it shares the embedding's weight"), "{}", run.stderr);
+    write(&place, "scan_run.json", &manifest);
+    let config = |arguments: &[&str]| -> Value {
+        let run = place.run(&[&["export", "peft", "scan.json", "--top-n", "1", "--layers", "3"], arguments].concat());
+        serde_json::from_str(&run.succeeded().stdout).expect("JSON")
+    };
+    assert_eq!(config(&[])["target_modules"][7], "lm_head");
+    assert_eq!(config(&["--no-head"])["target_modules"].as_array().map(Vec::len), Some(7));
+    let own = config(&["--head-rank", "8"]);
+    assert_eq!((&own["r"], &own["rank_pattern"]), (&json!(32), &json!({"lm_head": 8})));
+    place.run(&["export", "ms-swift", "scan.json", "--head-rank", "8"]).refused(1, &["ms-swift", "--head-rank"]);
+}
+
+#[test]
+fn names_that_hit_too_much_are_refused() {
+    let place = Workplace::new();
+    write_mistral(&place);
+    let mut manifest = place.json("scan_run.json");
+    // A tower whose modules end as those of the language model are called.
+    let tower = json!({
+        "module": "tower.model.layers.30.self_attn.q_proj", "type": "t", "class": "linear", "layer": 30, "shape": [8, 8],
+        "target": ["tower.model.layers.30.self_attn.q_proj"], "target_is_parameter": false,
+    });
+    manifest["surroundings"]["modules"].as_array_mut().expect("a list").push(tower);
+    write(&place, "scan_run.json", &manifest);
+    for trainer in ["axolotl", "peft", "ms-swift", "llama-factory"] {
+        let run = place.run(&["export", trainer, "scan.json"]);
+        run.refused(
+            1,
+            &["'model.layers.30.self_attn.q_proj'", "'tower.model.layers.30.self_attn.q_proj'", "not chosen"],
+        );
+    }
+    place.run(&["export", "axolotl-full", "scan.json"]).succeeded();
+    let run = place.run(&["export", "unsloth", "scan.json", "--top-n", "1", "--types", "*.q_proj"]);
+    assert!(run.succeeded().stderr.contains("1 modules beside the 1 that are chosen"), "{}", run.stderr);
+}
