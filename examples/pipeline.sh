@@ -3,9 +3,9 @@
 #
 #   examples/pipeline.sh MODEL [TOP_N] [FOLDER]
 #
-# Scans MODEL, keeps the results in FOLDER, and writes FOLDER/targets.txt: the chosen modules, separated by commas, as
-# trainers take them on their command lines; FOLDER/parameters.txt has those that are parameters, such as experts. Needs
-# laser-scan and jq on the PATH. Run it again after an interruption: the scan goes on where it stopped.
+# Scans MODEL and keeps in FOLDER the results, and what PEFT and LLaMA-Factory need to train the chosen modules with as many
+# parameters as plain LoRA of rank 32 would: FOLDER/lora.json and FOLDER/llama_factory.args. Needs laser-scan and jq on the
+# PATH. Run it again after an interruption: the scan goes on where it stopped.
 set -euo pipefail
 
 model=${1:?usage: pipeline.sh MODEL [TOP_N] [FOLDER]}
@@ -23,19 +23,15 @@ case $status in
 *) exit "$status" ;;
 esac
 
-# A trainer knows modules by their names in memory, which 'target' gives where they differ from those on disk. Experts that
-# are one parameter in memory cannot be told apart there: PEFT takes such parameters in a list of their own.
-names() {
-    jq -r --slurpfile scan "$folder/scan.json" --argjson parameters "$1" '
-        [.[][] | $scan[0][.] // empty | select((.target_is_parameter // false) == $parameters) | .target // .module]
-        | flatten | unique | join(",")
-    ' "$folder/chosen.json"
-}
-names false >"$folder/targets.txt"
-names true >"$folder/parameters.txt"
+# The names in chosen.json are those on disk. Trainers get names in memory, each tried by the trainer's own rule; a choice
+# that a trainer cannot train exactly ends the script here, with a sentence that says why.
+options=(--top-n "$top_n" --match-rank 32 --quiet)
+laser-scan export peft "$folder/scan.json" "${options[@]}" --output "$folder/lora.json"
+laser-scan export llama-factory "$folder/scan.json" "${options[@]}" --format args --output "$folder/llama_factory.args"
 
-echo "$(jq '[.[][]] | length' "$folder/chosen.json") modules chosen of $model:"
+echo "$(jq '[.[][]] | length' "$folder/chosen.json") modules chosen of $model, trained with rank $(jq .r "$folder/lora.json"):"
 jq -r 'to_entries[] | "  \(.key): \(.value | length), best is \(.value[0])"' "$folder/chosen.json"
 
 # Here the training would start, for example:
-#   llamafactory-cli train config.yaml lora_target="$(cat "$folder/targets.txt")"
+#   python train.py --lora "$folder/lora.json"      # peft.LoraConfig(**json.load(open(arguments.lora)))
+#   llamafactory-cli train --model_name_or_path "$model" $(cat "$folder/llama_factory.args") ...
