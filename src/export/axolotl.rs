@@ -44,7 +44,7 @@ pub fn adapter(choice: &Choice<'_>) -> Result<Export, ExportError> {
     }
     let text = yaml::document(&settings);
     let documents = vec![choice.document(Format::Yaml, text)];
-    Ok(Export { documents, settings, resets, conflicts: &ADAPTER_CONFLICTS, notes, warnings: names.warnings })
+    Ok(Export { documents, settings, resets, conflicts: &ADAPTER_CONFLICTS, notes, ..Export::default() })
 }
 
 /// The keys for training the weights themselves. Patterns are anchored at both ends. Axolotl itself puts a backslash before

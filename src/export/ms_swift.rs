@@ -23,7 +23,7 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
         choice.document(Format::Yaml, yaml::document(&settings)),
         choice.document(Format::Args, options.join(" ") + "\n"),
     ];
-    Ok(Export { documents, settings, warnings: names.warnings, ..Export::default() })
+    Ok(Export { documents, settings, ..Export::default() })
 }
 
 /// A key and its value as an option; the names of modules need no quotes in a shell.

@@ -27,8 +27,6 @@ pub struct Names {
     pub modules: Vec<String>,
     /// Parameters.
     pub parameters: Vec<String>,
-    /// What a person must know.
-    pub warnings: Vec<String>,
 }
 
 impl Names {
@@ -50,21 +48,25 @@ impl Names {
         }
         choice.check(Rule::ModuleSuffix, &modules, &as_modules)?;
         choice.check(Rule::ParameterSuffix, &parameters, &as_parameters)?;
-        Ok(Self { modules, parameters, warnings: Vec::new() })
+        Ok(Self { modules, parameters })
     }
 
     /// The names, for a trainer that hands PEFT nothing but modules.
     pub fn modules_only(choice: &Choice<'_>) -> Result<Vec<String>, ExportError> {
-        let Self { modules, parameters, .. } = Self::checked(choice)?;
-        match parameters.first() {
-            None => Ok(modules),
-            Some(first) => Err(choice.unsupported(format!(
-                "cannot train parameters, and '{}' is one in memory under version {} of transformers: choose others with \
-                 --types, or another trainer",
+        let Self { modules, parameters } = Self::checked(choice)?;
+        let Some(first) = parameters.first() else { return Ok(modules) };
+        let is_parameter =
+            |name: &str| choice.targets.all.iter().any(|target| target.is_parameter && target.name == name);
+        let (name, why) = match parameters.iter().find(|name| is_parameter(name)) {
+            Some(name) => (name.as_str(), "is one in memory"),
+            None => (
                 first.strip_suffix(WEIGHT).unwrap_or(first),
-                choice.around.map_or(5, |around| around.transformers),
-            ))),
-        }
+                "must be given as one: PEFT takes its name for all layers",
+            ),
+        };
+        Err(choice.unsupported(format!(
+            "cannot be given parameters, and '{name}' {why}: choose others with --types, or take another trainer"
+        )))
     }
 }
 
@@ -104,5 +106,5 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
     config.insert("rank_pattern".into(), Value::Object(pattern));
     config.insert("alpha_pattern".into(), json!({}));
     let text = report::python_json_text(&config);
-    Ok(Export { documents: vec![choice.document(Format::Json, text)], warnings: names.warnings, ..Export::default() })
+    Ok(Export { documents: vec![choice.document(Format::Json, text)], ..Export::default() })
 }

@@ -51,20 +51,23 @@ pub fn export(choice: &Choice<'_>, candidates: &[Candidate<'_>]) -> Result<Expor
     Ok(Export { documents, warnings, notes, ..Export::default() })
 }
 
-/// What is ranked, by its names in memory.
+/// What is ranked of the types of which something is chosen, by its names in memory: the plugin chooses by itself among
+/// all that the results hold.
 fn results<'a>(
     choice: &Choice<'_>,
     candidates: &'a [Candidate<'a>],
 ) -> Result<Vec<(String, &'a Candidate<'a>)>, ExportError> {
     let mut results = Vec::new();
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    for candidate in candidates {
+    let mut seen = HashSet::new();
+    let is_wanted = |candidate: &&Candidate<'_>| choice.groups.iter().any(|group| group.kind == candidate.kind);
+    for candidate in candidates.iter().filter(is_wanted) {
         let members = candidate.members();
         let mut names: Vec<&String> = members.iter().flat_map(|place| &choice.entries[*place].targets).collect();
         names.dedup();
         for name in names {
-            if let Some(held) = seen.insert(name.clone(), members.len()) {
-                return Err(ExportError::Together { name: name.clone(), chosen: held, held: held + members.len() });
+            if !seen.insert(name) {
+                let held = choice.entries.iter().filter(|entry| entry.targets.contains(name)).count();
+                return Err(ExportError::Together { name: name.clone(), chosen: members.len(), held });
             }
             results.push((name.clone(), candidate));
         }
