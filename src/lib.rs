@@ -9,7 +9,10 @@
 //! | [`modules`] | tensor names | linear modules |
 //! | [`spectrum`] | a matrix | its singular values |
 //! | [`snr`] | singular values | the laser-QLoRA statistic |
-//! | [`select`] | a scan | the chosen modules |
+//! | [`results`] | a scan, or a file of one | its modules as plain data |
+//! | [`select`] | a scan's modules | the chosen ones |
+//! | [`export`] | the choice | a trainer's configuration |
+//! | [`diff`] | two scans | what moved between them |
 //! | [`report`] | a scan | files for people and programs |
 //!
 //! [`scan`] is the pipeline that runs through them. The library prints nothing and reads no environment variable: what

@@ -2,9 +2,9 @@
 
 mod bad_input;
 mod checkpoint;
+mod compare;
 mod export;
 mod golden;
-
 mod hub;
 mod hub_server;
 mod interruption;
