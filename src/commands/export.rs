@@ -48,15 +48,20 @@ pub fn run(arguments: &ExportArgs, terminal: &Terminal) -> Result<ExitCode> {
 }
 
 /// What else is in the model: by the model itself, or by the scan's manifest.
-fn surroundings(arguments: &ExportArgs, entries: &mut [Entry], terminal: &Terminal) -> Result<Option<Surroundings>> {
-    let Some(model) = &arguments.model else { return Ok(results::surroundings(&arguments.scan, entries)) };
+fn surroundings(arguments: &ExportArgs, entries: &mut Vec<Entry>, terminal: &Terminal) -> Result<Option<Surroundings>> {
+    let Some(model) = &arguments.model else {
+        let around = results::surroundings(&arguments.scan, entries);
+        // An expert that could not be measured belongs to its pool nevertheless.
+        entries.extend(around.iter().flat_map(|around| &around.unmeasured).map(results::Other::entry));
+        return Ok(around);
+    };
     let hub = &arguments.hub;
     let news = |text: String| terminal.note(&text);
     let source = source::open(model, arguments.revision.as_deref(), &hub.options(), &news)?;
     let line = if arguments.transformers == Some(4) { Line::Four } else { Line::Five };
     let wanted = Wanted { convolutions: true, line, ..Wanted::default() };
     let plan = Plan::new(&*source, &Filter::default(), wanted)?;
-    let mut around = plan.surroundings(std::iter::empty());
+    let mut around = plan.surroundings(&[]);
     results::join(entries, plan.modules.iter().chain(&plan.others), &mut around)?;
     Ok(Some(around))
 }

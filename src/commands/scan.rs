@@ -77,8 +77,7 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
     for pool in pools.iter().filter(|pool| pool.snr.is_none()) {
         terminal.warn(&format!("{} is not ranked: {}", pool.name, select::INCOMPLETE_POOL));
     }
-    let unmeasured = plan.modules.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_err());
-    let around = plan.surroundings(unmeasured.map(|(module, _)| module));
+    let around = plan.surroundings(&outcomes);
     let request = Request {
         entries: &entries,
         candidates: &candidates,

@@ -54,18 +54,19 @@ pub struct Lora {
 }
 
 impl Lora {
-    /// The rank and alpha for the `chosen` targets.
+    /// The rank and alpha for the `chosen` targets, of which the head counts on neither side.
     ///
     /// # Errors
     ///
     /// Fails if a rank is to be computed and shapes are not known.
     pub fn new(adapter: Adapter, targets: &Targets, chosen: &[usize]) -> Result<Self, ExportError> {
+        let chosen = without_heads(targets, chosen);
         let rank = match adapter.rank {
             Rank::Fixed(rank) => rank,
             Rank::Matching(plain) => {
                 let ((all, _), some) = targets
                     .plain()
-                    .zip(cost(targets, chosen))
+                    .zip(cost(targets, &chosen))
                     .filter(|(_, some)| some.sides > 0)
                     .ok_or(ExportError::NoShapes)?;
                 matching(plain, all.sides, some.sides)
@@ -79,13 +80,15 @@ impl Lora {
     }
 
     /// The numbers behind the rank.
-    pub fn notes(&self, adapter: Adapter, targets: &Targets, chosen: &[usize], heads: &[usize]) -> Vec<String> {
-        let Some(some) = cost(targets, chosen) else { return Vec::new() };
-        let trained = self.rank * some.sides;
+    pub fn notes(&self, adapter: Adapter, targets: &Targets, trained: &[usize]) -> Vec<String> {
+        let chosen = without_heads(targets, trained);
+        let heads: Vec<usize> = trained.iter().copied().filter(|place| targets.all[*place].is_head).collect();
+        let Some(some) = cost(targets, &chosen) else { return Vec::new() };
+        let trained = self.rank.saturating_mul(some.sides);
         let mut text =
             format!("rank {}: {} trainable parameters in {}", self.rank, grouped(trained), modules(chosen.len()));
         if let (Rank::Matching(plain), Some((all, count))) = (adapter.rank, targets.plain()) {
-            let budget = plain * all.sides;
+            let budget = plain.saturating_mul(all.sides);
             text += &format!(
                 ", where plain LoRA of rank {plain} has {} in all {count} ({:.1} %): {plain} · {} / {} = {:.2}, rounded to a \
                  multiple of {STEP}",
@@ -96,9 +99,9 @@ impl Lora {
                 plain as f64 * all.sides as f64 / some.sides as f64,
             );
         }
-        if let Some(head) = cost(targets, heads).filter(|head| head.sides > 0) {
+        if let Some(head) = cost(targets, &heads).filter(|head| head.sides > 0) {
             let rank = self.head_rank.unwrap_or(self.rank);
-            text += &format!("; the head adds {}", grouped(rank * head.sides));
+            text += &format!("; the head adds {}", grouped(rank.saturating_mul(head.sides)));
         }
         vec![text]
     }
@@ -107,7 +110,12 @@ impl Lora {
 /// The rank at which modules with `some` inputs and outputs have as many parameters as those with `all` at rank `plain`.
 fn matching(plain: u64, all: u64, some: u64) -> u64 {
     let exact = plain as f64 * all as f64 / some as f64;
-    ((exact / STEP as f64).round() as u64).max(1) * STEP
+    ((exact / STEP as f64).round() as u64).max(1).saturating_mul(STEP)
+}
+
+/// Those of `places` that are no heads.
+fn without_heads(targets: &Targets, places: &[usize]) -> Vec<usize> {
+    places.iter().copied().filter(|place| !targets.all[*place].is_head).collect()
 }
 
 /// What training the targets in these `places` takes; `None` if a shape is not known.

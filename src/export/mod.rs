@@ -289,7 +289,8 @@ impl<'a> Choice<'a> {
         if chosen.is_empty() {
             return Err(ExportError::Nothing);
         }
-        let heads = if request.adapter.head { targets.heads() } else { Vec::new() };
+        let takes_head = request.adapter.head && trainer != Trainer::Unsloth;
+        let heads = if takes_head { targets.heads() } else { Vec::new() };
         let heads = heads.into_iter().filter(|head| !chosen.contains(head)).collect();
         let lora = match trainer.counted(0) {
             Counted::Lora { .. } => Lora::new(request.adapter, &targets, &chosen)?,
@@ -338,7 +339,8 @@ impl<'a> Choice<'a> {
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if matches!(self.trainer.counted(0), Counted::Lora { .. }) {
-            notes.extend(self.lora.notes(self.adapter, &self.targets, &self.chosen, &self.heads));
+            let trained: Vec<usize> = self.trained().collect();
+            notes.extend(self.lora.notes(self.adapter, &self.targets, &trained));
         }
         match self.around {
             _ if !self.adapter.head => {}
@@ -352,7 +354,7 @@ impl<'a> Choice<'a> {
             }
             Some(_) => {
                 let named: Vec<&str> = self.heads.iter().map(|head| self.target(*head).name.as_str()).collect();
-                if !named.is_empty() && self.trainer != Trainer::Unsloth {
+                if !named.is_empty() {
                     notes.push(format!("the head is trained too: {}; --no-head leaves it out", resolve::listed(&named)));
                 }
             }

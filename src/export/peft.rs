@@ -82,7 +82,8 @@ fn rewritten(choice: &Choice<'_>) -> Vec<&'static str> {
 /// The ranks that differ, under the expressions by which PEFT finds their modules.
 pub fn rank_pattern(choice: &Choice<'_>) -> Vec<(String, u64)> {
     let Some(rank) = choice.lora.head_rank else { return Vec::new() };
-    choice.heads.iter().map(|head| (choice.target(*head).name.replace('.', "\\."), rank)).collect()
+    let heads = choice.trained().map(|place| choice.target(place)).filter(|target| target.is_head);
+    heads.map(|head| (head.name.replace('.', "\\."), rank)).collect()
 }
 
 /// A number as JSON has it: a whole one without a point.

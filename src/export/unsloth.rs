@@ -47,7 +47,7 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
             listed(&strays)
         ));
     }
-    if !choice.heads.is_empty() {
+    if choice.adapter.head && !choice.targets.heads().is_empty() {
         warnings.push(
             "Unsloth gives the head no adapter: modules_to_save=[\"lm_head\"] trains it whole, if that is wanted"
                 .to_owned(),

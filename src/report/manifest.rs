@@ -159,7 +159,6 @@ impl<'a> Manifest<'a> {
         let failed = plan.modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
             outcome.as_ref().err().map(|reason| Failure { module: &module.name, reason })
         });
-        let unmeasured = plan.modules.iter().zip(outcomes).filter(|(_, outcome)| outcome.is_err());
         let incomplete = pools.iter().filter(|pool| pool.snr.is_none());
         let incomplete = incomplete.map(|pool| Failure { module: &pool.name, reason: select::INCOMPLETE_POOL });
         let files = plan.checkpoint.shards.iter().map(|shard| ManifestFile {
@@ -185,7 +184,7 @@ impl<'a> Manifest<'a> {
             failed: failed.chain(incomplete).collect(),
             left_out: &plan.left_out,
             outputs: ManifestOutputs { full: file_name(&outputs.full), top: file_name(&outputs.top) },
-            surroundings: plan.surroundings(unmeasured.map(|(module, _)| module)),
+            surroundings: plan.surroundings(outcomes),
         }
     }
 

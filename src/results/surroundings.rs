@@ -16,8 +16,10 @@ pub struct Surroundings {
     pub transformers: u8,
     /// Whether the head shares the embedding's weight.
     pub ties_embeddings: bool,
-    /// Its linear modules that are not in the scan: heads, routers, and what was kept out or could not be measured.
+    /// Its linear modules that are not in the scan: heads, routers, and what was kept out.
     pub modules: Vec<Other>,
+    /// The modules of the scan that could not be measured.
+    pub unmeasured: Vec<Other>,
     /// What its other tensors are called in memory.
     pub names: Vec<String>,
 }

@@ -145,18 +145,20 @@ impl Plan {
         self.modules.iter().zip(outcomes).map(|(module, outcome)| Entry::new(module, ratio(outcome))).collect()
     }
 
-    /// What the model is beside the modules that are measured. `failed` are those that were to be.
-    pub fn surroundings<'a>(&'a self, failed: impl Iterator<Item = &'a Module>) -> Surroundings {
+    /// What the model is beside the modules that have these outcomes.
+    pub fn surroundings(&self, outcomes: &[Outcome]) -> Surroundings {
         let other = |module: &Module| Other::new(Entry::new(module, None), module.class, module.shape);
         let types = self.checkpoint.components.iter().filter_map(|component| component.config.model_type.clone());
-        let modules = failed.chain(&self.others).filter(|module| module.part_of.is_none());
+        let unmeasured = self.modules.iter().zip(outcomes).filter(|(_, outcome)| outcome.is_err());
+        let whole = |module: &&Module| module.part_of.is_none();
         Surroundings {
             // A commit tells that the model is the Hub's.
             model: if self.model.commit.is_some() { &self.model.spelling } else { &self.model.name }.clone(),
             model_types: types.collect(),
             transformers: self.line.version(),
             ties_embeddings: self.ties_embeddings,
-            modules: modules.map(other).collect(),
+            modules: self.others.iter().filter(whole).map(other).collect(),
+            unmeasured: unmeasured.map(|(module, _)| module).filter(whole).map(other).collect(),
             names: self.names.clone(),
         }
     }

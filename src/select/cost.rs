@@ -34,7 +34,8 @@ pub enum Counted {
 }
 
 impl Cost {
-    /// The cost of `entries` that are trained together; `None` if a shape is not known. A weight that transformers divides
+    /// The cost of `entries` that are trained together; `None` if a shape is not known. Files of others may say anything of
+    /// shapes, so that sums end at the largest number. A weight that transformers divides
     /// has an adapter for each part, with inputs of its own. Gates and ups that are one parameter share their inputs.
     pub fn of<'a>(entries: impl Iterator<Item = &'a Entry>) -> Option<Self> {
         let mut cost = Self::default();
@@ -42,18 +43,19 @@ impl Cost {
         let mut shared = 0;
         for entry in entries {
             let [rows, columns] = entry.shape?.map(|extent| extent as u64);
-            cost.elements += rows * columns;
+            cost.elements = cost.elements.saturating_add(rows.saturating_mul(columns));
             if entry.is_parameter {
                 if !fused.contains(&entry.kind.as_str()) {
                     fused.push(&entry.kind);
                 }
-                cost.sides += rows;
-                shared += columns;
+                cost.sides = cost.sides.saturating_add(rows);
+                shared = columns.saturating_add(shared);
             } else {
-                cost.sides += rows + columns * entry.targets.len() as u64;
+                let inputs = columns.saturating_mul(entry.targets.len() as u64);
+                cost.sides = cost.sides.saturating_add(rows).saturating_add(inputs);
             }
         }
-        cost.sides += shared / fused.len().max(1) as u64;
+        cost.sides = cost.sides.saturating_add(shared / fused.len().max(1) as u64);
         Some(cost)
     }
 
@@ -68,8 +70,8 @@ impl Cost {
 
 impl std::ops::AddAssign for Cost {
     fn add_assign(&mut self, other: Self) {
-        self.sides += other.sides;
-        self.elements += other.elements;
+        self.sides = self.sides.saturating_add(other.sides);
+        self.elements = self.elements.saturating_add(other.elements);
     }
 }
 

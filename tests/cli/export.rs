@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::checkpoint::{Tensor, file, matrix, of_numbers};
 use crate::program::{Workplace, in_project, tiny_mistral};
 use crate::scans::{MISTRAL, seed_config, seed_layers, write, write_mistral};
 
@@ -318,4 +319,36 @@ fn names_that_hit_too_much_are_refused() {
     place.run(&["export", "axolotl-full", "scan.json"]).succeeded();
     let run = place.run(&["export", "unsloth", "scan.json", "--top-n", "1", "--types", "*.q_proj"]);
     assert!(run.succeeded().stderr.contains("1 modules beside the 1 that are chosen"), "{}", run.stderr);
+}
+
+#[test]
+fn the_rank_counts_the_head_on_neither_side() {
+    let place = Workplace::new();
+    let rank = |scan: &[&str]| {
+        place.run(
+            &[&["--model", &tiny_mistral(), "--top-n", "2", "--emit", "peft", "--match-rank", "32"], scan].concat(),
+        );
+        place.json("laser_scan_tiny-mistral_peft.json")["r"].clone()
+    };
+    assert_eq!((rank(&["-q"]), rank(&["-q", "--all-linear"])), (json!(64), json!(64)));
+}
+
+#[test]
+fn a_pool_with_an_expert_that_could_not_be_measured_is_not_ranked_in_an_export_either() {
+    let place = Workplace::new();
+    let expert = |layer: usize, expert: usize| format!("model.layers.{layer}.mlp.experts.{expert}.down_proj.weight");
+    let mut tensors: Vec<Tensor> =
+        [0, 1].iter().flat_map(|layer| (0..4).map(|number| matrix(&expert(*layer, number), 12, 16))).collect();
+    tensors[2] = of_numbers(&expert(0, 2), 12, 16, vec![f32::NAN; 192]);
+    fs::create_dir(place.path("moe")).expect("created");
+    fs::write(place.path("moe/model.safetensors"), file(&tensors)).expect("written");
+    fs::write(place.path("moe/config.json"), br#"{"model_type": "qwen3_moe"}"#).expect("written");
+    let run = place.run(&["--model", "moe", "--pool-experts", "mean", "--emit", "peft", "-q"]);
+    assert_eq!(run.status, 3, "{}", run.stderr);
+    let emitted = place.json("laser_scan_moe_peft.json");
+    assert_eq!(emitted["target_parameters"], json!(["model.layers.1.mlp.experts.down_proj"]));
+    let exported = place.run(&["export", "peft", "laser_scan_moe.json", "-q"]);
+    assert_eq!(serde_json::from_str::<Value>(&exported.succeeded().stdout).expect("JSON"), emitted);
+    let each = place.run(&["export", "peft", "laser_scan_moe.json", "--pool-experts", "none"]);
+    each.refused(1, &["'model.layers.0.mlp.experts.down_proj'", "holds 4 modules, of which 3", "--pool-experts mean"]);
 }

@@ -56,7 +56,7 @@ pub fn write_mistral(place: &Workplace) {
         "outputs": { "full": "scan.json", "top": "top.json" },
         "surroundings": {
             "model": "mistralai/Mistral-7B-v0.1", "model_types": ["mistral"], "transformers": 5, "ties_embeddings": false,
-            "modules": [head], "names": names,
+            "modules": [head], "unmeasured": [], "names": names,
         },
     });
     write(place, "scan.json", &Value::Object(scan));
