@@ -87,11 +87,9 @@ impl Universe {
         targets: &Targets,
     ) -> Result<(), ExportError> {
         let hits = self.hits(rule, patterns);
-        for (at, pattern) in patterns.iter().enumerate() {
-            let of_pattern = || hits.iter().filter(|hit| hit.pattern == at);
-            if of_pattern().next().is_none() {
-                return Err(ExportError::HitsNothing { trainer, name: pattern.clone() });
-            }
+        let hitting: HashSet<usize> = hits.iter().map(|hit| hit.pattern).collect();
+        if let Some(idle) = (0..patterns.len()).find(|pattern| !hitting.contains(pattern)) {
+            return Err(ExportError::HitsNothing { trainer, name: patterns[idle].clone() });
         }
         let is_stray = |hit: &&Hit<'_>| hit.target.is_none_or(|target| !wanted.contains(&target));
         if let Some(stray) = hits.iter().find(is_stray) {
