@@ -15,11 +15,16 @@ const REWRITTEN: [(&str, [&str; 4]); 2] = [
     ("mixtral minimax minimax_m2", ["gate", "w1", "w2", "w3"]),
     (
         "afmoe cohere2_moe deepseek_v2 deepseek_v3 deepseek_v32 dots1 ernie4_5_moe exaone_moe flex_olmo glm4_moe \
-         glm4_moe_lite glm4v_moe glm_moe_dsa hunyuan_v1_moe longcat_flash olmoe qwen2_moe qwen3_moe qwen3_next \
+         glm4_moe_lite glm4v_moe glm_moe_dsa hunyuan_v1_moe longcat_flash mellum olmoe qwen2_moe qwen3_moe qwen3_next \
          qwen3_omni_moe qwen3_omni_moe_thinker qwen3_omni_moe_text solar_open",
         ["gate", "gate_proj", "up_proj", "down_proj"],
     ),
 ];
+
+/// Architectures of which PEFT refuses to adapt these: their kernels take the weights by themselves.
+/// (`_check_lora_target_modules_mamba` in `peft/tuners/tuners_utils.py`)
+const MAMBAS: [&str; 5] = ["falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"];
+const REFUSED_OF_MAMBAS: [&str; 2] = ["out_proj", "conv1d"];
 
 /// The names of what is trained, as PEFT takes them.
 pub struct Names {
@@ -35,9 +40,14 @@ impl Names {
         let (mut modules, mut parameters) = (Vec::new(), Vec::new());
         let (mut as_modules, mut as_parameters) = (HashSet::new(), HashSet::new());
         let rewritten = rewritten(choice);
+        let is_mamba = choice.model_types().any(|own| MAMBAS.contains(&own));
         for place in choice.trained() {
             let target = choice.target(place);
             let leaf = target.name.rsplit('.').next().unwrap_or(&target.name);
+            if is_mamba && REFUSED_OF_MAMBAS.contains(&leaf) {
+                let what = format!("gives no adapter to '{}' of a Mamba: choose others with --types", target.name);
+                return Err(choice.unsupported(what));
+            }
             if target.is_parameter || rewritten.contains(&leaf) {
                 parameters.push(target.parameter());
                 as_parameters.insert(place);

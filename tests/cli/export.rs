@@ -352,3 +352,18 @@ fn a_pool_with_an_expert_that_could_not_be_measured_is_not_ranked_in_an_export_e
     let each = place.run(&["export", "peft", "laser_scan_moe.json", "--pool-experts", "none"]);
     each.refused(1, &["'model.layers.0.mlp.experts.down_proj'", "holds 4 modules, of which 3", "--pool-experts mean"]);
 }
+
+#[test]
+fn what_peft_refuses_is_refused_before() {
+    let place = Workplace::new();
+    write_mistral(&place);
+    let mut manifest = place.json("scan_run.json");
+    manifest["surroundings"]["model_types"] = json!(["mamba2"]);
+    write(&place, "scan_run.json", &manifest);
+    let scan = fs::read_to_string(place.path("scan.json")).expect("readable");
+    fs::write(place.path("scan.json"), scan.replace("self_attn.o_proj", "mixer.out_proj")).expect("written");
+    let run = place.run(&["export", "peft", "scan.json"]);
+    run.refused(1, &["PEFT gives no adapter to 'model.layers.30.mixer.out_proj' of a Mamba", "--types"]);
+    place.run(&["export", "axolotl-full", "scan.json"]).succeeded();
+    place.run(&["export", "peft", "scan.json", "--types", "mlp.*"]).succeeded();
+}

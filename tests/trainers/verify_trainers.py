@@ -52,7 +52,7 @@ from peft.utils import ModulesToSaveWrapper
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = ("torch", "transformers", "peft", "axolotl", "llamafactory", "ms-swift", "unsloth")
-TOP_N, RANK, ALPHA = 3, 4, 8
+TOP_N, RANK, ALPHA = 3, 4, 12  # the last two are nobody's defaults
 
 # The tiny models: class, config, and the options of the scans and exports that they go through. The dense one has 12 layers, so
 # that a name that also matches layer 11 shows, and more modules chosen than PEFT takes without abridging their names.
@@ -141,7 +141,7 @@ def import_trainers():
     """The trainers' modules by short names."""
     from transformers import Trainer, TrainingArguments  # noqa: F401, before stubs that transformers would take for the packages
     names = dict(
-        adapter="axolotl.loaders.adapter", dict="axolotl.utils.dict", freeze="axolotl.utils.freeze",
+        schema="axolotl.utils.schemas.peft", adapter="axolotl.loaders.adapter", dict="axolotl.utils.dict", freeze="axolotl.utils.freeze",
         spectrum="axolotl.integrations.spectrum", factory="llamafactory.model.adapter",
         factory_arguments="llamafactory.hparams.finetuning_args", swift="swift.pipelines.train.tuner",
     )
@@ -169,7 +169,7 @@ def by_peft(code, model, configuration, folder):
 
 
 def by_axolotl(code, model, configuration, folder):
-    settings = code.dict.DictDefault({"lora_dropout": 0.05, **configuration})
+    settings = code.dict.DictDefault(code.schema.LoraConfig(**configuration).model_dump())
     return peft.get_peft_model(model, code.adapter._build_peft_lora_config(model, settings))
 
 
@@ -284,6 +284,11 @@ def hit(model):
     return found
 
 
+def scales(model):
+    """The factors that the adapters' products are multiplied with: alpha by rank."""
+    return {scale for module in model.modules() if isinstance(module, LoraLayer) for scale in module.scaling.values()}
+
+
 def adapters_size(model, names):
     """How many numbers adapters of the asked rank have: per matrix, that many rows and columns."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
@@ -336,6 +341,8 @@ def check(code, binary, name, options, on_scan, trainer, scan, top, folder):
     wrong += [f"chosen, but not trained: {n}" for n in missing]
     if found == wanted and isinstance(model, peft.PeftModel) and trainable != size:
         wrong.append(f"{trainable} numbers are trained, not {size}")
+    if isinstance(model, peft.PeftModel) and scales(model) != {ALPHA / RANK}:
+        wrong.append(f"scaled by {scales(model)}, not by {ALPHA / RANK}")
     return dict(case, output=output, hit=sorted(found), extra=extra, trainable=trainable), wrong
 
 
