@@ -240,6 +240,7 @@ mod tests {
             shape: None,
             targets: targets.iter().map(|target| (*target).to_owned()).collect(),
             is_parameter: false,
+            is_matrix: false,
             part_of: None,
         }
     }

@@ -301,11 +301,12 @@ impl Terminal {
 
 /// A value of a configuration in few words.
 fn one_line(value: &str) -> String {
-    let items = value.lines().filter(|line| line.trim_start().starts_with('-')).count();
+    let items = value.lines().filter(|line| line.trim_start().starts_with("- ")).count();
     match value.lines().count() {
+        _ if items > 0 => format!("a list of {items}"),
         0 | 1 if value.chars().count() <= LONGEST_VALUE => value.to_owned(),
         0 | 1 => format!("{}…", value.chars().take(LONGEST_VALUE).collect::<String>()),
-        _ => format!("a list of {items}"),
+        lines => format!("a value of {lines} lines"),
     }
 }
 

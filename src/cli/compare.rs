@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{SelectionArgs, SpeechArgs, at_least_one};
+use super::{ChoiceArgs, PoolExperts, SpeechArgs, at_least_one};
 
 /// Show what moved between two scans: base and fine-tune, two revisions, ours and a published result.
 ///
@@ -49,7 +49,11 @@ pub struct ReportArgs {
     pub output: Option<PathBuf>,
 
     #[command(flatten)]
-    pub selection: SelectionArgs,
+    pub choice: ChoiceArgs,
+
+    /// Rank all experts of a layer as one, by the mean or the largest of their ratios [default: as in the scan]
+    #[arg(long, value_name = "HOW", help_heading = "What to choose")]
+    pub pool_experts: Option<PoolExperts>,
 
     #[command(flatten)]
     pub speech: SpeechArgs,

@@ -89,15 +89,14 @@ pub struct ExportArgs {
 impl ExportArgs {
     /// What is wrong with options that are right each by itself.
     pub fn contradiction(&self) -> Option<String> {
-        let trainer = self.trainer.key();
         let formats = self.trainer.formats();
         if self.format.is_some_and(|format| !formats.contains(&format.into())) {
             let names: Vec<&str> = formats.iter().map(|format| format.key()).collect();
-            Some(format!("{trainer} has no such form: --format takes {}", names.join(" or ")))
+            Some(format!("{} has no such form: --format takes {}", self.trainer.key(), names.join(" or ")))
         } else if self.into.is_some() && !self.trainer.has_config() {
             Some("--into edits configurations of axolotl, axolotl-full and llama-factory".to_owned())
         } else {
-            None
+            self.adapter.contradiction(self.trainer)
         }
     }
 }

@@ -19,7 +19,7 @@ pub use compare::{DiffArgs, ReportArgs};
 pub use environment::HubArgs;
 pub use export::ExportArgs;
 pub use scan::ScanArgs;
-pub use selection::SelectionArgs;
+pub use selection::{ChoiceArgs, SelectionArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -124,16 +124,27 @@ impl Cli {
     /// Reads the command line; ends the process with a message if it is wrong, or if help is asked for.
     pub fn read() -> Self {
         let cli = Self::parse();
-        let contradiction = match &cli.command {
-            None => cli.scan.contradiction().map(str::to_owned),
-            Some(Command::Export(export)) => export.contradiction(),
-            Some(_) => None,
+        let (contradiction, name) = match &cli.command {
+            None => (cli.scan.contradiction(), None),
+            Some(Command::Export(export)) => (export.contradiction(), Some("export")),
+            Some(Command::Report(_)) => (None, Some("report")),
+            Some(Command::Diff(_)) => (None, Some("diff")),
+        };
+        let wrong = |kind: ErrorKind, text: String| -> ! {
+            let mut command = Self::command();
+            // So that subcommands know what they are part of, for the usage that goes with the error.
+            command.build();
+            let command = match name {
+                Some(name) => command.find_subcommand_mut(name),
+                None => Some(&mut command),
+            };
+            command.map_or_else(|| std::process::exit(2), |command| command.error(kind, text).exit())
         };
         if let Some(contradiction) = contradiction {
-            Self::command().error(ErrorKind::ArgumentConflict, contradiction).exit();
+            wrong(ErrorKind::ArgumentConflict, contradiction);
         }
         if let Err(error) = cli.patterns() {
-            Self::command().error(ErrorKind::ValueValidation, error).exit();
+            wrong(ErrorKind::ValueValidation, error.to_string());
         }
         cli
     }
@@ -141,9 +152,9 @@ impl Cli {
     /// Makes sure that patterns are some.
     fn patterns(&self) -> Result<()> {
         match &self.command {
-            None => self.scan.filter().and_then(|_| self.scan.selection.types()).map(drop),
-            Some(Command::Export(export)) => export.selection.types().map(drop),
-            Some(Command::Report(report)) => report.selection.types().map(drop),
+            None => self.scan.filter().and_then(|_| self.scan.selection.choice.types()).map(drop),
+            Some(Command::Export(export)) => export.selection.choice.types().map(drop),
+            Some(Command::Report(report)) => report.choice.types().map(drop),
             Some(Command::Diff(_)) => Ok(()),
         }
     }

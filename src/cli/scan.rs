@@ -61,7 +61,13 @@ pub struct ScanArgs {
     pub selection: SelectionArgs,
 
     /// Write this trainer's configuration too, as 'export' does; repeatable
-    #[arg(long, value_name = "TRAINER", value_parser = export::trainer(), help_heading = "What to train")]
+    #[arg(
+        long,
+        value_name = "TRAINER",
+        value_parser = export::trainer(),
+        value_delimiter = ',',
+        help_heading = "What to train"
+    )]
     pub emit: Vec<Trainer>,
 
     #[command(flatten)]
@@ -124,26 +130,26 @@ impl ScanArgs {
 
     /// What counts against a budget.
     fn counted(&self) -> Counted {
-        let rank = self.adapter.rank.into();
+        let rank = self.adapter.rank();
         self.emit.first().map_or(Counted::Lora { rank }, |trainer| trainer.counted(rank))
     }
 
     /// What is wrong with options that are right each by itself.
-    pub fn contradiction(&self) -> Option<&'static str> {
-        let rank = self.adapter.rank.into();
-        let mixed = self.emit.iter().any(|trainer| trainer.counted(rank) != self.counted());
-        let of_export = self.adapter.match_rank.is_some() || self.adapter.head_rank.is_some() || self.adapter.no_head;
-        if self.selection.budget.is_some() && mixed {
-            Some(
-                "--budget counts adapters for some of these trainers and weights for others: emit for one kind at a time",
-            )
-        } else if of_export && self.emit.is_empty() {
-            Some(
-                "--match-rank, --head-rank and --no-head are about a trainer's configuration: name the trainer with --emit",
-            )
+    pub fn contradiction(&self) -> Option<String> {
+        let AdapterArgs { rank, no_head, .. } = self.adapter;
+        let budget = self.selection.budget.is_some();
+        let is_idle = self.adapter.is_given() || no_head || (rank.is_some() && !budget);
+        let mixed = self.emit.iter().any(|trainer| trainer.counted(0) != self.emit[0].counted(0));
+        let text = if self.emit.is_empty() && is_idle {
+            "ranks, alphas and --no-head are about a trainer's configuration: name the trainer with --emit"
+        } else if budget && mixed {
+            "--budget counts adapters for some of these trainers and weights for others: emit for one kind at a time"
+        } else if self.dry_run && !self.emit.is_empty() {
+            "--dry-run measures nothing, so that there is no choice to write: leave out --emit"
         } else {
-            None
-        }
+            return self.emit.iter().find_map(|trainer| self.adapter.contradiction(*trainer));
+        };
+        Some(text.to_owned())
     }
 
     /// What is to be measured.
@@ -161,11 +167,11 @@ impl ScanArgs {
         Options {
             revision: self.revision.as_deref(),
             top_n: self.selection.top(),
-            top_percent: self.selection.top_percent,
-            global: self.selection.global,
+            top_percent: self.selection.choice.top_percent,
+            global: self.selection.choice.global,
             budget: self.selection.budget,
-            types: &self.selection.types,
-            layers: self.selection.layers.as_ref().map(ToString::to_string),
+            types: &self.selection.choice.types,
+            layers: self.selection.choice.layers.as_ref().map(ToString::to_string),
             emit: self.emit.iter().map(|trainer| trainer.key()).collect(),
             include: &self.include,
             exclude: &self.exclude,

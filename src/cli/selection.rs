@@ -14,8 +14,8 @@ const DEFAULT_TOP: usize = 16;
 /// How modules are chosen. Infinite ratios come before finite ones, equal ones in the model's order.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What to choose")]
-pub struct SelectionArgs {
-    /// How many modules to choose of each type [default: 16, or all that fits with --budget]
+pub struct ChoiceArgs {
+    /// How many modules to choose of each type [default: 16; with --budget, all]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub top_n: Option<NonZeroUsize>,
 
@@ -27,47 +27,57 @@ pub struct SelectionArgs {
     #[arg(long)]
     pub global: bool,
 
-    /// Choose no more than can be trained with so many parameters, such as 40M; filled highest ratio first over all types,
-    /// and what does not fit is passed over. LoRA of --rank counts, or the weights themselves for axolotl-full and spectrum
-    #[arg(long, value_name = "PARAMETERS", value_parser = parameters)]
-    pub budget: Option<u64>,
-
     /// Choose only of types that match, such as 'mlp.*'; repeatable
     #[arg(long, value_name = "GLOB")]
     pub types: Vec<String>,
 
     /// Choose only of these layers, such as 0-7 or 0-7,24-; both ends belong to a range
-    #[arg(long, value_name = "LAYERS")]
+    #[arg(long, value_name = "LAYERS", allow_hyphen_values = true)]
     pub layers: Option<Layers>,
 }
 
-impl SelectionArgs {
-    /// The rules, where parameters are `counted` so.
-    pub fn rules(&self, counted: Counted) -> Result<Rules> {
-        let count = match (self.top_n, self.top_percent, self.budget) {
-            (Some(count), ..) => Count::Top(count.get()),
-            (None, Some(percent), _) => Count::Percent(percent),
-            (None, None, Some(_)) => Count::All,
-            (None, None, None) => Count::Top(DEFAULT_TOP),
+/// How modules are chosen, where training costs something.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What to choose")]
+pub struct SelectionArgs {
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
+
+    /// Choose no more than can be trained with so many parameters, such as 40M, beside the head; filled highest ratio first over
+    /// all types, and what does not fit is passed over. LoRA of --rank counts, or the weights themselves for axolotl-full and
+    /// spectrum
+    #[arg(long, value_name = "PARAMETERS", value_parser = parameters)]
+    pub budget: Option<u64>,
+}
+
+impl ChoiceArgs {
+    /// The rules, with a budget if there is one.
+    pub fn rules(&self, budget: Option<Budget>) -> Result<Rules> {
+        let count = match (self.top_n, self.top_percent) {
+            (Some(count), _) => Count::Top(count.get()),
+            (None, Some(percent)) => Count::Percent(percent),
+            (None, None) if budget.is_some() => Count::All,
+            (None, None) => Count::Top(DEFAULT_TOP),
         };
-        Ok(Rules {
-            count,
-            global: self.global,
-            budget: self.budget.map(|parameters| Budget { parameters, counted }),
-            types: self.types()?,
-            layers: self.layers.clone(),
-        })
+        Ok(Rules { count, global: self.global, budget, types: self.types()?, layers: self.layers.clone() })
     }
 
     /// The types that may be chosen.
     pub fn types(&self) -> Result<Types> {
         Ok(Types::new(&self.types)?)
     }
+}
+
+impl SelectionArgs {
+    /// The rules, where parameters are `counted` so.
+    pub fn rules(&self, counted: Counted) -> Result<Rules> {
+        self.choice.rules(self.budget.map(|parameters| Budget { parameters, counted }))
+    }
 
     /// The number of modules of each type, where that is what is asked for.
     pub fn top(&self) -> Option<usize> {
-        let is_default = self.top_percent.is_none() && self.budget.is_none();
-        self.top_n.map(NonZeroUsize::get).or_else(|| is_default.then_some(DEFAULT_TOP))
+        let is_default = self.choice.top_percent.is_none() && self.budget.is_none();
+        self.choice.top_n.map(NonZeroUsize::get).or_else(|| is_default.then_some(DEFAULT_TOP))
     }
 }
 

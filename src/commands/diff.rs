@@ -5,15 +5,14 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use laser_scan::diff::diff;
 use laser_scan::report;
-use laser_scan::results;
 
-use super::STANDARD_OUTPUT;
+use super::{STANDARD_OUTPUT, read_scan};
 use crate::cli::DiffArgs;
 use crate::terminal::Terminal;
 
 /// Shows what moved between two scans.
 pub fn run(arguments: &DiffArgs, terminal: &Terminal) -> Result<ExitCode> {
-    let (a, b) = (results::open(&arguments.a)?, results::open(&arguments.b)?);
+    let (a, b) = (read_scan(&arguments.a)?, read_scan(&arguments.b)?);
     let diff = diff(&a.entries, &b.entries, arguments.top_n.get());
     if diff.types.is_empty() {
         bail!(

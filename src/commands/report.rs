@@ -5,59 +5,59 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use laser_scan::report::{self, Cell, Page, TypeRow};
-use laser_scan::results::{self, Entry};
-use laser_scan::select::{self, Candidate, Counted};
+use laser_scan::results::{self, Entry, Results};
+use laser_scan::select::{self, Candidate, Pooling};
 
+use super::read_scan;
 use crate::cli::ReportArgs;
 use crate::terminal::Terminal;
 
-/// The rank by which a budget counts, where nothing is trained.
-const RANK: u64 = 32;
-
 /// Writes a page to look at.
 pub fn run(arguments: &ReportArgs, terminal: &Terminal) -> Result<ExitCode> {
-    let results = results::open(&arguments.scan)?;
-    let name = arguments.scan.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let Results { format, mut entries, pooling } = read_scan(&arguments.scan)?;
     let output = arguments.output.clone().unwrap_or_else(|| arguments.scan.with_extension("html"));
     if output.canonicalize().is_ok_and(|path| arguments.scan.canonicalize().is_ok_and(|scan| scan == path)) {
         bail!("'{}' is the scan itself: name another file with --output", output.display());
     }
-    let entries = &results.entries;
-    let candidates = select::candidates(entries, &[]);
-    let rules = arguments.selection.rules(Counted::Lora { rank: RANK })?;
-    let chosen = select::choose(&candidates, &rules)?;
+    let around = results::surroundings(&arguments.scan, &report::manifest_of(&arguments.scan)).ok();
+    entries.extend(around.iter().flat_map(|around| &around.unmeasured).map(results::Other::entry));
+    let pools = select::pool(&entries, arguments.pool_experts.map_or(pooling, Pooling::from));
+    let candidates = select::candidates(&entries, &pools);
+    let chosen = select::choose(&candidates, &arguments.choice.rules(None)?)?;
     let chosen: HashSet<usize> =
         chosen.iter().flat_map(|chosen| chosen.modules.iter().map(|candidate| candidate.place)).collect();
-    let subtitle = format!("{} modules, {} chosen; from a file of {}", entries.len(), chosen.len(), results.format);
-    let title = results::surroundings(&arguments.scan, entries).map_or(name, |around| around.model);
-    let page = Page { title: &title, subtitle: &subtitle, types: rows(entries, &candidates, &chosen) };
+    let subtitle = format!("{} modules, {} chosen; from a file of {format}", candidates.len(), chosen.len());
+    let name = arguments.scan.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let title = around.map_or(name, |around| around.model);
+    let page = Page { title: &title, subtitle: &subtitle, types: rows(&entries, &candidates, &chosen) };
     report::write_all(&[(&output, report::html(&page).as_bytes())])?;
     terminal.note(&format!("wrote '{}'", output.display()));
     Ok(ExitCode::SUCCESS)
 }
 
-/// The modules by type, each with its rank.
-fn rows<'a>(entries: &'a [Entry], candidates: &[Candidate<'_>], chosen: &HashSet<usize>) -> Vec<TypeRow<'a>> {
+/// What is ranked by type, each with its rank, and what could not be measured.
+fn rows<'a>(entries: &'a [Entry], candidates: &[Candidate<'a>], chosen: &HashSet<usize>) -> Vec<TypeRow<'a>> {
     let ranks = ranks(candidates);
+    let ranked = candidates.iter().map(|candidate| {
+        let Candidate { name, kind, layer, snr, place, .. } = *candidate;
+        let (chosen, rank) = (chosen.contains(&place), ranks.get(&place).copied().unwrap_or(0));
+        (kind, Cell { name, layer, snr: Some(snr), chosen, rank, shape: entries[place].shape })
+    });
+    let unmeasured = entries.iter().filter(|entry| entry.snr.is_none() && entry.part_of.is_none()).map(|entry| {
+        let Entry { name, kind, layer, shape, .. } = entry;
+        (kind.as_str(), Cell { name, layer: *layer, snr: None, chosen: false, rank: 0, shape: *shape })
+    });
     let mut rows: Vec<TypeRow<'a>> = Vec::new();
-    for (place, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.part_of.is_none()) {
-        let cell = Cell {
-            name: &entry.name,
-            layer: entry.layer,
-            snr: entry.snr,
-            chosen: chosen.contains(&place),
-            rank: ranks.get(&place).copied().unwrap_or(0),
-            shape: entry.shape,
-        };
-        match rows.iter_mut().find(|row| row.kind == entry.kind) {
+    for (kind, cell) in ranked.chain(unmeasured) {
+        match rows.iter_mut().find(|row| row.kind == kind) {
             Some(row) => row.modules.push(cell),
-            None => rows.push(TypeRow { kind: &entry.kind, modules: vec![cell] }),
+            None => rows.push(TypeRow { kind, modules: vec![cell] }),
         }
     }
     rows
 }
 
-/// The rank of each module within its type, from 1.
+/// The rank of each candidate within its type, from 1.
 fn ranks(candidates: &[Candidate<'_>]) -> HashMap<usize, usize> {
     let mut sorted: Vec<&Candidate<'_>> = candidates.iter().collect();
     sorted.sort_by(|a, b| b.snr.total_cmp(&a.snr));

@@ -1,18 +1,17 @@
 //! The scan.
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use laser_scan::export::{self, Request};
-use laser_scan::report::{self, Manifest, Outputs, Seconds};
+use laser_scan::report::{self, Manifest, ManifestOutputs, Outputs, Seconds};
 use laser_scan::scan::{self, Journal, Plan, Resources};
 use laser_scan::select;
 use laser_scan::source;
 use laser_scan::spectrum::Device;
 
-use super::STANDARD_OUTPUT;
+use super::{STANDARD_OUTPUT, write_export};
 use crate::cli::ScanArgs;
 use crate::terminal::{Progress, Terminal};
 
@@ -59,11 +58,13 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
     let pools = select::pool(&entries, how);
     let candidates = select::candidates(&entries, &pools);
     // What the numbers are stays, even if nothing can be chosen by these rules.
-    let chosen = select::choose(&candidates, &cli.rules()?);
+    let rules = cli.rules()?;
+    let chosen = select::choose(&candidates, &rules);
     let top = report::top(chosen.as_deref().unwrap_or_default());
     let options = cli.options(&resources);
-    let manifest = Manifest::new(&plan, &outcomes, &pools, &resources, options, seconds, &outputs).to_json();
     let full = report::full(&plan.modules, &outcomes, &pools, how);
+    let files = ManifestOutputs::new(&outputs, &full);
+    let manifest = Manifest::new(&plan, &outcomes, &pools, &resources, options, seconds, files).to_json();
     outputs.write(&full, &top, &manifest)?;
     if let Err(error) = journal.finish(plan.is_of_other_modules()) {
         // The results are there; the next scan will find the journal's lines to be its own.
@@ -80,34 +81,42 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
     let around = plan.surroundings(&outcomes);
     let request = Request {
         entries: &entries,
-        candidates: &candidates,
+        candidates: &select::eligible(&candidates, &rules)?,
         chosen: &chosen,
         around: Some(&around),
         adapter: cli.adapter.adapter(),
     };
-    emit(cli, &request, terminal)?;
+    let emitted = emit(cli, &request, terminal);
     terminal.finish(&outputs, begun.elapsed(), plan.modules.len() - measured);
+    emitted?;
     Ok(if measured == plan.modules.len() { ExitCode::SUCCESS } else { ExitCode::from(PARTIAL) })
 }
 
-/// Writes the configurations that go with a scan.
+/// Writes the configurations that go with a scan. What one trainer cannot do keeps no other from its own.
 fn emit(cli: &ScanArgs, request: &Request<'_>, terminal: &Terminal) -> Result<()> {
     let folder = cli.output_dir.clone().unwrap_or_default();
     let mut told: Vec<String> = Vec::new();
+    let mut result = Ok(());
     for trainer in &cli.emit {
-        let written = format!("the scan is done and written, but not the configuration for {}", trainer.key());
-        let mut export = export::export(*trainer, request).context(written)?;
-        // What is the same for several trainers is said once.
-        export.notes.retain(|note| !told.contains(note));
-        told.extend(export.notes.iter().cloned());
-        let paths: Vec<PathBuf> = export.documents.iter().map(|document| folder.join(&document.file)).collect();
-        let files: Vec<(&Path, &[u8])> = paths
-            .iter()
-            .zip(&export.documents)
-            .map(|(path, document)| (path.as_path(), document.text.as_bytes()))
-            .collect();
-        report::write_all(&files)?;
-        terminal.exported(&export, &paths);
+        let written = match export::export(*trainer, request) {
+            Ok(mut export) => {
+                // What is the same for several trainers is said once.
+                for said in [&mut export.notes, &mut export.warnings] {
+                    said.retain(|text| !told.contains(text));
+                    told.extend(said.iter().cloned());
+                }
+                write_export(&export, &folder, terminal)
+            }
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = written {
+            let error = error.context(format!("the scan is written, but not the configuration for {}", trainer.key()));
+            if result.is_err() {
+                terminal.error(&error);
+            } else {
+                result = Err(error);
+            }
+        }
     }
-    Ok(())
+    result
 }

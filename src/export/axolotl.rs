@@ -5,10 +5,11 @@ use super::yaml::{self, Value};
 use super::{Choice, Export, ExportError, Format, peft};
 
 /// What narrows or widens a choice of modules beside the keys that are set.
-const ADAPTER_CONFLICTS: [&str; 6] = [
+const ADAPTER_CONFLICTS: [&str; 7] = [
     "peft_layers_to_transform",
     "peft_layers_pattern",
     "lora_exclude_modules",
+    "lora_modules_to_save",
     "lora_rank_pattern",
     "lora_alpha_pattern",
     "unfrozen_parameters",
@@ -16,6 +17,9 @@ const ADAPTER_CONFLICTS: [&str; 6] = [
 
 /// What trains something else than single weights.
 const FULL_CONFLICTS: [&str; 2] = ["adapter", "freeze_mm_modules"];
+
+/// What tells a configuration of LLaMA-Factory.
+const FOREIGN: [&str; 3] = ["model_name_or_path", "lora_target", "finetuning_type"];
 
 /// The keys for an adapter. `lora_target_linear` would add all linear modules whatever their layer.
 pub fn adapter(choice: &Choice<'_>) -> Result<Export, ExportError> {
@@ -31,10 +35,9 @@ pub fn adapter(choice: &Choice<'_>) -> Result<Export, ExportError> {
     if names.parameters.is_empty() {
         resets.push(("lora_target_parameters", Value::List(Vec::new())));
     } else {
-        // PEFT cannot apply dropout to what it wraps as a parameter.
         settings.insert(2, ("lora_dropout", Value::Number(0)));
         settings.push(("lora_target_parameters", Value::List(names.parameters)));
-        notes.push("lora_dropout is 0: parameters cannot be trained with any".to_owned());
+        notes.push(peft::NO_DROPOUT.to_owned());
     }
     let pattern = peft::rank_pattern(choice);
     if pattern.is_empty() {
@@ -44,7 +47,9 @@ pub fn adapter(choice: &Choice<'_>) -> Result<Export, ExportError> {
     }
     let text = yaml::document(&settings);
     let documents = vec![choice.document(Format::Yaml, text)];
-    Ok(Export { documents, settings, resets, conflicts: &ADAPTER_CONFLICTS, notes, ..Export::default() })
+    let needs = Some(("adapter", "without which Axolotl trains the weights themselves: set it to lora or qlora"));
+    let conflicts = &ADAPTER_CONFLICTS;
+    Ok(Export { documents, settings, resets, conflicts, needs, foreign: &FOREIGN, notes, ..Export::default() })
 }
 
 /// The keys for training the weights themselves. Patterns are anchored at both ends. Axolotl itself puts a backslash before
@@ -58,5 +63,5 @@ pub fn full(choice: &Choice<'_>) -> Result<Export, ExportError> {
     choice.check(Rule::ParameterMatch, &patterns, &choice.wanted())?;
     let settings = vec![("unfrozen_parameters", Value::List(patterns))];
     let documents = vec![choice.document(Format::Yaml, yaml::document(&settings))];
-    Ok(Export { documents, settings, conflicts: &FULL_CONFLICTS, ..Export::default() })
+    Ok(Export { documents, settings, conflicts: &FULL_CONFLICTS, foreign: &FOREIGN, ..Export::default() })
 }

@@ -4,10 +4,12 @@
 //! and what belongs to the towers and the projector is passed over unless it is told otherwise. (`model/adapter.py`,
 //! `model/model_utils/visual.py`)
 
-use super::ms_swift::option;
 use super::resolve::Rule;
 use super::yaml::{self, Value};
-use super::{Choice, Export, ExportError, Format, peft};
+use super::{Choice, Export, ExportError, Format, args, peft};
+
+/// What narrows or widens a choice beside the keys that are set.
+const CONFLICTS: [&str; 4] = ["additional_target", "freeze_language_model", "use_llama_pro", "use_unsloth"];
 
 /// A multimodal model that it knows: what in a module's name makes it a part of the projector, of a tower, or of what it
 /// never trains. As of version 0.9.5.
@@ -107,6 +109,11 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
     ];
     if let Some(composite) = composite(choice) {
         let is_in = |parts: &[&str]| names.iter().any(|name| parts.iter().any(|part| name.contains(part)));
+        let is_never = |name: &&String| composite.never.iter().any(|part| name.contains(part));
+        if let Some(name) = names.iter().find(is_never) {
+            let what = format!("never trains '{name}' of this architecture: leave it out with --types or --layers");
+            return Err(choice.unsupported(what));
+        }
         let mut forbidden = composite.never.to_vec();
         for (key, parts) in
             [("freeze_vision_tower", composite.tower), ("freeze_multi_modal_projector", composite.projector)]
@@ -120,12 +127,17 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
         }
         choice.check(Rule::Substring { forbidden: &forbidden }, &names, &choice.wanted())?;
     }
-    let options: Vec<String> = settings.iter().map(|(key, value)| option(key, value)).collect();
     let documents = vec![
         choice.document(Format::Yaml, yaml::document(&settings)),
-        choice.document(Format::Args, options.join(" ") + "\n"),
+        choice.document(Format::Args, args::line(&settings)),
     ];
-    Ok(Export { documents, settings, ..Export::default() })
+    Ok(Export {
+        documents,
+        settings,
+        conflicts: &CONFLICTS,
+        foreign: &["base_model", "lora_target_modules", "unfrozen_parameters"],
+        ..Export::default()
+    })
 }
 
 /// What it knows of the model.

@@ -33,6 +33,15 @@ pub enum Rank {
     Matching(u64),
 }
 
+impl Rank {
+    /// The rank, or that of plain LoRA if it is computed.
+    pub fn fixed(self) -> u64 {
+        match self {
+            Self::Fixed(rank) | Self::Matching(rank) => rank,
+        }
+    }
+}
+
 /// LoRA's alpha: what its matrices add counts alpha / rank times.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Alpha {
@@ -105,6 +114,16 @@ impl Lora {
         }
         vec![text]
     }
+}
+
+/// How many weights are trained, where the weights themselves are.
+pub fn weights(targets: &Targets, trained: &[usize]) -> Option<String> {
+    let chosen = without_heads(targets, trained);
+    let heads: Vec<usize> = trained.iter().copied().filter(|place| targets.all[*place].is_head).collect();
+    let elements = cost(targets, &chosen)?.elements;
+    let head = cost(targets, &heads).filter(|head| head.elements > 0);
+    let head = head.map_or_else(String::new, |head| format!("; the head adds {}", grouped(head.elements)));
+    Some(format!("{} weights are trained in {}{head}", grouped(elements), modules(chosen.len())))
 }
 
 /// The rank at which modules with `some` inputs and outputs have as many parameters as those with `all` at rank `plain`.

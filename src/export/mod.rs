@@ -3,6 +3,7 @@
 //! Each trainer's file says how the choice is written for it; what they share is here: which targets are chosen
 //! (`targets.rs`), the rank (`lora.rs`), and the proof that the names hit what was chosen and nothing else (`resolve.rs`).
 
+mod args;
 mod axolotl;
 pub mod edit;
 mod llama_factory;
@@ -21,7 +22,7 @@ use std::fmt;
 use lora::Lora;
 pub use lora::{Adapter, Alpha, Rank};
 use resolve::{Rule, Universe};
-use targets::{Target, Targets};
+use targets::{Target, Targets, belongs};
 use yaml::Value;
 
 use crate::results::{Entry, Surroundings};
@@ -97,6 +98,10 @@ pub struct Export {
     pub resets: Vec<(&'static str, Value)>,
     /// Keys that change what is trained, of which a person should know if they are set.
     pub conflicts: &'static [&'static str],
+    /// A key that such a configuration has to have, and why.
+    pub needs: Option<(&'static str, &'static str)>,
+    /// Keys of another trainer's configuration, for which it could be taken.
+    pub foreign: &'static [&'static str],
     /// What a person should know.
     pub notes: Vec<String>,
     /// What a person must know.
@@ -119,7 +124,7 @@ pub struct Document {
 pub enum ExportError {
     /// A parameter holds several modules, of which some are chosen.
     #[error(
-        "'{name}' is one parameter in memory and holds {held} modules, of which {chosen} are chosen: rank them as one with \
+        "'{name}' is one parameter in memory for {held} modules, of which the choice has {chosen}: rank them as one with \
          --pool-experts mean (or max)"
     )]
     Together {
@@ -130,18 +135,26 @@ pub enum ExportError {
         /// How many there are.
         held: usize,
     },
-    /// Modules of several components have one name.
+    /// The same, where all ranks are handed out.
     #[error(
-        "'{name}' is what {held} modules are called in memory, each in its component: scan one component, with --include"
+        "'{name}' is one parameter in memory for {held} modules, and {trainer} ranks what is in memory: rank them as one with \
+         --pool-experts mean (or max)"
     )]
-    Ambiguous {
-        /// The name.
+    Apart {
+        /// The trainer.
+        trainer: Trainer,
+        /// The parameter.
         name: String,
-        /// How many there are.
+        /// How many modules there are.
         held: usize,
     },
+    /// Modules of several components are chosen.
+    #[error(
+        "the choice has modules of '{0}' and of '{1}', which are models of their own: choose one with --types '{0}.*'"
+    )]
+    Components(String, String),
     /// A name hits nothing.
-    #[error("{trainer} would find nothing under the name '{name}'")]
+    #[error("{trainer} would find nothing under the name '{name}': leave it out with --types or --layers")]
     HitsNothing {
         /// The trainer.
         trainer: Trainer,
@@ -149,7 +162,9 @@ pub enum ExportError {
         name: String,
     },
     /// A name hits what is not chosen.
-    #[error("{trainer} would find under the name '{name}' also {what}, which is not chosen")]
+    #[error(
+        "{trainer} would find under the name '{name}' also {what}, which is not chosen: leave it out with --types or --layers"
+    )]
     HitsMore {
         /// The trainer.
         trainer: Trainer,
@@ -159,7 +174,7 @@ pub enum ExportError {
         what: String,
     },
     /// A chosen module is not hit.
-    #[error("{trainer} would not train '{name}', which is chosen")]
+    #[error("{trainer} would not train '{name}', which is chosen: leave it out with --types or --layers")]
     Missed {
         /// The trainer.
         trainer: Trainer,
@@ -180,7 +195,7 @@ pub enum ExportError {
         what: String,
     },
     /// Nothing is chosen.
-    #[error("nothing is chosen: none of the modules could be measured")]
+    #[error("nothing is chosen: the scan has no linear module with a ratio that may be trained")]
     Nothing,
 }
 
@@ -224,6 +239,11 @@ impl Trainer {
         matches!(self, Self::Axolotl | Self::AxolotlFull | Self::LlamaFactory)
     }
 
+    /// Whether modules can have ranks of their own.
+    pub fn has_rank_pattern(self) -> bool {
+        matches!(self, Self::Axolotl | Self::Peft)
+    }
+
     /// What it trains of a module.
     pub fn counted(self, rank: u64) -> Counted {
         match self {
@@ -263,7 +283,20 @@ pub fn export(trainer: Trainer, request: &Request<'_>) -> Result<Export, ExportE
         Trainer::Spectrum => spectrum::export(&choice, request.candidates),
     }?;
     export.notes.splice(0..0, choice.notes());
+    export.warnings.extend(choice.warnings());
     Ok(export)
+}
+
+/// The component of a pipeline that everything chosen is in; `None` if the model is no pipeline.
+fn component<'a>(request: &Request<'a>) -> Result<Option<&'a str>, ExportError> {
+    let components = request.around.map_or(&[][..], |around| &around.components);
+    let chosen = request.chosen.iter().flat_map(|chosen| &chosen.modules);
+    let mut found = chosen.filter_map(|module| components.iter().find(|component| belongs(module.name, component)));
+    let Some(first) = found.next() else { return Ok(None) };
+    match found.find(|other| *other != first) {
+        Some(other) => Err(ExportError::Components(first.clone(), other.clone())),
+        None => Ok(Some(first)),
+    }
 }
 
 /// What is chosen, as a trainer sees it.
@@ -275,6 +308,8 @@ struct Choice<'a> {
     chosen: Vec<usize>,
     /// Those of the heads that come with them.
     heads: Vec<usize>,
+    /// All that the trainer will train.
+    adapted: Vec<usize>,
     lora: Lora,
     adapter: Adapter,
     entries: &'a [Entry],
@@ -284,21 +319,28 @@ struct Choice<'a> {
 
 impl<'a> Choice<'a> {
     fn new(trainer: Trainer, request: &Request<'a>) -> Result<Self, ExportError> {
-        let targets = Targets::new(request.entries, request.around);
-        let chosen = targets.chosen(request.chosen)?;
+        let Request { entries, chosen: groups, around, adapter, .. } = *request;
+        let component = component(request)?;
+        let targets = Targets::new(entries, around, component);
+        let mut chosen = targets.chosen(groups)?;
+        chosen.retain(|place| adapter.head || !targets.all[*place].is_head);
         if chosen.is_empty() {
             return Err(ExportError::Nothing);
         }
-        let takes_head = request.adapter.head && trainer != Trainer::Unsloth;
+        let takes_head = adapter.head && trainer != Trainer::Unsloth;
         let heads = if takes_head { targets.heads() } else { Vec::new() };
-        let heads = heads.into_iter().filter(|head| !chosen.contains(head)).collect();
+        let heads: Vec<usize> = heads.into_iter().filter(|head| !chosen.contains(head)).collect();
+        let universe = Universe::new(&targets);
+        let adapted = if trainer == Trainer::Unsloth {
+            unsloth::adapted(&universe, &targets, &chosen)
+        } else {
+            chosen.iter().chain(&heads).copied().collect()
+        };
         let lora = match trainer.counted(0) {
-            Counted::Lora { .. } => Lora::new(request.adapter, &targets, &chosen)?,
+            Counted::Lora { .. } => Lora::new(adapter, &targets, &adapted)?,
             Counted::Weights => Lora::default(),
         };
-        let universe = Universe::new(&targets);
-        let (entries, groups, around, adapter) = (request.entries, request.chosen, request.around, request.adapter);
-        Ok(Self { trainer, targets, universe, chosen, heads, lora, adapter, entries, groups, around })
+        Ok(Self { trainer, targets, universe, chosen, heads, adapted, lora, adapter, entries, groups, around })
     }
 
     /// What is trained: the chosen targets, then the heads.
@@ -337,29 +379,37 @@ impl<'a> Choice<'a> {
 
     /// What a person should know of the choice, whoever trains.
     fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
-        if matches!(self.trainer.counted(0), Counted::Lora { .. }) {
-            let trained: Vec<usize> = self.trained().collect();
-            notes.extend(self.lora.notes(self.adapter, &self.targets, &trained));
-        }
-        match self.around {
-            _ if !self.adapter.head => {}
-            None => notes.push(
-                "nothing but the scan's own modules is known of the model, so that its head is not added and names are not \
-                 tried on the rest of it: give the model with --model"
-                    .to_owned(),
-            ),
-            Some(around) if around.ties_embeddings && self.targets.heads().is_empty() => {
-                notes.push("the head is left out: it shares the embedding's weight".to_owned());
-            }
-            Some(_) => {
-                let named: Vec<&str> = self.heads.iter().map(|head| self.target(*head).name.as_str()).collect();
-                if !named.is_empty() {
-                    notes.push(format!("the head is trained too: {}; --no-head leaves it out", resolve::listed(&named)));
-                }
-            }
+        let mut notes = match self.trainer.counted(0) {
+            Counted::Lora { .. } => self.lora.notes(self.adapter, &self.targets, &self.adapted),
+            Counted::Weights => lora::weights(&self.targets, &self.adapted).into_iter().collect(),
+        };
+        let heads: Vec<&str> = self.heads.iter().map(|head| self.target(*head).name.as_str()).collect();
+        if self.adapter.head && self.is_tied() {
+            notes.push("the head is left out: it shares the embedding's weight".to_owned());
+        } else if !heads.is_empty() {
+            notes.push(format!("the head is trained too: {}; --no-head leaves it out", resolve::listed(&heads)));
         }
         notes
+    }
+
+    /// Whether the model's head is its embedding.
+    fn is_tied(&self) -> bool {
+        self.around.is_some_and(|around| around.ties_embeddings) && self.targets.heads().is_empty()
+    }
+
+    /// What a person must know of the choice, whoever trains.
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.around.is_none() {
+            warnings.push(
+            "nothing but the scan's own modules is known of the model, so that its head is not added and names are not tried \
+             on the rest of it: give the model with --model"
+                .to_owned());
+        }
+        if matches!(self.trainer.counted(0), Counted::Lora { .. }) {
+            warnings.extend(peft::bypassed(self));
+        }
+        warnings
     }
 
     /// A file's name after what it is for.

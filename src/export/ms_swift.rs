@@ -1,7 +1,7 @@
 //! ms-swift: a configuration file for `swift sft`, and the same as options. (`swift/arguments/tuner_args.py`)
 
 use super::yaml::{self, Value};
-use super::{Choice, Export, ExportError, Format, peft};
+use super::{Choice, Export, ExportError, Format, args, peft};
 
 /// Its configuration.
 pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
@@ -9,6 +9,13 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
         return Err(choice.unsupported("knows one rank for all modules: leave out --head-rank"));
     }
     let names = peft::Names::checked(choice)?;
+    if names.modules.is_empty() {
+        // An empty list of modules is no option, and without one ms-swift takes all linear modules.
+        return Err(
+            choice.unsupported("takes parameters only beside a module: choose one too, or do without --no-head")
+        );
+    }
+    let mut notes = Vec::new();
     let mut settings = vec![
         ("lora_rank", Value::Number(choice.lora.rank)),
         ("lora_alpha", Value::Decimal(choice.lora.alpha)),
@@ -16,25 +23,12 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
     ];
     if !names.parameters.is_empty() {
         settings.insert(2, ("lora_dropout", Value::Number(0)));
+        notes.push(peft::NO_DROPOUT.to_owned());
         settings.push(("target_parameters", Value::List(names.parameters)));
     }
-    let options: Vec<String> = settings.iter().map(|(key, value)| option(key, value)).collect();
     let documents = vec![
         choice.document(Format::Yaml, yaml::document(&settings)),
-        choice.document(Format::Args, options.join(" ") + "\n"),
+        choice.document(Format::Args, args::line(&settings)),
     ];
-    Ok(Export { documents, settings, ..Export::default() })
-}
-
-/// A key and its value as an option; the names of modules need no quotes in a shell.
-pub fn option(key: &str, value: &Value) -> String {
-    let value = match value {
-        Value::Flag(flag) => flag.to_string(),
-        Value::Number(number) => number.to_string(),
-        Value::Decimal(number) => number.to_string(),
-        Value::Text(text) => text.clone(),
-        Value::List(items) => items.join(" "),
-        Value::Map(_) => String::new(),
-    };
-    format!("--{key} {value}")
+    Ok(Export { documents, settings, notes, ..Export::default() })
 }

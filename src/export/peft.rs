@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
-use super::resolve::Rule;
-use super::{Choice, Export, ExportError, Format};
+use super::resolve::{Rule, listed};
+use super::{Choice, Export, ExportError, Format, Target};
 use crate::modules::WEIGHT;
 use crate::report;
 
@@ -14,8 +14,8 @@ use crate::report;
 const REWRITTEN: [(&str, [&str; 4]); 2] = [
     ("mixtral minimax minimax_m2", ["gate", "w1", "w2", "w3"]),
     (
-        "afmoe cohere2_moe deepseek_v2 deepseek_v3 deepseek_v32 dots1 ernie4_5_moe exaone_moe flex_olmo glm4_moe \
-         glm4_moe_lite glm4v_moe glm_moe_dsa hunyuan_v1_moe longcat_flash mellum olmoe qwen2_moe qwen3_moe qwen3_next \
+        "afmoe beam cohere2_moe deepseek_v2 deepseek_v3 deepseek_v32 dots1 ernie4_5_moe exaone_moe flex_olmo glm4_moe \
+         glm4_moe_lite glm4v_moe glm_moe_dsa hunyuan_v1_moe longcat_flash mellum olmoe qwen3_moe qwen3_next \
          qwen3_omni_moe qwen3_omni_moe_thinker qwen3_omni_moe_text solar_open",
         ["gate", "gate_proj", "up_proj", "down_proj"],
     ),
@@ -25,6 +25,21 @@ const REWRITTEN: [(&str, [&str; 4]); 2] = [
 /// (`_check_lora_target_modules_mamba` in `peft/tuners/tuners_utils.py`)
 const MAMBAS: [&str; 5] = ["falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"];
 const REFUSED_OF_MAMBAS: [&str; 2] = ["out_proj", "conv1d"];
+
+/// What PEFT cannot do to what it wraps as a parameter.
+pub const NO_DROPOUT: &str = "lora_dropout is 0: parameters cannot be trained with any";
+
+/// Modules whose weight the model's own code reads, without calling them, so that an adapter beside them does nothing: the
+/// architectures, and what such a module's name ends in.
+const BYPASSED: [(&str, &[&str]); 7] = [
+    ("mamba falcon_mamba", &["mixer.dt_proj", "mixer.x_proj"]),
+    ("jamba", &["mamba.dt_proj"]),
+    ("granitemoehybrid bamba zamba2", &["mamba.out_proj"]),
+    ("wavlm", &["attention.q_proj", "attention.k_proj", "attention.v_proj", "attention.out_proj"]),
+    ("siglip siglip2", &["head.attention.out_proj"]),
+    ("aria", &["multihead_attn.out_proj"]),
+    ("gemma3n gemma3n_text", &["altup.correction_coefs"]),
+];
 
 /// The names of what is trained, as PEFT takes them.
 pub struct Names {
@@ -40,15 +55,16 @@ impl Names {
         let (mut modules, mut parameters) = (Vec::new(), Vec::new());
         let (mut as_modules, mut as_parameters) = (HashSet::new(), HashSet::new());
         let rewritten = rewritten(choice);
-        let is_mamba = choice.model_types().any(|own| MAMBAS.contains(&own));
         for place in choice.trained() {
             let target = choice.target(place);
             let leaf = target.name.rsplit('.').next().unwrap_or(&target.name);
-            if is_mamba && REFUSED_OF_MAMBAS.contains(&leaf) {
-                let what = format!("gives no adapter to '{}' of a Mamba: choose others with --types", target.name);
+            if let Some(why) = refused(choice, target, leaf) {
+                let what = format!("cannot adapt '{}': {why}; choose others with --types", target.name);
                 return Err(choice.unsupported(what));
             }
-            if target.is_parameter || rewritten.contains(&leaf) {
+            // Version 5 has routers of classes that are not linear: their weights are parameters to PEFT.
+            let is_router = target.is_router && choice.around.is_none_or(|around| around.transformers >= 5);
+            if target.is_parameter || is_router || rewritten.contains(&leaf) {
                 parameters.push(target.parameter());
                 as_parameters.insert(place);
             } else {
@@ -78,6 +94,30 @@ impl Names {
             "cannot be given parameters, and '{name}' {why}: choose others with --types, or take another trainer"
         )))
     }
+}
+
+/// Why PEFT fails with a target, if it does.
+fn refused(choice: &Choice<'_>, target: &Target, leaf: &str) -> Option<&'static str> {
+    if choice.model_types().any(|own| MAMBAS.contains(&own)) && REFUSED_OF_MAMBAS.contains(&leaf) {
+        Some("it refuses those of a Mamba, whose kernels take the weights by themselves")
+    } else if target.is_parameter && choice.model_types().any(|own| own == "dbrx") {
+        // `DbrxExperts.forward` asks for them on the module that PEFT has wrapped.
+        Some("the experts of DBRX fail under an adapter")
+    } else {
+        None
+    }
+}
+
+/// What is said of modules beside which an adapter does nothing.
+pub fn bypassed(choice: &Choice<'_>) -> Option<String> {
+    let is_of = |types: &str| choice.model_types().any(|own| types.split_whitespace().any(|known| known == own));
+    let endings: Vec<&str> =
+        BYPASSED.iter().filter(|(types, _)| is_of(types)).flat_map(|(_, names)| *names).copied().collect();
+    let names = choice.trained().map(|place| choice.target(place).name.as_str());
+    let names: Vec<&str> = names.filter(|name| endings.iter().any(|ending| name.ends_with(ending))).collect();
+    let text =
+        |names| format!("the model reads these weights by itself, so that adapters beside them do nothing: {names}");
+    (!names.is_empty()).then(|| text(listed(&names)))
 }
 
 /// The leaves that PEFT rewrites in lists for this model.
@@ -110,12 +150,14 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
     config.insert("r".into(), json!(choice.lora.rank));
     config.insert("lora_alpha".into(), number(choice.lora.alpha));
     config.insert("target_modules".into(), json!(names.modules));
+    let mut notes = Vec::new();
     if !names.parameters.is_empty() {
+        notes.push(NO_DROPOUT.to_owned());
         config.insert("lora_dropout".into(), json!(0));
         config.insert("target_parameters".into(), json!(names.parameters));
     }
     config.insert("rank_pattern".into(), Value::Object(pattern));
     config.insert("alpha_pattern".into(), json!({}));
     let text = report::python_json_text(&config);
-    Ok(Export { documents: vec![choice.document(Format::Json, text)], ..Export::default() })
+    Ok(Export { documents: vec![choice.document(Format::Json, text)], notes, ..Export::default() })
 }

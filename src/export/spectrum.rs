@@ -3,7 +3,7 @@
 //!
 //! It writes an infinite ratio as a bare `Infinity`, which is Python's JSON and nobody else's; its readers are Python.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::resolve::{Rule, is_literal};
 use super::{Choice, Document, Export, ExportError, Format};
@@ -21,8 +21,7 @@ pub fn export(choice: &Choice<'_>, candidates: &[Candidate<'_>]) -> Result<Expor
     let results = results(choice, candidates)?;
     // The plugin's patterns begin with a name and have no end.
     let (clear, strays): (Vec<_>, Vec<_>) = {
-        let targets = choice.targets.all.iter().enumerate();
-        let places: HashMap<&str, usize> = targets.map(|(at, target)| (target.name.as_str(), at)).collect();
+        let places = choice.targets.places();
         results.into_iter().partition(|(name, _)| {
             let wanted: HashSet<usize> = places.get(name.as_str()).copied().into_iter().collect();
             let strays = choice.universe.strays(Rule::ParameterMatch, std::slice::from_ref(name), &wanted);
@@ -43,31 +42,33 @@ pub fn export(choice: &Choice<'_>, candidates: &[Candidate<'_>]) -> Result<Expor
             if strays.len() == 1 { "1 module is".to_owned() } else { format!("{} modules are", strays.len()) },
         ));
     }
-    let notes = vec![format!(
+    let mut notes = vec![format!(
         "for Axolotl's plugin: put '{FOLDER}' where Axolotl is started, and set plugins: \
-         [axolotl.integrations.spectrum.SpectrumPlugin], spectrum_model_name: {} and spectrum_top_fraction",
+         [axolotl.integrations.spectrum.SpectrumPlugin], spectrum_model_name: {} and spectrum_top_fraction: 0.5, or whatever \
+         part of each type it is to choose by itself from the results; how many were chosen here is in the YAML alone",
         choice.model()
     )];
+    if let Some(embedding) = embedding(choice) {
+        notes.push(format!("'{embedding}' is trained too, as Spectrum does; --no-head leaves it out with the head"));
+    }
     Ok(Export { documents, warnings, notes, ..Export::default() })
 }
 
-/// What is ranked of the types of which something is chosen, by its names in memory: the plugin chooses by itself among
-/// all that the results hold.
+/// What may be chosen, by its names in memory: the plugin chooses by itself among all that the results hold.
 fn results<'a>(
     choice: &Choice<'_>,
     candidates: &'a [Candidate<'a>],
 ) -> Result<Vec<(String, &'a Candidate<'a>)>, ExportError> {
     let mut results = Vec::new();
     let mut seen = HashSet::new();
-    let is_wanted = |candidate: &&Candidate<'_>| choice.groups.iter().any(|group| group.kind == candidate.kind);
-    for candidate in candidates.iter().filter(is_wanted) {
+    for candidate in candidates {
         let members = candidate.members();
         let mut names: Vec<&String> = members.iter().flat_map(|place| &choice.entries[*place].targets).collect();
         names.dedup();
         for name in names {
             if !seen.insert(name) {
                 let held = choice.entries.iter().filter(|entry| entry.targets.contains(name)).count();
-                return Err(ExportError::Together { name: name.clone(), chosen: members.len(), held });
+                return Err(ExportError::Apart { trainer: choice.trainer, name: name.clone(), held });
             }
             results.push((name.clone(), candidate));
         }
@@ -121,30 +122,46 @@ fn by_type<'a, 'b>(results: &'b [(String, &'a Candidate<'a>)]) -> Vec<(&'a str, 
     types
 }
 
-/// The list of what is trained: the head and the input embedding, then the modules type by type.
+/// The list of what is trained: the head and the input embedding, then the modules type by type. Patterns are anchored at
+/// both ends: Spectrum's own are not, and train what begins alike too.
 fn unfrozen(choice: &Choice<'_>) -> Result<String, ExportError> {
     let mut lines = vec!["unfrozen_parameters:".to_owned()];
-    let heads = choice.heads.iter().map(|head| choice.target(*head).parameter());
-    let embedding = embedding(choice).filter(|_| choice.adapter.head);
-    lines.extend(heads.chain(embedding).map(|name| format!("- ^{name}$")));
-    let (mut patterns, mut seen) = (Vec::new(), HashSet::new());
+    let mut patterns = Vec::new();
+    let mut add = |lines: &mut Vec<String>, name: String| {
+        let pattern = format!("^{name}$");
+        lines.push(format!("- {pattern}"));
+        patterns.push(pattern);
+    };
+    for head in &choice.heads {
+        add(&mut lines, choice.target(*head).parameter());
+    }
+    let places = choice.targets.places();
+    let mut seen = HashSet::new();
     for group in choice.groups {
         lines.push(format!("# {} layers", group.kind));
-        for place in group.modules.iter().flat_map(|candidate| candidate.members()) {
-            for name in &choice.entries[place].targets {
-                if seen.insert(name) {
-                    lines.push(format!("- {name}"));
-                    patterns.push(name.clone());
-                }
-            }
+        let members = group.modules.iter().flat_map(|candidate| candidate.members());
+        let targets =
+            members.flat_map(|place| &choice.entries[place].targets).filter_map(|name| places.get(name.as_str()));
+        for target in targets.filter(|target| choice.chosen.contains(target) && seen.insert(**target)) {
+            add(&mut lines, choice.target(*target).parameter());
         }
     }
-    choice.check(Rule::ParameterMatch, &patterns, &choice.chosen.iter().copied().collect())?;
+    if let Some(name) = patterns.iter().find(|pattern| !is_literal(pattern.trim_matches(['^', '$']))) {
+        return Err(choice.unsupported(format!("takes expressions, and '{name}' cannot be written as one")));
+    }
+    choice.check(Rule::ParameterMatch, &patterns, &choice.wanted())?;
+    if let Some(embedding) = embedding(choice) {
+        lines.insert(1 + choice.heads.len(), format!("- ^{embedding}$"));
+    }
     Ok(lines.join("\n") + "\n")
 }
 
-/// The name of the input embedding's weight, if there is no doubt about it.
+/// The name of the input embedding's weight, which Spectrum trains with the head, if there is no doubt about it. A head that
+/// is the embedding is left out with it.
 fn embedding(choice: &Choice<'_>) -> Option<String> {
+    if choice.heads.is_empty() {
+        return None;
+    }
     let is_embedding = |name: &&String| {
         let module = name.strip_suffix(crate::modules::WEIGHT);
         module.and_then(|module| module.rsplit('.').next()).is_some_and(|leaf| EMBEDDINGS.contains(&leaf))

@@ -20,13 +20,15 @@ pub struct Target {
     pub cost: Option<Cost>,
     /// Whether it is the projection onto the vocabulary.
     pub is_head: bool,
+    /// Whether it chooses among experts.
+    pub is_router: bool,
     /// Whether a scan ranks it unless it is told otherwise.
     is_ranked: bool,
     /// The places of the modules on disk that are in it.
     members: Vec<usize>,
 }
 
-/// All that a model has in memory, as far as it is known.
+/// All that a model has in memory, as far as it is known; of a pipeline, all that one component has.
 #[derive(Debug)]
 pub struct Targets {
     /// What can be trained by itself.
@@ -43,15 +45,18 @@ impl Target {
 }
 
 impl Targets {
-    /// The targets of a scan's `entries` and of the model around them.
-    pub fn new(entries: &[Entry], around: Option<&Surroundings>) -> Self {
+    /// The targets of a scan's `entries` and of the model around them, of the `component` alone if there is one.
+    pub fn new(entries: &[Entry], around: Option<&Surroundings>, component: Option<&str>) -> Self {
+        let is_in = |name: &str| component.is_none_or(|component| belongs(name, component));
         let others = around.iter().flat_map(|around| &around.modules);
         let in_scan = entries.iter().map(|entry| (entry.clone(), None));
         let entries: Vec<(Entry, Option<Class>)> =
             in_scan.chain(others.map(|other| (other.entry(), Some(other.class)))).collect();
         let mut all: Vec<Target> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
-        for (place, (entry, class)) in entries.iter().enumerate().filter(|(_, (entry, _))| entry.part_of.is_none()) {
+        for (place, (entry, class)) in
+            entries.iter().enumerate().filter(|(_, (entry, _))| entry.part_of.is_none() && is_in(&entry.name))
+        {
             for name in &entry.targets {
                 let at = *places.entry(name.clone()).or_insert(all.len());
                 if at == all.len() {
@@ -64,8 +69,9 @@ impl Targets {
             let share = |place: &usize| {
                 let entry = &entries[*place].0;
                 let divided = entry.targets.len();
-                // The parts of a divided weight lie below each other.
-                let shape = entry.shape.map(|[rows, columns]| [rows / divided, columns]);
+                // The parts of a divided weight lie below each other, and are equal; a rest is the first one's.
+                let rest = |rows: usize| if entry.targets[0] == target.name { rows % divided } else { 0 };
+                let shape = entry.shape.map(|[rows, columns]| [rows / divided + rest(rows), columns]);
                 Entry { targets: vec![target.name.clone()], shape, ..entry.clone() }
             };
             let members: Vec<Entry> = target.members.iter().map(share).collect();
@@ -95,16 +101,17 @@ impl Targets {
                 let count = target.members.iter().filter(|member| wanted.contains(member)).count();
                 if count < target.members.len() {
                     let (name, held) = (target.name.clone(), target.members.len());
-                    return Err(if target.is_parameter {
-                        ExportError::Together { name, chosen: count, held }
-                    } else {
-                        ExportError::Ambiguous { name, held }
-                    });
+                    return Err(ExportError::Together { name, chosen: count, held });
                 }
                 places.push(at);
             }
         }
         Ok(places)
+    }
+
+    /// Where each name is.
+    pub fn places(&self) -> HashMap<&str, usize> {
+        self.all.iter().enumerate().map(|(at, target)| (target.name.as_str(), at)).collect()
     }
 
     /// The places of the projections onto the vocabulary.
@@ -124,8 +131,14 @@ impl Targets {
     }
 }
 
+/// Whether the module called `name` is in a `component` of a pipeline.
+pub fn belongs(name: &str, component: &str) -> bool {
+    name.strip_prefix(component).is_some_and(|rest| rest.starts_with('.'))
+}
+
 impl Target {
     fn new(name: &str, entry: &Entry, class: Option<Class>) -> Self {
+        let is = |wanted: Class| class.unwrap_or_else(|| modules::class_by_name(&entry.name)) == wanted;
         let is_head = match class {
             Some(class) => class == Class::Head && modules::is_output(&entry.name),
             None => modules::is_head(&entry.name),
@@ -136,7 +149,8 @@ impl Target {
             layer: entry.layer,
             cost: None,
             is_head,
-            is_ranked: class.is_none_or(|class| class == Class::Linear),
+            is_router: is(Class::Router),
+            is_ranked: is(Class::Linear),
             members: Vec::new(),
         }
     }

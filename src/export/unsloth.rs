@@ -5,7 +5,8 @@
 
 use serde_json::json;
 
-use super::resolve::{Rule, listed};
+use super::resolve::{Rule, Universe, listed};
+use super::targets::Targets;
 use super::{Choice, Export, ExportError, Format, peft};
 use crate::report;
 
@@ -14,30 +15,18 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
     if choice.lora.head_rank.is_some() {
         return Err(choice.unsupported("knows one rank for all modules: leave out --head-rank"));
     }
-    let (mut leaves, mut layers): (Vec<String>, Vec<usize>) = (Vec::new(), Vec::new());
     for target in choice.chosen.iter().map(|place| choice.target(*place)) {
-        if target.is_parameter {
-            let what = format!(
-                "cannot be told the layers of parameters such as '{}': choose others with --types",
-                target.name
-            );
-            return Err(choice.unsupported(what));
-        }
-        let Some(layer) = target.layer else {
-            let what = format!("cannot be told of '{}', which is in no layer: choose others with --types", target.name);
-            return Err(choice.unsupported(what));
+        let why = match target.layer {
+            _ if target.is_parameter => "a parameter, of which it cannot be told the layers",
+            None => "in no layer",
+            Some(_) => continue,
         };
-        let leaf = target.name.rsplit('.').next().unwrap_or(&target.name).to_owned();
-        if !leaves.contains(&leaf) {
-            leaves.push(leaf);
-        }
-        if !layers.contains(&layer) {
-            layers.push(layer);
-        }
+        let what = format!("cannot train '{}' by itself, which is {why}: choose others with --types", target.name);
+        return Err(choice.unsupported(what));
     }
-    layers.sort_unstable();
-    let strays =
-        choice.universe.strays(Rule::InLayers { layers: &layers }, &leaves, &choice.chosen.iter().copied().collect());
+    let (leaves, layers) = apart(&choice.targets, &choice.chosen);
+    let wanted = choice.chosen.iter().copied().collect();
+    let strays = choice.universe.strays(Rule::InLayers { layers: &layers }, &leaves, &wanted);
     let mut warnings = Vec::new();
     if !strays.is_empty() {
         warnings.push(format!(
@@ -61,4 +50,26 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
     });
     let documents = vec![choice.document(Format::Json, report::python_json_text(&arguments))];
     Ok(Export { documents, warnings, ..Export::default() })
+}
+
+/// The last segments of the targets' names, and their layers, each once.
+fn apart(targets: &Targets, chosen: &[usize]) -> (Vec<String>, Vec<usize>) {
+    let mut leaves: Vec<String> = Vec::new();
+    let mut layers: Vec<usize> = chosen.iter().filter_map(|place| targets.all[*place].layer).collect();
+    for place in chosen {
+        let name = &targets.all[*place].name;
+        let leaf = name.rsplit('.').next().unwrap_or(name);
+        if !leaves.iter().any(|known| known == leaf) {
+            leaves.push(leaf.to_owned());
+        }
+    }
+    layers.sort_unstable();
+    layers.dedup();
+    (leaves, layers)
+}
+
+/// All targets that are trained where these are chosen.
+pub fn adapted(universe: &Universe, targets: &Targets, chosen: &[usize]) -> Vec<usize> {
+    let (leaves, layers) = apart(targets, chosen);
+    universe.targets(Rule::InLayers { layers: &layers }, &leaves)
 }

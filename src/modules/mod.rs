@@ -61,6 +61,11 @@ pub struct Module {
 }
 
 impl Module {
+    /// Whether it is a block of rows of a parameter that is a matrix in memory too.
+    pub fn is_matrix(&self) -> bool {
+        self.is_parameter && self.part_of.is_none() && self.selection.band.is_some()
+    }
+
     /// What a trainer sees in memory, whether or not it is called otherwise.
     pub fn targets_in_memory(&self) -> &[String] {
         if self.targets.is_empty() { std::slice::from_ref(&self.name) } else { &self.targets }
@@ -114,7 +119,7 @@ fn discover_component(component: &Component, wanted: Wanted, discovery: &mut Dis
     }
     let runtime = Runtime::new(config, wanted.line);
     let model = Model { component, config, family: family.unwrap_or(&families::UNKNOWN), wanted, runtime };
-    discovery.ties_embeddings |= config.ties_embeddings;
+    discovery.ties_embeddings |= config.ties_embeddings && runtime::has_vocabulary_head(config);
     let base = model.missing_base();
     let (mut found, mut others) = (Vec::new(), Vec::new());
     for weight in &component.weights {

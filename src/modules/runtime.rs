@@ -149,6 +149,7 @@ const RENAMINGS: &[Renaming] = &[
         rules: &[
             ("^.language_model.lm_head", "^.lm_head"),
             ("^.language_model.model", "^.model.language_model"),
+            ("^.model.language_model.blocks.#", "^.model.language_model.layers.#"),
             ("^.mm_projector.proj.0", "^.model.mm_projector.in_proj"),
             ("^.mm_projector.proj.2", "^.model.mm_projector.out_proj"),
             ("^.vision_tower.encoder.blocks.#.mlp.fc1", "^.model.vision_tower.layers.#.mlp.fc2"),
@@ -187,6 +188,11 @@ const RENAMINGS: &[Renaming] = &[
         rules: &[("^.vision_model.encoder", "^.encoder"), ("^.vision_model.embeddings", "^.embeddings")],
     },
     Renaming { names: "vit_msn", only_five: true, rules: &[("^.encoder", "^.vit.encoder")] },
+    Renaming {
+        names: "vit_mae",
+        only_five: true,
+        rules: &[("decoder.decoder_encoder.layer.#", "decoder.decoder_layers.#")],
+    },
     Renaming {
         names: "vit deit beit vit_mae vit_msn ijepa vivit audio-spectrogram-transformer",
         only_five: true,
@@ -272,6 +278,13 @@ fn has_head(config: &Config) -> bool {
     let is_base =
         |class: &str| class.ends_with("Model") && !class.ends_with("HeadModel") && !class.ends_with("HeadsModel");
     !config.architecture.as_deref().is_some_and(is_base)
+}
+
+/// Whether the model that a trainer loads projects onto the vocabulary; one that classifies does not.
+pub fn has_vocabulary_head(config: &Config) -> bool {
+    let other = ["Classification", "QuestionAnswering", "MultipleChoice"];
+    let is_other = |class: &str| other.iter().any(|task| class.contains(task));
+    has_head(config) && !config.architecture.as_deref().is_some_and(is_other)
 }
 
 /// `name` with the first run of segments that `from` describes replaced by `to`.

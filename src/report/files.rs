@@ -10,7 +10,7 @@ use tempfile::{NamedTempFile, TempPath};
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
     /// The file system refuses.
-    #[error("cannot write '{path}': {error}; choose another place with --output-dir")]
+    #[error("cannot write '{path}': {error}; choose another place")]
     Unwritable {
         /// The file or folder.
         path: PathBuf,
@@ -21,7 +21,7 @@ pub enum OutputError {
     #[error("cannot write '{0}': a folder of that name is in the way")]
     IsFolder(PathBuf),
     /// A device or a pipe has that name, which a file would replace.
-    #[error("'{0}' is no regular file: choose another name, or use --json to write to standard output")]
+    #[error("'{0}' is no regular file, and nothing is put in its place: choose another name")]
     NotAFile(PathBuf),
     /// A file of the model has that name.
     #[error("'{0}' is part of the model that is scanned: choose another name")]
@@ -65,7 +65,7 @@ impl Outputs {
         journal.push(".journal");
         Self {
             top: followed(destination.top.clone().unwrap_or_else(|| beside("_top_snr.json"))),
-            manifest: followed(beside("_run.json")),
+            manifest: followed(manifest_of(&full)),
             journal: journal.into(),
             full,
         }
@@ -113,6 +113,13 @@ impl Outputs {
     pub fn write(&self, full: &[u8], top: &[u8], manifest: &[u8]) -> Result<(), OutputError> {
         write_all(&[(&self.full, full), (&self.top, top), (&self.manifest, manifest)])
     }
+}
+
+/// Where the manifest of a scan's file of all numbers is: beside it.
+pub fn manifest_of(full: &Path) -> PathBuf {
+    let mut name = if full.extension() == Some("json".as_ref()) { full.with_extension("") } else { full.to_owned() };
+    name.as_mut_os_string().push("_run.json");
+    name
 }
 
 /// Writes files, all or none: each is first written under a temporary name beside its place, and only when all are on disk
@@ -188,7 +195,8 @@ mod tests {
         let outputs = Outputs::new("m", &destination);
         assert_eq!(outputs.full, Path::new("laser_scan_mistral.json"));
         assert_eq!(outputs.journal, Path::new("laser_scan_mistral.json.journal"));
-        assert_eq!(outputs.manifest, Path::new("out/laser_scan_m_run.json"));
+        assert_eq!(outputs.manifest, Path::new("laser_scan_mistral_run.json"));
+        assert_eq!(manifest_of(Path::new("a.b/scan.txt")), Path::new("a.b/scan.txt_run.json"));
     }
 
     #[test]
@@ -204,7 +212,7 @@ mod tests {
         assert!(matches!(prepare("a.json", "b.json"), Ok(())));
         assert!(matches!(prepare("a.json", "./sub/../a.json"), Err(OutputError::Same(_))));
         assert!(matches!(prepare("a.json", "a.json.journal"), Err(OutputError::Same(_))));
-        assert!(matches!(prepare("laser_scan_m_run.json", "b.json"), Err(OutputError::Same(_))));
+        assert!(matches!(prepare("a.json", "a_run.json"), Err(OutputError::Same(_))));
         #[cfg(unix)]
         {
             std::os::unix::fs::symlink("sub/real.json", folder.path().join("link.json")).expect("linked");

@@ -71,6 +71,8 @@ struct Identity<'a> {
     target: &'a [String],
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     target_is_parameter: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    target_is_matrix: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     part_of: Option<&'a str>,
 }
@@ -85,6 +87,7 @@ impl<'a> Identity<'a> {
             dtype: module.weight.dtype(),
             target: &module.targets,
             target_is_parameter: module.is_parameter,
+            target_is_matrix: module.is_matrix(),
             part_of: module.part_of.as_deref(),
         }
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Outputs;
 use super::json::python_json;
 use crate::modules::LeftOut;
-use crate::results::Surroundings;
+use crate::results::{self, Surroundings};
 use crate::scan::{Outcome, Plan, Resources};
 use crate::select::{self, Pool, Pooling};
 use crate::spectrum::{self, Method};
@@ -58,6 +58,8 @@ pub struct Manifest<'a> {
 pub struct ManifestOutputs {
     /// All numbers.
     pub full: String,
+    /// The SHA-256 of that file, by which the manifest is known to be its own.
+    pub full_sha256: String,
     /// The best.
     pub top: String,
 }
@@ -139,9 +141,12 @@ pub struct Failure<'a> {
     pub reason: &'a str,
 }
 
-/// The last part of a path.
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+impl ManifestOutputs {
+    /// The names of `outputs`, of which the first holds the bytes `full`.
+    pub fn new(outputs: &Outputs, full: &[u8]) -> Self {
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { full: name(&outputs.full), full_sha256: results::sha256(full), top: name(&outputs.top) }
+    }
 }
 
 impl<'a> Manifest<'a> {
@@ -153,7 +158,7 @@ impl<'a> Manifest<'a> {
         resources: &Resources,
         options: Options<'a>,
         seconds: Seconds,
-        outputs: &Outputs,
+        outputs: ManifestOutputs,
     ) -> Self {
         let by = |method: Method| outcomes.iter().flatten().filter(|measurement| measurement.method == method).count();
         let failed = plan.modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
@@ -183,7 +188,7 @@ impl<'a> Manifest<'a> {
             measured: outcomes.iter().flatten().count(),
             failed: failed.chain(incomplete).collect(),
             left_out: &plan.left_out,
-            outputs: ManifestOutputs { full: file_name(&outputs.full), top: file_name(&outputs.top) },
+            outputs,
             surroundings: plan.surroundings(outcomes),
         }
     }

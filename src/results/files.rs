@@ -5,12 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
+use super::Surroundings;
 use super::read::{ReadError, Results, read};
-use super::{Entry, Surroundings};
-
-/// The end of a manifest's name.
-const MANIFEST: &str = "_run.json";
 
 /// Why a scan's file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -33,18 +31,36 @@ pub enum OpenError {
     },
 }
 
+/// Why a scan's manifest is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// There is none.
+    #[error("the scan's manifest is missing: there is no '{0}'")]
+    Missing(PathBuf),
+    /// It cannot be read.
+    #[error("the scan's manifest cannot be read: '{path}': {reason}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It was written with another file.
+    #[error("the manifest '{0}' was not written with this scan, or the scan was changed since")]
+    OfAnother(PathBuf),
+}
+
 /// What is read of a manifest.
 #[derive(Deserialize)]
 struct Manifest {
     surroundings: Surroundings,
     outputs: Outputs,
-    measured: usize,
 }
 
-/// The names of the files that were written together.
+/// What tells which file a manifest was written with.
 #[derive(Deserialize)]
 struct Outputs {
-    full: String,
+    full_sha256: String,
 }
 
 /// Reads a scan's file of all numbers.
@@ -57,18 +73,22 @@ pub fn open(path: &Path) -> Result<Results, OpenError> {
     read(&bytes).map_err(|error| OpenError::NoScan { path: path.to_owned(), error })
 }
 
-/// What the manifest in the same folder tells of the model, if there is one that was written with this file of `entries`.
-pub fn surroundings(path: &Path, entries: &[Entry]) -> Option<Surroundings> {
-    let name = path.file_name()?.to_str()?;
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    let usual = folder.join(format!("{}{MANIFEST}", name.strip_suffix(".json").unwrap_or(name)));
-    let is_manifest = |path: &PathBuf| path.to_str().is_some_and(|path| path.ends_with(MANIFEST));
-    let mut others: Vec<PathBuf> =
-        fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).filter(is_manifest).collect();
-    others.sort();
-    let of_scan = |path: PathBuf| {
-        let manifest: Manifest = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-        (manifest.outputs.full == name && manifest.measured == entries.len()).then_some(manifest.surroundings)
-    };
-    std::iter::once(usual).chain(others).find_map(of_scan)
+/// What the `manifest` that was written with a scan's file at `path` tells of the model.
+///
+/// # Errors
+///
+/// Fails if there is none, or if it is another's.
+pub fn surroundings(path: &Path, manifest: &Path) -> Result<Surroundings, ManifestError> {
+    let missing = |_| ManifestError::Missing(manifest.to_owned());
+    let bytes = fs::read(manifest).map_err(missing)?;
+    let unreadable =
+        |error: serde_json::Error| ManifestError::Unreadable { path: manifest.to_owned(), reason: error.to_string() };
+    let Manifest { surroundings, outputs } = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    let is_own = fs::read(path).is_ok_and(|scan| sha256(&scan) == outputs.full_sha256);
+    if is_own { Ok(surroundings) } else { Err(ManifestError::OfAnother(manifest.to_owned())) }
+}
+
+/// The SHA-256 of `bytes` in hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

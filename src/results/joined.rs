@@ -1,55 +1,92 @@
 //! A scan that somebody else made, joined with the model that it is of.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Entry, Other, Surroundings};
-use crate::modules::{Class, Module};
+use crate::modules::{self, Class, Module};
 
-/// A scan's module that the model does not have.
+/// Why a scan cannot be joined with a model.
 #[derive(Debug, thiserror::Error)]
-#[error("'{0}' of the scan is no module of the model: is it the model that was scanned?")]
-pub struct NotInModel(pub String);
+pub enum JoinError {
+    /// The model lacks a module of the scan.
+    #[error("'{0}' of the scan is no module of the model: is it the model that was scanned?")]
+    NotInModel(String),
+    /// The model has a module of another shape.
+    #[error("'{name}' is {scanned:?} in the scan and {model:?} in the model: is it the model that was scanned?")]
+    OtherShape {
+        /// The module.
+        name: String,
+        /// Its shape in the scan.
+        scanned: [usize; 2],
+        /// Its shape in the model.
+        model: [usize; 2],
+    },
+}
 
-/// Completes a scan's `entries` with the names and shapes of the model's `modules`, which its `surroundings` have all of.
-/// Those that are not in the scan become what surrounds it.
+/// Completes a scan's `entries` with the names and shapes of the model's `modules`. Those that are not in the scan become
+/// what surrounds it, but for experts that are one parameter with some that are: those could not be measured.
 ///
 /// # Errors
 ///
-/// Fails if the model lacks a module of the scan.
+/// Fails if the model lacks a module of the scan, or has it in another shape.
 pub fn join<'a>(
-    entries: &mut [Entry],
+    entries: &mut Vec<Entry>,
     modules: impl Iterator<Item = &'a Module>,
     surroundings: &mut Surroundings,
-) -> Result<(), NotInModel> {
+) -> Result<(), JoinError> {
     let modules: Vec<&Module> = modules.filter(|module| module.part_of.is_none()).collect();
-    let mut places: HashMap<&str, usize> = HashMap::new();
-    for (place, module) in modules.iter().enumerate() {
-        // Names on disk go before names in memory, which several experts share.
-        places.insert(&module.name, place);
-        if !module.is_parameter {
-            module.targets.iter().for_each(|target| {
-                places.entry(target).or_insert(place);
-            });
-        }
-    }
+    let places = places(&modules);
     let mut is_scanned = vec![false; modules.len()];
     for entry in entries.iter_mut().filter(|entry| entry.part_of.is_none()) {
-        let place = *places.get(entry.name.as_str()).ok_or_else(|| NotInModel(entry.name.clone()))?;
-        let module = modules[place];
+        let place = *places.get(entry.name.as_str()).ok_or_else(|| JoinError::NotInModel(entry.name.clone()))?;
         is_scanned[place] = true;
-        entry.shape = Some(module.shape);
-        entry.layer = module.layer;
-        entry.targets = module.targets_in_memory().to_vec();
-        entry.is_parameter = module.is_parameter;
+        complete(entry, modules[place])?;
     }
-    let others = modules.iter().zip(is_scanned).filter(|(_, is_scanned)| !is_scanned);
+    let shared: HashSet<String> =
+        entries.iter().filter(|entry| entry.is_parameter).flat_map(|entry| entry.targets.clone()).collect();
+    let others = modules.iter().zip(is_scanned).filter(|(_, is_scanned)| !is_scanned).map(|(module, _)| *module);
+    let is_shared = |module: &&Module| module.targets_in_memory().iter().any(|target| shared.contains(target));
+    let (unmeasured, others): (Vec<&Module>, Vec<&Module>) = others.partition(is_shared);
+    entries.extend(unmeasured.into_iter().map(|module| Entry::new(module, None)));
     let other = |module: &Module| Other::new(Entry::new(module, None), module.class, module.shape);
-    surroundings.modules = others.map(|(module, _)| other(module)).collect();
+    surroundings.modules = others.into_iter().map(other).collect();
+    Ok(())
+}
+
+/// Where the module of each name is. Names on disk go before names in memory, which several experts share.
+fn places<'a>(modules: &[&'a Module]) -> HashMap<&'a str, usize> {
+    let mut places: HashMap<&str, usize> =
+        modules.iter().enumerate().map(|(place, module)| (module.name.as_str(), place)).collect();
+    for (place, module) in modules.iter().enumerate().filter(|(_, module)| !module.is_parameter) {
+        for target in &module.targets {
+            places.entry(target).or_insert(place);
+        }
+    }
+    places
+}
+
+/// Gives an entry what is known of its module. A scan of the model in memory has the parts of a divided weight by
+/// themselves, which lie below each other and are equal.
+fn complete(entry: &mut Entry, module: &Module) -> Result<(), JoinError> {
+    let [rows, columns] = module.shape;
+    let divided = module.targets.len();
+    let is_part = divided > 1 && entry.name != module.name;
+    let shape = if is_part { [rows / divided, columns] } else { module.shape };
+    if let Some(scanned) = entry.shape.filter(|scanned| *scanned != shape) {
+        return Err(JoinError::OtherShape { name: entry.name.clone(), scanned, model: shape });
+    }
+    if !is_part {
+        entry.targets = module.targets_in_memory().to_vec();
+    }
+    entry.shape = Some(shape);
+    entry.layer = module.layer;
+    entry.is_parameter = module.is_parameter;
+    entry.is_matrix = module.is_matrix();
     Ok(())
 }
 
 /// Whether a module's name alone tells that a default scan would rank it. Spectrum measures norms, embeddings and heads too.
 pub fn is_ranked(name: &str) -> bool {
     let leaf = name.rsplit('.').next().unwrap_or(name);
-    crate::modules::class_by_name(name) == Class::Linear && !leaf.contains("norm") && !leaf.starts_with("ln_")
+    modules::class_by_name(name) == Class::Linear && !leaf.contains("norm") && !leaf.starts_with("ln_")
 }

@@ -5,11 +5,12 @@ mod joined;
 mod read;
 mod surroundings;
 
-pub use files::{OpenError, open, surroundings};
-pub use joined::{NotInModel, is_ranked, join};
+pub use files::{ManifestError, OpenError, open, sha256, surroundings};
+pub use joined::{JoinError, is_ranked, join};
 pub use read::{Format, ReadError, Results, read};
 pub use surroundings::{Other, Surroundings};
 
+use crate::modules::name::Place;
 use crate::modules::{self, Module};
 
 /// A module of a scan.
@@ -30,6 +31,8 @@ pub struct Entry {
     pub targets: Vec<String>,
     /// Whether the target is a parameter of a module that is not linear itself.
     pub is_parameter: bool,
+    /// Whether that parameter is a matrix, of which this is a block of rows.
+    pub is_matrix: bool,
     /// The fused module that it is a part of; no trainer can select it then.
     pub part_of: Option<String>,
 }
@@ -45,6 +48,7 @@ impl Entry {
             shape: Some(module.shape),
             targets: module.targets_in_memory().to_vec(),
             is_parameter: module.is_parameter,
+            is_matrix: module.is_matrix(),
             part_of: module.part_of.clone(),
         }
     }
@@ -62,7 +66,11 @@ impl Entry {
             _ if self.part_of.is_some() => None,
             [target] if self.is_parameter => {
                 let name = target.strip_suffix(modules::WEIGHT).unwrap_or(target);
-                Some((name.to_owned(), pooled_kind(&self.kind, name.rsplit('.').next().unwrap_or(name))))
+                // By its name in memory, unless the type tells more than the name does.
+                let is_plain = Place::of(&self.name).kind(false) == self.kind;
+                let leaf = name.rsplit('.').next().unwrap_or(name);
+                let kind = if is_plain { Place::of(name).kind(false) } else { pooled_kind(&self.kind, leaf) };
+                Some((name.to_owned(), kind))
             }
             _ => Some((modules::without_expert(&self.name)?, self.kind.replacen("experts.*.", "experts.", 1))),
         }
@@ -89,6 +97,7 @@ mod tests {
             shape: None,
             targets: vec![target.into()],
             is_parameter,
+            is_matrix: false,
             part_of: None,
         }
     }

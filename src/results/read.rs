@@ -260,6 +260,7 @@ fn plain(name: &str, kind: String, snr: Option<f64>) -> Entry {
         shape: None,
         targets: vec![name.to_owned()],
         is_parameter: false,
+        is_matrix: false,
         part_of: None,
     }
 }
@@ -308,6 +309,7 @@ impl<'a> Record<'a> {
             shape: self.field("shape", "rows and columns", shape)?,
             targets: self.field("target", "a name or a list of names", names)?.unwrap_or(vec![self.name.to_owned()]),
             is_parameter: self.field("target_is_parameter", "true or false", flag)?.unwrap_or(false),
+            is_matrix: self.field("target_is_matrix", "true or false", flag)?.unwrap_or(false),
             part_of: self.field("part_of", "a name", text)?,
         })
     }

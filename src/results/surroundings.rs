@@ -14,11 +14,15 @@ pub struct Surroundings {
     pub model_types: Vec<String>,
     /// The line of transformers whose names in memory these are: 4 or 5.
     pub transformers: u8,
+    /// Its components, if it is a pipeline of several.
+    #[serde(default)]
+    pub components: Vec<String>,
     /// Whether the head shares the embedding's weight.
     pub ties_embeddings: bool,
     /// Its linear modules that are not in the scan: heads, routers, and what was kept out.
     pub modules: Vec<Other>,
     /// The modules of the scan that could not be measured.
+    #[serde(default)]
     pub unmeasured: Vec<Other>,
     /// What its other tensors are called in memory.
     pub names: Vec<String>,
@@ -41,6 +45,9 @@ pub struct Other {
     pub target: Vec<String>,
     /// Whether the target is a parameter of a module that is not linear itself.
     pub target_is_parameter: bool,
+    /// Whether that parameter is a matrix, of which this is a block of rows.
+    #[serde(default)]
+    pub target_is_matrix: bool,
 }
 
 impl Other {
@@ -54,6 +61,7 @@ impl Other {
             shape,
             target: entry.targets,
             target_is_parameter: entry.is_parameter,
+            target_is_matrix: entry.is_matrix,
         }
     }
 
@@ -67,6 +75,7 @@ impl Other {
             shape: Some(self.shape),
             targets: self.target.clone(),
             is_parameter: self.target_is_parameter,
+            is_matrix: self.target_is_matrix,
             part_of: None,
         }
     }

@@ -155,6 +155,7 @@ impl Plan {
             // A commit tells that the model is the Hub's.
             model: if self.model.commit.is_some() { &self.model.spelling } else { &self.model.name }.clone(),
             model_types: types.collect(),
+            components: self.checkpoint.components.iter().filter_map(|component| component.name.clone()).collect(),
             transformers: self.line.version(),
             ties_embeddings: self.ties_embeddings,
             modules: self.others.iter().filter(whole).map(other).collect(),

@@ -49,7 +49,8 @@ impl Cost {
                     fused.push(&entry.kind);
                 }
                 cost.sides = cost.sides.saturating_add(rows);
-                shared = columns.saturating_add(shared);
+                // A matrix of all experts has its inputs once.
+                shared = if entry.is_matrix { columns } else { columns.saturating_add(shared) };
             } else {
                 let inputs = columns.saturating_mul(entry.targets.len() as u64);
                 cost.sides = cost.sides.saturating_add(rows).saturating_add(inputs);

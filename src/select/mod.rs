@@ -82,8 +82,15 @@ pub enum SelectError {
         types: String,
     },
     /// No module is in the layers.
-    #[error("--layers {0} leaves no module to choose from")]
-    NoLayer(Layers),
+    #[error("--layers {layers} leaves no module to choose from: there are layers {first} to {last}")]
+    NoLayer {
+        /// The layers.
+        layers: Layers,
+        /// The first that there is.
+        first: usize,
+        /// The last that there is.
+        last: usize,
+    },
     /// The budget cannot be counted.
     #[error("--budget needs the shape of every module, and that of '{0}' is not known: give the model with --model")]
     NoShape(String),
@@ -210,14 +217,8 @@ pub fn candidates<'a>(entries: &'a [Entry], pools: &'a [Pool]) -> Vec<Candidate<
 ///
 /// Fails if the rules leave nothing to choose, or if a budget cannot be counted.
 pub fn choose<'a>(candidates: &[Candidate<'a>], rules: &Rules) -> Result<Vec<Chosen<'a>>, SelectError> {
-    let mut kinds: Vec<(&str, usize)> = Vec::new();
-    for candidate in candidates {
-        match kinds.iter_mut().find(|(kind, _)| *kind == candidate.kind) {
-            Some((_, count)) => *count += 1,
-            None => kinds.push((candidate.kind, 1)),
-        }
-    }
-    let eligible = eligible(candidates, &kinds, rules)?;
+    let mut kinds = kinds(candidates);
+    let eligible = eligible(candidates, rules)?;
     let mut best: Vec<Candidate<'a>> = if rules.global {
         ranked(eligible, rules.count)
     } else {
@@ -236,12 +237,25 @@ pub fn choose<'a>(candidates: &[Candidate<'a>], rules: &Rules) -> Result<Vec<Cho
     Ok(chosen.filter(|chosen| !chosen.modules.is_empty()).collect())
 }
 
+/// The types of `candidates` in the order in which they appear, and how many there are of each.
+fn kinds<'a>(candidates: &[Candidate<'a>]) -> Vec<(&'a str, usize)> {
+    let mut kinds: Vec<(&str, usize)> = Vec::new();
+    for candidate in candidates {
+        match kinds.iter_mut().find(|(kind, _)| *kind == candidate.kind) {
+            Some((_, count)) => *count += 1,
+            None => kinds.push((candidate.kind, 1)),
+        }
+    }
+    kinds
+}
+
 /// The candidates of the types and layers that may be chosen.
-fn eligible<'a>(
-    candidates: &[Candidate<'a>],
-    kinds: &[(&str, usize)],
-    rules: &Rules,
-) -> Result<Vec<Candidate<'a>>, SelectError> {
+///
+/// # Errors
+///
+/// Fails if a pattern matches no type, or if no candidate is in the layers.
+pub fn eligible<'a>(candidates: &[Candidate<'a>], rules: &Rules) -> Result<Vec<Candidate<'a>>, SelectError> {
+    let kinds = kinds(candidates);
     if let Some(pattern) = rules.types.0.iter().find(|pattern| !kinds.iter().any(|(kind, _)| pattern.is_match(kind))) {
         let named: Vec<&str> = kinds.iter().take(NAMED).map(|(kind, _)| *kind).collect();
         let more = if kinds.len() > NAMED { ", …" } else { "" };
@@ -250,11 +264,15 @@ fn eligible<'a>(
     }
     let is_in =
         |layers: &Layers, candidate: &Candidate<'_>| candidate.layer.is_some_and(|layer| layers.contains(layer));
-    let kept = candidates.iter().filter(|candidate| rules.types.keep(candidate.kind));
-    let kept: Vec<Candidate<'a>> =
-        kept.filter(|candidate| rules.layers.as_ref().is_none_or(|layers| is_in(layers, candidate))).copied().collect();
+    let of_types = || candidates.iter().filter(|candidate| rules.types.keep(candidate.kind));
+    let kept = of_types().filter(|candidate| rules.layers.as_ref().is_none_or(|layers| is_in(layers, candidate)));
+    let kept: Vec<Candidate<'a>> = kept.copied().collect();
     match &rules.layers {
-        Some(layers) if kept.is_empty() && !candidates.is_empty() => Err(SelectError::NoLayer(layers.clone())),
+        Some(layers) if kept.is_empty() && !candidates.is_empty() => {
+            let known = || of_types().filter_map(|candidate| candidate.layer);
+            let (first, last) = (known().min().unwrap_or(0), known().max().unwrap_or(0));
+            Err(SelectError::NoLayer { layers: layers.clone(), first, last })
+        }
         _ => Ok(kept),
     }
 }
@@ -364,7 +382,10 @@ mod tests {
         let unmatched = error(Rules { types: types("q*"), ..all.clone() });
         assert_eq!(unmatched, "--types 'q*' matches none of the types: x, y");
         let layers = Some("7-".parse().expect("layers"));
-        assert_eq!(error(Rules { layers, ..all }), "--layers 7- leaves no module to choose from");
+        assert_eq!(
+            error(Rules { layers, ..all }),
+            "--layers 7- leaves no module to choose from: there are layers 0 to 5"
+        );
     }
 
     #[test]

@@ -13,11 +13,15 @@ fn write_two(place: &Workplace) {
         let record = |layer: usize| json!({ "snr": ratios[layer], "type": "mlp.up_proj" });
         let name = |layer: usize| format!("model.layers.{layer}.mlp.up_proj");
         let records = (0..4).map(|layer| (name(layer), record(layer)));
-        Value::Object(records.chain([("lm_head".to_owned(), json!({"snr": 1, "type": "lm_head"}))]).collect())
+        Value::Object(
+            records
+                .chain([("model.layers.8.mlp.down_proj".to_owned(), json!({"snr": 1, "type": "mlp.down_proj"}))])
+                .collect(),
+        )
     };
     write(place, "a.json", &scan([4.0, 3.0, 2.0, 1.0]));
     let mut b = scan([1.0, 3.0, 2.0, 4.0]);
-    b.as_object_mut().expect("an object").remove("lm_head");
+    b.as_object_mut().expect("an object").remove("model.layers.8.mlp.down_proj");
     b["model.layers.9.mlp.up_proj"] = json!({ "snr": 1, "type": "mlp.up_proj" });
     write(place, "b.json", &b);
 }
@@ -33,7 +37,10 @@ fn moves_are_counted_by_type() {
     assert!((r#type["spearman"].as_f64().expect("a number") + 0.8).abs() < 1e-12, "{diff}");
     assert_eq!((&r#type["pairs"], &r#type["top"], &r#type["common"]), (&json!(4), &json!(2), &json!(1)));
     assert_eq!((&r#type["moves"][3]["rank_a"], &r#type["moves"][3]["rank_b"]), (&json!(4), &json!(1)));
-    assert_eq!((&diff["only_in_a"], &diff["only_in_b"]), (&json!(["lm_head"]), &json!(["model.layers.9.mlp.up_proj"])));
+    assert_eq!(
+        (&diff["only_in_a"], &diff["only_in_b"]),
+        (&json!(["model.layers.8.mlp.down_proj"]), &json!(["model.layers.9.mlp.up_proj"]))
+    );
 
     let table = place.run(&["diff", "a.json", "b.json", "--moves", "1"]);
     for part in [
@@ -41,7 +48,7 @@ fn moves_are_counted_by_type() {
         "model.layers.3.mlp.up_proj",
         "4 -> 1",
         "+300.000 %",
-        "1 module only in the first: lm_head",
+        "1 module only in the first: model.layers.8.mlp.down_proj",
     ] {
         assert!(table.succeeded().stdout.contains(part), "{part}: {}", table.stdout);
     }

@@ -8,7 +8,8 @@ use crate::checkpoint::{Tensor, file, matrix, of_numbers};
 use crate::program::{Workplace, in_project, tiny_mistral};
 use crate::scans::{MISTRAL, seed_config, seed_layers, write, write_mistral};
 
-const TRAINERS: [&str; 7] = ["axolotl", "axolotl-full", "llama-factory", "peft", "ms-swift", "unsloth", "spectrum"];
+/// The trainers: five of adapters, two of the weights themselves.
+const TRAINERS: [&str; 7] = ["axolotl", "llama-factory", "peft", "ms-swift", "unsloth", "axolotl-full", "spectrum"];
 
 /// The items of a list in YAML.
 fn items(yaml: &str) -> Vec<&str> {
@@ -133,11 +134,12 @@ fn configurations_that_cannot_be_edited_stay_as_they_are() {
     let place = Workplace::new();
     write_mistral(&place);
     for (config, reason) in [
+        ("base_model: x\nlora_target: all\n", "is not a configuration of Axolotl"),
         ("{lora_r: 8}", "not a YAML mapping with a key on each line"),
         ("lora_r: 8\nlora_r: 9\n", "sets 'lora_r' twice"),
         ("a: [1\n", "is not YAML"),
         ("a: 1\n---\nb: 2\n", "several YAML documents"),
-        ("lora_r: &rank 8\nother: *rank\n", "has an anchor"),
+        ("lora_alpha: &alpha 8\nother: *alpha\nlora_target_modules: &names [a]\n", "has an anchor"),
     ] {
         fs::write(place.path("config.yml"), config).expect("written");
         place.run(&["export", "axolotl", "scan.json", "--into", "config.yml"]).refused(1, &["config.yml", reason]);
@@ -152,13 +154,16 @@ fn configurations_that_cannot_be_edited_stay_as_they_are() {
 #[test]
 fn configurations_are_those_of_the_golden_files() {
     let place = Workplace::new();
-    let scan = ["--model", &tiny_mistral(), "--top-n", "2", "--match-rank", "8", "-q"];
-    let emits: Vec<&str> = TRAINERS.iter().flat_map(|trainer| ["--emit", trainer]).collect();
-    place.run(&[&scan[..], &emits].concat()).succeeded();
     let golden = in_project("tests/golden/export");
-    for trainer in TRAINERS {
-        let arguments = ["export", trainer, "laser_scan_tiny-mistral.json", "--top-n", "2", "--match-rank", "8"];
-        place.run(&[&arguments[..], &["--output-dir", "exported", "-q"]].concat()).succeeded();
+    let model = tiny_mistral();
+    for (kind, rank) in [(&TRAINERS[..5], &["--match-rank", "8"][..]), (&TRAINERS[5..], &[])] {
+        let emits: Vec<&str> = kind.iter().flat_map(|trainer| ["--emit", trainer]).collect();
+        place.run(&[&["--model", &model, "--top-n", "2", "-q"], &emits[..], rank].concat()).succeeded();
+        for trainer in kind {
+            let line =
+                ["export", trainer, "laser_scan_tiny-mistral.json", "--top-n", "2", "--output-dir", "exported", "-q"];
+            place.run(&[&line[..], rank].concat()).succeeded();
+        }
     }
     let mut files = Vec::new();
     for folder in ["", "model_snr_results/"] {
@@ -294,7 +299,7 @@ fn heads_are_added_under_their_names_or_said_to_be_tied() {
     assert_eq!(config(&["--no-head"])["target_modules"].as_array().map(Vec::len), Some(7));
     let own = config(&["--head-rank", "8"]);
     assert_eq!((&own["r"], &own["rank_pattern"]), (&json!(32), &json!({"lm_head": 8})));
-    place.run(&["export", "ms-swift", "scan.json", "--head-rank", "8"]).refused(1, &["ms-swift", "--head-rank"]);
+    place.run(&["export", "ms-swift", "scan.json", "--head-rank", "8"]).refused(2, &["ms-swift", "--head-rank"]);
 }
 
 #[test]
@@ -350,7 +355,10 @@ fn a_pool_with_an_expert_that_could_not_be_measured_is_not_ranked_in_an_export_e
     let exported = place.run(&["export", "peft", "laser_scan_moe.json", "-q"]);
     assert_eq!(serde_json::from_str::<Value>(&exported.succeeded().stdout).expect("JSON"), emitted);
     let each = place.run(&["export", "peft", "laser_scan_moe.json", "--pool-experts", "none"]);
-    each.refused(1, &["'model.layers.0.mlp.experts.down_proj'", "holds 4 modules, of which 3", "--pool-experts mean"]);
+    each.refused(
+        1,
+        &["'model.layers.0.mlp.experts.down_proj'", "for 4 modules, of which the choice has 3", "--pool-experts mean"],
+    );
 }
 
 #[test]
@@ -358,12 +366,14 @@ fn what_peft_refuses_is_refused_before() {
     let place = Workplace::new();
     write_mistral(&place);
     let mut manifest = place.json("scan_run.json");
-    manifest["surroundings"]["model_types"] = json!(["mamba2"]);
-    write(&place, "scan_run.json", &manifest);
     let scan = fs::read_to_string(place.path("scan.json")).expect("readable");
-    fs::write(place.path("scan.json"), scan.replace("self_attn.o_proj", "mixer.out_proj")).expect("written");
+    let scan = scan.replace("self_attn.o_proj", "mixer.out_proj");
+    manifest["surroundings"]["model_types"] = json!(["mamba2"]);
+    manifest["outputs"]["full_sha256"] = json!(laser_scan::results::sha256(scan.as_bytes()));
+    fs::write(place.path("scan.json"), scan).expect("written");
+    write(&place, "scan_run.json", &manifest);
     let run = place.run(&["export", "peft", "scan.json"]);
-    run.refused(1, &["PEFT gives no adapter to 'model.layers.30.mixer.out_proj' of a Mamba", "--types"]);
+    run.refused(1, &["PEFT cannot adapt 'model.layers.30.mixer.out_proj'", "Mamba", "--types"]);
     place.run(&["export", "axolotl-full", "scan.json"]).succeeded();
     place.run(&["export", "peft", "scan.json", "--types", "mlp.*"]).succeeded();
 }

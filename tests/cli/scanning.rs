@@ -110,7 +110,7 @@ fn files_are_named_as_asked() {
     place.run(&[&["--model", &tiny_mistral(), "--output-dir", "out"], &seed[..]].concat()).succeeded();
     assert!(place.path("laser_scan_mistral.json").is_file());
     assert!(place.path("sub/laser_scan_mistral_top_snr.json").is_file());
-    assert!(place.path("out/laser_scan_tiny-mistral_run.json").is_file());
+    assert!(place.path("laser_scan_mistral_run.json").is_file());
 }
 
 #[test]

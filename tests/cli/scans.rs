@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use laser_scan::results::sha256;
 use serde_json::{Map, Value, json};
 
 use crate::program::{Workplace, in_project};
@@ -52,8 +53,7 @@ pub fn write_mistral(place: &Workplace) {
     let norms = (0..32).map(|layer| format!("model.layers.{layer}.input_layernorm.weight"));
     let names: Vec<String> = norms.chain(["model.embed_tokens.weight".into(), "model.norm.weight".into()]).collect();
     let manifest = json!({
-        "measured": scan.len(),
-        "outputs": { "full": "scan.json", "top": "top.json" },
+        "outputs": { "full_sha256": sha256(Value::Object(scan.clone()).to_string().as_bytes()) },
         "surroundings": {
             "model": "mistralai/Mistral-7B-v0.1", "model_types": ["mistral"], "transformers": 5, "ties_embeddings": false,
             "modules": [head], "unmeasured": [], "names": names,

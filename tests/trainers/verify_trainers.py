@@ -339,6 +339,9 @@ def check(code, binary, name, options, on_scan, trainer, scan, top, folder):
     extra, missing = sorted(found - wanted), sorted(wanted - found)
     wrong = [f"not chosen, but trained: {n}" for n in extra if not re.fullmatch(ADDED.get(trainer, "$^"), n)]
     wrong += [f"chosen, but not trained: {n}" for n in missing]
+    if trainer == "spectrum":  # what it printed is Spectrum's own list, which trains the input embedding with the head
+        listed = hit(by_axolotl_full(code, load(name), configuration, folder)) - {"model.embed_tokens", "model.language_model.embed_tokens"}
+        wrong += [f"by the list: {n}" for n in listed ^ chosen(load(name), scan, top, options, trainer)]
     if found == wanted and isinstance(model, peft.PeftModel) and trainable != size:
         wrong.append(f"{trainable} numbers are trained, not {size}")
     if isinstance(model, peft.PeftModel) and scales(model) != {ALPHA / RANK}:

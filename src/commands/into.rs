@@ -1,0 +1,134 @@
+//! `laser-scan export --into`: a person's configuration, edited in place.
+
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use laser_scan::export::edit;
+use laser_scan::export::{Adapter, Alpha, Export, Rank, Trainer};
+use laser_scan::report;
+use similar::TextDiff;
+
+use super::STANDARD_OUTPUT;
+use crate::cli::AdapterArgs;
+use crate::terminal::Terminal;
+
+/// A configuration that there is.
+pub struct Config {
+    path: PathBuf,
+    text: String,
+    trainer: Trainer,
+}
+
+impl Config {
+    /// Reads the configuration at `path`.
+    pub fn open(path: &Path, trainer: Trainer) -> Result<Self> {
+        let bytes = fs::read(path).with_context(|| format!("cannot read '{}'", path.display()))?;
+        let text = String::from_utf8(bytes).with_context(|| format!("'{}' is not UTF-8", path.display()))?;
+        Ok(Self { path: path.to_owned(), text, trainer })
+    }
+
+    /// The adapter that is asked for; what is not said of it is as the configuration has it.
+    pub fn adapter(&self, arguments: &AdapterArgs) -> Result<Adapter> {
+        let mut adapter = arguments.adapter();
+        let rank_key = if self.trainer == Trainer::LlamaFactory { "lora_rank" } else { "lora_r" };
+        if arguments.rank.is_none() && arguments.match_rank.is_none() {
+            let set = self.value(rank_key)?.and_then(|rank| rank.parse().ok());
+            adapter.rank = set.filter(|rank| *rank > 0).map_or(adapter.rank, Rank::Fixed);
+        }
+        if arguments.alpha.is_none() {
+            let set = self.value("lora_alpha")?.and_then(|alpha| alpha.parse::<f64>().ok());
+            if let Some(set) = set.filter(|alpha| *alpha > 0.0 && alpha.is_finite()) {
+                adapter.alpha = match adapter.alpha {
+                    Alpha::Stays(_) => Alpha::Stays(set),
+                    Alpha::Follows(_) => Alpha::Follows(set),
+                };
+            }
+        }
+        Ok(adapter)
+    }
+
+    /// Sets the keys of `export`, or shows what that would change.
+    pub fn edit(&self, export: &Export, dry_run: bool, terminal: &Terminal) -> Result<()> {
+        let name = self.path.display();
+        if let Some(key) = self.first_set(export.foreign)? {
+            bail!(
+                "'{name}' sets {key}, and is not a configuration of {}: name the trainer that it is for",
+                self.trainer
+            );
+        }
+        let mut settings = export.settings.clone();
+        for (key, value) in &export.resets {
+            if self.is_set(key)? {
+                settings.push((key, value.clone()));
+            }
+        }
+        let edited = edit::edit(&self.text, &settings).with_context(|| format!("'{name}'"))?;
+        terminal.exported(export, &[]);
+        self.warn(export, terminal)?;
+        if edited.changed.is_empty() {
+            terminal.note(&format!("'{name}' says all that already"));
+        } else if dry_run {
+            let header = name.to_string();
+            let difference =
+                TextDiff::from_lines(&self.text, &edited.text).unified_diff().header(&header, &header).to_string();
+            terminal.output(difference.trim_end().as_bytes()).context(STANDARD_OUTPUT)?;
+        } else {
+            let kept = self.replace(&edited.text)?;
+            terminal.edited(&self.path, &kept, &edited.changed);
+        }
+        Ok(())
+    }
+
+    /// Says what else in the configuration changes what is trained.
+    fn warn(&self, export: &Export, terminal: &Terminal) -> Result<()> {
+        for key in export.conflicts {
+            if self.is_set(key)? {
+                terminal.warn(&format!("'{}' sets {key}, which changes what is trained", self.path.display()));
+            }
+        }
+        if let Some((key, why)) = export.needs
+            && !self.is_set(key)?
+        {
+            terminal.warn(&format!("'{}' does not set {key}, {why}", self.path.display()));
+        }
+        Ok(())
+    }
+
+    /// Writes the configuration, and keeps what it was beside it. What was kept before gets a number.
+    fn replace(&self, text: &str) -> Result<PathBuf> {
+        // A file that its owner has protected is not to be replaced, which renaming could do.
+        OpenOptions::new()
+            .append(true)
+            .open(&self.path)
+            .with_context(|| format!("cannot write '{}'", self.path.display()))?;
+        let kept = self.path.with_added_extension("bak");
+        if fs::read(&kept).is_ok_and(|older| older != self.text.as_bytes()) {
+            let numbered = |number: usize| kept.with_added_extension(OsString::from(number.to_string()));
+            let free = (1..).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| kept.clone());
+            fs::rename(&kept, &free).with_context(|| format!("cannot keep '{}'", kept.display()))?;
+        }
+        fs::copy(&self.path, &kept).with_context(|| format!("cannot write '{}'", kept.display()))?;
+        report::write_all(&[(&self.path, text.as_bytes())])?;
+        Ok(kept)
+    }
+
+    fn value(&self, key: &str) -> Result<Option<&str>> {
+        edit::source(&self.text, key).with_context(|| format!("'{}'", self.path.display()))
+    }
+
+    /// Whether a key has a value that says something.
+    fn is_set(&self, key: &str) -> Result<bool> {
+        Ok(self.value(key)?.is_some_and(|value| !["", "~", "null", "[]", "{}", "false"].contains(&value)))
+    }
+
+    fn first_set<'a>(&self, keys: &[&'a str]) -> Result<Option<&'a str>> {
+        for key in keys {
+            if self.value(key)?.is_some() {
+                return Ok(Some(key));
+            }
+        }
+        Ok(None)
+    }
+}
