@@ -103,3 +103,40 @@ impl Budget {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(kind: &str, shape: [usize; 2], targets: &[&str], is_parameter: bool) -> Entry {
+        Entry {
+            name: "m".into(),
+            kind: kind.into(),
+            layer: None,
+            snr: Some(1.0),
+            shape: Some(shape),
+            targets: targets.iter().map(|target| (*target).to_owned()).collect(),
+            is_parameter,
+            is_matrix: false,
+            part_of: None,
+        }
+    }
+
+    #[test]
+    fn costs_are_those_of_the_adapters_that_peft_makes() {
+        let cost = |entries: &[Entry]| Cost::of(entries.iter()).expect("shapes");
+        assert_eq!(cost(&[entry("q", [8, 4], &["q"], false)]), Cost { sides: 12, elements: 32 });
+        // Three equal parts, each with the inputs for itself.
+        assert_eq!(cost(&[entry("qkv", [24, 4], &["q", "k", "v"], false)]).sides, 24 + 3 * 4);
+        // Two experts, whose gates and ups are one parameter of [2, 6 + 6, 4].
+        let experts: Vec<Entry> =
+            ["gate", "up", "gate", "up"].iter().map(|kind| entry(kind, [6, 4], &["gate_up"], true)).collect();
+        assert_eq!(cost(&experts), Cost { sides: 2 * (12 + 4), elements: 2 * 12 * 4 });
+        // Three experts in one matrix of [3 * 20, 32].
+        let matrix = Entry { is_matrix: true, ..entry("w1", [20, 32], &["w1"], true) };
+        assert_eq!(cost(&[matrix.clone(), matrix.clone(), matrix]), Cost { sides: 60 + 32, elements: 60 * 32 });
+        assert_eq!(Cost::of([Entry { shape: None, ..entry("q", [1, 1], &["q"], false) }].iter()), None);
+        let huge = cost(&[entry("q", [usize::MAX, usize::MAX], &["q"], false)]);
+        assert_eq!(huge.parameters(Counted::Lora { rank: 9 }), u64::MAX);
+    }
+}

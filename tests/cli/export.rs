@@ -377,3 +377,155 @@ fn what_peft_refuses_is_refused_before() {
     place.run(&["export", "axolotl-full", "scan.json"]).succeeded();
     place.run(&["export", "peft", "scan.json", "--types", "mlp.*"]).succeeded();
 }
+
+#[test]
+fn a_manifest_of_another_scan_is_not_taken() {
+    let place = Workplace::new();
+    place.run(&["--model", &tiny_mistral(), "-q"]).succeeded();
+    let export = |scan: &str| place.run(&["export", "peft", scan, "--top-n", "1"]);
+    assert!(export("laser_scan_tiny-mistral.json").succeeded().stdout.contains("lm_head"));
+    for (bytes, reason) in [(&b"{"[..], "cannot be read"), (b"{}", "cannot be read")] {
+        fs::write(place.path("x_run.json"), bytes).expect("written");
+        fs::copy(place.path("laser_scan_tiny-mistral.json"), place.path("x.json")).expect("copied");
+        let run = export("x.json");
+        assert!(run.succeeded().stderr.contains(reason) && run.stderr.contains("x_run.json"), "{}", run.stderr);
+        assert!(!run.stdout.contains("lm_head"), "{}", run.stdout);
+    }
+    write_mistral(&place);
+    fs::copy(place.path("scan_run.json"), place.path("laser_scan_tiny-mistral_run.json")).expect("copied");
+    let run = export("laser_scan_tiny-mistral.json");
+    assert!(run.succeeded().stderr.contains("was not written with this scan"), "{}", run.stderr);
+    fs::remove_file(place.path("scan_run.json")).expect("removed");
+    assert!(export("scan.json").succeeded().stderr.contains("there is no 'scan_run.json'"));
+    let own = fs::read(place.path("scan.json")).expect("readable");
+    write_mistral(&place);
+    for output in ["scan.json", "./scan_run.json"] {
+        place.run(&["export", "peft", "scan.json", "-o", output]).refused(1, &["belongs to the scan itself"]);
+    }
+    assert_eq!(place.bytes("scan.json"), own);
+}
+
+#[test]
+fn a_configuration_keeps_its_own_rank_and_every_older_copy() {
+    let place = Workplace::new();
+    write_mistral(&place);
+    let config = "base_model: x\nadapter: lora\nlora_r: 8\nlora_alpha: 64\n";
+    fs::write(place.path("config.yml"), config).expect("written");
+    let line = |count: &str| {
+        let line = ["export", "axolotl", "scan.json", "--types", "*.q_proj", "--into", "config.yml", "--top-n"];
+        place.run(&[&line[..], &[count]].concat())
+    };
+    let run = line("1");
+    assert!(run.succeeded().stderr.contains("rank 8: "), "{}", run.stderr);
+    let first = String::from_utf8(place.bytes("config.yml")).expect("UTF-8");
+    assert!(first.starts_with(config), "{first}");
+    line("2").succeeded();
+    assert_eq!(place.bytes("config.yml.bak"), first.as_bytes(), "what it was before the last change");
+    assert_eq!(place.bytes("config.yml.bak.1"), config.as_bytes(), "nothing is lost");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(place.path("config.yml"), fs::Permissions::from_mode(0o600)).expect("set");
+        line("3").succeeded();
+        for file in ["config.yml", "config.yml.bak"] {
+            let mode = fs::metadata(place.path(file)).expect("there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{file} stays private");
+        }
+    }
+}
+
+#[test]
+fn options_that_would_do_nothing_are_refused() {
+    let place = Workplace::new();
+    write_mistral(&place);
+    for (arguments, part) in [
+        (&["export", "spectrum", "scan.json", "--match-rank", "8"][..], "without adapters"),
+        (&["export", "axolotl-full", "scan.json", "--alpha", "8"], "without adapters"),
+        (&["export", "llama-factory", "scan.json", "--head-rank", "8"], "one rank for all"),
+        (&["export", "axolotl", "scan.json", "--format", "json"], "--format takes yaml"),
+        (&["export", "axolotl", "scan.json", "--transformers", "4"], "--model"),
+        (&["--model", "x", "--alpha", "8"], "--emit"),
+        (&["--model", "x", "--emit", "peft,llama-factory", "--head-rank", "8"], "one rank for all"),
+        (&["--model", "x", "--emit", "peft", "--dry-run"], "--dry-run"),
+    ] {
+        place.run(arguments).refused(2, &[part]);
+    }
+    let run = place.run(&["export", "spectrum", "scan.json", "--match-rank", "8"]);
+    assert!(run.stderr.contains("laser-scan export [OPTIONS] <TRAINER>"), "its own usage: {}", run.stderr);
+}
+
+#[test]
+fn one_trainer_that_cannot_keeps_no_other_from_its_configuration() {
+    let place = Workplace::new();
+    let model = in_project("tests/trainers/models/mixtral");
+    let line =
+        ["--model", &model, "--pool-experts", "mean", "--top-n", "1", "-q", "--emit", "llama-factory,unsloth,peft"];
+    let run = place.run(&line);
+    assert_eq!(run.status, 1, "{}", run.stderr);
+    for trainer in ["llama-factory", "unsloth"] {
+        assert!(run.stderr.contains(&format!("not the configuration for {trainer}")), "{}", run.stderr);
+    }
+    let config = place.json("laser_scan_mixtral_peft.json");
+    assert_eq!(config["target_parameters"].as_array().map(Vec::len), Some(2), "{config}");
+    // A pool goes by its name in memory, and routers count on no side of a rank.
+    let pooled = ["export", "peft", "laser_scan_mixtral.json", "--types", "mlp.experts.*", "-q"];
+    place.run(&pooled).succeeded();
+    let rank = |scan: &[&str]| {
+        place.run(&[&["--model", &model, "-q"], scan].concat()).succeeded();
+        let line = ["export", "peft", "laser_scan_mixtral.json", "--types", "self_attn.*", "--match-rank", "32", "-q"];
+        serde_json::from_str::<Value>(&place.run(&line).succeeded().stdout).expect("JSON")["r"].clone()
+    };
+    assert_eq!(rank(&[]), rank(&["--all-linear"]));
+}
+
+#[test]
+fn the_choice_is_of_one_component() {
+    let place = Workplace::new();
+    for component in ["unet", "text_encoder"] {
+        fs::create_dir_all(place.path(&format!("sd/{component}"))).expect("created");
+        let tensors = [0, 1].map(|layer| matrix(&format!("layers.{layer}.mlp.up_proj.weight"), 12, 16));
+        fs::write(place.path(&format!("sd/{component}/model.safetensors")), file(&tensors)).expect("written");
+        fs::write(place.path(&format!("sd/{component}/config.json")), "{}").expect("written");
+    }
+    let index = br#"{"_class_name": "P", "unet": ["diffusers", "U"], "text_encoder": ["transformers", "T"]}"#;
+    fs::write(place.path("sd/model_index.json"), index).expect("written");
+    place.run(&["--model", "sd", "-q"]).succeeded();
+    let both = place.run(&["export", "peft", "laser_scan_sd.json", "--top-n", "1"]);
+    both.refused(1, &["'unet'", "'text_encoder'", "--types '"]);
+    let one = place.run(&["export", "peft", "laser_scan_sd.json", "--top-n", "2", "--types", "unet.*", "-q"]);
+    let config: Value = serde_json::from_str(&one.succeeded().stdout).expect("JSON");
+    let mut names: Vec<&str> =
+        config["target_modules"].as_array().expect("names").iter().filter_map(Value::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["layers.0.mlp.up_proj", "layers.1.mlp.up_proj"]);
+}
+
+#[test]
+fn parts_of_a_divided_weight_are_joined_with_their_own_shapes() {
+    let place = Workplace::new();
+    fs::create_dir(place.path("vit")).expect("created");
+    let tensors = [0, 1].map(|layer| matrix(&format!("encoder.layer.{layer}.mlp.weights_in.weight"), 96, 32));
+    fs::write(place.path("vit/model.safetensors"), file(&tensors)).expect("written");
+    fs::write(place.path("vit/config.json"), r#"{"model_type": "dinov2"}"#).expect("written");
+    // As a scan of the model in memory has them.
+    let record = |layer: usize, leaf: &str, snr: f64| {
+        (format!("encoder.layer.{layer}.mlp.{leaf}"), json!({ "snr": snr, "type": format!("mlp.{leaf}") }))
+    };
+    let scan = [
+        record(0, "gate_proj", 2.0),
+        record(1, "gate_proj", 1.0),
+        record(0, "up_proj", 1.0),
+        record(1, "up_proj", 2.0),
+    ];
+    write(&place, "scan.json", &Value::Object(scan.into_iter().collect()));
+    let run = place.run(&["export", "peft", "scan.json", "--model", "vit", "--top-n", "1"]);
+    let config: Value = serde_json::from_str(&run.succeeded().stdout).expect("JSON");
+    assert_eq!(config["target_modules"], json!(["encoder.layer.0.mlp.gate_proj", "encoder.layer.1.mlp.up_proj"]));
+    // Two adapters of rank 32 beside weights of 48 x 32.
+    assert!(run.stderr.contains("5,120 trainable parameters in 2 modules"), "{}", run.stderr);
+    let other = json!({"encoder.layer.0.mlp.weights_in": {
+        "snr": 1, "type": "t", "module": "encoder.layer.0.mlp.weights_in", "shape": [64, 32], "layer": 0,
+    }});
+    write(&place, "other.json", &other);
+    place.run(&["export", "peft", "other.json", "--model", "vit"]).refused(1, &["[64, 32]", "[96, 32]", "scanned?"]);
+}
