@@ -506,7 +506,7 @@ fn parts_of_a_divided_weight_are_joined_with_their_own_shapes() {
     fs::create_dir(place.path("vit")).expect("created");
     let tensors = [0, 1].map(|layer| matrix(&format!("encoder.layer.{layer}.mlp.weights_in.weight"), 96, 32));
     fs::write(place.path("vit/model.safetensors"), file(&tensors)).expect("written");
-    fs::write(place.path("vit/config.json"), r#"{"model_type": "dinov2"}"#).expect("written");
+    fs::write(place.path("vit/config.json"), r#"{"model_type": "dinov2", "architectures": ["Dinov2Model"]}"#).expect("written");
     // As a scan of the model in memory has them.
     let record = |layer: usize, leaf: &str, snr: f64| {
         (format!("encoder.layer.{layer}.mlp.{leaf}"), json!({ "snr": snr, "type": format!("mlp.{leaf}") }))
