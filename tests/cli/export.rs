@@ -506,7 +506,8 @@ fn parts_of_a_divided_weight_are_joined_with_their_own_shapes() {
     fs::create_dir(place.path("vit")).expect("created");
     let tensors = [0, 1].map(|layer| matrix(&format!("encoder.layer.{layer}.mlp.weights_in.weight"), 96, 32));
     fs::write(place.path("vit/model.safetensors"), file(&tensors)).expect("written");
-    fs::write(place.path("vit/config.json"), r#"{"model_type": "dinov2", "architectures": ["Dinov2Model"]}"#).expect("written");
+    fs::write(place.path("vit/config.json"), r#"{"model_type": "dinov2", "architectures": ["Dinov2Model"]}"#)
+        .expect("written");
     // As a scan of the model in memory has them.
     let record = |layer: usize, leaf: &str, snr: f64| {
         (format!("encoder.layer.{layer}.mlp.{leaf}"), json!({ "snr": snr, "type": format!("mlp.{leaf}") }))
@@ -520,7 +521,7 @@ fn parts_of_a_divided_weight_are_joined_with_their_own_shapes() {
     write(&place, "scan.json", &Value::Object(scan.into_iter().collect()));
     let run = place.run(&["export", "peft", "scan.json", "--model", "vit", "--top-n", "1"]);
     let config: Value = serde_json::from_str(&run.succeeded().stdout).expect("JSON");
-    assert_eq!(config["target_modules"], json!(["encoder.layer.0.mlp.gate_proj", "encoder.layer.1.mlp.up_proj"]));
+    assert_eq!(config["target_modules"], json!(["encoder.layer.1.mlp.up_proj", "encoder.layer.0.mlp.gate_proj"]));
     // Two adapters of rank 32 beside weights of 48 x 32.
     assert!(run.stderr.contains("5,120 trainable parameters in 2 modules"), "{}", run.stderr);
     let other = json!({"encoder.layer.0.mlp.weights_in": {
