@@ -1,8 +1,9 @@
 //! Axolotl: LoRA and QLoRA (`loaders/adapter.py`), and the training of the weights themselves (`utils/freeze.py`).
 
+use super::choice::Choice;
 use super::resolve::{Rule, is_literal};
 use super::yaml::{self, Value};
-use super::{Choice, Export, ExportError, Format, peft};
+use super::{Export, ExportError, Format, peft};
 
 /// What narrows or widens a choice of modules beside the keys that are set.
 const ADAPTER_CONFLICTS: [&str; 7] = [

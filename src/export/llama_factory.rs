@@ -4,9 +4,10 @@
 //! and what belongs to the towers and the projector is passed over unless it is told otherwise. (`model/adapter.py`,
 //! `model/model_utils/visual.py`)
 
+use super::choice::Choice;
 use super::resolve::Rule;
 use super::yaml::{self, Value};
-use super::{Choice, Export, ExportError, Format, args, peft};
+use super::{Export, ExportError, Format, args, peft};
 
 /// What narrows or widens a choice beside the keys that are set.
 const CONFLICTS: [&str; 4] = ["additional_target", "freeze_language_model", "use_llama_pro", "use_unsloth"];

@@ -1,7 +1,8 @@
 //! ms-swift: a configuration file for `swift sft`, and the same as options. (`swift/arguments/tuner_args.py`)
 
+use super::choice::Choice;
 use super::yaml::{self, Value};
-use super::{Choice, Export, ExportError, Format, args, peft};
+use super::{Export, ExportError, Format, args, peft};
 
 /// Its configuration.
 pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {

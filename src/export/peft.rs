@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
+use super::choice::Choice;
 use super::resolve::{Rule, listed};
-use super::{Choice, Export, ExportError, Format, Target};
+use super::targets::Target;
+use super::{Export, ExportError, Format};
 use crate::modules::WEIGHT;
 use crate::report;
 

@@ -5,8 +5,9 @@
 
 use std::collections::HashSet;
 
+use super::choice::Choice;
 use super::resolve::{Rule, is_literal};
-use super::{Choice, Document, Export, ExportError, Format};
+use super::{Document, Export, ExportError, Format};
 use crate::report;
 use crate::select::Candidate;
 

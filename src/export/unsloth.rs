@@ -5,9 +5,10 @@
 
 use serde_json::json;
 
+use super::choice::Choice;
 use super::resolve::{Rule, Universe, listed};
 use super::targets::Targets;
-use super::{Choice, Export, ExportError, Format, peft};
+use super::{Export, ExportError, Format, peft};
 use crate::report;
 
 /// Its arguments.

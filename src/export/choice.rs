@@ -1,0 +1,154 @@
+//! What is chosen, as a trainer sees it.
+
+use std::collections::HashSet;
+
+use super::lora::{self, Lora};
+use super::resolve::{self, Rule, Universe};
+use super::targets::{Target, Targets, belongs};
+use super::{Adapter, Document, ExportError, Format, Request, Trainer, peft, unsloth};
+use crate::results::{Entry, Surroundings};
+use crate::select::{Chosen, Counted};
+
+/// What is chosen, as a trainer sees it.
+pub struct Choice<'a> {
+    pub trainer: Trainer,
+    pub targets: Targets,
+    pub universe: Universe,
+    /// The places of the chosen targets, in the order of the choice.
+    pub chosen: Vec<usize>,
+    /// Those of the heads that come with them.
+    pub heads: Vec<usize>,
+    /// All that the trainer will train.
+    adapted: Vec<usize>,
+    pub lora: Lora,
+    pub adapter: Adapter,
+    pub entries: &'a [Entry],
+    pub groups: &'a [Chosen<'a>],
+    pub around: Option<&'a Surroundings>,
+}
+
+impl<'a> Choice<'a> {
+    /// What `request` chooses, as `trainer` sees it.
+    pub fn new(trainer: Trainer, request: &Request<'a>) -> Result<Self, ExportError> {
+        let Request { entries, chosen: groups, around, adapter, .. } = *request;
+        let component = component(request)?;
+        let targets = Targets::new(entries, around, component);
+        let mut chosen = targets.chosen(groups)?;
+        chosen.retain(|place| adapter.head || !targets.all[*place].is_head);
+        if chosen.is_empty() {
+            return Err(ExportError::Nothing);
+        }
+        let takes_head = adapter.head && trainer != Trainer::Unsloth;
+        let heads = if takes_head { targets.heads() } else { Vec::new() };
+        let heads: Vec<usize> = heads.into_iter().filter(|head| !chosen.contains(head)).collect();
+        let universe = Universe::new(&targets);
+        let adapted = if trainer == Trainer::Unsloth {
+            unsloth::adapted(&universe, &targets, &chosen)
+        } else {
+            chosen.iter().chain(&heads).copied().collect()
+        };
+        let lora = match trainer.counted(0) {
+            Counted::Lora { .. } => Lora::new(adapter, &targets, &adapted)?,
+            Counted::Weights => Lora::default(),
+        };
+        Ok(Self { trainer, targets, universe, chosen, heads, adapted, lora, adapter, entries, groups, around })
+    }
+
+    /// What is trained: the chosen targets, then the heads.
+    pub fn trained(&self) -> impl Iterator<Item = usize> {
+        self.chosen.iter().chain(&self.heads).copied()
+    }
+
+    /// The target in a place.
+    pub fn target(&self, place: usize) -> &Target {
+        &self.targets.all[place]
+    }
+
+    /// The same as a set.
+    pub fn wanted(&self) -> HashSet<usize> {
+        self.trained().collect()
+    }
+
+    /// What the model's architectures are called.
+    pub fn model_types(&self) -> impl Iterator<Item = &str> {
+        self.around.iter().flat_map(|around| around.model_types.iter().map(String::as_str))
+    }
+
+    /// The model's name for files, if it is known.
+    pub fn model(&self) -> &str {
+        self.around.map_or("model", |around| &around.model)
+    }
+
+    /// Makes sure that `patterns` hit the targets in `wanted` and nothing else.
+    pub fn check(&self, rule: Rule<'_>, patterns: &[String], wanted: &HashSet<usize>) -> Result<(), ExportError> {
+        self.universe.check(self.trainer, rule, patterns, wanted, &self.targets)
+    }
+
+    /// An error about what the trainer cannot do.
+    pub fn unsupported(&self, what: impl Into<String>) -> ExportError {
+        ExportError::Unsupported { trainer: self.trainer, what: what.into() }
+    }
+
+    /// What a person should know of the choice, whoever trains.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = match self.trainer.counted(0) {
+            Counted::Lora { .. } => self.lora.notes(self.adapter, &self.targets, &self.adapted),
+            Counted::Weights => lora::weights(&self.targets, &self.adapted).into_iter().collect(),
+        };
+        let heads: Vec<&str> = self.heads.iter().map(|head| self.target(*head).name.as_str()).collect();
+        if self.adapter.head && self.is_tied() {
+            notes.push("the head is left out: it shares the embedding's weight".to_owned());
+        } else if !heads.is_empty() {
+            notes.push(format!("the head is trained too: {}; --no-head leaves it out", resolve::listed(&heads)));
+        }
+        notes
+    }
+
+    /// Whether the model's head is its embedding.
+    fn is_tied(&self) -> bool {
+        self.around.is_some_and(|around| around.ties_embeddings) && self.targets.heads().is_empty()
+    }
+
+    /// What a person must know of the choice, whoever trains.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.around.is_none() {
+            warnings.push(
+            "nothing but the scan's own modules is known of the model, so that its head is not added and names are not tried \
+             on the rest of it: give the model with --model"
+                .to_owned());
+        }
+        if matches!(self.trainer.counted(0), Counted::Lora { .. }) {
+            warnings.extend(peft::bypassed(self));
+        }
+        warnings
+    }
+
+    /// A file's name after what it is for.
+    fn file(&self, ending: &str) -> String {
+        let model = self.model().rsplit('/').next().unwrap_or("model");
+        format!("laser_scan_{model}_{}.{ending}", self.trainer.key())
+    }
+
+    /// The configuration in one form.
+    pub fn document(&self, format: Format, text: String) -> Document {
+        let ending = match format {
+            Format::Yaml => "yml",
+            Format::Json | Format::SortedJson => "json",
+            Format::Args => "args",
+        };
+        Document { file: self.file(ending), format, text }
+    }
+}
+
+/// The component of a pipeline that everything chosen is in; `None` if the model is no pipeline.
+fn component<'a>(request: &Request<'a>) -> Result<Option<&'a str>, ExportError> {
+    let components = request.around.map_or(&[][..], |around| &around.components);
+    let chosen = request.chosen.iter().flat_map(|chosen| &chosen.modules);
+    let mut found = chosen.filter_map(|module| components.iter().find(|component| belongs(module.name, component)));
+    let Some(first) = found.next() else { return Ok(None) };
+    match found.find(|other| *other != first) {
+        Some(other) => Err(ExportError::Components(first.clone(), other.clone())),
+        None => Ok(Some(first)),
+    }
+}
