@@ -32,13 +32,11 @@ pub fn adapter(choice: &Choice<'_>) -> Result<Export, ExportError> {
         ("lora_target_modules", Value::List(names.modules)),
     ];
     let mut resets = Vec::new();
-    let mut notes = Vec::new();
     if names.parameters.is_empty() {
         resets.push(("lora_target_parameters", Value::List(Vec::new())));
     } else {
         settings.insert(2, ("lora_dropout", Value::Number(0)));
         settings.push(("lora_target_parameters", Value::List(names.parameters)));
-        notes.push(peft::NO_DROPOUT.to_owned());
     }
     let pattern = peft::rank_pattern(choice);
     if pattern.is_empty() {
@@ -50,7 +48,16 @@ pub fn adapter(choice: &Choice<'_>) -> Result<Export, ExportError> {
     let documents = vec![choice.document(Format::Yaml, text)];
     let needs = Some(("adapter", "without which Axolotl trains the weights themselves: set it to lora or qlora"));
     let conflicts = &ADAPTER_CONFLICTS;
-    Ok(Export { documents, settings, resets, conflicts, needs, foreign: &FOREIGN, notes, ..Export::default() })
+    Ok(Export {
+        documents,
+        settings,
+        resets,
+        conflicts,
+        needs,
+        foreign: &FOREIGN,
+        notes: names.notes,
+        ..Export::default()
+    })
 }
 
 /// The keys for training the weights themselves. Patterns are anchored at both ends. Axolotl itself puts a backslash before

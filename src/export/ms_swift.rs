@@ -16,7 +16,6 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
             choice.unsupported("takes parameters only beside a module: choose one too, or do without --no-head")
         );
     }
-    let mut notes = Vec::new();
     let mut settings = vec![
         ("lora_rank", Value::Number(choice.lora.rank)),
         ("lora_alpha", Value::Decimal(choice.lora.alpha)),
@@ -24,12 +23,11 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
     ];
     if !names.parameters.is_empty() {
         settings.insert(2, ("lora_dropout", Value::Number(0)));
-        notes.push(peft::NO_DROPOUT.to_owned());
         settings.push(("target_parameters", Value::List(names.parameters)));
     }
     let documents = vec![
         choice.document(Format::Yaml, yaml::document(&settings)),
         choice.document(Format::Args, args::line(&settings)),
     ];
-    Ok(Export { documents, settings, notes, ..Export::default() })
+    Ok(Export { documents, settings, notes: names.notes, ..Export::default() })
 }

@@ -29,7 +29,7 @@ const MAMBAS: [&str; 5] = ["falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemo
 const REFUSED_OF_MAMBAS: [&str; 2] = ["out_proj", "conv1d"];
 
 /// What PEFT cannot do to what it wraps as a parameter.
-pub const NO_DROPOUT: &str = "lora_dropout is 0: parameters cannot be trained with any";
+const NO_DROPOUT: &str = "lora_dropout is 0: parameters cannot be trained with any";
 
 /// Modules whose weight the model's own code reads, without calling them, so that an adapter beside them does nothing: the
 /// architectures, and what such a module's name ends in.
@@ -49,6 +49,8 @@ pub struct Names {
     pub modules: Vec<String>,
     /// Parameters.
     pub parameters: Vec<String>,
+    /// What a person should know of them.
+    pub notes: Vec<String>,
 }
 
 impl Names {
@@ -76,12 +78,24 @@ impl Names {
         }
         choice.check(Rule::ModuleSuffix, &modules, &as_modules)?;
         choice.check(Rule::ParameterSuffix, &parameters, &as_parameters)?;
-        Ok(Self { modules, parameters })
+        let mut notes = Vec::new();
+        if !parameters.is_empty() {
+            notes.push(NO_DROPOUT.to_owned());
+        }
+        // Its wrapper takes the shape of what is stored, which is another in 4 bits.
+        let linear = as_parameters.iter().copied().filter(|place| !choice.target(*place).is_parameter).min();
+        if let Some(first) = linear.map(|place| &choice.target(place).name) {
+            notes.push(format!(
+                "PEFT gets '{first}' and others like it as parameters, which may fail on weights loaded in 4 bits: leave them \
+                 out with --types then"
+            ));
+        }
+        Ok(Self { modules, parameters, notes })
     }
 
     /// The names, for a trainer that hands PEFT nothing but modules.
     pub fn modules_only(choice: &Choice<'_>) -> Result<Vec<String>, ExportError> {
-        let Self { modules, parameters } = Self::checked(choice)?;
+        let Self { modules, parameters, .. } = Self::checked(choice)?;
         let Some(first) = parameters.first() else { return Ok(modules) };
         let is_parameter =
             |name: &str| choice.targets.all.iter().any(|target| target.is_parameter && target.name == name);
@@ -152,14 +166,12 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
     config.insert("r".into(), json!(choice.lora.rank));
     config.insert("lora_alpha".into(), number(choice.lora.alpha));
     config.insert("target_modules".into(), json!(names.modules));
-    let mut notes = Vec::new();
     if !names.parameters.is_empty() {
-        notes.push(NO_DROPOUT.to_owned());
         config.insert("lora_dropout".into(), json!(0));
         config.insert("target_parameters".into(), json!(names.parameters));
     }
     config.insert("rank_pattern".into(), Value::Object(pattern));
     config.insert("alpha_pattern".into(), json!({}));
     let text = report::python_json_text(&config);
-    Ok(Export { documents: vec![choice.document(Format::Json, text)], notes, ..Export::default() })
+    Ok(Export { documents: vec![choice.document(Format::Json, text)], notes: names.notes, ..Export::default() })
 }

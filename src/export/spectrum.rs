@@ -139,7 +139,7 @@ fn unfrozen(choice: &Choice<'_>) -> Result<String, ExportError> {
     let places = choice.targets.places();
     let mut seen = HashSet::new();
     for group in choice.groups {
-        lines.push(format!("# {} layers", group.kind));
+        lines.push(format!("# {} layers", group.kind.escape_debug()));
         let members = group.modules.iter().flat_map(|candidate| candidate.members());
         let targets =
             members.flat_map(|place| &choice.entries[place].targets).filter_map(|name| places.get(name.as_str()));

@@ -69,19 +69,27 @@ impl Entry {
                 // By its name in memory, unless the type tells more than the name does.
                 let is_plain = Place::of(&self.name).kind(false) == self.kind;
                 let leaf = name.rsplit('.').next().unwrap_or(name);
-                let kind = if is_plain { Place::of(name).kind(false) } else { pooled_kind(&self.kind, leaf) };
+                let kind = if is_plain { Place::of(name).kind(false) } else { pooled_kind(&self.kind, Some(leaf)) };
                 Some((name.to_owned(), kind))
             }
-            _ => Some((modules::without_expert(&self.name)?, self.kind.replacen("experts.*.", "experts.", 1))),
+            _ => Some((modules::without_expert(&self.name)?, pooled_kind(&self.kind, None))),
         }
     }
 }
 
-/// The type of a pool: that of an expert, whose number stands before its last segment, with the parameter's last segment.
-fn pooled_kind(kind: &str, leaf: &str) -> String {
-    let path = kind.rsplit_once('.').map_or("", |(path, _)| path);
-    let path = path.strip_suffix('*').unwrap_or(path).trim_end_matches('.');
-    if path.is_empty() { leaf.to_owned() } else { format!("{path}.{leaf}") }
+/// The type of a pool: that of an expert without its number, which others spell out; with the parameter's last segment.
+fn pooled_kind(kind: &str, leaf: Option<&str>) -> String {
+    let is_number = |segment: &str| segment == "*" || segment.bytes().all(|byte| byte.is_ascii_digit());
+    let mut segments: Vec<&str> = kind.split('.').collect();
+    let after_experts = segments.windows(2).position(|pair| pair[0] == "experts" && is_number(pair[1]));
+    let before_leaf = segments.len().checked_sub(2).filter(|at| is_number(segments[*at]));
+    if let Some(number) = after_experts.map(|at| at + 1).or(before_leaf) {
+        segments.remove(number);
+    }
+    if let (Some(leaf), Some(last)) = (leaf, segments.last_mut()) {
+        *last = leaf;
+    }
+    segments.join(".")
 }
 
 #[cfg(test)]
