@@ -530,3 +530,22 @@ fn parts_of_a_divided_weight_are_joined_with_their_own_shapes() {
     write(&place, "other.json", &other);
     place.run(&["export", "peft", "other.json", "--model", "vit"]).refused(1, &["[64, 32]", "[96, 32]", "scanned?"]);
 }
+
+#[test]
+fn routers_are_parameters_to_peft() {
+    let place = Workplace::new();
+    fs::create_dir(place.path("moe")).expect("created");
+    let names = ["self_attn.q_proj", "mlp.router"].map(|leaf| format!("model.layers.0.{leaf}.weight"));
+    fs::write(place.path("moe/model.safetensors"), file(&names.map(|name| matrix(&name, 12, 16)))).expect("written");
+    fs::write(place.path("moe/config.json"), br#"{"model_type": "gpt_oss"}"#).expect("written");
+    let config = |line: &str| -> Value {
+        let scan = ["--model", "moe", "--all-linear", "--transformers", line, "-q"];
+        place.run(&scan).succeeded();
+        let run = place.run(&["export", "peft", "laser_scan_moe.json", "-q"]);
+        serde_json::from_str(&run.succeeded().stdout).expect("JSON")
+    };
+    let five = config("5");
+    assert_eq!(five["target_modules"], json!(["model.layers.0.self_attn.q_proj"]));
+    assert_eq!(five["target_parameters"], json!(["model.layers.0.mlp.router.weight"]));
+    assert_eq!(config("4")["target_modules"].as_array().map(Vec::len), Some(2));
+}
