@@ -363,3 +363,17 @@ fn ranges_that_are_ignored_give_the_right_bytes_all_the_same() {
     let server = HubServer::start(catalogued("quantized/bnb_nf4", ""), Access::Open, faults);
     scan(&place, &server, &["--dry-run"]).succeeded();
 }
+
+#[test]
+fn an_export_reads_headers_and_nothing_else() {
+    let (place, server) = (Workplace::new(), server(Access::Open, Faults::default()));
+    let published = r#"{"model.layers.1.mlp.up_proj": {"snr": 3.5, "type": "mlp.up_proj"}}"#;
+    fs::write(place.path("published.json"), published).expect("written");
+    let mut command = place.command();
+    command.env("HF_ENDPOINT", &server.endpoint).env("HF_HOME", place.path("hf"));
+    let run = finish(command.args(["export", "peft", "published.json", "--model", MODEL, "--match-rank", "8"]));
+    assert!(run.succeeded().stdout.contains("\"lm_head\""), "{}", run.stdout);
+    assert!(run.stderr.contains("in all 28"), "{}", run.stderr);
+    let ranges: Vec<String> = server.log().into_iter().filter(|request| request.starts_with("GET store:")).collect();
+    assert!(!ranges.is_empty() && ranges.iter().all(|range| range.ends_with("0-131072")), "{ranges:?}");
+}
