@@ -5,15 +5,15 @@
 mod cost;
 mod layers;
 mod pool;
+mod rules;
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use globset::{Glob, GlobMatcher};
-
 pub use cost::{Budget, Cost, Counted};
 pub use layers::Layers;
 pub use pool::{INCOMPLETE_POOL, Pool, Pooling, pool};
+pub use rules::{Count, Rules, SelectError, Types};
 
 use crate::results::Entry;
 
@@ -30,81 +30,6 @@ const SEED_ORDER: [&str; 7] = [
 
 /// How many names a message gives at most.
 const NAMED: usize = 12;
-
-/// How modules are chosen.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// How many of each type.
-    pub count: Count,
-    /// Whether all types together count as one.
-    pub global: bool,
-    /// How many parameters may be trained; filled from what the other rules leave, highest ratio first whatever the
-    /// type. What does not fit is passed over.
-    pub budget: Option<Budget>,
-    /// The types that may be chosen; all if there are none.
-    pub types: Types,
-    /// The layers that may be chosen.
-    pub layers: Option<Layers>,
-}
-
-/// How many modules are chosen.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Count {
-    /// All.
-    All,
-    /// At most so many.
-    Top(usize),
-    /// So many of a hundred, rounded up, and at least one.
-    Percent(f64),
-}
-
-/// Patterns over types. `*` matches any run of characters, dots too.
-#[derive(Clone, Debug, Default)]
-pub struct Types(Vec<GlobMatcher>);
-
-/// Why nothing can be chosen.
-#[derive(Debug, thiserror::Error)]
-pub enum SelectError {
-    /// A pattern is malformed.
-    #[error("'{pattern}' is no pattern: {reason}")]
-    Malformed {
-        /// The pattern.
-        pattern: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A pattern matches no type.
-    #[error("--types '{pattern}' matches none of the types: {types}")]
-    NoType {
-        /// The pattern.
-        pattern: String,
-        /// The types that there are.
-        types: String,
-    },
-    /// No module is in the layers.
-    #[error("--layers {layers} leaves no module to choose from: there are layers {first} to {last}")]
-    NoLayer {
-        /// The layers.
-        layers: Layers,
-        /// The first that there is.
-        first: usize,
-        /// The last that there is.
-        last: usize,
-    },
-    /// The budget cannot be counted.
-    #[error("--budget needs the shape of every module, and that of '{0}' is not known: give the model with --model")]
-    NoShape(String),
-    /// Nothing fits into the budget.
-    #[error("nothing fits into --budget {budget}: the smallest module, '{name}', takes {cost} parameters")]
-    TooSmall {
-        /// The budget.
-        budget: u64,
-        /// The module that takes the least.
-        name: String,
-        /// What it takes.
-        cost: u64,
-    },
-}
 
 /// A measured module or pool, as far as selection needs it.
 #[derive(Clone, Copy, Debug)]
@@ -138,43 +63,10 @@ pub struct Chosen<'a> {
     pub modules: Vec<Candidate<'a>>,
 }
 
-impl Types {
-    /// The types that match one of `patterns`.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a pattern is malformed.
-    pub fn new(patterns: &[String]) -> Result<Self, SelectError> {
-        let compile = |pattern: &String| match Glob::new(pattern) {
-            Ok(glob) => Ok(glob.compile_matcher()),
-            Err(error) => Err(SelectError::Malformed { pattern: pattern.clone(), reason: error.kind().to_string() }),
-        };
-        Ok(Self(patterns.iter().map(compile).collect::<Result<_, _>>()?))
-    }
-
-    fn keep(&self, kind: &str) -> bool {
-        self.0.is_empty() || self.0.iter().any(|pattern| pattern.is_match(kind))
-    }
-}
-
 impl Candidate<'_> {
     /// The places of the modules that it stands for.
     pub fn members(&self) -> Vec<usize> {
         self.pool.map_or_else(|| vec![self.place], |pool| pool.members.clone())
-    }
-}
-
-impl Count {
-    /// How many of `number` it is.
-    fn of(self, number: usize) -> usize {
-        match self {
-            Self::All => number,
-            Self::Top(count) => count.min(number),
-            // What is a whole number but for the rounding of a product is not rounded up.
-            Self::Percent(percent) => {
-                ((number as f64 * percent / 100.0 - 1e-9).ceil() as usize).clamp(1, number.max(1))
-            }
-        }
     }
 }
 
@@ -256,11 +148,11 @@ fn kinds<'a>(candidates: &[Candidate<'a>]) -> Vec<(&'a str, usize)> {
 /// Fails if a pattern matches no type, or if no candidate is in the layers.
 pub fn eligible<'a>(candidates: &[Candidate<'a>], rules: &Rules) -> Result<Vec<Candidate<'a>>, SelectError> {
     let kinds = kinds(candidates);
-    if let Some(pattern) = rules.types.0.iter().find(|pattern| !kinds.iter().any(|(kind, _)| pattern.is_match(kind))) {
+    if let Some(pattern) = rules.types.unmatched(&kinds) {
         let named: Vec<&str> = kinds.iter().take(NAMED).map(|(kind, _)| *kind).collect();
         let more = if kinds.len() > NAMED { ", …" } else { "" };
         let types = format!("{}{more}", named.join(", "));
-        return Err(SelectError::NoType { pattern: pattern.glob().to_string(), types });
+        return Err(SelectError::NoType { pattern: pattern.to_owned(), types });
     }
     let is_in =
         |layers: &Layers, candidate: &Candidate<'_>| candidate.layer.is_some_and(|layer| layers.contains(layer));
