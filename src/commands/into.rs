@@ -34,12 +34,11 @@ impl Config {
         let mut adapter = arguments.adapter();
         let rank_key = if self.trainer == Trainer::LlamaFactory { "lora_rank" } else { "lora_r" };
         if arguments.rank.is_none() && arguments.match_rank.is_none() {
-            let set = self.value(rank_key)?.and_then(|rank| rank.parse().ok());
-            adapter.rank = set.filter(|rank| *rank > 0).map_or(adapter.rank, Rank::Fixed);
+            let set = self.number(rank_key)?.filter(|rank| rank.fract() == 0.0);
+            adapter.rank = set.map_or(adapter.rank, |rank| Rank::Fixed(rank as u64));
         }
         if arguments.alpha.is_none() {
-            let set = self.value("lora_alpha")?.and_then(|alpha| alpha.parse::<f64>().ok());
-            if let Some(set) = set.filter(|alpha| *alpha > 0.0 && alpha.is_finite()) {
+            if let Some(set) = self.number("lora_alpha")? {
                 adapter.alpha = match adapter.alpha {
                     Alpha::Stays(_) => Alpha::Stays(set),
                     Alpha::Follows(_) => Alpha::Follows(set),
@@ -116,6 +115,12 @@ impl Config {
 
     fn value(&self, key: &str) -> Result<Option<&str>> {
         edit::source(&self.text, key).with_context(|| format!("'{}'", self.path.display()))
+    }
+
+    /// The number that a key is set to, in quotes or not, if it could be a rank or an alpha.
+    fn number(&self, key: &str) -> Result<Option<f64>> {
+        let number = self.value(key)?.and_then(|value| value.trim_matches(['"', '\'']).parse().ok());
+        Ok(number.filter(|number: &f64| (f64::MIN_POSITIVE..=1e9).contains(number)))
     }
 
     /// Whether a key has a value that says something.

@@ -549,3 +549,15 @@ fn routers_are_parameters_to_peft() {
     assert_eq!(five["target_parameters"], json!(["model.layers.0.mlp.router.weight"]));
     assert_eq!(config("4")["target_modules"].as_array().map(Vec::len), Some(2));
 }
+
+#[test]
+fn a_rank_in_quotes_is_a_rank() {
+    let place = Workplace::new();
+    write_mistral(&place);
+    for (rank, alpha) in [("\"8\"", "'64'"), ("8.0", "6.4e1")] {
+        fs::write(place.path("config.yml"), format!("lora_r: {rank}\nlora_alpha: {alpha}\n")).expect("written");
+        let run = place.run(&["export", "axolotl", "scan.json", "--top-n", "1", "--into", "config.yml"]);
+        assert!(run.succeeded().stderr.contains("rank 8: "), "{}", run.stderr);
+        assert!(run.stderr.contains("lora_target_modules: set to"), "{}", run.stderr);
+    }
+}
