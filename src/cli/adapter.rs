@@ -31,7 +31,7 @@ pub struct AdapterArgs {
     pub alpha: Option<f64>,
 
     /// Let alpha grow with the rank: --alpha is that of the rank given to --match-rank
-    #[arg(long, requires = "match_rank")]
+    #[arg(long, requires = "match_rank", conflicts_with = "rank")]
     pub scale_alpha: bool,
 
     /// Leave out the head, which is trained with whatever is chosen unless it shares the embedding's weight

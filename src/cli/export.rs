@@ -19,6 +19,9 @@ Examples:
   laser-scan export axolotl-full snr_results_Qwen-Qwen2.5-7B.json --model Qwen/Qwen2.5-7B
       From a result that Spectrum published; of the model only headers are read.";
 
+/// Why Unsloth has no budget.
+pub const UNBOUNDED: &str = "unsloth trains more than is chosen, so that no budget can be kept: leave out --budget";
+
 /// Write a trainer's configuration from a finished scan.
 ///
 /// Each name is tried by the trainer's own rule on all modules of the model before it is written: it must hit exactly what
@@ -95,6 +98,8 @@ impl ExportArgs {
             Some(format!("{} has no such form: --format takes {}", self.trainer.key(), names.join(" or ")))
         } else if self.into.is_some() && !self.trainer.has_config() {
             Some("--into edits configurations of axolotl, axolotl-full and llama-factory".to_owned())
+        } else if self.selection.budget.is_some() && self.trainer == Trainer::Unsloth {
+            Some(UNBOUNDED.to_owned())
         } else {
             self.adapter.contradiction(self.trainer)
         }

@@ -144,6 +144,8 @@ impl ScanArgs {
             "ranks, alphas and --no-head are about a trainer's configuration: name the trainer with --emit"
         } else if budget && mixed {
             "--budget counts adapters for some of these trainers and weights for others: emit for one kind at a time"
+        } else if budget && self.emit.contains(&Trainer::Unsloth) {
+            export::UNBOUNDED
         } else if self.dry_run && !self.emit.is_empty() {
             "--dry-run measures nothing, so that there is no choice to write: leave out --emit"
         } else {

@@ -39,7 +39,8 @@ pub fn run(arguments: &ExportArgs, terminal: &Terminal) -> Result<ExitCode> {
         adapter,
     };
     let export = export::export(trainer, &request)?;
-    if chosen.iter().map(|chosen| chosen.modules.len()).sum::<usize>() == candidates.len() {
+    let is_all = chosen.iter().map(|chosen| chosen.modules.len()).sum::<usize>() == candidates.len();
+    if is_all && arguments.selection.top().is_some_and(|count| count > 1) {
         terminal.note("everything is chosen: a smaller --top-n takes fewer of each type");
     }
     match (config, &arguments.output_dir) {

@@ -15,6 +15,7 @@ use crate::cli::AdapterArgs;
 use crate::terminal::Terminal;
 
 /// A configuration that there is.
+#[derive(Clone)]
 pub struct Config {
     path: PathBuf,
     text: String,
@@ -32,18 +33,21 @@ impl Config {
     /// The adapter that is asked for; what is not said of it is as the configuration has it.
     pub fn adapter(&self, arguments: &AdapterArgs) -> Result<Adapter> {
         let mut adapter = arguments.adapter();
+        if self.trainer == Trainer::AxolotlFull {
+            return Ok(adapter);
+        }
         let rank_key = if self.trainer == Trainer::LlamaFactory { "lora_rank" } else { "lora_r" };
         if arguments.rank.is_none() && arguments.match_rank.is_none() {
-            let set = self.number(rank_key)?.filter(|rank| rank.fract() == 0.0);
+            let set = self.number(rank_key, "--rank")?;
             adapter.rank = set.map_or(adapter.rank, |rank| Rank::Fixed(rank as u64));
         }
-        if arguments.alpha.is_none() {
-            if let Some(set) = self.number("lora_alpha")? {
-                adapter.alpha = match adapter.alpha {
-                    Alpha::Stays(_) => Alpha::Stays(set),
-                    Alpha::Follows(_) => Alpha::Follows(set),
-                };
-            }
+        if arguments.alpha.is_none()
+            && let Some(set) = self.number("lora_alpha", "--alpha")?
+        {
+            adapter.alpha = match adapter.alpha {
+                Alpha::Stays(_) => Alpha::Stays(set),
+                Alpha::Follows(_) => Alpha::Follows(set),
+            };
         }
         Ok(adapter)
     }
@@ -65,14 +69,16 @@ impl Config {
         }
         let edited = edit::edit(&self.text, &settings).with_context(|| format!("'{name}'"))?;
         terminal.exported(export, &[]);
-        self.warn(export, terminal)?;
+        Self { text: edited.text.clone(), ..self.clone() }.warn(export, terminal)?;
         if edited.changed.is_empty() {
             terminal.note(&format!("'{name}' says all that already"));
         } else if dry_run {
             let header = name.to_string();
             let difference =
                 TextDiff::from_lines(&self.text, &edited.text).unified_diff().header(&header, &header).to_string();
-            terminal.output(difference.trim_end().as_bytes()).context(STANDARD_OUTPUT)?;
+            terminal
+                .output(difference.strip_suffix('\n').unwrap_or(&difference).as_bytes())
+                .context(STANDARD_OUTPUT)?;
         } else {
             let kept = self.replace(&edited.text)?;
             terminal.edited(&self.path, &kept, &edited.changed);
@@ -89,13 +95,14 @@ impl Config {
         }
         if let Some((key, why)) = export.needs
             && !self.is_set(key)?
+            && !self.is_set("<<")?
         {
             terminal.warn(&format!("'{}' does not set {key}, {why}", self.path.display()));
         }
         Ok(())
     }
 
-    /// Writes the configuration, and keeps what it was beside it. What was kept before gets a number.
+    /// Writes the configuration, and keeps what it was beside it. What was kept before gets a number, the oldest the lowest.
     fn replace(&self, text: &str) -> Result<PathBuf> {
         // A file that its owner has protected is not to be replaced, which renaming could do.
         OpenOptions::new()
@@ -103,13 +110,13 @@ impl Config {
             .open(&self.path)
             .with_context(|| format!("cannot write '{}'", self.path.display()))?;
         let kept = self.path.with_added_extension("bak");
-        if fs::read(&kept).is_ok_and(|older| older != self.text.as_bytes()) {
-            let numbered = |number: usize| kept.with_added_extension(OsString::from(number.to_string()));
-            let free = (1..).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| kept.clone());
-            fs::rename(&kept, &free).with_context(|| format!("cannot keep '{}'", kept.display()))?;
+        let older = fs::read(&kept).ok().filter(|older| older != self.text.as_bytes());
+        let numbered = |number: usize| kept.with_added_extension(OsString::from(number.to_string()));
+        let free = (1..).map(numbered).find(|path| !path.exists());
+        if let (Some(older), Some(free)) = (older, free) {
+            report::write_all(&[(&free, &older)])?;
         }
-        fs::copy(&self.path, &kept).with_context(|| format!("cannot write '{}'", kept.display()))?;
-        report::write_all(&[(&self.path, text.as_bytes())])?;
+        report::replace_keeping(&self.path, &kept, text.as_bytes())?;
         Ok(kept)
     }
 
@@ -117,15 +124,26 @@ impl Config {
         edit::source(&self.text, key).with_context(|| format!("'{}'", self.path.display()))
     }
 
-    /// The number that a key is set to, in quotes or not, if it could be a rank or an alpha.
-    fn number(&self, key: &str) -> Result<Option<f64>> {
-        let number = self.value(key)?.and_then(|value| value.trim_matches(['"', '\'']).parse().ok());
-        Ok(number.filter(|number: &f64| (f64::MIN_POSITIVE..=1e9).contains(number)))
+    /// The number that a key is set to, in quotes or not. YAML has many ways to write one: what is not plainly a number is
+    /// asked for by its `option`, and so is what may come from elsewhere.
+    fn number(&self, key: &str, option: &str) -> Result<Option<f64>> {
+        let name = self.path.display();
+        let Some(value) = self.value(key)?.filter(|value| !is_nothing(value)) else {
+            anyhow::ensure!(!self.is_set("<<")?, "'{name}' may take {key} from elsewhere ('<<'): give {option}");
+            return Ok(None);
+        };
+        let digits = value.trim_matches(['"', '\'']);
+        let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+            && (!digits.starts_with('0') || digits.starts_with("0."));
+        let number = digits.parse().ok().filter(|number: &f64| is_plain && *number > 0.0 && *number <= 1e9);
+        let number = number.filter(|number| key == "lora_alpha" || number.fract() == 0.0);
+        let unclear = || format!("'{name}' sets {key} to {value}, which is not plainly a number: give {option}");
+        Ok(Some(number.with_context(unclear)?))
     }
 
     /// Whether a key has a value that says something.
     fn is_set(&self, key: &str) -> Result<bool> {
-        Ok(self.value(key)?.is_some_and(|value| !["", "~", "null", "[]", "{}", "false"].contains(&value)))
+        Ok(self.value(key)?.is_some_and(|value| !is_nothing(value)))
     }
 
     fn first_set<'a>(&self, keys: &[&'a str]) -> Result<Option<&'a str>> {
@@ -136,4 +154,9 @@ impl Config {
         }
         Ok(None)
     }
+}
+
+/// Whether a value says as much as none.
+fn is_nothing(value: &str) -> bool {
+    ["", "~", "null", "[]", "{}", "false"].contains(&value)
 }

@@ -20,7 +20,7 @@ const ADAPTER_CONFLICTS: [&str; 7] = [
 const FULL_CONFLICTS: [&str; 2] = ["adapter", "freeze_mm_modules"];
 
 /// What tells a configuration of LLaMA-Factory.
-const FOREIGN: [&str; 3] = ["model_name_or_path", "lora_target", "finetuning_type"];
+const FOREIGN: [&str; 4] = ["model_name_or_path", "lora_rank", "lora_target", "finetuning_type"];
 
 /// The keys for an adapter. `lora_target_linear` would add all linear modules whatever their layer.
 pub fn adapter(choice: &Choice<'_>) -> Result<Export, ExportError> {

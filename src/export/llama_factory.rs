@@ -136,7 +136,7 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
         documents,
         settings,
         conflicts: &CONFLICTS,
-        foreign: &["base_model", "lora_target_modules", "unfrozen_parameters"],
+        foreign: &["base_model", "adapter", "lora_r", "lora_target_modules", "unfrozen_parameters"],
         ..Export::default()
     })
 }

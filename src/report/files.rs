@@ -153,6 +153,33 @@ pub fn write_all(files: &[(&Path, &[u8])]) -> Result<(), OutputError> {
     Ok(())
 }
 
+/// Writes `text` in place of what `path` holds, which goes to `kept` first, with the same permissions. Whatever has that name
+/// is replaced, and is not written through if it is a link.
+///
+/// # Errors
+///
+/// Fails if the disk does, such as when it is full; both files are then what they were.
+pub fn replace_keeping(path: &Path, kept: &Path, text: &[u8]) -> Result<(), OutputError> {
+    let path = followed(path.to_path_buf());
+    let unwritable = |path: &Path| {
+        let path = path.to_owned();
+        move |error: io::Error| OutputError::Unwritable { path, error }
+    };
+    let old = fs::read(&path).map_err(unwritable(&path))?;
+    let permissions = fs::metadata(&path).map_err(unwritable(&path))?.permissions();
+    let mut written = Vec::new();
+    for (place, content) in [(kept, old.as_slice()), (&path, text)] {
+        let mut file = temporary(folder_of(place)).map_err(unwritable(place))?;
+        file.as_file().set_permissions(permissions.clone()).map_err(unwritable(place))?;
+        file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(unwritable(place))?;
+        written.push((place, file.into_temp_path()));
+    }
+    for (place, temporary) in written {
+        temporary.persist(place).map_err(|error| unwritable(place)(error.error))?;
+    }
+    Ok(())
+}
+
 /// The file that a link leads to, so that it is written and not the link; any other path as it is.
 fn followed(path: PathBuf) -> PathBuf {
     if path.is_symlink() { path.canonicalize().unwrap_or(path) } else { path }

@@ -6,7 +6,7 @@ mod json;
 mod manifest;
 mod text;
 
-pub use files::{Destination, OutputError, Outputs, manifest_of, write_all};
+pub use files::{Destination, OutputError, Outputs, manifest_of, replace_keeping, write_all};
 pub use html::{Cell, Page, TypeRow, html};
 pub use json::{dry_run, full, python_json_text, top};
 pub use manifest::{Failure, Manifest, ManifestFile, ManifestOutputs, Methods, Options, Seconds};

@@ -551,13 +551,43 @@ fn routers_are_parameters_to_peft() {
 }
 
 #[test]
-fn a_rank_in_quotes_is_a_rank() {
+fn a_rank_that_is_set_is_understood_or_asked_for() {
     let place = Workplace::new();
     write_mistral(&place);
-    for (rank, alpha) in [("\"8\"", "'64'"), ("8.0", "6.4e1")] {
-        fs::write(place.path("config.yml"), format!("lora_r: {rank}\nlora_alpha: {alpha}\n")).expect("written");
-        let run = place.run(&["export", "axolotl", "scan.json", "--top-n", "1", "--into", "config.yml"]);
-        assert!(run.succeeded().stderr.contains("rank 8: "), "{}", run.stderr);
-        assert!(run.stderr.contains("lora_target_modules: set to"), "{}", run.stderr);
+    let line = ["export", "axolotl", "scan.json", "--top-n", "1", "--into", "config.yml"];
+    let config = |text: &str| fs::write(place.path("config.yml"), format!("adapter: lora\n{text}\n")).expect("written");
+    for text in ["lora_r: \"8\"\nlora_alpha: '64'", "lora_r: 8.0\nlora_alpha: 64.5"] {
+        config(text);
+        assert!(place.run(&line).succeeded().stderr.contains("rank 8: "), "{text}");
+    }
+    // To PyYAML these are 8, 16, 16 and something from elsewhere.
+    for (text, reason) in [
+        ("lora_r: 010", "sets lora_r to 010, which is not plainly a number: give --rank"),
+        ("lora_r: 0x10", "give --rank"),
+        ("lora_r: 8\nlora_alpha: 1_6", "give --alpha"),
+        ("defaults: &d\n  lora_r: 5\n<<: *d", "may take lora_r from elsewhere ('<<'): give --rank"),
+    ] {
+        config(text);
+        let before = place.bytes("config.yml");
+        place.run(&line).refused(1, &["'config.yml'", reason]);
+        assert_eq!(place.bytes("config.yml"), before);
+        place.run(&[&line[..], &["--rank", "8", "--alpha", "16", "--dry-run"]].concat()).succeeded();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_copy_is_no_link_to_the_file_itself() {
+    let place = Workplace::new();
+    write_mistral(&place);
+    let line = ["export", "axolotl", "scan.json", "--top-n", "1", "--into", "config.yml", "--rank", "9"];
+    let config = "base_model: x\nadapter: lora\n";
+    for link in [std::os::unix::fs::symlink::<_, _>, |a, b| fs::hard_link(a, b)] {
+        fs::write(place.path("config.yml"), config).expect("written");
+        let _ = fs::remove_file(place.path("config.yml.bak"));
+        link(place.path("config.yml"), place.path("config.yml.bak")).expect("linked");
+        place.run(&line).succeeded();
+        assert_eq!(place.bytes("config.yml.bak"), config.as_bytes());
+        assert!(String::from_utf8_lossy(&place.bytes("config.yml")).contains("lora_r: 9\n"));
     }
 }
