@@ -88,8 +88,9 @@ impl Config {
 
     /// Says what else in the configuration changes what is trained.
     fn warn(&self, export: &Export, terminal: &Terminal) -> Result<()> {
+        let is_ours = |key: &str| export.settings.iter().any(|(own, _)| *own == key);
         for key in export.conflicts {
-            if self.is_set(key)? {
+            if !is_ours(key) && self.is_set(key)? {
                 terminal.warn(&format!("'{}' sets {key}, which changes what is trained", self.path.display()));
             }
         }
