@@ -108,6 +108,10 @@ fn what_would_undo_a_choice_is_mended_or_said() {
     let after = String::from_utf8(place.bytes("config.yml")).expect("UTF-8");
     assert_eq!(after.trim_end(), expected, "{after}");
 
+    let ours =
+        place.run(&["export", "axolotl", "scan.json", "--top-n", "1", "--into", "config.yml", "--head-rank", "8"]);
+    assert!(ours.succeeded().stderr.contains("lora_rank_pattern: set to"), "{}", ours.stderr);
+    assert!(!ours.stderr.contains("sets lora_rank_pattern"), "{}", ours.stderr);
     let full =
         place.run(&["export", "axolotl-full", "scan.json", "--top-n", "1", "--into", "config.yml", "--layers", "0"]);
     assert!(full.succeeded().stderr.contains("sets adapter, which changes what is trained"), "{}", full.stderr);
