@@ -1,6 +1,6 @@
 //! Where the output goes, and how it gets there: whole or not at all.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -129,28 +129,20 @@ pub fn manifest_of(full: &Path) -> PathBuf {
 ///
 /// Fails if the disk does, such as when it is full; what was there before is then still there.
 pub fn write_all(files: &[(&Path, &[u8])]) -> Result<(), OutputError> {
-    let mut written: Vec<(PathBuf, TempPath)> = Vec::new();
+    let mut written = Vec::new();
     for (path, content) in files {
         let path = followed(path.to_path_buf());
-        let unwritable = |error| OutputError::Unwritable { path: path.clone(), error };
         if path.is_dir() {
             return Err(OutputError::IsFolder(path));
         }
-        fs::create_dir_all(folder_of(&path)).map_err(unwritable)?;
-        let mut file = temporary(folder_of(&path)).map_err(unwritable)?;
-        file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(unwritable)?;
-        if let Ok(replaced) = fs::metadata(&path) {
-            if !replaced.is_file() {
-                return Err(OutputError::NotAFile(path));
-            }
-            file.as_file().set_permissions(replaced.permissions()).map_err(unwritable)?;
+        let replaced = fs::metadata(&path).ok();
+        if replaced.as_ref().is_some_and(|replaced| !replaced.is_file()) {
+            return Err(OutputError::NotAFile(path));
         }
-        written.push((path, file.into_temp_path()));
+        let temporary = beside(&path, content, replaced.map(|replaced| replaced.permissions()))?;
+        written.push((path, temporary));
     }
-    for (path, temporary) in written {
-        temporary.persist(&path).map_err(|error| OutputError::Unwritable { path, error: error.error })?;
-    }
-    Ok(())
+    take_places(written)
 }
 
 /// Writes `text` in place of what `path` holds, which goes to `kept` first, with the same permissions. Whatever has that name
@@ -161,21 +153,33 @@ pub fn write_all(files: &[(&Path, &[u8])]) -> Result<(), OutputError> {
 /// Fails if the disk does, such as when it is full; both files are then what they were.
 pub fn replace_keeping(path: &Path, kept: &Path, text: &[u8]) -> Result<(), OutputError> {
     let path = followed(path.to_path_buf());
-    let unwritable = |path: &Path| {
-        let path = path.to_owned();
-        move |error: io::Error| OutputError::Unwritable { path, error }
+    let unreadable = |error| OutputError::Unwritable { path: path.clone(), error };
+    let old = fs::read(&path).map_err(unreadable)?;
+    let permissions = fs::metadata(&path).map_err(unreadable)?.permissions();
+    let old = (kept.to_owned(), beside(kept, &old, Some(permissions.clone()))?);
+    let new = beside(&path, text, Some(permissions))?;
+    take_places(vec![old, (path, new)])
+}
+
+/// A temporary file with this content beside `path`, safe on disk. It has its permissions before there is anything to read.
+fn beside(path: &Path, content: &[u8], permissions: Option<Permissions>) -> Result<TempPath, OutputError> {
+    let write = || {
+        fs::create_dir_all(folder_of(path))?;
+        let mut file = temporary(folder_of(path))?;
+        if let Some(permissions) = permissions {
+            file.as_file().set_permissions(permissions)?;
+        }
+        file.write_all(content)?;
+        file.as_file().sync_all()?;
+        Ok(file.into_temp_path())
     };
-    let old = fs::read(&path).map_err(unwritable(&path))?;
-    let permissions = fs::metadata(&path).map_err(unwritable(&path))?.permissions();
-    let mut written = Vec::new();
-    for (place, content) in [(kept, old.as_slice()), (&path, text)] {
-        let mut file = temporary(folder_of(place)).map_err(unwritable(place))?;
-        file.as_file().set_permissions(permissions.clone()).map_err(unwritable(place))?;
-        file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(unwritable(place))?;
-        written.push((place, file.into_temp_path()));
-    }
-    for (place, temporary) in written {
-        temporary.persist(place).map_err(|error| unwritable(place)(error.error))?;
+    write().map_err(|error| OutputError::Unwritable { path: path.to_owned(), error })
+}
+
+/// Puts temporary files in the places that they are for.
+fn take_places(written: Vec<(PathBuf, TempPath)>) -> Result<(), OutputError> {
+    for (path, temporary) in written {
+        temporary.persist(&path).map_err(|error| OutputError::Unwritable { path, error: error.error })?;
     }
     Ok(())
 }
