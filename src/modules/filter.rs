@@ -44,15 +44,6 @@ impl Filter {
     ///
     /// Fails if a pattern is malformed.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self, FilterError> {
-        let compile = |patterns: &[String]| {
-            let compile = |pattern: &String| match Glob::new(pattern) {
-                Ok(glob) => Ok(glob.compile_matcher()),
-                Err(error) => {
-                    Err(FilterError::Malformed { pattern: pattern.clone(), reason: error.kind().to_string() })
-                }
-            };
-            patterns.iter().map(compile).collect::<Result<Vec<_>, _>>()
-        };
         Ok(Self { include: compile(include)?, exclude: compile(exclude)? })
     }
 
@@ -89,6 +80,15 @@ impl Filter {
         }
         if had_modules && discovery.modules.is_empty() { Err(FilterError::NothingLeft) } else { Ok(()) }
     }
+}
+
+/// The patterns, ready to be matched.
+pub(crate) fn compile(patterns: &[String]) -> Result<Vec<GlobMatcher>, FilterError> {
+    let compile = |pattern: &String| match Glob::new(pattern) {
+        Ok(glob) => Ok(glob.compile_matcher()),
+        Err(error) => Err(FilterError::Malformed { pattern: pattern.clone(), reason: error.kind().to_string() }),
+    };
+    patterns.iter().map(compile).collect()
 }
 
 /// Whether a pattern matches one of a module's names.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 pub use class::Class;
 pub(crate) use class::{by_name as class_by_name, is_head, is_output};
+pub(crate) use filter::compile;
 pub use filter::{Filter, FilterError};
 pub use left_out::{LeftOut, Reason};
 pub(crate) use model::without_expert;

@@ -1,8 +1,9 @@
 //! The rules of a selection, and why they may leave nothing.
 
-use globset::{Glob, GlobMatcher};
+use globset::GlobMatcher;
 
 use super::{Budget, Layers};
+use crate::modules::{self, FilterError};
 
 /// How modules are chosen.
 #[derive(Clone, Debug)]
@@ -39,13 +40,8 @@ pub struct Types(Vec<GlobMatcher>);
 #[derive(Debug, thiserror::Error)]
 pub enum SelectError {
     /// A pattern is malformed.
-    #[error("'{pattern}' is no pattern: {reason}")]
-    Malformed {
-        /// The pattern.
-        pattern: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    #[error(transparent)]
+    Pattern(#[from] FilterError),
     /// A pattern matches no type.
     #[error("--types '{pattern}' matches none of the types: {types}")]
     NoType {
@@ -86,11 +82,7 @@ impl Types {
     ///
     /// Fails if a pattern is malformed.
     pub fn new(patterns: &[String]) -> Result<Self, SelectError> {
-        let compile = |pattern: &String| match Glob::new(pattern) {
-            Ok(glob) => Ok(glob.compile_matcher()),
-            Err(error) => Err(SelectError::Malformed { pattern: pattern.clone(), reason: error.kind().to_string() }),
-        };
-        Ok(Self(patterns.iter().map(compile).collect::<Result<_, _>>()?))
+        Ok(Self(modules::compile(patterns)?))
     }
 
     /// Whether they include `kind`.
