@@ -231,7 +231,17 @@ mod tests {
 
     fn universe() -> (Universe, Targets) {
         let scanned = ["model.layers.1.mlp.gate_proj", "model.layers.11.mlp.gate_proj", "model.layers.1.mlp.gate"];
-        let tower = Other::new(entry("vision.model.layers.1.mlp.gate_proj"), crate::modules::Class::Linear, [8, 8]);
+        let name = "vision.model.layers.1.mlp.gate_proj".to_owned();
+        let tower = Other {
+            module: name.clone(),
+            r#type: "a type".into(),
+            class: crate::modules::Class::Linear,
+            layer: None,
+            shape: [8, 8],
+            target: vec![name],
+            target_is_parameter: false,
+            target_is_matrix: false,
+        };
         let names = ["model.layers.1.mlp.gate_proj.bias", "model.layers.1.norm.weight"].map(str::to_owned).to_vec();
         let around = Surroundings { modules: vec![tower], names, ..Surroundings::default() };
         let targets = Targets::new(&scanned.map(entry), Some(&around), None);

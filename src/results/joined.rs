@@ -48,8 +48,7 @@ pub fn join<'a>(
     let is_shared = |module: &&Module| module.targets_in_memory().iter().any(|target| shared.contains(target));
     let (unmeasured, others): (Vec<&Module>, Vec<&Module>) = others.partition(is_shared);
     entries.extend(unmeasured.into_iter().map(|module| Entry::new(module, None)));
-    let other = |module: &Module| Other::new(Entry::new(module, None), module.class, module.shape);
-    surroundings.modules = others.into_iter().map(other).collect();
+    surroundings.modules = others.into_iter().map(Other::new).collect();
     Ok(())
 }
 

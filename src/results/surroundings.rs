@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Entry;
-use crate::modules::Class;
+use crate::modules::{Class, Module};
 
 /// What is known of a model beside the modules of a scan.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -51,17 +51,17 @@ pub struct Other {
 }
 
 impl Other {
-    /// The module of an `entry` with a shape, of this `class`.
-    pub fn new(entry: Entry, class: Class, shape: [usize; 2]) -> Self {
+    /// What is told of `module`.
+    pub fn new(module: &Module) -> Self {
         Self {
-            module: entry.name,
-            r#type: entry.kind,
-            class,
-            layer: entry.layer,
-            shape,
-            target: entry.targets,
-            target_is_parameter: entry.is_parameter,
-            target_is_matrix: entry.is_matrix,
+            module: module.name.clone(),
+            r#type: module.kind.clone(),
+            class: module.class,
+            layer: module.layer,
+            shape: module.shape,
+            target: module.targets_in_memory().to_vec(),
+            target_is_parameter: module.is_parameter,
+            target_is_matrix: module.is_matrix(),
         }
     }
 

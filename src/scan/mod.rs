@@ -147,7 +147,6 @@ impl Plan {
 
     /// What the model is beside the modules that have these outcomes.
     pub fn surroundings(&self, outcomes: &[Outcome]) -> Surroundings {
-        let other = |module: &Module| Other::new(Entry::new(module, None), module.class, module.shape);
         let types = self.checkpoint.components.iter().filter_map(|component| component.config.model_type.clone());
         let unmeasured = self.modules.iter().zip(outcomes).filter(|(_, outcome)| outcome.is_err());
         let whole = |module: &&Module| module.part_of.is_none();
@@ -158,8 +157,8 @@ impl Plan {
             components: self.checkpoint.components.iter().filter_map(|component| component.name.clone()).collect(),
             transformers: self.line.version(),
             ties_embeddings: self.ties_embeddings,
-            modules: self.others.iter().filter(whole).map(other).collect(),
-            unmeasured: unmeasured.map(|(module, _)| module).filter(whole).map(other).collect(),
+            modules: self.others.iter().filter(whole).map(Other::new).collect(),
+            unmeasured: unmeasured.map(|(module, _)| module).filter(whole).map(Other::new).collect(),
             names: self.names.clone(),
         }
     }
