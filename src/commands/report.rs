@@ -60,7 +60,7 @@ fn rows<'a>(entries: &'a [Entry], candidates: &[Candidate<'a>], chosen: &HashSet
 /// The rank of each candidate within its type, from 1.
 fn ranks(candidates: &[Candidate<'_>]) -> HashMap<usize, usize> {
     let mut sorted: Vec<&Candidate<'_>> = candidates.iter().collect();
-    sorted.sort_by(|a, b| b.snr.total_cmp(&a.snr));
+    sorted.sort_by(|a, b| select::best_first(a, b));
     let mut counts: HashMap<&str, usize> = HashMap::new();
     let mut ranks = HashMap::new();
     for candidate in sorted {

@@ -9,7 +9,7 @@ use super::choice::Choice;
 use super::resolve::{Rule, is_literal};
 use super::{Document, Export, ExportError, Format};
 use crate::report;
-use crate::select::Candidate;
+use crate::select::{Candidate, best_first};
 
 /// What the input embedding's weight is called, which Spectrum always trains together with the head.
 const EMBEDDINGS: [&str; 5] = ["embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings"];
@@ -101,7 +101,7 @@ fn flat(results: &[(String, &Candidate<'_>)]) -> String {
 fn sorted(results: &[(String, &Candidate<'_>)]) -> String {
     let group = |(kind, group): &(&str, Vec<&(String, &Candidate<'_>)>)| {
         let mut group = group.clone();
-        group.sort_by(|a, b| b.1.snr.total_cmp(&a.1.snr));
+        group.sort_by(|a, b| best_first(a.1, b.1));
         let line =
             |(name, candidate): &&(String, &Candidate<'_>)| format!("        {}: {}", json(name), ratio(candidate.snr));
         let lines: Vec<String> = group.iter().map(line).collect();

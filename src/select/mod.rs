@@ -177,7 +177,7 @@ fn ranked<'a>(mut candidates: Vec<Candidate<'a>>, count: Count) -> Vec<Candidate
 }
 
 /// The order of the ranking, in which a stable sort leaves equals as they were.
-fn best_first(a: &Candidate<'_>, b: &Candidate<'_>) -> Ordering {
+pub fn best_first(a: &Candidate<'_>, b: &Candidate<'_>) -> Ordering {
     b.snr.total_cmp(&a.snr)
 }
 
