@@ -79,11 +79,13 @@ pub fn open(path: &Path) -> Result<Results, OpenError> {
 ///
 /// Fails if there is none, or if it is another's.
 pub fn surroundings(path: &Path, manifest: &Path) -> Result<Surroundings, ManifestError> {
-    let missing = |_| ManifestError::Missing(manifest.to_owned());
-    let bytes = fs::read(manifest).map_err(missing)?;
-    let unreadable =
-        |error: serde_json::Error| ManifestError::Unreadable { path: manifest.to_owned(), reason: error.to_string() };
-    let Manifest { surroundings, outputs } = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    let unreadable = |reason: String| ManifestError::Unreadable { path: manifest.to_owned(), reason };
+    let bytes = fs::read(manifest).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => ManifestError::Missing(manifest.to_owned()),
+        _ => unreadable(error.to_string()),
+    })?;
+    let Manifest { surroundings, outputs } =
+        serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
     let is_own = fs::read(path).is_ok_and(|scan| sha256(&scan) == outputs.full_sha256);
     if is_own { Ok(surroundings) } else { Err(ManifestError::OfAnother(manifest.to_owned())) }
 }
