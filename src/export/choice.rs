@@ -9,6 +9,10 @@ use super::{Adapter, Document, ExportError, Format, Request, Trainer, peft, unsl
 use crate::results::{Entry, Surroundings};
 use crate::select::{Chosen, Counted};
 
+/// What a scan without its model means for an export.
+const NOTHING_AROUND: &str = "nothing but the scan's own modules is known of the model, so that its head is not added and \
+                              names are not tried on the rest of it: give the model with --model";
+
 /// What is chosen, as a trainer sees it.
 pub struct Choice<'a> {
     pub trainer: Trainer,
@@ -31,6 +35,10 @@ impl<'a> Choice<'a> {
     /// What `request` chooses, as `trainer` sees it.
     pub fn new(trainer: Trainer, request: &Request<'a>) -> Result<Self, ExportError> {
         let Request { entries, chosen: groups, around, adapter, .. } = *request;
+        if adapter.head_rank.is_some() && !trainer.has_rank_pattern() {
+            let what = "knows one rank for all modules: leave out --head-rank".to_owned();
+            return Err(ExportError::Unsupported { trainer, what });
+        }
         let component = component(request)?;
         let targets = Targets::new(entries, around, component);
         let mut chosen = targets.chosen(groups)?;
@@ -69,9 +77,10 @@ impl<'a> Choice<'a> {
         self.trained().collect()
     }
 
-    /// What the model's architectures are called.
-    pub fn model_types(&self) -> impl Iterator<Item = &str> {
-        self.around.iter().flat_map(|around| around.model_types.iter().map(String::as_str))
+    /// Whether the model is of one of these architectures, which have spaces between them.
+    pub fn is_of(&self, architectures: &str) -> bool {
+        let own = self.around.map_or(&[][..], |around| &around.model_types);
+        architectures.split_whitespace().any(|known| own.iter().any(|own| own == known))
     }
 
     /// The model's name for files, if it is known.
@@ -113,10 +122,7 @@ impl<'a> Choice<'a> {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.around.is_none() {
-            warnings.push(
-            "nothing but the scan's own modules is known of the model, so that its head is not added and names are not tried \
-             on the rest of it: give the model with --model"
-                .to_owned());
+            warnings.push(NOTHING_AROUND.to_owned());
         }
         if matches!(self.trainer.counted(0), Counted::Lora { .. }) {
             warnings.extend(peft::bypassed(self));

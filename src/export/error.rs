@@ -69,6 +69,9 @@ pub enum ExportError {
         "--match-rank needs the shape of every module, and this scan does not give them all: give the model with --model"
     )]
     NoShapes,
+    /// There is nothing to compare a rank by.
+    #[error("--match-rank compares linear modules beside the head, and none is scanned and chosen: give --rank")]
+    Incomparable,
     /// The trainer cannot do it.
     #[error("{trainer} {what}")]
     Unsupported {

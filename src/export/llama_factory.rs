@@ -95,9 +95,6 @@ const COMPOSITES: &[Composite] = &[
 
 /// Its configuration.
 pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
-    if choice.lora.head_rank.is_some() {
-        return Err(choice.unsupported("knows one rank for all modules: leave out --head-rank"));
-    }
     let names = peft::Names::modules_only(choice)?;
     if let Some(name) = names.iter().find(|name| name.contains(',')) {
         return Err(choice.unsupported(format!("splits names at commas, and '{name}' has one in it")));
@@ -143,6 +140,5 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
 
 /// What it knows of the model.
 fn composite(choice: &Choice<'_>) -> Option<&'static Composite> {
-    let is_of = |names: &str| choice.model_types().any(|own| names.split_whitespace().any(|name| name == own));
-    COMPOSITES.iter().find(|composite| is_of(composite.names))
+    COMPOSITES.iter().find(|composite| choice.is_of(composite.names))
 }

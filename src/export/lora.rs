@@ -73,11 +73,11 @@ impl Lora {
         let rank = match adapter.rank {
             Rank::Fixed(rank) => rank,
             Rank::Matching(plain) => {
-                let ((all, _), some) = targets
-                    .plain()
-                    .zip(cost(targets, &chosen))
-                    .filter(|(_, some)| some.sides > 0)
-                    .ok_or(ExportError::NoShapes)?;
+                let known = targets.plain().zip(cost(targets, &chosen));
+                let ((all, _), some) = known.ok_or(ExportError::NoShapes)?;
+                if all.sides == 0 || some.sides == 0 {
+                    return Err(ExportError::Incomparable);
+                }
                 matching(plain, all.sides, some.sides)
             }
         };

@@ -6,9 +6,6 @@ use super::{Export, ExportError, Format, args, peft};
 
 /// Its configuration.
 pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
-    if choice.lora.head_rank.is_some() {
-        return Err(choice.unsupported("knows one rank for all modules: leave out --head-rank"));
-    }
     let names = peft::Names::checked(choice)?;
     if names.modules.is_empty() {
         // An empty list of modules is no option, and without one ms-swift takes all linear modules.
@@ -29,5 +26,5 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
         choice.document(Format::Yaml, yaml::document(&settings)),
         choice.document(Format::Args, args::line(&settings)),
     ];
-    Ok(Export { documents, settings, notes: names.notes, ..Export::default() })
+    Ok(Export { documents, notes: names.notes, ..Export::default() })
 }

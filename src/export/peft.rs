@@ -25,7 +25,7 @@ const REWRITTEN: [(&str, [&str; 4]); 2] = [
 
 /// Architectures of which PEFT refuses to adapt these: their kernels take the weights by themselves.
 /// (`_check_lora_target_modules_mamba` in `peft/tuners/tuners_utils.py`)
-const MAMBAS: [&str; 5] = ["falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"];
+const MAMBAS: &str = "falcon_h1 mamba mamba2 falcon_mamba nemotron_h";
 const REFUSED_OF_MAMBAS: [&str; 2] = ["out_proj", "conv1d"];
 
 /// What PEFT cannot do to what it wraps as a parameter.
@@ -114,9 +114,9 @@ impl Names {
 
 /// Why PEFT fails with a target, if it does.
 fn refused(choice: &Choice<'_>, target: &Target, leaf: &str) -> Option<&'static str> {
-    if choice.model_types().any(|own| MAMBAS.contains(&own)) && REFUSED_OF_MAMBAS.contains(&leaf) {
+    if choice.is_of(MAMBAS) && REFUSED_OF_MAMBAS.contains(&leaf) {
         Some("it refuses those of a Mamba, whose kernels take the weights by themselves")
-    } else if target.is_parameter && choice.model_types().any(|own| own == "dbrx") {
+    } else if target.is_parameter && choice.is_of("dbrx") {
         // `DbrxExperts.forward` asks for them on the module that PEFT has wrapped.
         Some("the experts of DBRX fail under an adapter")
     } else {
@@ -126,9 +126,8 @@ fn refused(choice: &Choice<'_>, target: &Target, leaf: &str) -> Option<&'static 
 
 /// What is said of modules beside which an adapter does nothing.
 pub fn bypassed(choice: &Choice<'_>) -> Option<String> {
-    let is_of = |types: &str| choice.model_types().any(|own| types.split_whitespace().any(|known| known == own));
-    let endings: Vec<&str> =
-        BYPASSED.iter().filter(|(types, _)| is_of(types)).flat_map(|(_, names)| *names).copied().collect();
+    let own = BYPASSED.iter().filter(|(types, _)| choice.is_of(types));
+    let endings: Vec<&str> = own.flat_map(|(_, names)| *names).copied().collect();
     let names = choice.trained().map(|place| choice.target(place).name.as_str());
     let names: Vec<&str> = names.filter(|name| endings.iter().any(|ending| name.ends_with(ending))).collect();
     let text =
@@ -141,8 +140,7 @@ fn rewritten(choice: &Choice<'_>) -> Vec<&'static str> {
     if choice.around.is_none_or(|around| around.transformers < 5) {
         return Vec::new();
     }
-    let is_of = |names: &str| choice.model_types().any(|own| names.split_whitespace().any(|name| name == own));
-    REWRITTEN.iter().filter(|(names, _)| is_of(names)).flat_map(|(_, leaves)| leaves).copied().collect()
+    REWRITTEN.iter().filter(|(names, _)| choice.is_of(names)).flat_map(|(_, leaves)| leaves).copied().collect()
 }
 
 /// The ranks that differ, under the expressions by which PEFT finds their modules.

@@ -13,9 +13,6 @@ use crate::report;
 
 /// Its arguments.
 pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
-    if choice.lora.head_rank.is_some() {
-        return Err(choice.unsupported("knows one rank for all modules: leave out --head-rank"));
-    }
     for target in choice.chosen.iter().map(|place| choice.target(*place)) {
         let why = match target.layer {
             _ if target.is_parameter => "a parameter, of which it cannot be told the layers",

@@ -343,6 +343,14 @@ fn the_rank_counts_the_head_on_neither_side() {
 }
 
 #[test]
+fn a_rank_cannot_be_matched_by_the_head_alone() {
+    let place = Workplace::new();
+    place.run(&["--model", &tiny_mistral(), "--all-linear", "-q"]).succeeded();
+    let line = ["export", "peft", "laser_scan_tiny-mistral.json", "--types", "lm_head", "--match-rank", "8"];
+    place.run(&line).refused(1, &["beside the head", "--rank"]);
+}
+
+#[test]
 fn a_pool_with_an_expert_that_could_not_be_measured_is_not_ranked_in_an_export_either() {
     let place = Workplace::new();
     let expert = |layer: usize, expert: usize| format!("model.layers.{layer}.mlp.experts.{expert}.down_proj.weight");
