@@ -40,8 +40,23 @@ const KINDS: [Kind; 9] = [
     ("heavy tails", |_, _, _, x| x * x * x / (1.01 - x.abs().min(1.0))),
 ];
 
-const SHAPES: [[usize; 2]; 10] =
-    [[2, 2], [3, 5], [8, 8], [64, 64], [64, 256], [300, 70], [2, 20_000], [16, 30_000], [256, 1024], [512, 512]];
+/// Shapes on both sides of a tile's and a band's width, and one that is worked on in strips.
+const SHAPES: [[usize; 2]; 14] = [
+    [2, 2],
+    [3, 5],
+    [8, 8],
+    [47, 90],
+    [64, 64],
+    [97, 97],
+    [64, 256],
+    [145, 700],
+    [300, 70],
+    [2, 20_000],
+    [16, 30_000],
+    [256, 1024],
+    [512, 512],
+    [800, 830],
+];
 
 fn spectrum(elements: &[f64], shape: [usize; 2], method: Method) -> Spectrum {
     let weight = Tensor::from_slice(elements, (shape[0], shape[1]), &Device::Cpu).expect("a tensor");

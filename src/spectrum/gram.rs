@@ -2,28 +2,38 @@
 //!
 //! For a weight W with short side n and long side K, the n x n matrix W·Wᵀ (or Wᵀ·W) has the squared singular values as
 //! its eigenvalues. Products of BF16, F16 and F32 numbers are exact in float64, so the Gram matrix carries little more
-//! than the rounding of its sums. It is accumulated over panels of the long side: the weight never exists whole in
-//! float64, and beside the weight one n x n matrix is all that a large module needs, as the reduction works in place.
+//! than the rounding of its sums. It is summed over panels of the long side, each widened once, straight from the stored
+//! precision: the weight never exists whole in float64. Its eigenvalues come in two stages, by way of a band matrix.
 
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::evd::tridiag::{tridiag_in_place, tridiag_in_place_scratch};
-use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::linalg::qr::no_pivoting::factor::recommended_block_size;
-use faer::{Accum, Mat, MatRef, Par};
+use pulp::Arch;
+use rayon::prelude::*;
 
 use super::UNIT_ROUNDOFF;
-use super::tridiagonal;
+use super::buffer::Buffer;
+use super::kernel::{HEIGHT, Right, Sign, Slices, Target, product};
+use super::tiles::{self, AREA, SIDE, SymmetricTiles};
 use super::widen::{Weight, Widen};
+use super::{band, chase, tridiagonal};
 
-/// The panel's extent along the long side. Each panel passes over the Gram matrix once, so a narrow one is bound by
-/// memory; a wide one only costs space.
-const PANEL: usize = 512;
+/// The extent of a block of the weight along the long side: a slice of it stays in the first-level cache.
+const DEPTH: usize = 96;
+
+/// The blocks that are widened before the Gram matrix is passed over. Each pass reads and writes it once, so with few it
+/// is bound by memory; with many the panel leaves the caches.
+const BLOCKS: usize = 2;
+
+/// The extent of a panel along the long side.
+const PANEL: usize = DEPTH * BLOCKS;
+
+/// A block: a tile's lines of the short side by [`DEPTH`] of the long one.
+const BLOCK: usize = SIDE * DEPTH;
 
 /// The singular values of `weight` divided by the power of two `scale`, in no particular order.
 pub fn singular_values<T: Widen>(weight: &Weight<'_, T>, scale: f64) -> candle_core::Result<Vec<f64>> {
-    let gram = lower_gram(weight, scale);
+    let gram = gram(weight, scale);
     let invariants = Invariants::of(&gram);
-    let eigenvalues = eigenvalues(gram);
+    let (diagonal, off_diagonal) = chase::tridiagonalise(band::reduce(gram));
+    let eigenvalues = tridiagonal::eigenvalues(&diagonal, &off_diagonal, 0..diagonal.len());
     invariants.check(&eigenvalues)?;
     // A tiny eigenvalue may come out below zero by rounding.
     Ok(eigenvalues.into_iter().map(|theta| theta.max(0.0).sqrt()).collect())
@@ -32,76 +42,75 @@ pub fn singular_values<T: Widen>(weight: &Weight<'_, T>, scale: f64) -> candle_c
 /// The float64 numbers that [`singular_values`] holds at its peak, but for O(n).
 pub fn workspace(rows: usize, columns: usize) -> usize {
     let n = rows.min(columns);
-    let panel = PANEL.min(rows.max(columns));
-    n * n + (2 * n * panel).max(n * recommended_block_size::<f64>(n, n))
+    tiles::numbers(n) + panel_numbers(n).max(band::workspace(n))
 }
 
-/// The lower triangle of the Gram matrix of the short side; what lies above the diagonal is undefined.
-fn lower_gram<T: Widen>(weight: &Weight<'_, T>, scale: f64) -> Mat<f64> {
+/// The float64 numbers of a panel.
+fn panel_numbers(n: usize) -> usize {
+    n.div_ceil(SIDE) * BLOCK * BLOCKS
+}
+
+/// The Gram matrix of the short side of `weight` divided by the power of two `scale`.
+fn gram<T: Widen>(weight: &Weight<'_, T>, scale: f64) -> SymmetricTiles {
+    let arch = Arch::new();
     let n = weight.rows.min(weight.columns);
     let long = weight.rows.max(weight.columns);
-    let mut gram = Mat::<f64>::zeros(n, n);
-    let mut panel = vec![0.0; n * PANEL.min(long)];
-    let mut transposed = vec![0.0; n * PANEL.min(long)];
+    let mut gram = SymmetricTiles::zeros(n);
+    let places = tiles::places(gram.count());
+    let mut panel = Buffer::zeros(panel_numbers(n));
     for start in (0..long).step_by(PANEL) {
-        let width = PANEL.min(long - start);
-        let (panel, transposed) = (&mut panel[..n * width], &mut transposed[..n * width]);
-        // faer's product runs at half its rate on a transposed view, so both orientations are laid out in memory.
-        let (lhs, rhs) = if weight.rows <= weight.columns {
-            for (row, target) in panel.chunks_exact_mut(width).enumerate() {
-                weight.row(row, start..start + width, scale, target);
+        let depths = depths(long - start);
+        panel.par_chunks_exact_mut(BLOCK * BLOCKS).enumerate().for_each(|(tile, blocks)| {
+            for (block, depth) in depths.clone() {
+                let lines = tile * SIDE..tile * SIDE + tiles::extent(n, tile);
+                pack(weight, lines, start + block * DEPTH, depth, scale, &mut blocks[block * BLOCK..]);
             }
-            transpose(panel, width, transposed);
-            (&*transposed, &*panel)
-        } else {
-            for (offset, target) in panel.chunks_exact_mut(n).enumerate() {
-                weight.row(start + offset, 0..n, scale, target);
+        });
+        gram.tiles_mut().par_chunks_exact_mut(AREA).zip(&places).for_each(|(tile, &(row, column))| {
+            for (block, depth) in depths.clone() {
+                let slices = |line: usize| Slices { data: &panel[(line * BLOCKS + block) * BLOCK..][..BLOCK], depth };
+                let (rows, columns) = (tiles::extent(n, row), tiles::extent(n, column));
+                let target = Target { data: tile, stride: SIDE, rows, columns };
+                product(arch, target, Sign::Plus, slices(row), Right::Transposed(slices(column)));
             }
-            transpose(panel, n, transposed);
-            (&*panel, &*transposed)
-        };
-        triangular::matmul(
-            gram.as_mut(),
-            BlockStructure::TriangularLower,
-            Accum::Add,
-            MatRef::from_column_major_slice(lhs, n, width),
-            BlockStructure::Rectangular,
-            MatRef::from_column_major_slice(rhs, width, n),
-            BlockStructure::Rectangular,
-            1.0,
-            Par::Seq,
-        );
+        });
     }
     gram
 }
 
-/// Writes the transpose of `source`, row-major with rows of `width`, to `target`, block by block.
-fn transpose(source: &[f64], width: usize, target: &mut [f64]) {
-    const BLOCK: usize = 16;
-    let height = source.len() / width;
-    for top in (0..height).step_by(BLOCK) {
-        for left in (0..width).step_by(BLOCK) {
-            for column in left..width.min(left + BLOCK) {
-                for row in top..height.min(top + BLOCK) {
-                    target[column * height + row] = source[row * width + column];
-                }
+/// The blocks of a panel before which `left` numbers of the long side are left: their places, and their extents.
+fn depths(left: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
+    (0..BLOCKS).map_while(move |block| (block * DEPTH < left).then(|| (block, DEPTH.min(left - block * DEPTH))))
+}
+
+/// Writes `lines` of the short side, as far as they lie between `start` and `start + depth` of the long one, to `slices`.
+fn pack<T: Widen>(
+    weight: &Weight<'_, T>,
+    lines: std::ops::Range<usize>,
+    start: usize,
+    depth: usize,
+    scale: f64,
+    slices: &mut [f64],
+) {
+    let mut wide = [0.0; DEPTH];
+    if weight.rows <= weight.columns {
+        for (at, row) in lines.enumerate() {
+            let wide = &mut wide[..depth];
+            weight.row(row, start..start + depth, scale, wide);
+            let slice = &mut slices[at / HEIGHT * HEIGHT * depth..][..HEIGHT * depth];
+            for (column, &value) in slice.chunks_exact_mut(HEIGHT).zip(&*wide) {
+                column[at % HEIGHT] = value;
+            }
+        }
+    } else {
+        let wide = &mut wide[..lines.len()];
+        for row in 0..depth {
+            weight.row(start + row, lines.clone(), scale, wide);
+            for (slice, part) in wide.chunks(HEIGHT).enumerate() {
+                slices[(slice * depth + row) * HEIGHT..][..part.len()].copy_from_slice(part);
             }
         }
     }
-}
-
-/// The eigenvalues of the symmetric matrix whose lower triangle is given; the matrix is used up.
-fn eigenvalues(mut gram: Mat<f64>) -> Vec<f64> {
-    let n = gram.nrows();
-    if n > 1 {
-        let mut householder = Mat::zeros(recommended_block_size::<f64>(n, n), n - 1);
-        let mut memory = MemBuffer::new(tridiag_in_place_scratch::<f64>(n, Par::Seq, Default::default()));
-        let stack = MemStack::new(&mut memory);
-        tridiag_in_place(gram.as_mut(), householder.as_mut(), Par::Seq, stack, Default::default());
-    }
-    let diagonal: Vec<f64> = (0..n).map(|i| gram[(i, i)]).collect();
-    let off_diagonal: Vec<f64> = (1..n).map(|i| gram[(i, i - 1)]).collect();
-    tridiagonal::eigenvalues(&diagonal, &off_diagonal, 0..n)
 }
 
 /// Sums over a symmetric matrix that its eigenvalues must reproduce: a check of the reduction that costs O(n²).
@@ -113,13 +122,16 @@ struct Invariants {
 }
 
 impl Invariants {
-    fn of(lower: &Mat<f64>) -> Self {
-        let n = lower.nrows();
+    fn of(gram: &SymmetricTiles) -> Self {
+        let n = gram.n();
         let (mut trace, mut squared_norm) = (0.0, 0.0);
-        for j in 0..n {
-            trace += lower[(j, j)];
-            let below: f64 = (j + 1..n).map(|i| lower[(i, j)] * lower[(i, j)]).sum();
-            squared_norm += lower[(j, j)] * lower[(j, j)] + 2.0 * below;
+        for (row, column) in tiles::places(gram.count()) {
+            let lines = gram.tile(row, column).chunks_exact(SIDE).take(tiles::extent(n, column));
+            let squares: f64 = lines.map(|line| line[..tiles::extent(n, row)].iter().map(|x| x * x).sum::<f64>()).sum();
+            squared_norm += if row == column { squares } else { 2.0 * squares };
+        }
+        for i in 0..n {
+            trace += gram.at(i, i);
         }
         Self { trace, squared_norm }
     }
@@ -142,26 +154,29 @@ mod tests {
 
     #[test]
     fn the_gram_matrix_is_that_of_the_short_side() {
-        // More than one panel, in both orientations.
-        let (n, long) = (5, PANEL + 3);
-        let element = |i: usize, k: usize| ((i * 7 + k * 3) % 11) as f64 - 5.0;
-        let wide: Vec<f64> = (0..n * long).map(|at| element(at / long, at % long)).collect();
-        let tall: Vec<f64> = (0..n * long).map(|at| element(at % n, at / n)).collect();
-        let from_wide = lower_gram(&Weight::new(&wide, n, long), 1.0);
-        let from_tall = lower_gram(&Weight::new(&tall, long, n), 1.0);
-        for i in 0..n {
-            for j in 0..=i {
-                let exact: f64 = (0..long).map(|k| element(i, k) * element(j, k)).sum();
-                assert_eq!(from_wide[(i, j)], exact);
-                assert_eq!(from_tall[(i, j)], exact);
+        // More than one panel and a ragged one, more than one tile and a ragged one, in both orientations.
+        for (n, long) in [(1, 1), (5, PANEL + 3), (SIDE + 31, 2 * PANEL + DEPTH + 7)] {
+            let element = |i: usize, k: usize| ((i * 7 + k * 3) % 11) as f64 - 5.0;
+            let wide: Vec<f64> = (0..n * long).map(|at| element(at / long, at % long)).collect();
+            let tall: Vec<f64> = (0..n * long).map(|at| element(at % n, at / n)).collect();
+            let from_wide = gram(&Weight::new(&wide, n, long), 0.5);
+            let from_tall = gram(&Weight::new(&tall, long, n), 0.5);
+            for i in 0..n {
+                for j in 0..=i {
+                    let exact: f64 = (0..long).map(|k| 4.0 * element(i, k) * element(j, k)).sum();
+                    assert_eq!(from_wide.at(i, j), exact);
+                    assert_eq!(from_tall.at(i, j), exact);
+                }
             }
         }
     }
 
     #[test]
     fn eigenvalues_that_do_not_add_up_are_refused() {
-        let invariants = Invariants::of(&faer::mat![[2.0, 0.0], [1.0, 2.0]]);
-        assert!(invariants.check(&[3.0, 1.0]).is_ok());
-        assert!(invariants.check(&[3.0, 1.0 + 1e-12]).is_err());
+        let gram = gram(&Weight::new(&[1.0, 1.0, 0.0, 2.0], 2, 2), 1.0);
+        let invariants = Invariants::of(&gram);
+        let (middle, radius) = (3.0, 5f64.sqrt());
+        assert!(invariants.check(&[middle + radius, middle - radius]).is_ok());
+        assert!(invariants.check(&[middle + radius, middle - radius + 1e-12]).is_err());
     }
 }

@@ -12,10 +12,17 @@
 //! [`Spectrum::enclosure`] gives the interval around each value, from which [`crate::snr::vouch`] decides in O(n)
 //! whether a route was accurate enough.
 
+mod band;
+mod buffer;
+mod chase;
 mod device;
 mod direct;
 mod gram;
+mod householder;
+mod kernel;
+mod tiles;
 mod tridiagonal;
+mod vectors;
 mod widen;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
@@ -25,7 +32,7 @@ use widen::Weight;
 
 /// Names the arithmetic. A change that can move a result in any digit changes this, so that no interrupted scan
 /// mixes results of two versions.
-pub const ALGORITHM: &str = "gram-f64/1";
+pub const ALGORITHM: &str = "gram-f64/2";
 
 /// Half the distance from 1 to the next float64: the largest relative error of one rounding.
 const UNIT_ROUNDOFF: f64 = f64::EPSILON / 2.0;
@@ -33,6 +40,9 @@ const UNIT_ROUNDOFF: f64 = f64::EPSILON / 2.0;
 /// How far rounding errors that all point one way may scale a Gram matrix: much more than the runs of a few hundred
 /// additions in which it is summed can add up to.
 const COHERENT: f64 = 1e-12;
+
+/// The roundings of a run of additions, which may all point one way.
+const RUN: f64 = tiles::SIDE as f64;
 
 /// Largest singular values outside this range are refused: their sums or reciprocals could leave float64's normal range.
 const RANGE: std::ops::RangeInclusive<f64> = 1e-280..=1e280;
@@ -82,8 +92,8 @@ impl Spectrum {
     /// The factor c grows like the square root of the dimension, as rounding errors add up like a random walk (Higham
     /// and Mary, 2019). Along the long side that holds for the panels of the Gram product, not for its elements: a panel
     /// is summed in many short runs. Where all elements are nearly equal the errors do not add up at random but point
-    /// all one way; they then scale the Gram matrix, which the term relative to θ covers. `tests/accuracy.rs` checks that
-    /// what is observed stays below half of the bound.
+    /// all one way: those of the Gram matrix then scale it, which the term relative to θ covers, and those of the
+    /// reduction add up over each run. `tests/accuracy.rs` checks that what is observed stays below half of the bound.
     pub fn enclosure(&self) -> (Vec<f64>, Vec<f64>) {
         let largest = self.values[0];
         let short = self.shape[0].min(self.shape[1]) as f64;
@@ -97,7 +107,8 @@ impl Spectrum {
             match self.method {
                 Method::Gram => {
                     let theta = relative * relative;
-                    let eta = 4.0 * (short + long / 64.0 + 16.0).sqrt() * UNIT_ROUNDOFF + COHERENT * theta;
+                    let roundings = 4.0 * (short + long / 64.0 + 16.0).sqrt() + RUN;
+                    let eta = roundings * UNIT_ROUNDOFF + COHERENT * theta;
                     (largest * (theta - eta).max(0.0).sqrt(), largest * (theta + eta).sqrt())
                 }
                 Method::Direct => {

@@ -7,7 +7,7 @@ use half::{bf16, f16};
 const PIECE: usize = 1024;
 
 /// An element type that float64 holds exactly.
-pub trait Widen: Copy {
+pub trait Widen: Copy + Sync {
     /// Writes `source`, widened, to `target` of the same length.
     fn widen(source: &[Self], target: &mut [f64]);
 }

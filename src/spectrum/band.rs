@@ -1,0 +1,275 @@
+//! A dense symmetric matrix -> a band matrix with the same eigenvalues.
+//!
+//! The first of the two stages of tridiagonalisation (Bischof, Lang and Sun, 2000): panel by panel, the columns below the
+//! band are made upper triangular by reflections, I - V·T·Vᵀ, which are applied to the rest from both sides as one update of
+//! rank 2b,
+//!
+//! ```text
+//! X = A·V·T,   W = X - ½·V·(Tᵀ·Vᵀ·X),   A := A - V·Wᵀ - W·Vᵀ
+//! ```
+//!
+//! so that nearly all arithmetic is in matrix products, where the one-stage reduction spends half of it in products of a
+//! matrix with a vector, at the pace of the memory. The update of one panel and the product A·V of the next are done in
+//! one pass over the tiles: the next panel's columns are updated ahead of it.
+
+use faer::linalg::matmul::matmul;
+use faer::prelude::*;
+use faer::{Accum, Mat, MatRef, Par};
+use pulp::Arch;
+use rayon::prelude::*;
+
+use super::buffer::Buffer;
+use super::householder::{Panel, inner_products};
+use super::kernel::{HEIGHT, Right, Sign, Slices, Target, product};
+use super::tiles::{self, AREA, SIDE, SymmetricTiles};
+
+/// The bandwidth: how many subdiagonals are left. A wide band makes the products faster and the second stage slower.
+pub const WIDTH: usize = 48;
+
+/// The number of strips into which the rows of tiles are divided, each of which sums its own part of A·V; a division by
+/// the matrix's size alone, so that the sums are the same for any number of threads.
+const MAX_STRIPS: usize = 16;
+
+/// The rows of tiles for which there is a strip.
+const ROWS_A_STRIP: usize = 4;
+
+/// A symmetric band matrix, as the columns of its lower triangle.
+pub struct Band {
+    /// The matrix's rows.
+    pub n: usize,
+    /// Column after column, [`Band::STRIDE`] numbers each: the diagonal, the [`WIDTH`] subdiagonals, and room for as many
+    /// again, less one, which the second stage fills and clears.
+    pub columns: Buffer,
+}
+
+impl Band {
+    /// The distance between columns.
+    pub const STRIDE: usize = 2 * WIDTH;
+
+    /// The n x n matrix of zeros.
+    pub fn zeros(n: usize) -> Self {
+        Self { n, columns: Buffer::zeros(n * Self::STRIDE) }
+    }
+
+    /// Element (i, j), with i from j to j + [`WIDTH`].
+    fn at(&mut self, i: usize, j: usize) -> &mut f64 {
+        &mut self.columns[j * Self::STRIDE + i - j]
+    }
+}
+
+/// The float64 numbers that [`reduce`] holds beside the matrix.
+pub fn workspace(n: usize) -> usize {
+    let count = n.div_ceil(SIDE);
+    // Two updates of five operands, A·V in each strip, and the panel, V, X and W in columns.
+    n * Band::STRIDE + count * OPERAND * (2 * 5 + strips(count) + 4)
+}
+
+/// A band matrix with the eigenvalues of `a`, which is used up.
+pub fn reduce(mut a: SymmetricTiles) -> Band {
+    let arch = Arch::new();
+    let n = a.n();
+    let mut band = Band::zeros(n);
+    let mut update = Update::new(a.count());
+    let mut following = Update::new(a.count());
+    let mut along = Buffer::zeros(strips(a.count()) * a.count() * OPERAND);
+    for first in (0..n).step_by(WIDTH) {
+        let width = WIDTH.min(n - first);
+        let next = first + width;
+        let mut columns = updated_columns(arch, &a, &update, first, width);
+        for j in 0..width {
+            for i in j..width {
+                *band.at(first + i, first + j) = columns[(i, j)];
+            }
+        }
+        if next == n {
+            break;
+        }
+        let mut panel = columns.as_mut().submatrix_mut(width, 0, n - next, width);
+        let reflections = Panel::factorise(arch, panel.rb_mut());
+        for j in 0..width {
+            for i in 0..=j.min(n - next - 1) {
+                *band.at(next + i, first + j) = panel[(i, j)];
+            }
+        }
+        following.set_v(next, reflections.v.as_ref());
+        pass(arch, &mut a, &update, &following, next, &mut along);
+        let along = MatRef::from_row_major_slice(&along[next * WIDTH..n * WIDTH], n - next, WIDTH);
+        following.set_w(next, other_factor(&reflections, along).as_ref());
+        std::mem::swap(&mut update, &mut following);
+    }
+    band
+}
+
+/// The numbers of a tile's lines in V or W.
+const OPERAND: usize = SIDE * WIDTH;
+
+/// The packed operands of an update of rank 2b, tile by tile; all zeros before the first one.
+struct Update {
+    /// The slices of Vᵀ.
+    v: Buffer,
+    /// The slices of [V W].
+    left: Buffer,
+    /// The slices of [W V].
+    right: Buffer,
+}
+
+impl Update {
+    fn new(count: usize) -> Self {
+        let zeros = |operands| Buffer::zeros(operands * count * OPERAND);
+        Self { v: zeros(1), left: zeros(2), right: zeros(2) }
+    }
+
+    /// Vᵀ of the lines of a tile.
+    fn v(&self, tile: usize) -> Slices<'_> {
+        Slices { data: &self.v[tile * OPERAND..][..OPERAND], depth: SIDE }
+    }
+
+    /// [V W] of the lines of a tile.
+    fn left(&self, tile: usize) -> Slices<'_> {
+        Slices { data: &self.left[2 * tile * OPERAND..][..2 * OPERAND], depth: 2 * WIDTH }
+    }
+
+    /// [W V] of the lines of a tile.
+    fn right(&self, tile: usize) -> Slices<'_> {
+        Slices { data: &self.right[2 * tile * OPERAND..][..2 * OPERAND], depth: 2 * WIDTH }
+    }
+
+    /// Takes V, whose first row is the matrix's row `next`; above it is zero.
+    fn set_v(&mut self, next: usize, v: MatRef<'_, f64>) {
+        for tile in next / SIDE..(next + v.nrows()).div_ceil(SIDE) {
+            let slices = &mut self.v[tile * OPERAND..][..OPERAND];
+            slices.fill(0.0);
+            for (line, row) in lines(tile, next, v.nrows()) {
+                for column in 0..WIDTH {
+                    slices[(column / HEIGHT * SIDE + line) * HEIGHT + column % HEIGHT] = v[(row, column)];
+                }
+            }
+        }
+        pack(&mut self.left, next, v, 0);
+        pack(&mut self.right, next, v, WIDTH);
+    }
+
+    /// Takes W, as V.
+    fn set_w(&mut self, next: usize, w: MatRef<'_, f64>) {
+        pack(&mut self.left, next, w, WIDTH);
+        pack(&mut self.right, next, w, 0);
+    }
+}
+
+/// Writes `factor`, whose first row is the matrix's row `next`, to columns `first..first + WIDTH` of `slices`.
+fn pack(slices: &mut [f64], next: usize, factor: MatRef<'_, f64>, first: usize) {
+    for tile in next / SIDE..(next + factor.nrows()).div_ceil(SIDE) {
+        let slices = &mut slices[2 * tile * OPERAND..][..2 * OPERAND];
+        for slice in slices.chunks_exact_mut(2 * WIDTH * HEIGHT) {
+            slice[first * HEIGHT..][..WIDTH * HEIGHT].fill(0.0);
+        }
+        for column in 0..WIDTH {
+            for (line, row) in lines(tile, next, factor.nrows()) {
+                let slice = line / HEIGHT * 2 * WIDTH;
+                slices[(slice + first + column) * HEIGHT + line % HEIGHT] = factor[(row, column)];
+            }
+        }
+    }
+}
+
+/// The lines of a tile that belong to a factor with so many rows, the first of which is the matrix's row `next`, and their
+/// rows in the factor.
+fn lines(tile: usize, next: usize, rows: usize) -> impl Iterator<Item = (usize, usize)> {
+    let range = (tile * SIDE).max(next)..((tile + 1) * SIDE).min(next + rows);
+    range.map(move |row| (row - tile * SIDE, row - next))
+}
+
+/// Columns `first..first + width` of `a`, from the diagonal down, with `update` applied to them.
+fn updated_columns(arch: Arch, a: &SymmetricTiles, update: &Update, first: usize, width: usize) -> Mat<f64> {
+    let n = a.n();
+    let (tile, within) = (first / SIDE, first % SIDE);
+    let mut columns = Mat::zeros(n - first, width);
+    let mut part = Buffer::zeros(OPERAND);
+    let right = Slices { data: &update.right(tile).data[within * 2 * WIDTH..], depth: 2 * WIDTH };
+    for row in tile..a.count() {
+        part.copy_from_slice(&a.tile(row, tile)[within * SIDE..][..OPERAND]);
+        let target = Target { data: &mut part, stride: SIDE, rows: tiles::extent(n, row), columns: WIDTH };
+        product(arch, target, Sign::Minus, update.left(row), Right::Transposed(right));
+        for j in 0..width {
+            for (line, i) in lines(row, first, n - first) {
+                columns[(i, j)] = part[j * SIDE + line];
+            }
+        }
+    }
+    columns
+}
+
+/// The number of strips for a matrix with so many rows of tiles.
+fn strips(count: usize) -> usize {
+    (count / ROWS_A_STRIP).clamp(1, MAX_STRIPS)
+}
+
+/// Applies `update` to the tiles of the matrix from row and column `next` on, and leaves A·V of `following` in the first
+/// part of `along`, as a row-major matrix with as many rows as `a`.
+fn pass(arch: Arch, a: &mut SymmetricTiles, update: &Update, following: &Update, next: usize, along: &mut [f64]) {
+    let (n, count, first) = (a.n(), a.count(), next / SIDE);
+    // The row of tiles r has r - first tiles to pass over: strips of equal work end at square roots.
+    let parts = strips(count - first);
+    let bound = |part: usize| first + ((part as f64 / parts as f64).sqrt() * (count - first) as f64).round() as usize;
+    let bounds: Vec<usize> = (0..=parts).map(bound).collect();
+    let strips: Vec<_> = a.strips_mut(&bounds).into_iter().zip(along.chunks_exact_mut(count * OPERAND)).collect();
+    strips.into_par_iter().zip(bounds.par_windows(2)).for_each(|((tiles, along), bounds)| {
+        along[first * OPERAND..bounds[1] * OPERAND].fill(0.0);
+        let mut transposed = Buffer::zeros(AREA);
+        for row in bounds[0]..bounds[1] {
+            for column in first..=row {
+                let at = tiles::place(row, column) - tiles::place(bounds[0], 0);
+                let tile = &mut tiles[at * AREA..][..AREA];
+                let (rows, columns) = (tiles::extent(n, row), tiles::extent(n, column));
+                let target = Target { data: tile, stride: SIDE, rows, columns };
+                product(arch, target, Sign::Minus, update.left(row), Right::Transposed(update.right(column)));
+                // (A·V)ᵀ of the tile's rows, and, but for the diagonal, of its columns.
+                let along_row = Target { data: &mut along[row * OPERAND..], stride: WIDTH, rows: WIDTH, columns: rows };
+                product(arch, along_row, Sign::Plus, following.v(column), Right::Rows(tile, SIDE));
+                if row > column {
+                    transpose(tile, &mut transposed);
+                    let along_column =
+                        Target { data: &mut along[column * OPERAND..], stride: WIDTH, rows: WIDTH, columns };
+                    product(arch, along_column, Sign::Plus, following.v(row), Right::Rows(&transposed, SIDE));
+                }
+            }
+        }
+    });
+    let (sum, others) = along.split_at_mut(count * OPERAND);
+    for (other, bounds) in others.chunks_exact(count * OPERAND).zip(bounds.windows(2).skip(1)) {
+        // Beyond its own rows a strip has nothing, and the strips before it have nothing from those on.
+        sum[bounds[0] * OPERAND..bounds[1] * OPERAND].fill(0.0);
+        let range = first * OPERAND..bounds[1] * OPERAND;
+        for (sum, other) in sum[range.clone()].iter_mut().zip(&other[range]) {
+            *sum += other;
+        }
+    }
+}
+
+/// Writes the transpose of a tile.
+fn transpose(tile: &[f64], transposed: &mut [f64]) {
+    const BLOCK: usize = 8;
+    for left in (0..SIDE).step_by(BLOCK) {
+        for top in (0..SIDE).step_by(BLOCK) {
+            for column in left..left + BLOCK {
+                for row in top..top + BLOCK {
+                    transposed[row * SIDE + column] = tile[column * SIDE + row];
+                }
+            }
+        }
+    }
+}
+
+/// W = X - ½·V·(Tᵀ·Vᵀ·X), with X = A·V·T.
+fn other_factor(reflections: &Panel, along: MatRef<'_, f64>) -> Mat<f64> {
+    let Panel { v, t } = reflections;
+    let multiply = |a: MatRef<'_, f64>, b: MatRef<'_, f64>| {
+        let mut c = Mat::zeros(a.nrows(), b.ncols());
+        matmul(c.as_mut(), Accum::Replace, a, b, 1.0, Par::Seq);
+        c
+    };
+    let mut x = multiply(along, t.as_ref());
+    let across = multiply(t.transpose(), inner_products(v.as_ref(), x.as_ref()).as_ref());
+    matmul(x.as_mut(), Accum::Add, v.as_ref(), across.as_ref(), -0.5, Par::Seq);
+    x
+}

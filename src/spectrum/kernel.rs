@@ -1,0 +1,185 @@
+//! The matrix product that everything large is made of: C += A·B or C -= A·B on operands that are packed once.
+//!
+//! A library's product packs its operands in every call. Here each block of an operand meets many others: a panel of a
+//! weight meets all other panels, a block of reflectors a whole row and a whole column of the matrix. So operands are
+//! packed once, in slices, and what is left is this loop over a block of C that stays in registers (Goto and van de Geijn,
+//! Anatomy of high-performance matrix multiplication, 2008).
+//!
+//! One body serves every instruction set, the portable one too: pulp compiles it for each and picks the widest at run
+//! time. An element of C is summed in the same order in all of them, and whatever else the product computes.
+
+use pulp::{Arch, Simd, WithSimd};
+
+/// The rows of a slice: whole blocks of C for vectors of 1, 2, 4 and 8 numbers.
+pub const HEIGHT: usize = 24;
+
+/// The vectors in a column of the block of C that registers hold.
+const VECTORS: usize = 3;
+
+/// The most columns in that block.
+const MAX_GROUP: usize = 8;
+
+/// A matrix in slices of [`HEIGHT`] rows, each of which lies column after column; the last is filled up.
+#[derive(Clone, Copy)]
+pub struct Slices<'a> {
+    /// The numbers, slice after slice.
+    pub data: &'a [f64],
+    /// The matrix's columns.
+    pub depth: usize,
+}
+
+/// The right operand of a product: it has as many rows as the left one has columns.
+#[derive(Clone, Copy)]
+pub enum Right<'a> {
+    /// The transpose of a matrix in slices.
+    Transposed(Slices<'a>),
+    /// A row-major matrix, and the distance between its rows.
+    Rows(&'a [f64], usize),
+}
+
+/// What becomes of a product.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Sign {
+    /// It is added.
+    Plus,
+    /// It is subtracted.
+    Minus,
+}
+
+/// C, column-major. The operands are filled up to whole blocks, and so is C: there must be room for [`HEIGHT`] more rows, and
+/// for up to seven more columns; what stands there means nothing.
+pub struct Target<'a> {
+    /// The numbers.
+    pub data: &'a mut [f64],
+    /// The distance between columns.
+    pub stride: usize,
+    /// The rows that are wanted.
+    pub rows: usize,
+    /// The columns that are wanted.
+    pub columns: usize,
+}
+
+/// C += A·B or C -= A·B.
+pub fn product(arch: Arch, target: Target<'_>, sign: Sign, left: Slices<'_>, right: Right<'_>) {
+    arch.dispatch(Product { target, sign, left, right });
+}
+
+struct Product<'a> {
+    target: Target<'a>,
+    sign: Sign,
+    left: Slices<'a>,
+    right: Right<'a>,
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // The block of C, a column of A and an element of B fill 16 registers, or most of 32.
+        if S::REGISTER_COUNT >= 32 { self.run::<S, MAX_GROUP>(simd) } else { self.run::<S, 4>(simd) }
+    }
+}
+
+impl Product<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const GROUP: usize>(self, simd: S) {
+        let Self { target, sign, left, right } = self;
+        let depth = left.depth;
+        // A strip of B stays in the first-level cache while the slices of A pass.
+        for strip in (0..target.columns).step_by(HEIGHT) {
+            for top in (0..target.rows).step_by(VECTORS * S::F64_LANES) {
+                let slice = &left.data[top / HEIGHT * HEIGHT * depth..][..HEIGHT * depth];
+                let part = top % HEIGHT / S::F64_LANES;
+                for first in (strip..target.columns.min(strip + HEIGHT)).step_by(GROUP) {
+                    let c = &mut target.data[first * target.stride + top..];
+                    let (rows, stride) = match right {
+                        Right::Transposed(Slices { data, depth }) => (&data[strip * depth + first - strip..], HEIGHT),
+                        Right::Rows(data, stride) => (&data[first..], stride),
+                    };
+                    block::<S, GROUP>(simd, slice, part, rows.chunks(stride), c, target.stride, sign);
+                }
+            }
+        }
+    }
+}
+
+/// The block of C that `part` of a slice makes with the first columns of `rows`.
+#[inline(always)]
+fn block<'a, S: Simd, const GROUP: usize>(
+    simd: S,
+    slice: &[f64],
+    part: usize,
+    rows: impl Iterator<Item = &'a [f64]>,
+    c: &mut [f64],
+    stride: usize,
+    sign: Sign,
+) {
+    let mut sums = [[simd.splat_f64s(0.0); VECTORS]; GROUP];
+    let columns = S::as_simd_f64s(slice).0.chunks_exact(HEIGHT / S::F64_LANES);
+    let rows = rows.map_while(|row| row.first_chunk::<GROUP>());
+    for (a, b) in columns.zip(rows) {
+        let a = &a[part..part + VECTORS];
+        for (sums, &b) in sums.iter_mut().zip(b) {
+            let b = simd.splat_f64s(b);
+            for (sum, &a) in sums.iter_mut().zip(a) {
+                *sum = simd.mul_add_e_f64s(a, b, *sum);
+            }
+        }
+    }
+    for (column, sums) in sums.iter().enumerate() {
+        let c = S::as_mut_simd_f64s(&mut c[column * stride..][..VECTORS * S::F64_LANES]).0;
+        for (c, &sum) in c.iter_mut().zip(sums) {
+            *c = if sign == Sign::Plus { simd.add_f64s(*c, sum) } else { simd.sub_f64s(*c, sum) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pulp::Scalar;
+
+    use super::*;
+
+    /// Numbers whose products and sums of a few hundred are exact.
+    fn numbers(count: usize, seed: usize) -> Vec<f64> {
+        (0..count).map(|at| ((at * 37 + seed * 11) % 23) as f64 - 11.0).collect()
+    }
+
+    /// A matrix in slices, and the element at a row and a column of it.
+    fn slices(rows: usize, depth: usize, seed: usize) -> (Vec<f64>, impl Fn(usize, usize) -> f64) {
+        let data = numbers(rows.div_ceil(HEIGHT) * HEIGHT * depth, seed);
+        let copy = data.clone();
+        (data, move |row, column| copy[(row / HEIGHT * depth + column) * HEIGHT + row % HEIGHT])
+    }
+
+    #[test]
+    fn every_instruction_set_multiplies_as_three_loops_do() {
+        for (rows, columns, depth) in [(1, 1, 1), (24, 24, 96), (7, 30, 5), (96, 96, 50), (50, 1, 300), (13, 47, 2)] {
+            let (left, a) = slices(rows, depth, 1);
+            let (transposed, b) = slices(columns, depth, 2);
+            let stride = columns + MAX_GROUP;
+            let by_rows: Vec<f64> = (0..depth * stride)
+                .map(|at| if at % stride < columns { b(at % stride, at / stride) } else { 0.0 })
+                .collect();
+            let rights = [Right::Transposed(Slices { data: &transposed, depth }), Right::Rows(&by_rows, stride)];
+            for (right, sign) in rights.into_iter().zip([Sign::Plus, Sign::Minus]) {
+                let begin = numbers((columns + HEIGHT) * (rows + HEIGHT), 3);
+                let target = |data| Target { data, stride: rows + HEIGHT, rows, columns };
+                let left = Slices { data: &left, depth };
+                let (mut widest, mut portable) = (begin.clone(), begin.clone());
+                product(Arch::new(), target(&mut widest), sign, left, right);
+                Product { target: target(&mut portable), sign, left, right }.with_simd(Scalar::new());
+                for column in 0..columns {
+                    for row in 0..rows {
+                        let at = column * (rows + HEIGHT) + row;
+                        let sum: f64 = (0..depth).map(|k| a(row, k) * b(column, k)).sum();
+                        let exact = if sign == Sign::Plus { begin[at] + sum } else { begin[at] - sum };
+                        assert_eq!(widest[at], exact, "{rows} {columns} {depth}: {row} {column}");
+                        assert_eq!(portable[at], exact, "{rows} {columns} {depth}: {row} {column}");
+                    }
+                }
+            }
+        }
+    }
+}

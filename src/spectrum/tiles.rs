@@ -1,0 +1,112 @@
+//! A symmetric matrix in square tiles.
+//!
+//! Only the tiles of the lower triangle are kept: half the memory, and half the arithmetic where both triangles would be
+//! computed. Each tile lies in one piece, so that what works on it neither walks over memory pages nor meets the cache's
+//! associativity, whatever the matrix's size.
+
+use super::buffer::Buffer;
+
+/// The rows and columns of a tile: three operands of this side fit into a second-level cache.
+pub const SIDE: usize = 96;
+
+/// The numbers of a tile.
+pub const AREA: usize = SIDE * SIDE;
+
+/// A symmetric matrix, as the tiles on and below its diagonal, row of tiles after row. Tiles are column-major, and those on
+/// the diagonal whole; what lies beyond the matrix's last row or column means nothing.
+pub struct SymmetricTiles {
+    n: usize,
+    data: Buffer,
+}
+
+impl SymmetricTiles {
+    /// An n x n matrix of zeros.
+    pub fn zeros(n: usize) -> Self {
+        Self { n, data: Buffer::zeros(numbers(n)) }
+    }
+
+    /// The matrix's rows.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// The tiles in a column.
+    pub fn count(&self) -> usize {
+        self.n.div_ceil(SIDE)
+    }
+
+    /// The tile in row `row` and column `column` of tiles, with `column` at most `row`.
+    pub fn tile(&self, row: usize, column: usize) -> &[f64] {
+        &self.data[place(row, column) * AREA..][..AREA]
+    }
+
+    /// The element in row `i` and column `j`, with `j` at most `i`.
+    pub fn at(&self, i: usize, j: usize) -> f64 {
+        self.tile(i / SIDE, j / SIDE)[j % SIDE * SIDE + i % SIDE]
+    }
+
+    /// All tiles, row after row.
+    pub fn tiles_mut(&mut self) -> &mut [f64] {
+        &mut self.data
+    }
+
+    /// The rows of tiles between successive `bounds`, each in one piece.
+    pub fn strips_mut(&mut self, bounds: &[usize]) -> Vec<&mut [f64]> {
+        let mut rest = &mut self.data[place(bounds[0], 0) * AREA..];
+        let mut strips = Vec::with_capacity(bounds.len() - 1);
+        for pair in bounds.windows(2) {
+            let (strip, after) = rest.split_at_mut((place(pair[1], 0) - place(pair[0], 0)) * AREA);
+            strips.push(strip);
+            rest = after;
+        }
+        strips
+    }
+}
+
+/// The numbers that the tiles of an n x n matrix hold.
+pub fn numbers(n: usize) -> usize {
+    place(n.div_ceil(SIDE), 0) * AREA
+}
+
+/// The rows or columns of the matrix that lie in the tiles in row or column `tile`.
+pub fn extent(n: usize, tile: usize) -> usize {
+    SIDE.min(n - tile * SIDE)
+}
+
+/// The tiles before the one in `row` and `column`.
+pub fn place(row: usize, column: usize) -> usize {
+    row * (row + 1) / 2 + column
+}
+
+/// The row and column of each tile of a matrix with `count` rows of tiles, in order.
+pub fn places(count: usize) -> Vec<(usize, usize)> {
+    (0..count).flat_map(|row| (0..=row).map(move |column| (row, column))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_lie_row_after_row() {
+        assert_eq!(places(3), [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2)]);
+        for (at, (row, column)) in places(7).into_iter().enumerate() {
+            assert_eq!(place(row, column), at);
+        }
+        assert_eq!(numbers(SIDE), AREA);
+        assert_eq!(numbers(SIDE + 1), 3 * AREA);
+        assert_eq!((extent(SIDE + 5, 0), extent(SIDE + 5, 1)), (SIDE, 5));
+    }
+
+    #[test]
+    fn strips_are_the_rows_between_bounds() {
+        let mut matrix = SymmetricTiles::zeros(5 * SIDE);
+        for (at, number) in matrix.tiles_mut().iter_mut().enumerate() {
+            *number = (at / AREA) as f64;
+        }
+        let strips = matrix.strips_mut(&[1, 2, 5]);
+        assert_eq!(strips.iter().map(|strip| strip.len() / AREA).collect::<Vec<_>>(), [2, 12]);
+        assert_eq!((strips[0][0], strips[1][0]), (1.0, 3.0));
+        assert_eq!(matrix.at(2 * SIDE, SIDE), 4.0);
+    }
+}
