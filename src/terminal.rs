@@ -223,7 +223,7 @@ impl Terminal {
         }
         self.detail(&format!(
             "{} on {}, at most {} of memory, {} left out",
-            counted(resources.threads, "worker"),
+            counted(resources.threads, "thread"),
             resources.device.name(),
             HumanBytes(resources.memory),
             counted(plan.left_out.len(), "tensor"),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -40,8 +41,16 @@ pub struct MatrixError(String);
 
 /// One shard on disk.
 enum MappedShard {
-    Safetensors(Box<MmapedSafetensors>),
+    Safetensors(Box<Safetensors>),
     Pickle(Pickle),
+}
+
+/// A safetensors file on disk.
+struct Safetensors {
+    mapped: MmapedSafetensors,
+    /// The file that is mapped, and where its tensors begin.
+    file: File,
+    data_start: u64,
 }
 
 /// One of PyTorch's files on disk.
@@ -76,6 +85,19 @@ impl Mapped {
         // A shard that is mapped already is the same file.
         let _ = self.shards.shards[place].set(mapped);
         Ok(())
+    }
+
+    /// Asks the system to read the matrix `selection` of the weight `name` into its file cache, and does not wait for it.
+    pub fn prefetch(&self, name: &str, selection: &Selection) {
+        let Some(weight) = self.shards.weights.get(name) else { return };
+        if let Storage::Plain(part) = &weight.storage
+            && let Some(MappedShard::Safetensors(shard)) = self.shards.shards[part.shard].get()
+        {
+            let [rows, columns] = selection.without_band().shape(&weight.shape);
+            let bytes = (rows * columns * part.tensor.dtype.bitsize() / 8) as u64;
+            let first = shard.data_start + part.tensor.bytes.start + selection.index.unwrap_or(0) as u64 * bytes;
+            advise(&shard.file, first..first + bytes);
+        }
     }
 
     /// The matrix `selection` of the weight that the checkpoint knows as `name`, on the device: in its stored precision,
@@ -148,8 +170,8 @@ impl Shards {
         let undecodable = |reason: String| Undecodable { tensor: name.clone(), reason };
         let bytes = match self.shards[part.shard].get() {
             None => return Err(undecodable("is in a shard that is not on disk".into())),
-            Some(MappedShard::Safetensors(mapped)) => {
-                let view = mapped.get(name).map_err(|error| undecodable(format!("cannot be read: {error}")))?;
+            Some(MappedShard::Safetensors(shard)) => {
+                let view = shard.mapped.get(name).map_err(|error| undecodable(format!("cannot be read: {error}")))?;
                 view.data().get(range.start as usize..range.end as usize).map(Cow::Borrowed)
             }
             Some(MappedShard::Pickle(pickle)) => {
@@ -199,11 +221,24 @@ fn map_safetensors(path: &Path, shard: &Shard) -> Result<MappedShard, Checkpoint
         mapped.get(&tensor.name).is_ok_and(|view| view.dtype() == tensor.dtype && view.shape() == tensor.shape)
     });
     if is_as_planned {
-        Ok(MappedShard::Safetensors(Box::new(mapped)))
+        let file = File::open(path).map_err(|error| SourceError::Unreadable { path: PathBuf::from(path), error })?;
+        Ok(MappedShard::Safetensors(Box::new(Safetensors { mapped, file, data_start: shard.data_start })))
     } else {
         Err(CheckpointError::Changed { file: shard.file.clone() })
     }
 }
+
+/// Says that `range` of a file will be read soon.
+#[cfg(target_os = "linux")]
+fn advise(file: &File, range: Range<u64>) {
+    // A hint: where it fails, the file is read when it is needed.
+    let length = std::num::NonZeroU64::new(range.end - range.start);
+    let _ = rustix::fs::fadvise(file, range.start, length, rustix::fs::Advice::WillNeed);
+}
+
+/// Other systems read ahead by themselves.
+#[cfg(not(target_os = "linux"))]
+fn advise(_file: &File, _range: Range<u64>) {}
 
 fn open_pickle(path: &Path, shard: &Shard) -> Result<MappedShard, CheckpointError> {
     let unreadable = |error| SourceError::Unreadable { path: PathBuf::from(path), error };

@@ -100,7 +100,7 @@ pub struct ScanArgs {
     #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = "Running")]
     pub device: DeviceRequest,
 
-    /// How many modules to measure at once [default: one for each core]
+    /// How many threads to compute with, and how many modules to measure at once [default: one for each core]
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Running")]
     pub threads: Option<NonZeroUsize>,
 

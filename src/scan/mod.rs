@@ -1,8 +1,8 @@
 //! The pipeline: open, discover, schedule, measure, journal, collect.
 //!
 //! [`Plan::new`] finds out what there is to do from headers alone; [`Plan::run`] does it. Shards come to disk one after the
-//! other while the modules of those that are there are measured, each on one worker, the largest first. What happens is
-//! told as [`Event`]s to whoever watches.
+//! other while the modules of those that are there are measured, one a thread, the largest first; threads for which there
+//! is no module help with the arithmetic of the others. What happens is told as [`Event`]s to whoever watches.
 
 mod journal;
 mod measure;
@@ -16,6 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use rayon::Scope;
 
 pub use journal::{Journal, JournalError};
 pub use measure::Measurement;
@@ -27,7 +28,7 @@ use crate::results::{Entry, Other, Surroundings};
 use crate::source::{Model, Source, Transfer};
 use crate::spectrum::{self, Device, Method};
 use measure::{Attempt, attempt};
-use schedule::{Schedule, Task};
+use schedule::{Batch, Schedule, Task};
 
 /// Files beside the weights that say what they are.
 const DESCRIPTIONS: [&str; 7] = [
@@ -68,7 +69,7 @@ pub struct Plan {
 pub struct Resources {
     /// Where singular values are computed.
     pub device: Device,
-    /// How many modules are measured at once.
+    /// How many threads compute, and how many modules are measured at once at most.
     pub threads: usize,
     /// How many bytes the modules in work may take together.
     pub memory: u64,
@@ -227,24 +228,17 @@ impl Plan {
             plan: self,
             journal,
             observer,
-            schedule: Schedule::new(resources.memory),
+            schedule: Schedule::new(resources.threads, resources.memory),
             weights: Mapped::new(&self.checkpoint, &resources.device),
             outcomes: Mutex::new(outcomes),
             error: Mutex::new(None),
         };
-        // No more workers than work.
-        let workers = resources.threads.min(self.modules.len()).max(1);
-        let pool =
-            rayon::ThreadPoolBuilder::new().num_threads(workers).build().context("cannot start the worker threads")?;
-        let fetched = pool.in_place_scope(|scope| {
-            for _ in 0..workers {
-                scope.spawn(|_| work.work());
-            }
-            let fetched = work.feed(source);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(resources.threads).build();
+        let fetched = pool.context("cannot start the threads")?.in_place_scope(|scope| {
+            let fetched = work.feed(source, scope);
             if fetched.is_err() {
                 work.schedule.abort();
             }
-            work.schedule.close();
             fetched
         });
         fetched?;
@@ -279,7 +273,7 @@ impl Plan {
     }
 }
 
-/// The state that the workers of a running scan share.
+/// The state that the threads of a running scan share.
 struct Work<'a> {
     plan: &'a Plan,
     journal: &'a Journal,
@@ -292,8 +286,8 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Brings shard after shard to disk and offers the modules whose shards are there to the workers.
-    fn feed(&self, source: &dyn Source) -> Result<()> {
+    /// Brings shard after shard to disk and has the modules measured whose shards are there.
+    fn feed<'scope>(&'scope self, source: &dyn Source, scope: &Scope<'scope>) -> Result<()> {
         let shards = &self.plan.checkpoint.shards;
         // Modules wait for the last of their shards: a quantised weight's scales may be in another than its codes.
         let mut waiting: Vec<Vec<usize>> = vec![Vec::new(); shards.len()];
@@ -321,19 +315,37 @@ impl Work<'_> {
             (self.observer)(Event::Fetched { file });
             let tasks = places.into_iter().map(|place| Task::new(place, &self.plan.modules[place], Method::Gram));
             self.schedule.offer(tasks.collect());
+            self.start(scope);
         }
         Ok(())
     }
 
-    /// Measures one module after the other until there are no more.
-    fn work(&self) {
-        while let Some(task) = self.schedule.take() {
+    /// Starts as many of the waiting modules as there are threads and memory for.
+    fn start<'scope>(&'scope self, scope: &Scope<'scope>) {
+        while let Some(batch) = self.schedule.take() {
+            scope.spawn(move |scope| {
+                self.work(&batch);
+                self.schedule.release(&batch);
+                self.start(scope);
+            });
+        }
+    }
+
+    /// Measures one module after the other.
+    fn work(&self, batch: &Batch) {
+        for task in &batch.tasks {
+            if self.schedule.is_aborted() {
+                break;
+            }
+            // The next weight comes from the disk while this one's arithmetic runs.
+            if let Some(next) = self.schedule.next().map(|place| &self.plan.modules[place]) {
+                self.weights.prefetch(&next.tensor, &next.selection);
+            }
             let module = &self.plan.modules[task.place];
             let begun = Instant::now();
             // A defect in the arithmetic must not take down the other modules, nor keep its memory from them.
             let attempt = catch_unwind(AssertUnwindSafe(|| attempt(&self.weights, module, task.method)))
                 .unwrap_or_else(|_| Attempt::Done(Err("laser-scan has a defect; please report it".into())));
-            self.schedule.release(&task);
             match attempt {
                 Attempt::Done(outcome) => {
                     if let Err(error) = self.finish(task.place, outcome, begun.elapsed()) {

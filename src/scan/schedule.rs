@@ -1,14 +1,17 @@
 //! Which module is measured next.
 //!
-//! The largest first, so that no worker is left with a large one when the others are done; and none before there is
-//! memory for it.
+//! The largest first, so that little is left when threads run out of modules: those then help with the arithmetic of the
+//! last ones. Small ones are taken by the batch; and none before there is memory for it.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::modules::Module;
 use crate::spectrum::{self, Method};
+
+/// The floating-point operations of a batch: a few milliseconds of work, beside which taking it is nothing.
+const BATCH: f64 = 1e8;
 
 /// A module that is ready to be measured.
 pub struct Task {
@@ -50,43 +53,44 @@ impl PartialEq for Task {
 
 impl Eq for Task {}
 
-/// The tasks that wait and the memory that those in work take.
+/// Tasks for one thread, to be done one after the other.
+pub struct Batch {
+    /// The tasks, largest first.
+    pub tasks: Vec<Task>,
+    /// The bytes that the largest takes.
+    bytes: u64,
+}
+
+/// The tasks that wait, and what those in work take.
 pub struct Schedule {
+    threads: usize,
     ceiling: u64,
     state: Mutex<State>,
-    changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     ready: BinaryHeap<Task>,
+    in_work: usize,
     in_use: u64,
-    closed: bool,
     aborted: bool,
 }
 
 impl Schedule {
-    /// An empty schedule whose tasks in work take at most `ceiling` bytes, unless one alone takes more.
-    pub fn new(ceiling: u64) -> Self {
-        Self { ceiling, state: Mutex::default(), changed: Condvar::new() }
+    /// An empty schedule for so many `threads`, whose tasks in work take at most `ceiling` bytes, unless one alone takes
+    /// more.
+    pub fn new(threads: usize, ceiling: u64) -> Self {
+        Self { threads, ceiling, state: Mutex::default() }
     }
 
-    /// Adds tasks. A worker may do so even after [`Schedule::close`], as it will itself take what it adds.
+    /// Adds tasks.
     pub fn offer(&self, tasks: Vec<Task>) {
         self.lock().ready.extend(tasks);
-        self.changed.notify_all();
-    }
-
-    /// Says that nothing more will come from outside.
-    pub fn close(&self) {
-        self.lock().closed = true;
-        self.changed.notify_all();
     }
 
     /// Makes every [`Schedule::take`] from now on return nothing.
     pub fn abort(&self) {
         self.lock().aborted = true;
-        self.changed.notify_all();
     }
 
     /// Whether the scan is ending early.
@@ -94,30 +98,36 @@ impl Schedule {
         self.lock().aborted
     }
 
-    /// The largest waiting task, as soon as there is memory for it; `None` when all is done. The memory is given back
-    /// with [`Schedule::release`].
-    pub fn take(&self) -> Option<Task> {
+    /// The largest waiting task and, as far as all are small, those that come after it; nothing, if there is no thread or
+    /// no memory for them now. They are given back with [`Schedule::release`].
+    pub fn take(&self) -> Option<Batch> {
         let mut state = self.lock();
-        loop {
-            if state.aborted {
-                return None;
-            }
-            match state.ready.peek() {
-                None if state.closed => return None,
-                Some(task) if state.in_use == 0 || state.in_use + task.bytes <= self.ceiling => {
-                    let task = state.ready.pop()?;
-                    state.in_use += task.bytes;
-                    return Some(task);
-                }
-                _ => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-            }
+        if state.aborted || state.in_work == self.threads {
+            return None;
         }
+        let first = state.ready.peek().filter(|task| state.in_use == 0 || state.in_use + task.bytes <= self.ceiling)?;
+        let (mut flops, bytes) = (first.flops, first.bytes);
+        let mut tasks: Vec<Task> = state.ready.pop().into_iter().collect();
+        // One after the other they take no more memory than the first, unless they are quantised otherwise.
+        while let Some(task) = state.ready.peek().filter(|task| flops + task.flops <= BATCH && task.bytes <= bytes) {
+            flops += task.flops;
+            tasks.extend(state.ready.pop());
+        }
+        state.in_work += 1;
+        state.in_use += bytes;
+        Some(Batch { tasks, bytes })
     }
 
-    /// Gives back the memory of a task that is no longer in work.
-    pub fn release(&self, task: &Task) {
-        self.lock().in_use -= task.bytes;
-        self.changed.notify_all();
+    /// The place of the task that comes next.
+    pub fn next(&self) -> Option<usize> {
+        self.lock().ready.peek().map(|task| task.place)
+    }
+
+    /// Gives back the thread and the memory of tasks that are no longer in work.
+    pub fn release(&self, batch: &Batch) {
+        let mut state = self.lock();
+        state.in_work -= 1;
+        state.in_use -= batch.bytes;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -160,68 +170,69 @@ mod tests {
         sizes.iter().enumerate().map(task).collect()
     }
 
-    #[test]
-    fn the_largest_comes_first_and_equals_in_model_order() {
-        let schedule = Schedule::new(u64::MAX);
-        schedule.offer(tasks(&[8, 32, 8, 64, 32]));
-        schedule.close();
-        let order: Vec<usize> = std::iter::from_fn(|| schedule.take()).map(|task| task.place).collect();
-        assert_eq!(order, [3, 1, 4, 0, 2]);
+    fn places(batch: &Batch) -> Vec<usize> {
+        batch.tasks.iter().map(|task| task.place).collect()
     }
 
     #[test]
-    fn tasks_in_work_stay_below_the_ceiling() {
-        let sizes = [16; 12];
-        let all = tasks(&sizes);
+    fn the_largest_comes_first_and_equals_in_model_order() {
+        let schedule = Schedule::new(5, u64::MAX);
+        schedule.offer(tasks(&[800, 3200, 800, 6400, 3200]));
+        assert_eq!(schedule.next(), Some(3));
+        let order: Vec<_> = std::iter::from_fn(|| schedule.take()).flat_map(|batch| places(&batch)).collect();
+        assert_eq!(order, [3, 1, 4, 0, 2]);
+        assert_eq!(schedule.next(), None);
+    }
+
+    #[test]
+    fn small_ones_come_by_the_batch() {
+        let schedule = Schedule::new(9, u64::MAX);
+        // 7/3 n³ operations: 0.61 million for n = 64, 98 million for n = 348.
+        schedule.offer(tasks(&[[64; 200].as_slice(), &[2000, 348]].concat()));
+        let batches: Vec<usize> = std::iter::from_fn(|| schedule.take()).map(|batch| batch.tasks.len()).collect();
+        assert_eq!(batches, [1, 3, 163, 35]);
+    }
+
+    #[test]
+    fn no_more_is_in_work_than_there_are_threads() {
+        let schedule = Schedule::new(2, u64::MAX);
+        schedule.offer(tasks(&[1000; 3]));
+        let (first, second) = (schedule.take(), schedule.take());
+        assert!(first.is_some() && second.is_some() && schedule.take().is_none());
+        schedule.release(&first.expect("a batch"));
+        assert_eq!(schedule.take().as_ref().map(places), Some(vec![2]));
+    }
+
+    #[test]
+    fn what_is_in_work_stays_below_the_ceiling() {
+        let all = tasks(&[1000; 3]);
         let each = all[0].bytes;
-        let schedule = Schedule::new(2 * each + each / 2);
+        let schedule = Schedule::new(3, 2 * each + each / 2);
         schedule.offer(all);
-        schedule.close();
-        let (working, most) = (Mutex::new(0), Mutex::new(0));
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    while let Some(task) = schedule.take() {
-                        let now = {
-                            let mut working = working.lock().expect("no panic");
-                            *working += 1;
-                            *working
-                        };
-                        let mut seen = most.lock().expect("no panic");
-                        *seen = now.max(*seen);
-                        drop(seen);
-                        std::thread::sleep(std::time::Duration::from_millis(2));
-                        *working.lock().expect("no panic") -= 1;
-                        schedule.release(&task);
-                    }
-                });
-            }
-        });
-        assert_eq!(*most.lock().expect("no panic"), 2);
+        let (first, second) = (schedule.take().expect("a batch"), schedule.take().expect("a batch"));
+        assert!(schedule.take().is_none());
+        schedule.release(&first);
+        schedule.release(&second);
+        assert!(schedule.take().is_some());
     }
 
     #[test]
     fn a_task_above_the_ceiling_runs_alone() {
-        let schedule = Schedule::new(1);
-        schedule.offer(tasks(&[16, 8]));
-        schedule.close();
+        let schedule = Schedule::new(2, 1);
+        schedule.offer(tasks(&[1000, 900]));
         for place in [0, 1] {
-            let task = schedule.take().expect("a task");
-            assert_eq!(task.place, place);
-            schedule.release(&task);
+            let batch = schedule.take().expect("a batch");
+            assert_eq!(places(&batch), [place]);
+            assert!(schedule.take().is_none());
+            schedule.release(&batch);
         }
-        assert!(schedule.take().is_none());
     }
 
     #[test]
-    fn an_abort_ends_those_who_wait() {
-        let schedule = Schedule::new(u64::MAX);
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| schedule.take().is_none());
-            schedule.abort();
-            assert!(waiting.join().expect("no panic"));
-        });
+    fn nothing_is_taken_after_an_abort() {
+        let schedule = Schedule::new(1, u64::MAX);
         schedule.offer(tasks(&[8]));
+        schedule.abort();
         assert!(schedule.is_aborted() && schedule.take().is_none());
     }
 }
