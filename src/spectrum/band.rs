@@ -20,7 +20,7 @@ use rayon::prelude::*;
 
 use super::buffer::Buffer;
 use super::householder::{Panel, inner_products};
-use super::kernel::{HEIGHT, Right, Sign, Slices, Target, product};
+use super::kernel::{HEIGHT, Right, Sign, Slices, Target, product, product_beyond, symmetric_product};
 use super::tiles::{self, AREA, SIDE, SymmetricTiles};
 
 /// The bandwidth: how many subdiagonals are left. A wide band makes the products faster and the second stage slower.
@@ -221,16 +221,27 @@ fn pass(arch: Arch, a: &mut SymmetricTiles, update: &Update, following: &Update,
                 let at = tiles::place(row, column) - tiles::place(bounds[0], 0);
                 let tile = &mut tiles[at * AREA..][..AREA];
                 let (rows, columns) = (tiles::extent(n, row), tiles::extent(n, column));
-                let target = Target { data: tile, stride: SIDE, rows, columns };
-                product(arch, target, Sign::Minus, update.left(row), Right::Transposed(update.right(column)));
+                // Of the first column of tiles, what is left of `next` is done with.
+                let done = if column == first { next - first * SIDE } else { 0 };
+                let (left, right) = (update.left(row), update.right(column).below(done));
+                let data = &mut tile[done * SIDE..];
+                if row == column {
+                    let (rows, data) = (rows - done, &mut data[done..]);
+                    let target = Target { data, stride: SIDE, rows, columns: rows };
+                    symmetric_product(arch, target, Sign::Minus, left.below(done), right);
+                    tiles::mirror(tile);
+                } else {
+                    let target = Target { data, stride: SIDE, rows, columns: columns - done };
+                    product(arch, target, Sign::Minus, left, Right::Transposed(right));
+                }
                 // (A·V)ᵀ of the tile's rows, and, but for the diagonal, of its columns.
                 let along_row = Target { data: &mut along[row * OPERAND..], stride: WIDTH, rows: WIDTH, columns: rows };
-                product(arch, along_row, Sign::Plus, following.v(column), Right::Rows(tile, SIDE));
+                product_beyond(arch, along_row, Sign::Plus, following.v(column), Right::Rows(tile, SIDE), done);
                 if row > column {
-                    transpose(tile, &mut transposed);
-                    let along_column =
-                        Target { data: &mut along[column * OPERAND..], stride: WIDTH, rows: WIDTH, columns };
-                    product(arch, along_column, Sign::Plus, following.v(row), Right::Rows(&transposed, SIDE));
+                    tiles::transpose(tile, &mut transposed);
+                    let data = &mut along[column * OPERAND + done * WIDTH..];
+                    let along_column = Target { data, stride: WIDTH, rows: WIDTH, columns: columns - done };
+                    product(arch, along_column, Sign::Plus, following.v(row), Right::Rows(&transposed[done..], SIDE));
                 }
             }
         }
@@ -242,20 +253,6 @@ fn pass(arch: Arch, a: &mut SymmetricTiles, update: &Update, following: &Update,
         let range = first * OPERAND..bounds[1] * OPERAND;
         for (sum, other) in sum[range.clone()].iter_mut().zip(&other[range]) {
             *sum += other;
-        }
-    }
-}
-
-/// Writes the transpose of a tile.
-fn transpose(tile: &[f64], transposed: &mut [f64]) {
-    const BLOCK: usize = 8;
-    for left in (0..SIDE).step_by(BLOCK) {
-        for top in (0..SIDE).step_by(BLOCK) {
-            for column in left..left + BLOCK {
-                for row in top..top + BLOCK {
-                    transposed[row * SIDE + column] = tile[column * SIDE + row];
-                }
-            }
         }
     }
 }

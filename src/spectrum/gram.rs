@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::UNIT_ROUNDOFF;
 use super::buffer::Buffer;
-use super::kernel::{HEIGHT, Right, Sign, Slices, Target, product};
+use super::kernel::{HEIGHT, Right, Sign, Slices, Target, product, symmetric_product};
 use super::tiles::{self, AREA, SIDE, SymmetricTiles};
 use super::widen::{Weight, Widen};
 use super::{band, chase, tridiagonal};
@@ -71,9 +71,18 @@ fn gram<T: Widen>(weight: &Weight<'_, T>, scale: f64) -> SymmetricTiles {
                 let slices = |line: usize| Slices { data: &panel[(line * BLOCKS + block) * BLOCK..][..BLOCK], depth };
                 let (rows, columns) = (tiles::extent(n, row), tiles::extent(n, column));
                 let target = Target { data: tile, stride: SIDE, rows, columns };
-                product(arch, target, Sign::Plus, slices(row), Right::Transposed(slices(column)));
+                if row == column {
+                    symmetric_product(arch, target, Sign::Plus, slices(row), slices(column));
+                } else {
+                    product(arch, target, Sign::Plus, slices(row), Right::Transposed(slices(column)));
+                }
             }
         });
+    }
+    for (tile, (row, column)) in gram.tiles_mut().chunks_exact_mut(AREA).zip(places) {
+        if row == column {
+            tiles::mirror(tile);
+        }
     }
     gram
 }

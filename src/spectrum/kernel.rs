@@ -28,6 +28,13 @@ pub struct Slices<'a> {
     pub depth: usize,
 }
 
+impl<'a> Slices<'a> {
+    /// The slices from row `row` on, a multiple of [`HEIGHT`].
+    pub fn below(self, row: usize) -> Self {
+        Self { data: &self.data[row * self.depth..], depth: self.depth }
+    }
+}
+
 /// The right operand of a product: it has as many rows as the left one has columns.
 #[derive(Clone, Copy)]
 pub enum Right<'a> {
@@ -61,7 +68,23 @@ pub struct Target<'a> {
 
 /// C += A·B or C -= A·B.
 pub fn product(arch: Arch, target: Target<'_>, sign: Sign, left: Slices<'_>, right: Right<'_>) {
-    arch.dispatch(Product { target, sign, left, right });
+    arch.dispatch(Product { target, sign, left, right, skipped: 0 });
+}
+
+/// As [`product`], but without the first `skipped` columns of A and rows of B, which are known to be zero in one of them.
+pub fn product_beyond(arch: Arch, target: Target<'_>, sign: Sign, left: Slices<'_>, right: Right<'_>, skipped: usize) {
+    arch.dispatch(Product { target, sign, left, right, skipped });
+}
+
+/// As [`product`] of a matrix in slices with the transpose of another, where that is symmetric: only elements on and below
+/// the diagonal are computed, and some above.
+pub fn symmetric_product(arch: Arch, target: Target<'_>, sign: Sign, left: Slices<'_>, right: Slices<'_>) {
+    let Target { data, stride, rows, .. } = target;
+    for first in (0..rows).step_by(HEIGHT) {
+        let (rows, columns) = (rows - first, HEIGHT.min(rows - first));
+        let target = Target { data: &mut data[first * stride + first..], stride, rows, columns };
+        product(arch, target, sign, left.below(first), Right::Transposed(right.below(first)));
+    }
 }
 
 struct Product<'a> {
@@ -69,6 +92,7 @@ struct Product<'a> {
     sign: Sign,
     left: Slices<'a>,
     right: Right<'a>,
+    skipped: usize,
 }
 
 impl WithSimd for Product<'_> {
@@ -84,12 +108,12 @@ impl WithSimd for Product<'_> {
 impl Product<'_> {
     #[inline(always)]
     fn run<S: Simd, const GROUP: usize>(self, simd: S) {
-        let Self { target, sign, left, right } = self;
+        let Self { target, sign, left, right, skipped } = self;
         let depth = left.depth;
         // A strip of B stays in the first-level cache while the slices of A pass.
         for strip in (0..target.columns).step_by(HEIGHT) {
             for top in (0..target.rows).step_by(VECTORS * S::F64_LANES) {
-                let slice = &left.data[top / HEIGHT * HEIGHT * depth..][..HEIGHT * depth];
+                let slice = &left.data[top / HEIGHT * HEIGHT * depth..][skipped * HEIGHT..HEIGHT * depth];
                 let part = top % HEIGHT / S::F64_LANES;
                 for first in (strip..target.columns.min(strip + HEIGHT)).step_by(GROUP) {
                     let c = &mut target.data[first * target.stride + top..];
@@ -97,7 +121,7 @@ impl Product<'_> {
                         Right::Transposed(Slices { data, depth }) => (&data[strip * depth + first - strip..], HEIGHT),
                         Right::Rows(data, stride) => (&data[first..], stride),
                     };
-                    block::<S, GROUP>(simd, slice, part, rows.chunks(stride), c, target.stride, sign);
+                    block::<S, GROUP>(simd, slice, part, rows.chunks(stride).skip(skipped), c, target.stride, sign);
                 }
             }
         }
@@ -169,7 +193,7 @@ mod tests {
                 let left = Slices { data: &left, depth };
                 let (mut widest, mut portable) = (begin.clone(), begin.clone());
                 product(Arch::new(), target(&mut widest), sign, left, right);
-                Product { target: target(&mut portable), sign, left, right }.with_simd(Scalar::new());
+                Product { target: target(&mut portable), sign, left, right, skipped: 0 }.with_simd(Scalar::new());
                 for column in 0..columns {
                     for row in 0..rows {
                         let at = column * (rows + HEIGHT) + row;
@@ -180,6 +204,39 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_symmetric_product_is_right_below_the_diagonal() {
+        for rows in [1, 24, 30, 96] {
+            let (depth, stride) = (7, rows + HEIGHT);
+            let (left, a) = slices(rows, depth, 4);
+            let left = Slices { data: &left, depth };
+            let mut data = vec![0.0; stride * stride];
+            let target = Target { data: &mut data, stride, rows, columns: rows };
+            symmetric_product(Arch::new(), target, Sign::Plus, left, left);
+            for column in 0..rows {
+                for row in column..rows {
+                    let exact: f64 = (0..depth).map(|k| a(row, k) * a(column, k)).sum();
+                    assert_eq!(data[column * stride + row], exact, "{rows}: {row} {column}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_skipped_does_not_count() {
+        let (depth, skipped) = (10, 6);
+        let (left, a) = slices(HEIGHT, depth, 5);
+        let rows = numbers(depth * MAX_GROUP, 6);
+        let mut data = vec![0.0; HEIGHT * MAX_GROUP];
+        let target = Target { data: &mut data, stride: HEIGHT, rows: HEIGHT, columns: MAX_GROUP };
+        let (left, right) = (Slices { data: &left, depth }, Right::Rows(&rows, MAX_GROUP));
+        product_beyond(Arch::new(), target, Sign::Plus, left, right, skipped);
+        for (at, value) in data.iter().enumerate() {
+            let exact: f64 = (skipped..depth).map(|k| a(at % HEIGHT, k) * rows[k * MAX_GROUP + at / HEIGHT]).sum();
+            assert_eq!(*value, exact);
         }
     }
 }

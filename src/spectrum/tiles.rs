@@ -83,6 +83,35 @@ pub fn places(count: usize) -> Vec<(usize, usize)> {
     (0..count).flat_map(|row| (0..=row).map(move |column| (row, column))).collect()
 }
 
+/// The side of the blocks in which a tile is transposed: rows of one fill a cache line.
+const BLOCK: usize = 8;
+
+/// Writes the transpose of a tile.
+pub fn transpose(tile: &[f64], transposed: &mut [f64]) {
+    for left in (0..SIDE).step_by(BLOCK) {
+        for top in (0..SIDE).step_by(BLOCK) {
+            for column in left..left + BLOCK {
+                for row in top..top + BLOCK {
+                    transposed[row * SIDE + column] = tile[column * SIDE + row];
+                }
+            }
+        }
+    }
+}
+
+/// Copies what is below a tile's diagonal to above it.
+pub fn mirror(tile: &mut [f64]) {
+    for left in (0..SIDE).step_by(BLOCK) {
+        for top in (left..SIDE).step_by(BLOCK) {
+            for column in left..left + BLOCK {
+                for row in top.max(column + 1)..top + BLOCK {
+                    tile[row * SIDE + column] = tile[column * SIDE + row];
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +125,18 @@ mod tests {
         assert_eq!(numbers(SIDE), AREA);
         assert_eq!(numbers(SIDE + 1), 3 * AREA);
         assert_eq!((extent(SIDE + 5, 0), extent(SIDE + 5, 1)), (SIDE, 5));
+    }
+
+    #[test]
+    fn a_mirrored_tile_is_its_own_transpose() {
+        let mut tile: Vec<f64> = (0..AREA).map(|at| at as f64).collect();
+        let mut transposed = vec![0.0; AREA];
+        transpose(&tile, &mut transposed);
+        assert!((0..AREA).all(|at| transposed[at] == (at % SIDE * SIDE + at / SIDE) as f64));
+        mirror(&mut tile);
+        transpose(&tile, &mut transposed);
+        assert_eq!(tile, transposed);
+        assert_eq!(tile[5], 5.0);
     }
 
     #[test]
