@@ -90,6 +90,13 @@ def ratio(values, rows, columns):
     return signal / noise / values[0].item() if noise else None
 
 
+def difference(ours, exact):
+    """How far two ratios are apart, relative to the second; None is an infinite one."""
+    if ours is None or exact is None:
+        return 0.0 if ours is exact else math.inf
+    return abs(ours / exact - 1)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", metavar="MODEL_DIR")
@@ -111,7 +118,7 @@ def main():
         print(f"{at + 1:>5}  {seconds:>10.2f}  {double:>15.2f}  {single:>15.2f}", flush=True)
     seconds, double, single = (statistics.median(column) for column in columns.values())
     print(f"median {seconds:>10.2f}  {double:>15.2f}  {single:>15.2f}")
-    worst = max(abs(ours[name] / exact[name] - 1) for name in exact)
+    worst = max(difference(ours[name], exact[name]) for name in exact)
     print(f"laser-scan is {double / seconds:.2f} times as fast as float64 and {single / seconds:.2f} times as fast as float32")
     print(f"its ratios differ from those of torch's float64 by {worst:.1e} at most")
 

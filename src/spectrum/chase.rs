@@ -33,17 +33,13 @@ pub fn tridiagonalise(mut band: Band) -> (Vec<f64>, Vec<f64>) {
         // Group g is in its tile wave - 2g.
         let newest = groups.min(wave / 2 + 1);
         let oldest = (wave + 1).saturating_sub(tiles).div_ceil(2).min(newest);
+        // Later groups stand further left: each tile has the columns up to those of the one before.
         let mut rest = &mut band.columns[..];
-        let mut behind = n;
         let mut work = Vec::new();
         for (group, reflections) in (oldest..newest).zip(&mut reflections[oldest..newest]) {
             let tile = Tile { group, at: wave - 2 * group, n };
-            let from = tile.first_column();
-            if from >= behind {
-                continue;
-            }
-            let (before, columns) = rest.split_at_mut(from * Band::STRIDE);
-            (rest, behind) = (before, from);
+            let (before, columns) = rest.split_at_mut(tile.first_column() * Band::STRIDE);
+            rest = before;
             work.push((tile, columns, reflections));
         }
         work.into_par_iter().for_each(|(tile, columns, reflections)| {

@@ -7,8 +7,8 @@
 //! The choice was measured. faer's values-only solver, an implicit QR iteration, is off by 5e-13·‖T‖ at n = 1024: enough to
 //! cost small singular values their ninth digit. dqds and the QR iteration of Pal, Walker and Kahan need fewer operations,
 //! but each waits for a division, and eigenvalues come one after the other; counts for different shifts fill vectors and
-//! cores. Minors need no division, which pivots do: at n = 4096 that is a third of the time. They could overflow, and are
-//! scaled as they go.
+//! cores. Minors need no division, which pivots do: a third less time at n = 4096. They could overflow, and are scaled as
+//! they go.
 
 use std::ops::Range;
 
@@ -20,12 +20,12 @@ use super::widen::power_of_two_near;
 /// Shifts counted at once. The minors of one shift depend on each other; those of different shifts fill the vector units.
 const LANES: usize = 16;
 
-/// The rows after which minors are scaled. In so many steps they grow by less than 3⁸, and shrink by no more than
+/// The rows after which minors are scaled. In so many steps they grow by less than 8⁸, and shrink by no more than
 /// (2⁻⁵² [`SMALLEST_SQUARE`])⁴, so that none leaves float64's range.
 const STRETCH: usize = 8;
 
-/// Stands in for the square of an off-diagonal entry that is smaller, of a matrix whose norm is about 1: as much as
-/// changing the entry by a hundredth of a unit of roundoff.
+/// Stands in for the square of an off-diagonal entry that is smaller, of a matrix whose norm is between 1 and 2: as
+/// much as changing the entry by a hundredth of a unit of roundoff.
 const SMALLEST_SQUARE: f64 = 1e-36;
 
 /// The eigenvalues of a symmetric tridiagonal matrix with the given `diagonal` (n numbers) and `off_diagonal` (n - 1)
@@ -64,7 +64,7 @@ impl Interval {
         self.low + (self.high - self.low) / 2.0
     }
 
-    /// Whether it is wider than a quarter of a unit of roundoff of a norm of 1, and can be halved.
+    /// Whether it is wider than half a unit of roundoff, and can be halved.
     fn is_open(&self) -> bool {
         let middle = self.middle();
         self.high - self.low > f64::EPSILON / 4.0 && self.low < middle && middle < self.high
@@ -79,7 +79,7 @@ impl Interval {
     }
 }
 
-/// A tridiagonal matrix divided by a power of two, so that its norm is between 1/4 and 4.
+/// A tridiagonal matrix divided by a power of two, so that its norm is between 1 and 2.
 struct Scaled {
     scale: f64,
     diagonal: Vec<f64>,
