@@ -30,6 +30,10 @@ use crate::spectrum::{self, Device, Method};
 use measure::{Attempt, attempt};
 use schedule::{Batch, Schedule, Task};
 
+/// The stack of a thread, in bytes. One that waits for others' parts of its module may begin the next module meanwhile, on
+/// top of it.
+const STACK: usize = 16 << 20;
+
 /// Files beside the weights that say what they are.
 const DESCRIPTIONS: [&str; 7] = [
     "config.json",
@@ -233,7 +237,7 @@ impl Plan {
             outcomes: Mutex::new(outcomes),
             error: Mutex::new(None),
         };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(resources.threads).build();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(resources.threads).stack_size(STACK).build();
         let fetched = pool.context("cannot start the threads")?.in_place_scope(|scope| {
             let fetched = work.feed(source, scope);
             if fetched.is_err() {

@@ -9,6 +9,11 @@
 //! - [`Method::Direct`]: bidiagonalisation of the weight itself, a few times slower, with an error of about the unit
 //!   roundoff in every singular value.
 //!
+//! The Gram route is a pipeline of its own: `gram` forms the matrix in `tiles`, `band` reduces it to a band, `chase` that to a
+//! tridiagonal matrix, and `tridiagonal` counts its eigenvalues. Below them lie `kernel` (matrix products), `householder` and
+//! `vectors`. Work is divided over the threads of the rayon pool that it is called in, by the matrix's size alone, so that
+//! every bit of the result is the same for any number of threads.
+//!
 //! [`Spectrum::enclosure`] gives the interval around each value, from which [`crate::snr::vouch`] decides in O(n)
 //! whether a route was accurate enough.
 

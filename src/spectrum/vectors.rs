@@ -51,7 +51,7 @@ pub fn add_two<S: Simd>(simd: S, a: f64, x: &[f64], b: f64, y: &[f64], z: &mut [
     }
 }
 
-/// y += a·x, and then xᵀ… of another: y += a·x and the new yᵀz, in one pass.
+/// y += a·x, and then yᵀz, in one pass.
 #[inline(always)]
 pub fn add_and_dot<S: Simd>(simd: S, a: f64, x: &[f64], y: &mut [f64], z: &[f64]) -> f64 {
     let ((x, x_rest), (z, z_rest)) = (S::as_simd_f64s(x), S::as_simd_f64s(z));
@@ -77,4 +77,46 @@ pub fn add_and_dot<S: Simd>(simd: S, a: f64, x: &[f64], y: &mut [f64], z: &[f64]
     }
     let [a, b, c, d] = sums;
     simd.reduce_sum_f64s(simd.add_f64s(simd.add_f64s(a, b), simd.add_f64s(c, d))) + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use pulp::{Arch, Scalar, WithSimd};
+
+    use super::*;
+
+    /// Every operation on vectors of a length: the products, and the vectors that were changed.
+    struct All(usize);
+
+    impl WithSimd for All {
+        type Output = ([f64; 2], [Vec<f64>; 3]);
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+            let [x, y, z] = vectors(self.0);
+            let (mut added, mut two, mut dotted) = (y.clone(), z.clone(), y.clone());
+            add(simd, 3.0, &x, &mut added);
+            add_two(simd, 3.0, &x, -2.0, &y, &mut two);
+            let onto = add_and_dot(simd, 3.0, &x, &mut dotted, &z);
+            ([dot(simd, &x, &y), onto], [added, two, dotted])
+        }
+    }
+
+    /// Vectors of whole numbers, of which sums are exact.
+    fn vectors(length: usize) -> [Vec<f64>; 3] {
+        [1, 2, 3].map(|seed| (0..length).map(|at| ((at * 29 + seed * 7) % 19) as f64 - 9.0).collect())
+    }
+
+    #[test]
+    fn every_instruction_set_does_as_loops_do() {
+        for length in 0..80 {
+            let [x, y, z] = vectors(length);
+            let added: Vec<f64> = x.iter().zip(&y).map(|(x, y)| y + 3.0 * x).collect();
+            let two = (0..length).map(|at| z[at] + 3.0 * x[at] - 2.0 * y[at]).collect();
+            let dots = [x.iter().zip(&y).map(|(x, y)| x * y).sum(), added.iter().zip(&z).map(|(y, z)| y * z).sum()];
+            let expected = (dots, [added.clone(), two, added]);
+            assert_eq!(Arch::new().dispatch(All(length)), expected, "{length}");
+            assert_eq!(All(length).with_simd(Scalar::new()), expected, "{length}");
+        }
+    }
 }
