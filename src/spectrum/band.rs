@@ -93,7 +93,7 @@ pub fn reduce(mut a: SymmetricTiles) -> Band {
             }
         }
         following.set_v(next, reflections.v.as_ref());
-        pass(arch, &mut a, &update, &following, next, &mut along);
+        Pass { arch, n, next, update: &update, following: &following }.run(&mut a, &mut along);
         let along = MatRef::from_row_major_slice(&along[next * WIDTH..n * WIDTH], n - next, WIDTH);
         following.set_w(next, other_factor(&reflections, along).as_ref());
         std::mem::swap(&mut update, &mut following);
@@ -186,7 +186,7 @@ fn updated_columns(arch: Arch, a: &SymmetricTiles, update: &Update, first: usize
     let (tile, within) = (first / SIDE, first % SIDE);
     let mut columns = Mat::zeros(n - first, width);
     let mut part = Buffer::zeros(OPERAND);
-    let right = Slices { data: &update.right(tile).data[within * 2 * WIDTH..], depth: 2 * WIDTH };
+    let right = update.right(tile).below(within);
     for row in tile..a.count() {
         part.copy_from_slice(&a.tile(row, tile)[within * SIDE..][..OPERAND]);
         let target = Target { data: &mut part, stride: SIDE, rows: tiles::extent(n, row), columns: WIDTH };
@@ -205,55 +205,83 @@ fn strips(count: usize) -> usize {
     (count / ROWS_A_STRIP).clamp(1, MAX_STRIPS)
 }
 
-/// Applies `update` to the tiles of the matrix from row and column `next` on, and leaves A·V of `following` in the first
-/// part of `along`, as a row-major matrix with as many rows as `a`.
-fn pass(arch: Arch, a: &mut SymmetricTiles, update: &Update, following: &Update, next: usize, along: &mut [f64]) {
-    let (n, count, first) = (a.n(), a.count(), next / SIDE);
-    // The row of tiles r has r - first tiles to pass over: strips of equal work end at square roots.
-    let parts = strips(count - first);
-    let bound = |part: usize| first + ((part as f64 / parts as f64).sqrt() * (count - first) as f64).round() as usize;
-    let bounds: Vec<usize> = (0..=parts).map(bound).collect();
-    let strips: Vec<_> = a.strips_mut(&bounds).into_iter().zip(along.chunks_exact_mut(count * OPERAND)).collect();
-    strips.into_par_iter().zip(bounds.par_windows(2)).for_each(|((tiles, along), bounds)| {
-        along[first * OPERAND..bounds[1] * OPERAND].fill(0.0);
-        let mut transposed = Buffer::zeros(AREA);
-        for row in bounds[0]..bounds[1] {
-            for column in first..=row {
-                let at = tiles::place(row, column) - tiles::place(bounds[0], 0);
-                let tile = &mut tiles[at * AREA..][..AREA];
-                let (rows, columns) = (tiles::extent(n, row), tiles::extent(n, column));
-                // Of the first column of tiles, what is left of `next` is done with.
-                let done = if column == first { next - first * SIDE } else { 0 };
-                let (left, right) = (update.left(row), update.right(column).below(done));
-                let data = &mut tile[done * SIDE..];
-                if row == column {
-                    let (rows, data) = (rows - done, &mut data[done..]);
-                    let target = Target { data, stride: SIDE, rows, columns: rows };
-                    symmetric_product(arch, target, Sign::Minus, left.below(done), right);
-                    tiles::mirror(tile);
-                } else {
-                    let target = Target { data, stride: SIDE, rows, columns: columns - done };
-                    product(arch, target, Sign::Minus, left, Right::Transposed(right));
-                }
-                // (A·V)ᵀ of the tile's rows, and, but for the diagonal, of its columns.
-                let along_row = Target { data: &mut along[row * OPERAND..], stride: WIDTH, rows: WIDTH, columns: rows };
-                product_beyond(arch, along_row, Sign::Plus, following.v(column), Right::Rows(tile, SIDE), done);
-                if row > column {
-                    tiles::transpose(tile, &mut transposed);
-                    let data = &mut along[column * OPERAND + done * WIDTH..];
-                    let along_column = Target { data, stride: WIDTH, rows: WIDTH, columns: columns - done };
-                    product(arch, along_column, Sign::Plus, following.v(row), Right::Rows(&transposed[done..], SIDE));
+/// One pass over the tiles of a matrix from row and column `next` on.
+struct Pass<'a> {
+    arch: Arch,
+    n: usize,
+    next: usize,
+    /// What is applied to them.
+    update: &'a Update,
+    /// Whose V they are multiplied with then.
+    following: &'a Update,
+}
+
+impl Pass<'_> {
+    /// Passes over `a`, and leaves A·V in the first part of `along`, as a row-major matrix with as many rows as `a`.
+    fn run(&self, a: &mut SymmetricTiles, along: &mut [f64]) {
+        let (count, first) = (a.count(), self.next / SIDE);
+        let whole = count * OPERAND;
+        // The row of tiles r has r - first tiles to pass over: strips of equal work end at square roots.
+        let parts = strips(count - first);
+        let bound =
+            |part: usize| first + ((part as f64 / parts as f64).sqrt() * (count - first) as f64).round() as usize;
+        let bounds: Vec<usize> = (0..=parts).map(bound).collect();
+        let strips: Vec<_> = a.strips_mut(&bounds).into_iter().zip(along.chunks_exact_mut(whole)).collect();
+        strips.into_par_iter().zip(bounds.par_windows(2)).for_each(|((tiles, along), bounds)| {
+            along[first * OPERAND..bounds[1] * OPERAND].fill(0.0);
+            let mut transposed = Buffer::zeros(AREA);
+            for row in bounds[0]..bounds[1] {
+                for column in first..=row {
+                    let at = tiles::place(row, column) - tiles::place(bounds[0], 0);
+                    let tile = &mut tiles[at * AREA..][..AREA];
+                    self.update(tile, row, column);
+                    self.multiply(tile, row, column, along, &mut transposed);
                 }
             }
+        });
+        let (sum, others) = along.split_at_mut(whole);
+        for (other, bounds) in others.chunks_exact(whole).zip(bounds.windows(2).skip(1)) {
+            // Beyond its own rows a strip has nothing, and the strips before it have nothing from those on.
+            sum[bounds[0] * OPERAND..bounds[1] * OPERAND].fill(0.0);
+            let range = first * OPERAND..bounds[1] * OPERAND;
+            for (sum, other) in sum[range.clone()].iter_mut().zip(&other[range]) {
+                *sum += other;
+            }
         }
-    });
-    let (sum, others) = along.split_at_mut(count * OPERAND);
-    for (other, bounds) in others.chunks_exact(count * OPERAND).zip(bounds.windows(2).skip(1)) {
-        // Beyond its own rows a strip has nothing, and the strips before it have nothing from those on.
-        sum[bounds[0] * OPERAND..bounds[1] * OPERAND].fill(0.0);
-        let range = first * OPERAND..bounds[1] * OPERAND;
-        for (sum, other) in sum[range.clone()].iter_mut().zip(&other[range]) {
-            *sum += other;
+    }
+
+    /// How many of the first columns of a column of tiles are left of `next`, and so done with.
+    fn done(&self, column: usize) -> usize {
+        self.next.saturating_sub(column * SIDE)
+    }
+
+    /// Applies the update to a tile.
+    fn update(&self, tile: &mut [f64], row: usize, column: usize) {
+        let done = self.done(column);
+        let (rows, columns) = (tiles::extent(self.n, row), tiles::extent(self.n, column));
+        let (left, right) = (self.update.left(row), self.update.right(column).below(done));
+        let data = &mut tile[done * SIDE..];
+        if row == column {
+            let target = Target { data: &mut data[done..], stride: SIDE, rows: rows - done, columns: columns - done };
+            symmetric_product(self.arch, target, Sign::Minus, left.below(done), right);
+            tiles::mirror(tile);
+        } else {
+            let target = Target { data, stride: SIDE, rows, columns: columns - done };
+            product(self.arch, target, Sign::Minus, left, Right::Transposed(right));
+        }
+    }
+
+    /// Adds to (A·V)ᵀ of the tile's rows and, but for the diagonal, of its columns.
+    fn multiply(&self, tile: &[f64], row: usize, column: usize, along: &mut [f64], transposed: &mut [f64]) {
+        let done = self.done(column);
+        let (rows, columns) = (tiles::extent(self.n, row), tiles::extent(self.n, column) - done);
+        let target = Target { data: &mut along[row * OPERAND..], stride: WIDTH, rows: WIDTH, columns: rows };
+        product_beyond(self.arch, target, Sign::Plus, self.following.v(column), Right::Rows(tile, SIDE), done);
+        if row > column {
+            tiles::transpose(tile, transposed);
+            let data = &mut along[column * OPERAND + done * WIDTH..];
+            let target = Target { data, stride: WIDTH, rows: WIDTH, columns };
+            product(self.arch, target, Sign::Plus, self.following.v(row), Right::Rows(&transposed[done..], SIDE));
         }
     }
 }
