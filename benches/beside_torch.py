@@ -103,6 +103,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--binary", default="target/release/laser-scan")
     arguments = parser.parse_args()
+    if not os.path.exists(arguments.binary):
+        raise SystemExit(f"there is no '{arguments.binary}': run 'cargo build --release', or name it with --binary")
     if not os.path.exists(arguments.model):
         write_layer(arguments.model)
     torch.linalg.svdvals(torch.randn(256, 256))
