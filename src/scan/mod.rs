@@ -73,7 +73,7 @@ pub struct Plan {
 pub struct Resources {
     /// Where singular values are computed.
     pub device: Device,
-    /// How many threads compute, and how many modules are measured at once at most.
+    /// How many threads compute, at least one, and how many modules are measured at once at most.
     pub threads: usize,
     /// How many bytes the modules in work may take together.
     pub memory: u64,
@@ -228,16 +228,17 @@ impl Plan {
         if !known.is_empty() {
             observer(Event::Resumed { modules: known.len(), flops: known.iter().sum() });
         }
+        let threads = resources.threads.max(1);
         let work = Work {
             plan: self,
             journal,
             observer,
-            schedule: Schedule::new(resources.threads, resources.memory),
+            schedule: Schedule::new(threads, resources.memory),
             weights: Mapped::new(&self.checkpoint, &resources.device),
             outcomes: Mutex::new(outcomes),
             error: Mutex::new(None),
         };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(resources.threads).stack_size(STACK).build();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK).build();
         let fetched = pool.context("cannot start the threads")?.in_place_scope(|scope| {
             let fetched = work.feed(source, scope);
             if fetched.is_err() {
