@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use candle_core::{DType, Device, Tensor};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
-use laser_scan::spectrum::{Method, flops, singular_values};
+use laser_scan::spectrum::{Lane, Method, flops, singular_values};
 use rayon::prelude::*;
 
 /// Rows and columns: squares for the curve, then the shapes of Qwen3-MoE's experts, of Mistral-7B and of Llama-70B's keys.
@@ -123,7 +123,7 @@ fn yardstick(threads: usize) -> f64 {
 fn repeat(weight: &Tensor, shape: [usize; 2]) -> f64 {
     let times = (LEAST / flops(shape)).ceil().max(1.0);
     for _ in 0..times as usize {
-        std::hint::black_box(singular_values(weight, Method::Gram).expect("singular values"));
+        std::hint::black_box(singular_values(weight, Method::Gram, &Lane::CPU).expect("singular values"));
     }
     times * flops(shape)
 }

@@ -28,8 +28,8 @@
 //! let model = Local::open("path/to/model".as_ref())?;
 //! let plan = Plan::new(&model, &Filter::default(), Wanted::default())?;
 //! let journal = Journal::open("scan.journal".as_ref(), false)?;
-//! let device = Device::open(&DeviceRequest::Cpu)?;
-//! let resources = Resources { device, threads: 2, memory: memory_ceiling() };
+//! let devices = Device::open(&DeviceRequest::Auto)?.devices;
+//! let resources = Resources { devices, threads: 2, memory: memory_ceiling() };
 //! let outcomes = plan.run(&model, &journal, &resources, &|_| {})?;
 //! for (module, outcome) in plan.modules.iter().zip(&outcomes) {
 //!     if let Ok(measurement) = outcome {

@@ -221,10 +221,14 @@ impl Terminal {
         if let Some(commit) = &plan.model.commit {
             self.detail(&format!("commit {commit}"));
         }
+        let devices = resources.devices.iter().map(|device| match device.model() {
+            Some(model) => format!("{} ({model})", device.name()),
+            None => device.name(),
+        });
         self.detail(&format!(
-            "{} on {}, at most {} of memory, {} left out",
+            "on {}, {}, at most {} of memory, {} left out",
+            devices.collect::<Vec<_>>().join(" and "),
             counted(resources.threads, "thread"),
-            resources.device.name(),
             HumanBytes(resources.memory),
             counted(plan.left_out.len(), "tensor"),
         ));

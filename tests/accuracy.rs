@@ -1,10 +1,15 @@
 //! The error bounds of both routes hold, with room to spare, on matrices of many kinds.
 //!
-//! Exact singular values are known for few matrices, so the routes are held against each other: the direct route is the
-//! reference for the Gram route, whose error is larger wherever it matters, and constructed spectra for the direct route.
+//! Exact singular values are known for few matrices, so the routes are held against each other: the CPU's direct route is the
+//! reference for the Gram route, whose error is larger wherever it matters, and constructed spectra for the direct route. Each
+//! test runs on the CPU and, where there is one, on a GPU.
 
-use candle_core::{Device, Tensor};
-use laser_scan::spectrum::{Method, Spectrum, singular_values};
+mod lanes;
+
+use candle_core::Tensor;
+use lanes::lanes;
+use laser_scan::snr::{self, Statistic};
+use laser_scan::spectrum::{Lane, Method, Spectrum, singular_values};
 
 /// The SplitMix64 generator (Steele, Lea and Flood, 2014).
 struct Random(u64);
@@ -58,23 +63,35 @@ const SHAPES: [[usize; 2]; 14] = [
     [800, 830],
 ];
 
-fn spectrum(elements: &[f64], shape: [usize; 2], method: Method) -> Spectrum {
-    let weight = Tensor::from_slice(elements, (shape[0], shape[1]), &Device::Cpu).expect("a tensor");
-    singular_values(&weight, method).expect("singular values")
+fn spectrum(elements: &[f64], [rows, columns]: [usize; 2], method: Method, lane: &Lane) -> Spectrum {
+    let weight = Tensor::from_slice(elements, (rows, columns), lane.candle()).expect("a tensor");
+    singular_values(&weight, method, lane).expect("singular values")
+}
+
+/// Every way to singular values.
+fn routes() -> impl Iterator<Item = (&'static Lane, Method)> {
+    lanes().iter().flat_map(|lane| [Method::Gram, Method::Direct].map(|method| (lane, method)))
+}
+
+/// Every kind of matrix in every shape, with its name, rounded to single precision as weights are: products of its elements
+/// are then exact.
+fn matrices() -> impl Iterator<Item = (&'static str, [usize; 2], Vec<f64>)> {
+    let mut random = Random(1);
+    let cases = SHAPES.into_iter().flat_map(|shape| KINDS.map(|kind| (shape, kind)));
+    cases.map(move |(shape, (name, element))| {
+        let [rows, columns] = shape;
+        let places = (0..rows * columns).map(|at| (at / columns, at % columns));
+        let elements = places.map(|(i, j)| f64::from(element(i, j, shape, random.normal()) as f32));
+        (name, shape, elements.collect())
+    })
 }
 
 #[test]
 fn the_gram_route_stays_within_half_of_its_bound() {
-    let mut random = Random(1);
-    for shape in SHAPES {
-        for (name, element) in KINDS {
-            let [rows, columns] = shape;
-            // Rounded to single precision, as weights are: their products are then exact.
-            let elements: Vec<f64> = (0..rows * columns)
-                .map(|at| f64::from(element(at / columns, at % columns, shape, random.normal()) as f32))
-                .collect();
-            let gram = spectrum(&elements, shape, Method::Gram);
-            let direct = spectrum(&elements, shape, Method::Direct);
+    for (name, shape, elements) in matrices() {
+        let direct = spectrum(&elements, shape, Method::Direct, &Lane::CPU);
+        for lane in lanes() {
+            let gram = spectrum(&elements, shape, Method::Gram, lane);
             let (lower, upper) = gram.enclosure();
             let (lower_direct, upper_direct) = direct.enclosure();
             for i in 0..direct.values.len() {
@@ -94,7 +111,29 @@ fn the_gram_route_stays_within_half_of_its_bound() {
 }
 
 #[test]
+fn what_is_vouched_for_agrees_on_every_device_and_route() {
+    for (name, shape, elements) in matrices() {
+        let mut first: Option<f64> = None;
+        for (lane, method) in routes() {
+            let spectrum = spectrum(&elements, shape, method, lane);
+            let statistic = Statistic::new(&spectrum.values, shape);
+            let (lower, upper) = spectrum.enclosure();
+            if snr::vouch(&statistic, &lower, &upper, shape).is_ok() {
+                let ratio = statistic.snr();
+                let first = *first.get_or_insert(ratio);
+                let agrees = ratio == first || (ratio / first - 1.0).abs() <= 1e-9;
+                assert!(agrees, "{name} {shape:?} on {:?} by {method:?}: {ratio} for {first}", lane.processor());
+            }
+        }
+    }
+}
+
+#[test]
 fn the_direct_route_finds_constructed_spectra() {
+    lanes().iter().for_each(finds_constructed_spectra);
+}
+
+fn finds_constructed_spectra(lane: &Lane) {
     // A diagonal between two Hadamard matrices: orthogonal to the last bit but for their scale.
     for n in [16, 64, 256] {
         let sign = |k: usize, at: usize| if (k & at).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
@@ -104,7 +143,7 @@ fn the_direct_route_finds_constructed_spectra() {
             let elements: Vec<f64> = (0..n * n)
                 .map(|at| (0..n).map(|k| planted[k] * sign(k, at / n) * sign(k, at % n)).sum::<f64>() / n as f64)
                 .collect();
-            let direct = spectrum(&elements, [n, n], Method::Direct);
+            let direct = spectrum(&elements, [n, n], Method::Direct, lane);
             let (_, upper) = direct.enclosure();
             for (i, (value, exact)) in direct.values.iter().zip(&planted).enumerate() {
                 let room = upper[i] - value;
@@ -118,13 +157,13 @@ fn the_direct_route_finds_constructed_spectra() {
 fn scaling_by_a_power_of_two_scales_the_values() {
     let mut random = Random(2);
     let elements: Vec<f64> = (0..40 * 90).map(|_| random.normal()).collect();
-    for method in [Method::Gram, Method::Direct] {
-        let plain = spectrum(&elements, [40, 90], method).values;
+    for (lane, method) in routes() {
+        let plain = spectrum(&elements, [40, 90], method, lane).values;
         for exponent in [-400, -3, 5, 400] {
             let scale = 2f64.powi(exponent);
             let scaled: Vec<f64> = elements.iter().map(|element| element * scale).collect();
             let expected: Vec<f64> = plain.iter().map(|value| value * scale).collect();
-            assert_eq!(spectrum(&scaled, [40, 90], method).values, expected, "2^{exponent}");
+            assert_eq!(spectrum(&scaled, [40, 90], method, lane).values, expected, "2^{exponent}");
         }
     }
 }

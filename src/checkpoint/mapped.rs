@@ -18,26 +18,31 @@ use super::quantization::Undecodable;
 use super::shard::Shard;
 use super::weight::{Axis, Band, Part, Selection, Storage, Weight};
 use crate::source::SourceError;
-use crate::spectrum::Device;
+use crate::spectrum::{Fault, Lane};
 
 /// The weights of a checkpoint, as far as their shards are on disk.
 pub struct Mapped {
-    shards: Shards,
-    builder: VarBuilderArgs<'static, Shards>,
+    shards: Vec<OnceLock<MappedShard>>,
+    weights: HashMap<String, Arc<Weight>>,
 }
 
 /// A backend of candle-nn's `VarBuilder` whose hint says which matrix of a weight is wanted, so that an expert is read
-/// without its neighbours.
-#[derive(Clone)]
-struct Shards {
-    shards: Arc<Vec<OnceLock<MappedShard>>>,
-    weights: Arc<HashMap<String, Arc<Weight>>>,
+/// without its neighbours, and which brings it by a lane.
+struct ByLane<'a> {
+    mapped: &'a Mapped,
+    lane: &'a Lane,
 }
 
 /// Why a matrix cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct MatrixError(String);
+pub enum MatrixError {
+    /// It cannot be read or decoded.
+    #[error("{0}")]
+    Unreadable(String),
+    /// The device cannot take it.
+    #[error("{0}")]
+    Device(Fault),
+}
 
 /// One shard on disk.
 enum MappedShard {
@@ -62,13 +67,10 @@ struct Pickle {
 }
 
 impl Mapped {
-    /// The weights of `checkpoint`, which will go to `device`; none of its shards is on disk yet.
-    pub fn new(checkpoint: &Checkpoint, device: &Device) -> Self {
+    /// The weights of `checkpoint`; none of its shards is on disk yet.
+    pub fn new(checkpoint: &Checkpoint) -> Self {
         let shards = std::iter::repeat_with(OnceLock::new).take(checkpoint.shards.len()).collect();
-        let shards = Shards { shards: Arc::new(shards), weights: Arc::new(checkpoint.weights().collect()) };
-        // The type is candle's to ask for; every weight comes in its own.
-        let builder = VarBuilderArgs::new_with_args(shards.clone(), DType::F64, device.candle());
-        Self { shards, builder }
+        Self { shards, weights: checkpoint.weights().collect() }
     }
 
     /// Maps the file at `path`, which should be what `shard` describes, as the shard in `place`.
@@ -83,15 +85,15 @@ impl Mapped {
         }
         let mapped = if shard.is_pickle() { open_pickle(path, shard)? } else { map_safetensors(path, shard)? };
         // A shard that is mapped already is the same file.
-        let _ = self.shards.shards[place].set(mapped);
+        let _ = self.shards[place].set(mapped);
         Ok(())
     }
 
     /// Asks the system to read the matrix `selection` of the weight `name` into its file cache, and does not wait for it.
     pub fn prefetch(&self, name: &str, selection: &Selection) {
-        let Some(weight) = self.shards.weights.get(name) else { return };
+        let Some(weight) = self.weights.get(name) else { return };
         if let Storage::Plain(part) = &weight.storage
-            && let Some(MappedShard::Safetensors(shard)) = self.shards.shards[part.shard].get()
+            && let Some(MappedShard::Safetensors(shard)) = self.shards[part.shard].get()
         {
             let [rows, columns] = selection.without_band().shape(&weight.shape);
             let bytes = (rows * columns * part.tensor.dtype.bitsize() / 8) as u64;
@@ -100,68 +102,30 @@ impl Mapped {
         }
     }
 
-    /// The matrix `selection` of the weight that the checkpoint knows as `name`, on the device: in its stored precision,
-    /// or in float64 if it is quantised. Its shards must have been mapped.
+    /// The matrix `selection` of the weight that the checkpoint knows as `name`, on the device that `lane` leads to: in its
+    /// stored precision, or in float64 if it is quantised. Its shards must have been mapped.
     ///
     /// # Errors
     ///
     /// Fails if a tensor cannot be read or decoded, or if the device cannot take it.
-    pub fn matrix(&self, name: &str, selection: &Selection) -> Result<Tensor, MatrixError> {
-        let weight = self.shards.weight(name);
-        let matrix = weight.and_then(|weight| {
+    pub fn matrix(&self, name: &str, selection: &Selection, lane: &Lane) -> Result<Tensor, MatrixError> {
+        // The type is candle's to ask for; every weight comes in its own.
+        let builder = VarBuilderArgs::new_with_args(ByLane { mapped: self, lane }, DType::F64, lane.candle());
+        let matrix = self.weight(name).and_then(|weight| {
             let [rows, columns] = selection.shape(&weight.shape);
-            self.builder.get_with_hints((rows, columns), name, selection.clone())
+            builder.get_with_hints((rows, columns), name, selection.clone())
         });
-        matrix.map_err(|error| MatrixError(sentence(error)))
+        matrix.map_err(|error| match Fault::of(&error) {
+            Some(fault) => MatrixError::Device(fault),
+            None => MatrixError::Unreadable(sentence(error)),
+        })
     }
-}
 
-/// What an error says, without the backtrace that candle adds where RUST_BACKTRACE is set.
-fn sentence(error: candle_core::Error) -> String {
-    match error {
-        candle_core::Error::WithBacktrace { inner, .. } => sentence(*inner),
-        error => error.to_string(),
-    }
-}
-
-impl Shards {
     fn weight(&self, name: &str) -> candle_core::Result<&Weight> {
         match self.weights.get(name) {
             Some(weight) => Ok(weight),
             None => candle_core::bail!("there is no weight '{name}'"),
         }
-    }
-
-    /// The matrix `selection` of `weight`, in its stored precision, or in float64 if it was quantised.
-    fn matrix(
-        &self,
-        weight: &Weight,
-        selection: &Selection,
-        device: &candle_core::Device,
-    ) -> candle_core::Result<Tensor> {
-        let index = selection.index.unwrap_or(0);
-        let whole = selection.without_band().shape(&weight.shape);
-        let part = match &weight.storage {
-            Storage::Plain(part) => part,
-            Storage::Quantized(quantized) => {
-                let read = |part: &Part, range| self.bytes(part, range);
-                let numbers = quantized.decode(index, &read).map_err(candle_core::Error::wrap)?;
-                let tensor = Tensor::from_vec(numbers, (whole[0], whole[1]), device)?;
-                return narrow(tensor, selection.band.as_ref());
-            }
-        };
-        let dtype = DType::try_from(part.tensor.dtype)?;
-        // Only the rows that are wanted are read, where they lie in one piece.
-        let row = whole[1] * dtype.size_in_bytes();
-        let (rows, band) = match &selection.band {
-            Some(band) if band.is_block_of_rows() => (band.range.clone(), None),
-            band => (0..whole[0], band.as_ref()),
-        };
-        let first = index * whole[0];
-        let range = ((first + rows.start) * row) as u64..((first + rows.end) * row) as u64;
-        let bytes = self.bytes(part, range).map_err(candle_core::Error::wrap)?;
-        let tensor = Tensor::from_raw_buffer(&bytes, dtype, &[rows.len(), whole[1]], device)?;
-        narrow(tensor, band)
     }
 
     /// The bytes `range` of a stored tensor.
@@ -186,6 +150,43 @@ impl Shards {
             }
         };
         bytes.ok_or_else(|| undecodable("is not what it was when the scan began: run the same line again".into()))
+    }
+}
+
+/// What an error says, without the backtrace that candle adds where RUST_BACKTRACE is set.
+fn sentence(error: candle_core::Error) -> String {
+    match error {
+        candle_core::Error::WithBacktrace { inner, .. } => sentence(*inner),
+        error => error.to_string(),
+    }
+}
+
+impl ByLane<'_> {
+    /// The matrix `selection` of `weight`, in its stored precision, or in float64 if it was quantised.
+    fn matrix(&self, weight: &Weight, selection: &Selection) -> candle_core::Result<Tensor> {
+        let index = selection.index.unwrap_or(0);
+        let whole = selection.without_band().shape(&weight.shape);
+        let part = match &weight.storage {
+            Storage::Plain(part) => part,
+            Storage::Quantized(quantized) => {
+                let read = |part: &Part, range| self.mapped.bytes(part, range);
+                let numbers = quantized.decode(index, &read).map_err(candle_core::Error::wrap)?;
+                let tensor = Tensor::from_vec(numbers, (whole[0], whole[1]), self.lane.candle())?;
+                return narrow(tensor, selection.band.as_ref());
+            }
+        };
+        let dtype = DType::try_from(part.tensor.dtype)?;
+        // Only the rows that are wanted are read, where they lie in one piece.
+        let row = whole[1] * dtype.size_in_bytes();
+        let (rows, band) = match &selection.band {
+            Some(band) if band.is_block_of_rows() => (band.range.clone(), None),
+            band => (0..whole[0], band.as_ref()),
+        };
+        let first = index * whole[0];
+        let range = ((first + rows.start) * row) as u64..((first + rows.end) * row) as u64;
+        let bytes = self.mapped.bytes(part, range).map_err(candle_core::Error::wrap)?;
+        let tensor = self.lane.tensor(&bytes, dtype, [rows.len(), whole[1]])?;
+        narrow(tensor, band)
     }
 }
 
@@ -255,7 +256,7 @@ fn open_pickle(path: &Path, shard: &Shard) -> Result<MappedShard, CheckpointErro
     }
 }
 
-impl Backend for Shards {
+impl Backend for ByLane<'_> {
     type Hints = Selection;
 
     fn get(
@@ -264,17 +265,17 @@ impl Backend for Shards {
         name: &str,
         selection: Selection,
         _dtype: DType,
-        device: &candle_core::Device,
+        _device: &candle_core::Device,
     ) -> candle_core::Result<Tensor> {
-        let matrix = self.matrix(self.weight(name)?, &selection, device)?;
+        let matrix = self.matrix(self.mapped.weight(name)?, &selection)?;
         if matrix.shape() == &shape { Ok(matrix) } else { candle_core::bail!("'{name}' is {:?}", matrix.shape()) }
     }
 
-    fn get_unchecked(&self, name: &str, _dtype: DType, device: &candle_core::Device) -> candle_core::Result<Tensor> {
-        self.matrix(self.weight(name)?, &Selection::default(), device)
+    fn get_unchecked(&self, name: &str, _dtype: DType, _device: &candle_core::Device) -> candle_core::Result<Tensor> {
+        self.matrix(self.mapped.weight(name)?, &Selection::default())
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
-        self.weights.contains_key(name)
+        self.mapped.weights.contains_key(name)
     }
 }

@@ -9,7 +9,7 @@ use laser_scan::report::{self, Manifest, ManifestOutputs, Outputs, Seconds};
 use laser_scan::scan::{self, Journal, Plan, Resources};
 use laser_scan::select;
 use laser_scan::source;
-use laser_scan::spectrum::Device;
+use laser_scan::spectrum::{Device, Opened};
 
 use super::{STANDARD_OUTPUT, write_export};
 use crate::cli::ScanArgs;
@@ -21,7 +21,10 @@ const PARTIAL: u8 = 3;
 /// Scans a model.
 pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
     let begun = Instant::now();
-    let device = Device::open(&cli.device)?;
+    let Opened { devices, passed_over } = Device::open(&cli.device)?;
+    if let Some(reason) = passed_over {
+        terminal.warn(&format!("{reason}. This scan does"));
+    }
     let news = |text: String| terminal.note(&text);
     let source = source::open(cli.model(), cli.revision.as_deref(), &cli.hub.options(), &news)?;
     let source = &*source;
@@ -40,7 +43,7 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
 
     let outputs = Outputs::new(&source.model().name, &cli.destination());
     outputs.prepare(&plan.files_on_disk(source))?;
-    let resources = Resources { device, threads: cli.threads(), memory: scan::memory_ceiling() };
+    let resources = Resources { devices, threads: cli.threads(), memory: scan::memory_ceiling() };
     let journal = Journal::open(&outputs.journal, cli.fresh)?;
     let planned = begun.elapsed();
     terminal.begin(&plan, &resources, download);

@@ -10,7 +10,7 @@ use crate::modules::LeftOut;
 use crate::results::{self, Surroundings};
 use crate::scan::{Outcome, Plan, Resources};
 use crate::select::{self, Pool, Pooling};
-use crate::spectrum::{self, Method};
+use crate::spectrum::{self, Device, Method, Processor};
 
 /// Everything that someone who finds the output later needs to know of the run.
 #[derive(Debug, Serialize)]
@@ -29,14 +29,16 @@ pub struct Manifest<'a> {
     pub quantization: Vec<&'a str>,
     /// The architectures whose modules were found by general rules.
     pub unknown_architectures: &'a [String],
-    /// Where singular values were computed.
-    pub device: &'static str,
+    /// Where singular values were to be computed: `cpu`, or GPUs such as `cuda:0,cuda:1`.
+    pub device: String,
     /// The version of the arithmetic.
     pub algorithm: &'static str,
     /// The precision of the arithmetic.
     pub precision: &'static str,
     /// How many modules were measured by each route.
     pub methods: Methods,
+    /// How many were measured on the CPU and on GPUs.
+    pub processors: Processors,
     /// What the user asked for.
     pub options: Options<'a>,
     /// How long each phase took.
@@ -82,6 +84,15 @@ pub struct Methods {
     pub gram: usize,
     /// From the weight itself.
     pub direct: usize,
+}
+
+/// How many modules were measured by each kind of processor.
+#[derive(Debug, Serialize)]
+pub struct Processors {
+    /// Those measured on the CPU.
+    pub cpu: usize,
+    /// Those measured on NVIDIA's GPUs.
+    pub cuda: usize,
 }
 
 /// What the user asked for, after defaults.
@@ -161,6 +172,9 @@ impl<'a> Manifest<'a> {
         outputs: ManifestOutputs,
     ) -> Self {
         let by = |method: Method| outcomes.iter().flatten().filter(|measurement| measurement.method == method).count();
+        let on = |processor: Processor| {
+            outcomes.iter().flatten().filter(|measurement| measurement.processor == processor).count()
+        };
         let failed = plan.modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
             outcome.as_ref().err().map(|reason| Failure { module: &module.name, reason })
         });
@@ -179,10 +193,11 @@ impl<'a> Manifest<'a> {
             files: files.collect(),
             quantization: plan.quantizations(),
             unknown_architectures: &plan.unknown,
-            device: resources.device.name(),
+            device: resources.devices.iter().map(Device::name).collect::<Vec<_>>().join(","),
             algorithm: spectrum::ALGORITHM,
             precision: "float64",
             methods: Methods { gram: by(Method::Gram), direct: by(Method::Direct) },
+            processors: Processors { cpu: on(Processor::Cpu), cuda: on(Processor::Cuda) },
             options,
             seconds,
             measured: outcomes.iter().flatten().count(),

@@ -9,5 +9,5 @@ mod text;
 pub use files::{Destination, OutputError, Outputs, manifest_of, replace_keeping, write_all};
 pub use html::{Cell, Page, TypeRow, html};
 pub use json::{dry_run, full, python_json_text, top};
-pub use manifest::{Failure, Manifest, ManifestFile, ManifestOutputs, Methods, Options, Seconds};
+pub use manifest::{Failure, Manifest, ManifestFile, ManifestOutputs, Methods, Options, Processors, Seconds};
 pub use text::{digits, is_deceptive};

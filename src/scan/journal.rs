@@ -153,11 +153,11 @@ impl Journal {
 mod tests {
     use super::*;
     use crate::snr::Statistic;
-    use crate::spectrum::Method;
+    use crate::spectrum::{Method, Processor};
 
     fn measurement(sigma_max: f64) -> Measurement {
         let statistic = Statistic { sigma_max, ..Statistic::new(&[4.0, 2.0, 1.0 / 3.0], [3, 5]) };
-        Measurement { statistic, method: Method::Gram }
+        Measurement { statistic, method: Method::Gram, processor: Processor::Cpu }
     }
 
     #[test]

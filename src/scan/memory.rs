@@ -2,8 +2,8 @@
 
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-/// The share of the memory that is free at the start which a scan takes at most. The rest is for the system's file
-/// cache, which holds the mapped shards, and for whatever else is running.
+/// The share of the memory that is free at the start which a scan takes at most. The rest is for whatever else is running,
+/// and the system's for its file cache, which holds the mapped shards.
 const SHARE: f64 = 0.8;
 
 /// The bytes that modules in work may take together: a share of what this machine, or the container that the process
@@ -15,4 +15,26 @@ pub fn ceiling() -> u64 {
     let container = system.cgroup_limits().map(|limits| limits.total_memory.saturating_sub(limits.rss));
     let free = container.map_or(machine, |container| machine.min(container));
     (SHARE * free as f64) as u64
+}
+
+/// The bytes that weights in work on a GPU take together at most, if that is enough for two: more of them would not be faster,
+/// and others may need the memory.
+const ENOUGH: u64 = 5 << 29;
+
+/// The bytes that weights in work may take together on a GPU with so many bytes `free`, if the largest takes `largest`.
+pub fn ceiling_on_gpu(free: u64, largest: u64) -> u64 {
+    ENOUGH.max(2 * largest).min((SHARE * free as f64) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_is_not_filled_for_nothing() {
+        let gib = 1 << 30;
+        assert_eq!(ceiling_on_gpu(100 * gib, gib / 2), ENOUGH);
+        assert_eq!(ceiling_on_gpu(100 * gib, 3 * gib), 6 * gib);
+        assert_eq!(ceiling_on_gpu(gib, 3 * gib), (0.8 * gib as f64) as u64);
+    }
 }

@@ -1,8 +1,9 @@
 //! The pipeline: open, discover, schedule, measure, journal, collect.
 //!
 //! [`Plan::new`] finds out what there is to do from headers alone; [`Plan::run`] does it. Shards come to disk one after the
-//! other while the modules of those that are there are measured, one a thread, the largest first; threads for which there
-//! is no module help with the arithmetic of the others. What happens is told as [`Event`]s to whoever watches.
+//! other while the modules of those that are there are measured, the largest first: on the CPU one a thread, and threads for
+//! which there is no module help with the arithmetic of the others; on a GPU several at once. What one device cannot do, another
+//! does. What happens is told as [`Event`]s to whoever watches.
 
 mod journal;
 mod measure;
@@ -13,6 +14,7 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -26,9 +28,9 @@ use crate::checkpoint::{Checkpoint, CheckpointError, Mapped, Selection, Storage}
 use crate::modules::{self, Discovery, Filter, LeftOut, Line, Module, Wanted};
 use crate::results::{Entry, Other, Surroundings};
 use crate::source::{Model, Source, Transfer};
-use crate::spectrum::{self, Device, Method};
+use crate::spectrum::{self, Device, Fault, Lane, Method, Processor};
 use measure::{Attempt, attempt};
-use schedule::{Batch, Schedule, Task};
+use schedule::{CPU, Relief, Schedule, Station, Task};
 
 /// The stack of a thread, in bytes. One that waits for others' parts of its module may begin the next module meanwhile, on
 /// top of it.
@@ -71,11 +73,11 @@ pub struct Plan {
 /// How a scan is carried out; none of it changes a result.
 #[derive(Clone, Debug)]
 pub struct Resources {
-    /// Where singular values are computed.
-    pub device: Device,
-    /// How many threads compute, at least one, and how many modules are measured at once at most.
+    /// Where singular values are computed: the CPU, or GPUs, whose failures the CPU makes up for.
+    pub devices: Vec<Device>,
+    /// How many threads compute on the CPU, at least one, and how many modules are measured there at once at most.
     pub threads: usize,
-    /// How many bytes the modules in work may take together.
+    /// How many bytes of the system's memory the modules in work may take together.
     pub memory: u64,
 }
 
@@ -112,6 +114,27 @@ pub enum Event<'a> {
         outcome: &'a Outcome,
         /// How long it took.
         elapsed: Duration,
+    },
+    /// A device is short of memory; it goes on with fewer modules at once.
+    Crowded {
+        /// The device.
+        device: &'a str,
+        /// How many modules at once at most.
+        at_once: usize,
+    },
+    /// A device has no memory for a module, which the CPU measures instead.
+    TooLarge {
+        /// The device.
+        device: &'a str,
+        /// The module.
+        module: &'a Module,
+    },
+    /// A device does not work any more; the others or the CPU measure its modules.
+    GivenUp {
+        /// The device.
+        device: &'a str,
+        /// Why.
+        fault: &'a Fault,
     },
 }
 
@@ -221,30 +244,44 @@ impl Plan {
         resources: &Resources,
         observer: &(dyn Fn(Event<'_>) + Sync),
     ) -> Result<Vec<Outcome>> {
+        // What the CPU computes is exactly reproducible, and a scan on the CPU takes nothing else.
+        let is_on_cpu = resources.devices.iter().all(|device| device.processor() == Processor::Cpu);
+        let serves = |measurement: &&Measurement| !is_on_cpu || measurement.processor == Processor::Cpu;
         let outcomes: Vec<Option<Outcome>> =
-            self.modules.iter().map(|module| journal.get(&self.key(module)).cloned().map(Ok)).collect();
+            self.modules.iter().map(|module| journal.get(&self.key(module)).filter(serves).cloned().map(Ok)).collect();
         let known = self.modules.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_some());
         let known: Vec<f64> = known.map(|(module, _)| spectrum::flops(module.shape)).collect();
         if !known.is_empty() {
             observer(Event::Resumed { modules: known.len(), flops: known.iter().sum() });
         }
         let threads = resources.threads.max(1);
+        let gpus: Vec<&Device> =
+            resources.devices.iter().filter(|device| device.processor() != Processor::Cpu).collect();
         let work = Work {
             plan: self,
             journal,
             observer,
-            schedule: Schedule::new(threads, resources.memory),
-            weights: Mapped::new(&self.checkpoint, &resources.device),
+            schedule: Schedule::new(self.stations(&gpus, threads, resources.memory)),
+            weights: Mapped::new(&self.checkpoint),
             outcomes: Mutex::new(outcomes),
             error: Mutex::new(None),
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK).build();
         let fetched = pool.context("cannot start the threads")?.in_place_scope(|scope| {
-            let fetched = work.feed(source, scope);
-            if fetched.is_err() {
-                work.schedule.abort();
-            }
-            fetched
+            thread::scope(|lanes| {
+                for (at, gpu) in gpus.iter().copied().enumerate() {
+                    for _ in 0..gpu.lanes(threads) {
+                        let work = &work;
+                        lanes.spawn(move || work.serve(CPU + 1 + at, gpu, scope));
+                    }
+                }
+                let fetched = work.feed(source, scope);
+                if fetched.is_err() {
+                    work.schedule.abort();
+                }
+                work.schedule.close();
+                fetched
+            })
         });
         fetched?;
         if let Some(error) = work.error.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -252,6 +289,19 @@ impl Plan {
         }
         let outcomes = work.outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err("it was not reached".into()))).collect())
+    }
+
+    /// The CPU's station, and one for each of `gpus`.
+    fn stations(&self, gpus: &[&Device], threads: usize, memory: u64) -> Vec<Station> {
+        let mut stations = vec![Station::new(Device::CPU, threads, memory)];
+        for gpu in gpus {
+            let tasks = self.modules.iter().map(|module| Task::new(0, module, Method::Gram));
+            let largest = tasks.map(|task| task.bytes(gpu)).max().unwrap_or(0);
+            // A GPU that does not say what is free is found out when it is used.
+            let free = gpu.free_memory().ok().flatten().unwrap_or(0);
+            stations.push(Station::new((*gpu).clone(), gpu.lanes(threads), memory::ceiling_on_gpu(free, largest)));
+        }
+        stations
     }
 
     /// Tells of a journal's key whether it is of this model, but of no module of this scan: a scan of other modules may
@@ -325,41 +375,102 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Starts as many of the waiting modules as there are threads and memory for.
+    /// Starts as many of the modules that wait for the CPU as there are threads and memory for.
     fn start<'scope>(&'scope self, scope: &Scope<'scope>) {
-        while let Some(batch) = self.schedule.take() {
+        while let Some(batch) = self.schedule.take(CPU) {
             scope.spawn(move |scope| {
-                self.work(&batch);
+                for task in &batch.tasks {
+                    // The CPU has no faults: what it cannot do is part of an outcome.
+                    let _ = self.measure(CPU, task, &Lane::CPU);
+                }
                 self.schedule.release(&batch);
                 self.start(scope);
             });
         }
     }
 
-    /// Measures one module after the other.
-    fn work(&self, batch: &Batch) {
-        for task in &batch.tasks {
-            if self.schedule.is_aborted() {
-                break;
+    /// Measures one module after the other on `gpu`, in a lane of its own, until there are no more.
+    fn serve<'scope>(&'scope self, station: usize, gpu: &Device, scope: &Scope<'scope>) {
+        let lane = match gpu.lane() {
+            Ok(lane) => lane,
+            Err(fault) => {
+                let is_given_up = match fault {
+                    Fault::OutOfMemory => self.schedule.close_lane(station),
+                    Fault::Broken(_) => self.schedule.give_up(station),
+                };
+                self.tell_of_given_up(is_given_up, gpu, &fault);
+                return self.start(scope);
             }
-            // The next weight comes from the disk while this one's arithmetic runs.
-            if let Some(next) = self.schedule.next().map(|place| &self.plan.modules[place]) {
-                self.weights.prefetch(&next.tensor, &next.selection);
-            }
-            let module = &self.plan.modules[task.place];
-            let begun = Instant::now();
-            // A defect in the arithmetic must not take down the other modules, nor keep its memory from them.
-            let attempt = catch_unwind(AssertUnwindSafe(|| attempt(&self.weights, module, task.method)))
-                .unwrap_or_else(|_| Attempt::Done(Err("laser-scan has a defect; please report it".into())));
-            match attempt {
-                Attempt::Done(outcome) => {
-                    if let Err(error) = self.finish(task.place, outcome, begun.elapsed()) {
-                        self.fail(error);
+        };
+        while let Some(batch) = self.schedule.wait(station) {
+            for (at, task) in batch.tasks.iter().enumerate() {
+                match self.measure(station, task, &lane) {
+                    Ok(()) => {}
+                    Err(Fault::OutOfMemory) => self.relieve(station, gpu, task),
+                    Err(fault @ Fault::Broken(_)) => {
+                        self.schedule.offer(batch.tasks[at..].to_vec());
+                        let is_given_up = self.schedule.give_up(station);
+                        self.tell_of_given_up(is_given_up, gpu, &fault);
+                        break;
                     }
                 }
-                Attempt::Inaccurate => self.schedule.offer(vec![Task::new(task.place, module, Method::Direct)]),
             }
+            self.schedule.release(&batch);
+            // Some may have been left to the CPU.
+            self.start(scope);
         }
+        if self.schedule.is_given_up(station) {
+            lane.abandon();
+        }
+    }
+
+    /// Finds another way for a module that `gpu` has had no memory for.
+    fn relieve(&self, station: usize, gpu: &Device, task: &Task) {
+        let (device, module) = (&gpu.name(), &self.plan.modules[task.place]);
+        (self.observer)(match self.schedule.relieve(station, task.clone()) {
+            Relief::Fewer(at_once) => Event::Crowded { device, at_once },
+            Relief::Cpu => Event::TooLarge { device, module },
+        });
+    }
+
+    fn tell_of_given_up(&self, is_given_up: bool, gpu: &Device, fault: &Fault) {
+        if is_given_up {
+            (self.observer)(Event::GivenUp { device: &gpu.name(), fault });
+        }
+    }
+
+    /// Measures a module.
+    fn measure(&self, station: usize, task: &Task, lane: &Lane) -> Result<(), Fault> {
+        if self.schedule.is_aborted() {
+            return Ok(());
+        }
+        // The next weight comes from the disk while this one's arithmetic runs.
+        if let Some(next) = self.schedule.next(station).map(|place| &self.plan.modules[place]) {
+            self.weights.prefetch(&next.tensor, &next.selection);
+        }
+        let module = &self.plan.modules[task.place];
+        let begun = Instant::now();
+        // A defect in the arithmetic must not take down the other modules, nor keep its memory from them.
+        let attempt = catch_unwind(AssertUnwindSafe(|| attempt(&self.weights, module, task.method, lane)))
+            .unwrap_or_else(|_| Attempt::Done(Err("laser-scan has a defect; please report it".into())));
+        match attempt {
+            Attempt::Done(outcome) => {
+                if let Err(error) = self.finish(task.place, outcome, begun.elapsed()) {
+                    self.fail(error);
+                }
+            }
+            Attempt::Inaccurate => {
+                let direct = Task::new(task.place, module, Method::Direct);
+                // The CPU has the last word, and GPUs may be done while it still works.
+                if station == CPU || task.method == Method::Direct {
+                    self.schedule.offer_to_cpu(direct);
+                } else {
+                    self.schedule.offer(vec![direct]);
+                }
+            }
+            Attempt::Faulted(fault) => return Err(fault),
+        }
+        Ok(())
     }
 
     fn finish(&self, place: usize, outcome: Outcome, elapsed: Duration) -> Result<()> {

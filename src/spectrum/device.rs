@@ -1,11 +1,19 @@
-//! The device that singular values are computed on.
+//! The devices that singular values are computed on.
 
 use std::str::FromStr;
+#[cfg(feature = "cuda")]
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor};
+
+#[cfg(feature = "cuda")]
+use super::cuda;
+use super::{Method, direct, gram};
 
 /// What a person asks for with `--device`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceRequest {
-    /// The best device there is.
+    /// The first GPU, or the CPU where there is none.
     Auto,
     /// The CPU.
     Cpu,
@@ -20,8 +28,30 @@ pub enum DeviceError {
     #[error("'{0}' is no device: use auto, cpu, cuda, cuda:0 or cuda:0,1")]
     Unknown(String),
     /// CUDA was asked for, and this binary has none.
-    #[error("this build of laser-scan has no CUDA support: use --device cpu")]
+    #[error(
+        "this build of laser-scan has no CUDA support: build it with 'cargo build --release --features cuda', as its README \
+         says, or use --device cpu"
+    )]
     NoCuda,
+    /// The driver finds no GPU.
+    #[error("no GPU is found ({0}): see whether 'nvidia-smi' lists one, or use --device cpu")]
+    NoGpu(String),
+    /// The machine has GPUs, but not this one.
+    #[error("there is no cuda:{ordinal}: the last GPU here is cuda:{last}")]
+    NoSuchGpu {
+        /// The GPU that was asked for.
+        ordinal: usize,
+        /// The last that there is.
+        last: usize,
+    },
+    /// There is such a GPU, but it does not work.
+    #[error("cuda:{ordinal} cannot be used ({reason}): the README says which driver it needs; or use --device cpu")]
+    Unusable {
+        /// The GPU.
+        ordinal: usize,
+        /// What it or its driver says.
+        reason: String,
+    },
 }
 
 impl FromStr for DeviceRequest {
@@ -36,42 +66,247 @@ impl FromStr for DeviceRequest {
             _ => {
                 let ordinals = word.strip_prefix("cuda:").ok_or_else(unknown)?;
                 let ordinals: Result<Vec<usize>, _> = ordinals.split(',').map(str::parse).collect();
-                ordinals.map(Self::Cuda).map_err(|_| unknown())
+                let ordinals = ordinals.map_err(|_| unknown())?;
+                let twice = (1..ordinals.len()).any(|at| ordinals[..at].contains(&ordinals[at]));
+                if twice { Err(unknown()) } else { Ok(Self::Cuda(ordinals)) }
             }
         }
     }
 }
 
-/// An opened device.
+/// What a device computes with. Results of one kind agree in every bit, those of two to about the unit roundoff.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Processor {
+    /// This program's own arithmetic.
+    Cpu,
+    /// NVIDIA's libraries.
+    Cuda,
+}
+
+/// Why a device did not do what it was asked. It is no fault of the weight's: another device can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// It has not that much memory now.
+    #[error("out of memory")]
+    OutOfMemory,
+    /// It, its driver or one of its libraries failed; nothing more is to be had from it.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl Fault {
+    /// The device's fault in an error of candle's, if it is one.
+    pub fn of(error: &candle_core::Error) -> Option<Self> {
+        #[cfg(feature = "cuda")]
+        return cuda::fault(error);
+        #[cfg(not(feature = "cuda"))]
+        {
+            // Without CUDA there is only the CPU, whose errors are about the weight.
+            let _ = error;
+            None
+        }
+    }
+}
+
+/// One device: the CPU, or a GPU.
 #[derive(Clone, Debug)]
-pub struct Device(candle_core::Device);
+pub struct Device(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Cpu,
+    #[cfg(feature = "cuda")]
+    Cuda(Arc<cuda::Gpu>),
+}
+
+/// What there is of what was asked for.
+#[derive(Debug)]
+pub struct Opened {
+    /// The devices, at least one.
+    pub devices: Vec<Device>,
+    /// Why the machine's GPU is not among them although any would do.
+    pub passed_over: Option<DeviceError>,
+}
 
 impl Device {
+    /// The CPU.
+    pub const CPU: Self = Self(Kind::Cpu);
+
     /// Opens what `request` asks for.
     ///
     /// # Errors
     ///
-    /// [`DeviceError::NoCuda`] if CUDA is asked for: this build computes on the CPU.
-    pub fn open(request: &DeviceRequest) -> Result<Self, DeviceError> {
+    /// [`DeviceError`] says which GPU cannot be had, and what to do. [`DeviceRequest::Auto`] never fails.
+    pub fn open(request: &DeviceRequest) -> Result<Opened, DeviceError> {
+        let cpu = || Opened { devices: vec![Self::CPU], passed_over: None };
         match request {
-            DeviceRequest::Auto | DeviceRequest::Cpu => Ok(Self(candle_core::Device::Cpu)),
-            DeviceRequest::Cuda(_) => Err(DeviceError::NoCuda),
+            DeviceRequest::Cpu => Ok(cpu()),
+            DeviceRequest::Cuda(ordinals) => {
+                let devices: Result<_, _> = ordinals.iter().map(|ordinal| Self::gpu(*ordinal)).collect();
+                Ok(Opened { devices: devices?, passed_over: None })
+            }
+            DeviceRequest::Auto => Ok(match Self::gpu(0) {
+                Ok(device) => Opened { devices: vec![device], passed_over: None },
+                Err(error @ DeviceError::Unusable { .. }) => Opened { passed_over: Some(error), ..cpu() },
+                Err(_) => cpu(),
+            }),
         }
     }
 
-    /// The name by which the manifest calls it.
-    pub fn name(&self) -> &'static str {
-        match self.0 {
-            candle_core::Device::Cpu => "cpu",
-            candle_core::Device::Cuda(_) => "cuda",
-            candle_core::Device::Metal(_) => "metal",
+    #[cfg(feature = "cuda")]
+    fn gpu(ordinal: usize) -> Result<Self, DeviceError> {
+        cuda::Gpu::open(ordinal).map(|gpu| Self(Kind::Cuda(Arc::new(gpu))))
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    fn gpu(_ordinal: usize) -> Result<Self, DeviceError> {
+        Err(DeviceError::NoCuda)
+    }
+
+    /// The name by which `--device` and the manifest call it.
+    pub fn name(&self) -> String {
+        match &self.0 {
+            Kind::Cpu => "cpu".into(),
+            #[cfg(feature = "cuda")]
+            Kind::Cuda(gpu) => format!("cuda:{}", gpu.ordinal()),
         }
     }
 
-    /// The device as candle knows it.
+    /// What it is called by its maker, if that is more than its name says.
+    pub fn model(&self) -> Option<&str> {
+        match &self.0 {
+            Kind::Cpu => None,
+            #[cfg(feature = "cuda")]
+            Kind::Cuda(gpu) => Some(gpu.model()),
+        }
+    }
+
+    /// What it computes with.
+    pub fn processor(&self) -> Processor {
+        match &self.0 {
+            Kind::Cpu => Processor::Cpu,
+            #[cfg(feature = "cuda")]
+            Kind::Cuda(_) => Processor::Cuda,
+        }
+    }
+
+    /// How many weights it works on at once at most, of `threads` that compute on the CPU.
+    pub fn lanes(&self, threads: usize) -> usize {
+        match &self.0 {
+            Kind::Cpu => threads,
+            #[cfg(feature = "cuda")]
+            Kind::Cuda(_) => cuda::LANES,
+        }
+    }
+
+    /// The bytes of its memory that computing singular values takes for a weight of `shape` that takes `stored` bytes.
+    pub fn bytes(&self, stored: u64, shape: [usize; 2], method: Method) -> u64 {
+        stored
+            + match &self.0 {
+                Kind::Cpu => workspace(shape, method),
+                #[cfg(feature = "cuda")]
+                Kind::Cuda(_) => cuda::workspace(shape, method),
+            }
+    }
+
+    /// The bytes that are free of its own memory; nothing for the CPU, whose memory is the system's.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a GPU does not say.
+    pub fn free_memory(&self) -> Result<Option<u64>, Fault> {
+        match &self.0 {
+            Kind::Cpu => Ok(None),
+            #[cfg(feature = "cuda")]
+            Kind::Cuda(gpu) => gpu.free_memory().map(Some),
+        }
+    }
+
+    /// A lane of its own for one weight after the other.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a GPU has no memory for it, or does not work.
+    pub fn lane(&self) -> Result<Lane, Fault> {
+        match &self.0 {
+            Kind::Cpu => Ok(Lane::CPU),
+            #[cfg(feature = "cuda")]
+            Kind::Cuda(gpu) => gpu.stream().map(|stream| Lane(Track::Cuda(Box::new(stream)))),
+        }
+    }
+}
+
+/// A way to a device and through it, for one weight at a time: on a GPU a stream, with its libraries' handles and the
+/// memory from which weights go over.
+#[derive(Debug)]
+pub struct Lane(Track);
+
+#[derive(Debug)]
+enum Track {
+    Cpu,
+    #[cfg(feature = "cuda")]
+    Cuda(Box<cuda::Stream>),
+}
+
+impl Lane {
+    /// The CPU's.
+    pub const CPU: Self = Self(Track::Cpu);
+
+    /// What its device computes with.
+    pub fn processor(&self) -> Processor {
+        match &self.0 {
+            Track::Cpu => Processor::Cpu,
+            #[cfg(feature = "cuda")]
+            Track::Cuda(_) => Processor::Cuda,
+        }
+    }
+
+    /// Its device as candle knows it.
     pub fn candle(&self) -> &candle_core::Device {
-        &self.0
+        match &self.0 {
+            Track::Cpu => &candle_core::Device::Cpu,
+            #[cfg(feature = "cuda")]
+            Track::Cuda(stream) => stream.candle(),
+        }
     }
+
+    /// A matrix of `shape` on the device, of the stored `bytes`, which are little-endian numbers of type `dtype`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the bytes are not as many as the shape takes, or if the device cannot hold them.
+    pub fn tensor(&self, bytes: &[u8], dtype: DType, shape: [usize; 2]) -> candle_core::Result<Tensor> {
+        match &self.0 {
+            Track::Cpu => Tensor::from_raw_buffer(bytes, dtype, &shape, &candle_core::Device::Cpu),
+            #[cfg(feature = "cuda")]
+            Track::Cuda(stream) => stream.tensor(bytes, dtype, shape),
+        }
+    }
+
+    /// Its stream, if its device is a GPU.
+    #[cfg(feature = "cuda")]
+    pub(super) fn stream(&self) -> Option<&cuda::Stream> {
+        match &self.0 {
+            Track::Cpu => None,
+            Track::Cuda(stream) => Some(stream),
+        }
+    }
+
+    /// Leaves a lane of a broken device. Its handles cannot be destroyed any more, and cudarc's destructors panic where they
+    /// cannot destroy, so that they are left to the end of the process.
+    pub fn abandon(self) {
+        let _ = std::mem::ManuallyDrop::new(self);
+    }
+}
+
+/// The bytes of the system's memory that singular values take on the CPU for a weight of `shape` beside the weight itself.
+fn workspace([rows, columns]: [usize; 2], method: Method) -> u64 {
+    let elements = match method {
+        Method::Gram => gram::workspace(rows, columns),
+        Method::Direct => direct::workspace(rows, columns),
+    };
+    8 * elements as u64
 }
 
 #[cfg(test)]
@@ -84,8 +319,16 @@ mod tests {
         assert_eq!("cpu".parse::<DeviceRequest>().ok(), Some(DeviceRequest::Cpu));
         assert_eq!("cuda".parse::<DeviceRequest>().ok(), Some(DeviceRequest::Cuda(vec![0])));
         assert_eq!("cuda:0,2".parse::<DeviceRequest>().ok(), Some(DeviceRequest::Cuda(vec![0, 2])));
-        for wrong in ["gpu", "cuda:", "cuda:x", "cuda0", "CPU", ""] {
+        for wrong in ["gpu", "cuda:", "cuda:x", "cuda0", "CPU", "", "cuda:1,1", "cuda:-1"] {
             assert!(wrong.parse::<DeviceRequest>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn there_is_always_a_device() {
+        let opened = Device::open(&DeviceRequest::Auto).expect("a device");
+        assert_eq!(opened.devices.len(), 1);
+        let cpu = Device::open(&DeviceRequest::Cpu).expect("a device");
+        assert_eq!((cpu.devices[0].name(), cpu.devices[0].lanes(3)), ("cpu".to_owned(), 3));
     }
 }

@@ -8,12 +8,11 @@
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::UNIT_ROUNDOFF;
 use super::buffer::Buffer;
 use super::kernel::{HEIGHT, Right, Sign, Slices, Target, product, symmetric_product};
 use super::tiles::{self, AREA, SIDE, SymmetricTiles};
 use super::widen::{Weight, Widen};
-use super::{band, chase, tridiagonal};
+use super::{Invariants, band, chase, square_roots, tridiagonal};
 
 /// The extent of a block of the weight along the long side: a slice of it stays in the first-level cache.
 const DEPTH: usize = 96;
@@ -31,12 +30,11 @@ const BLOCK: usize = SIDE * DEPTH;
 /// The singular values of `weight` divided by the power of two `scale`, in no particular order.
 pub fn singular_values<T: Widen>(weight: &Weight<'_, T>, scale: f64) -> candle_core::Result<Vec<f64>> {
     let gram = gram(weight, scale);
-    let invariants = Invariants::of(&gram);
+    let invariants = invariants(&gram);
     let (diagonal, off_diagonal) = chase::tridiagonalise(band::reduce(gram));
     let eigenvalues = tridiagonal::eigenvalues(&diagonal, &off_diagonal, 0..diagonal.len());
     invariants.check(&eigenvalues)?;
-    // A tiny eigenvalue may come out below zero by rounding.
-    Ok(eigenvalues.into_iter().map(|theta| theta.max(0.0).sqrt()).collect())
+    Ok(square_roots(eigenvalues))
 }
 
 /// The float64 numbers that [`singular_values`] holds at its peak, but for O(n).
@@ -122,39 +120,19 @@ fn pack<T: Widen>(
     }
 }
 
-/// Sums over a symmetric matrix that its eigenvalues must reproduce: a check of the reduction that costs O(n²).
-struct Invariants {
-    /// Σ Gᵢᵢ = Σ θᵢ
-    trace: f64,
-    /// ‖G‖²_F = Σ θᵢ²
-    squared_norm: f64,
-}
-
-impl Invariants {
-    fn of(gram: &SymmetricTiles) -> Self {
-        let n = gram.n();
-        let (mut trace, mut squared_norm) = (0.0, 0.0);
-        for (row, column) in tiles::places(gram.count()) {
-            let lines = gram.tile(row, column).chunks_exact(SIDE).take(tiles::extent(n, column));
-            let squares: f64 = lines.map(|line| line[..tiles::extent(n, row)].iter().map(|x| x * x).sum::<f64>()).sum();
-            squared_norm += if row == column { squares } else { 2.0 * squares };
-        }
-        for i in 0..n {
-            trace += gram.at(i, i);
-        }
-        Self { trace, squared_norm }
+fn invariants(gram: &SymmetricTiles) -> Invariants {
+    let n = gram.n();
+    let (mut trace, mut squared_norm) = (0.0, 0.0);
+    for (row, column) in tiles::places(gram.count()) {
+        let lines = gram.tile(row, column).chunks_exact(SIDE).take(tiles::extent(n, column));
+        let squares: f64 = lines.map(|line| line[..tiles::extent(n, row)].iter().map(|x| x * x).sum::<f64>()).sum();
+        squared_norm += if row == column { squares } else { 2.0 * squares };
     }
-
-    fn check(&self, eigenvalues: &[f64]) -> candle_core::Result<()> {
-        let sum: f64 = eigenvalues.iter().sum();
-        let sum_of_squares: f64 = eigenvalues.iter().map(|theta| theta * theta).sum();
-        let tolerance = 8.0 * eigenvalues.len() as f64 * UNIT_ROUNDOFF;
-        let agrees = |computed: f64, exact: f64| (computed - exact).abs() <= tolerance * exact;
-        if !agrees(sum, self.trace) || !agrees(sum_of_squares, self.squared_norm) {
-            candle_core::bail!("the eigenvalues do not add up to the Gram matrix's trace and norm");
-        }
-        Ok(())
+    for i in 0..n {
+        trace += gram.at(i, i);
     }
+    // Sums over tiles, and over rows of these: no run is long.
+    Invariants { trace, squared_norm, error: 0.0 }
 }
 
 #[cfg(test)]
@@ -181,11 +159,8 @@ mod tests {
     }
 
     #[test]
-    fn eigenvalues_that_do_not_add_up_are_refused() {
-        let gram = gram(&Weight::new(&[1.0, 1.0, 0.0, 2.0], 2, 2), 1.0);
-        let invariants = Invariants::of(&gram);
-        let (middle, radius) = (3.0, 5f64.sqrt());
-        assert!(invariants.check(&[middle + radius, middle - radius]).is_ok());
-        assert!(invariants.check(&[middle + radius, middle - radius + 1e-12]).is_err());
+    fn invariants_are_the_trace_and_the_squared_norm() {
+        let invariants = invariants(&gram(&Weight::new(&[1.0, 1.0, 0.0, 2.0], 2, 2), 1.0));
+        assert_eq!((invariants.trace, invariants.squared_norm), (6.0, 28.0));
     }
 }

@@ -1,7 +1,7 @@
 //! A matrix -> its singular values, in float64.
 //!
-//! Singular values are one candle operation, `SingularValues`, behind which everything that differs between devices
-//! lies. Two routes lead to them:
+//! Singular values are one candle operation, `SingularValues`, which computes where the weight lies. A weight comes to a
+//! [`Device`] by a [`Lane`]. Two routes lead from it to its singular values:
 //!
 //! - [`Method::Gram`]: the Gram matrix of the short side, its eigenvalues, square roots. Least arithmetic and least
 //!   memory, but an error of about the unit roundoff in an eigenvalue becomes up to its square root in a small singular
@@ -9,10 +9,11 @@
 //! - [`Method::Direct`]: bidiagonalisation of the weight itself, a few times slower, with an error of about the unit
 //!   roundoff in every singular value.
 //!
-//! The Gram route is a pipeline of its own: `gram` forms the matrix in `tiles`, `band` reduces it to a band, `chase` that to a
+//! On the CPU the Gram route is a pipeline of its own: `gram` forms the matrix in `tiles`, `band` reduces it to a band, `chase` that to a
 //! tridiagonal matrix, and `tridiagonal` counts its eigenvalues. Below them lie `kernel` (matrix products), `householder` and
 //! `vectors`. Work is divided over the threads of the rayon pool that it is called in, by the matrix's size alone, so that
-//! every bit of the result is the same for any number of threads.
+//! every bit of the result is the same for any number of threads. On a GPU both routes are NVIDIA's libraries' (`cuda`), and
+//! their results agree with the CPU's to about the unit roundoff.
 //!
 //! [`Spectrum::enclosure`] gives the interval around each value, from which [`crate::snr::vouch`] decides in O(n)
 //! whether a route was accurate enough.
@@ -20,6 +21,8 @@
 mod band;
 mod buffer;
 mod chase;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod device;
 mod direct;
 mod gram;
@@ -32,8 +35,8 @@ mod widen;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
-pub use device::{Device, DeviceError, DeviceRequest};
-use widen::Weight;
+pub use device::{Device, DeviceError, DeviceRequest, Fault, Lane, Opened, Processor};
+use widen::{Survey, Weight};
 
 /// Names the arithmetic. A change that can move a result in any digit changes this, so that no interrupted scan
 /// mixes results of two versions.
@@ -46,8 +49,11 @@ const UNIT_ROUNDOFF: f64 = f64::EPSILON / 2.0;
 /// additions in which it is summed can add up to.
 const COHERENT: f64 = 1e-12;
 
-/// The roundings of a run of additions, which may all point one way.
+/// The roundings of a run of additions on the CPU, which may all point one way.
 const RUN: f64 = tiles::SIDE as f64;
+
+/// The same on a GPU: how its libraries divide their sums is not documented, so that more is allowed for.
+const RUN_ON_GPU: f64 = 512.0;
 
 /// Largest singular values outside this range are refused: their sums or reciprocals could leave float64's normal range.
 const RANGE: std::ops::RangeInclusive<f64> = 1e-280..=1e280;
@@ -71,9 +77,18 @@ pub enum SpectrumError {
     /// The weights are so large or so small that float64 cannot hold what follows.
     #[error("its largest singular value, {0:e}, is out of the range that can be measured in float64")]
     OutOfRange(f64),
-    /// The device reported an error.
+    /// The device could not do it; another can be asked.
     #[error("{0}")]
-    Failed(#[from] candle_core::Error),
+    Device(#[from] Fault),
+    /// The arithmetic came to no result, or to one that contradicts itself.
+    #[error("{0}")]
+    Failed(candle_core::Error),
+}
+
+impl From<candle_core::Error> for SpectrumError {
+    fn from(error: candle_core::Error) -> Self {
+        Fault::of(&error).map_or(Self::Failed(error), Self::Device)
+    }
 }
 
 /// The singular values of a weight, with what is known of their errors.
@@ -83,6 +98,7 @@ pub struct Spectrum {
     /// exactly.
     pub values: Vec<f64>,
     method: Method,
+    processor: Processor,
     shape: [usize; 2],
 }
 
@@ -98,11 +114,15 @@ impl Spectrum {
     /// and Mary, 2019). Along the long side that holds for the panels of the Gram product, not for its elements: a panel
     /// is summed in many short runs. Where all elements are nearly equal the errors do not add up at random but point
     /// all one way: those of the Gram matrix then scale it, which the term relative to θ covers, and those of the
-    /// reduction add up over each run. `tests/accuracy.rs` checks that what is observed stays below half of the bound.
+    /// reduction add up over each run. (On a GPU runs may be longer, in the direct route too.) `tests/accuracy.rs` checks that what is observed stays below half of the bound.
     pub fn enclosure(&self) -> (Vec<f64>, Vec<f64>) {
         let largest = self.values[0];
         let short = self.shape[0].min(self.shape[1]) as f64;
         let long = self.shape[0].max(self.shape[1]) as f64;
+        let (run, direct_run) = match self.processor {
+            Processor::Cpu => (RUN, 0.0),
+            Processor::Cuda => (RUN_ON_GPU, RUN_ON_GPU),
+        };
         let bounds = |&value: &f64| {
             if value == 0.0 {
                 return (0.0, 0.0);
@@ -112,12 +132,12 @@ impl Spectrum {
             match self.method {
                 Method::Gram => {
                     let theta = relative * relative;
-                    let roundings = 4.0 * (short + long / 64.0 + 16.0).sqrt() + RUN;
+                    let roundings = 4.0 * (short + long / 64.0 + 16.0).sqrt() + run;
                     let eta = roundings * UNIT_ROUNDOFF + COHERENT * theta;
                     (largest * (theta - eta).max(0.0).sqrt(), largest * (theta + eta).sqrt())
                 }
                 Method::Direct => {
-                    let radius = 4.0 * (short + long + 16.0).sqrt() * UNIT_ROUNDOFF;
+                    let radius = (4.0 * (short + long + 16.0).sqrt() + direct_run) * UNIT_ROUNDOFF;
                     (largest * (relative - radius).max(0.0), largest * (relative + radius))
                 }
             }
@@ -126,30 +146,21 @@ impl Spectrum {
     }
 }
 
-/// The singular values of `weight`, a matrix of shape `[rows, columns]` in F64, F32, F16 or BF16, computed by `method`
-/// on the device that holds it.
+/// The singular values of `weight`, a matrix of shape `[rows, columns]` in F64, F32, F16 or BF16 that came to its device by
+/// `lane`, computed there by `method`.
 ///
 /// # Errors
 ///
 /// [`SpectrumError`] says what the weight or the device refused.
-pub fn singular_values(weight: &Tensor, method: Method) -> Result<Spectrum, SpectrumError> {
+pub fn singular_values(weight: &Tensor, method: Method, lane: &Lane) -> Result<Spectrum, SpectrumError> {
     let (rows, columns) = weight.dims2()?;
-    let values = weight.contiguous()?.apply_op1_no_bwd(&SingularValues { method })?;
+    let values = weight.contiguous()?.apply_op1_no_bwd(&SingularValues { method, lane })?;
     let values = values.to_vec1::<f64>()?;
     match values.first() {
         Some(largest) if largest.is_nan() => Err(SpectrumError::NotFinite),
         Some(&largest) if largest != 0.0 && !RANGE.contains(&largest) => Err(SpectrumError::OutOfRange(largest)),
-        _ => Ok(Spectrum { values, method, shape: [rows, columns] }),
+        _ => Ok(Spectrum { values, method, processor: lane.processor(), shape: [rows, columns] }),
     }
-}
-
-/// The bytes of memory that [`singular_values`] takes for a weight of `shape` beside the weight itself.
-pub fn workspace([rows, columns]: [usize; 2], method: Method) -> u64 {
-    let elements = match method {
-        Method::Gram => gram::workspace(rows, columns),
-        Method::Direct => direct::workspace(rows, columns),
-    };
-    8 * elements as u64
 }
 
 /// The floating-point operations of the Gram route for a weight of `shape`: n²K for the product and 4/3 n³ for the
@@ -163,11 +174,13 @@ pub fn flops([rows, columns]: [usize; 2]) -> f64 {
 ///
 /// All values are NaN if an element is NaN or infinite, as IEEE arithmetic would have it. A value is zero only if it is so
 /// exactly, because of rows or columns of zeros; one that rounding took to zero or below is the smallest normal number.
-struct SingularValues {
+struct SingularValues<'a> {
     method: Method,
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "the CPU needs no handles"))]
+    lane: &'a Lane,
 }
 
-impl CustomOp1 for SingularValues {
+impl CustomOp1 for SingularValues<'_> {
     fn name(&self) -> &'static str {
         "singular-values"
     }
@@ -187,28 +200,90 @@ impl CustomOp1 for SingularValues {
         let count = values.len();
         Ok((CpuStorage::F64(values), Shape::from(count)))
     }
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        storage: &candle_core::CudaStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        match self.lane.stream() {
+            Some(stream) => stream.singular_values(storage, layout, self.method),
+            None => candle_core::bail!("{} needs the lane by which the weight came", self.name()),
+        }
+    }
 }
 
-impl SingularValues {
+impl SingularValues<'_> {
     fn compute<T: widen::Widen>(&self, weight: &Weight<'_, T>) -> candle_core::Result<Vec<f64>> {
-        let count = weight.rows.min(weight.columns);
-        let Some(survey) = weight.survey() else {
-            return Ok(vec![f64::NAN; count]);
-        };
-        if survey.largest == 0.0 {
-            return Ok(vec![0.0; count]);
+        values(weight.survey(), weight.rows.min(weight.columns), |scale| match self.method {
+            Method::Gram => gram::singular_values(weight, scale),
+            Method::Direct => Ok(direct::singular_values(weight, scale)),
+        })
+    }
+}
+
+/// The `count` singular values of a weight, largest first, of what is known of it and of what `scaled` computes of it
+/// divided by a power of two.
+fn values(
+    survey: Option<Survey>,
+    count: usize,
+    scaled: impl FnOnce(f64) -> candle_core::Result<Vec<f64>>,
+) -> candle_core::Result<Vec<f64>> {
+    let Some(survey) = survey else {
+        return Ok(vec![f64::NAN; count]);
+    };
+    if survey.largest == 0.0 {
+        return Ok(vec![0.0; count]);
+    }
+    // A power of two near the largest element: exact to apply and to take back, and no square over- or underflows.
+    let scale = widen::power_of_two_near(survey.largest);
+    let mut values = scaled(scale)?;
+    for value in &mut values {
+        *value = (*value * scale).max(f64::MIN_POSITIVE);
+    }
+    values.sort_unstable_by(|a, b| b.total_cmp(a));
+    values[survey.rank..].fill(0.0);
+    Ok(values)
+}
+
+/// Sums over a Gram matrix that its eigenvalues must reproduce: a check of the reduction that costs O(n²).
+struct Invariants {
+    /// Σ Gᵢᵢ = Σ θᵢ
+    trace: f64,
+    /// ‖G‖²_F = Σ θᵢ²
+    squared_norm: f64,
+    /// The relative error that these sums may have themselves.
+    error: f64,
+}
+
+impl Invariants {
+    fn check(&self, eigenvalues: &[f64]) -> candle_core::Result<()> {
+        let sum: f64 = eigenvalues.iter().sum();
+        let sum_of_squares: f64 = eigenvalues.iter().map(|theta| theta * theta).sum();
+        let tolerance = 8.0 * eigenvalues.len() as f64 * UNIT_ROUNDOFF + self.error;
+        let agrees = |computed: f64, exact: f64| (computed - exact).abs() <= tolerance * exact;
+        if !agrees(sum, self.trace) || !agrees(sum_of_squares, self.squared_norm) {
+            candle_core::bail!("the eigenvalues do not add up to the Gram matrix's trace and norm");
         }
-        // A power of two near the largest element: exact to apply and to take back, and no square over- or underflows.
-        let scale = widen::power_of_two_near(survey.largest);
-        let mut values = match self.method {
-            Method::Gram => gram::singular_values(weight, scale)?,
-            Method::Direct => direct::singular_values(weight, scale),
-        };
-        for value in &mut values {
-            *value = (*value * scale).max(f64::MIN_POSITIVE);
-        }
-        values.sort_unstable_by(|a, b| b.total_cmp(a));
-        values[survey.rank..].fill(0.0);
-        Ok(values)
+        Ok(())
+    }
+}
+
+/// The square roots of a Gram matrix's eigenvalues, of which a tiny one may come out below zero by rounding.
+fn square_roots(eigenvalues: Vec<f64>) -> Vec<f64> {
+    eigenvalues.into_iter().map(|theta| theta.max(0.0).sqrt()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eigenvalues_that_do_not_add_up_are_refused() {
+        // [[2, 2], [2, 4]]: 3 ± √5.
+        let invariants = Invariants { trace: 6.0, squared_norm: 28.0, error: 0.0 };
+        let (middle, radius) = (3.0, 5f64.sqrt());
+        assert!(invariants.check(&[middle + radius, middle - radius]).is_ok());
+        assert!(invariants.check(&[middle + radius, middle - radius + 1e-12]).is_err());
     }
 }

@@ -62,6 +62,17 @@ pub struct Survey {
     pub rank: usize,
 }
 
+impl Survey {
+    /// The survey of a matrix whose rows and columns have these largest absolute values; `None` if one is NaN or infinite.
+    #[cfg(feature = "cuda")]
+    pub fn of_maxima(rows: &[f64], columns: &[f64]) -> Option<Self> {
+        let rank = |maxima: &[f64]| maxima.iter().filter(|largest| **largest > 0.0).count();
+        let is_finite = rows.iter().all(|largest| largest.is_finite());
+        let largest = rows.iter().copied().fold(0.0, f64::max);
+        is_finite.then(|| Self { largest, rank: rank(rows).min(rank(columns)) })
+    }
+}
+
 impl<'a, T: Widen> Weight<'a, T> {
     /// The matrix of shape `[rows, columns]` whose elements are `data`, row after row.
     pub fn new(data: &'a [T], rows: usize, columns: usize) -> Self {

@@ -1,6 +1,6 @@
 //! Progress bars, and a line for each module where that is asked for.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use laser_scan::scan::{Event, Plan};
 use laser_scan::source::Transfer;
 use laser_scan::spectrum;
 
-use super::{Terminal, escape, ratio};
+use super::{Terminal, counted, escape, ratio};
 
 /// The unit in which the progress of the arithmetic is counted, in floating-point operations.
 const UNIT: f64 = 1e6;
@@ -21,6 +21,8 @@ pub struct Progress<'a> {
     scan: ProgressBar,
     download: Mutex<Option<ProgressBar>>,
     done: AtomicUsize,
+    /// Whether it was said that a device has not enough memory.
+    is_short: AtomicBool,
 }
 
 impl<'a> Progress<'a> {
@@ -31,7 +33,14 @@ impl<'a> Progress<'a> {
         scan.set_prefix("measured");
         scan.set_message(format!("0 of {} modules", plan.modules.len()));
         scan.enable_steady_tick(Duration::from_millis(250));
-        Self { terminal, plan, scan, download: Mutex::new(None), done: AtomicUsize::new(0) }
+        Self {
+            terminal,
+            plan,
+            scan,
+            download: Mutex::new(None),
+            done: AtomicUsize::new(0),
+            is_short: AtomicBool::new(false),
+        }
     }
 
     /// Shows an event.
@@ -66,6 +75,23 @@ impl<'a> Progress<'a> {
                     Err(reason) => self.terminal.warn(&format!("cannot measure '{}': {reason}", module.name)),
                 }
             }
+            Event::Crowded { device, at_once } => self.terminal.detail(&format!(
+                "{device} is short of memory: at most {} at once there from now on",
+                counted(at_once, "module")
+            )),
+            Event::TooLarge { device, module } => {
+                if !self.is_short.swap(true, Ordering::Relaxed) {
+                    self.terminal.note(&format!(
+                        "{device} has not enough memory for '{}': the CPU measures it, and whatever else is too large",
+                        module.name
+                    ));
+                } else {
+                    self.terminal.detail(&format!("{device} has not enough memory for '{}'", module.name));
+                }
+            }
+            Event::GivenUp { device, fault } => self.terminal.warn(&format!(
+                "{device} has failed ({fault}): its modules are measured on another GPU if there is one, or on the CPU"
+            )),
         }
     }
 

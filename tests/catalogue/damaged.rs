@@ -7,7 +7,7 @@ use laser_scan::checkpoint::{Checkpoint, Mapped};
 use laser_scan::modules::{self, Wanted};
 use laser_scan::source::Source;
 use laser_scan::source::local::Local;
-use laser_scan::spectrum::{Device, DeviceRequest};
+use laser_scan::spectrum::Lane;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -23,10 +23,9 @@ struct Stored {
 
 /// Reads every matrix of the model in `folder`, as a scan does. What cannot be read is an error, here too.
 fn read(folder: &Path) -> Result<usize, String> {
-    let device = Device::open(&DeviceRequest::Cpu).map_err(|error| error.to_string())?;
     let source = Local::open(folder).map_err(|error| error.to_string())?;
     let checkpoint = Checkpoint::open(&source).map_err(|error| error.to_string())?;
-    let mapped = Mapped::new(&checkpoint, &device);
+    let mapped = Mapped::new(&checkpoint);
     for (at, shard) in checkpoint.shards.iter().enumerate() {
         let path = source.fetch(&shard.file, &|_| {}).map_err(|error| error.to_string())?;
         mapped.map(at, &path, shard).map_err(|error| error.to_string())?;
@@ -34,7 +33,7 @@ fn read(folder: &Path) -> Result<usize, String> {
     let wanted = Wanted { all_linear: true, convolutions: true, parts: true, ..Wanted::default() };
     let modules = modules::discover(&checkpoint.components, wanted).modules;
     for module in &modules {
-        let matrix = mapped.matrix(&module.tensor, &module.selection).map_err(|error| error.to_string())?;
+        let matrix = mapped.matrix(&module.tensor, &module.selection, &Lane::CPU).map_err(|error| error.to_string())?;
         assert_eq!(matrix.dims(), module.shape, "{}", module.name);
     }
     Ok(modules.len())

@@ -80,16 +80,15 @@ fn codes_are_in_the_place_where_they_belong() {
     use laser_scan::checkpoint::{Checkpoint, Mapped, Selection};
     use laser_scan::source::Source;
     use laser_scan::source::local::Local;
-    use laser_scan::spectrum::{Device, DeviceRequest};
+    use laser_scan::spectrum::Lane;
 
-    let device = Device::open(&DeviceRequest::Cpu).expect("a CPU");
     let mut checked = 0;
     for name in entries("quantized").into_iter().filter(|name| name != "refused") {
         let model = folder("quantized").join(&name);
         let expected = json(model.join("expected.json"));
         let source = Local::open(&model).expect("opens");
         let checkpoint = Checkpoint::open(&source).expect("readable");
-        let mapped = Mapped::new(&checkpoint, &device);
+        let mapped = Mapped::new(&checkpoint);
         for (at, shard) in checkpoint.shards.iter().enumerate() {
             let path = source.fetch(&shard.file, &|_| {}).expect("there");
             mapped.map(at, &path, shard).expect("mapped");
@@ -100,7 +99,7 @@ fn codes_are_in_the_place_where_they_belong() {
                 Some((stack, expert)) => (stack.to_owned(), Selection::at(expert.parse().expect("a number"))),
                 None => (format!("{module}.weight"), Selection::default()),
             };
-            let matrix = mapped.matrix(&tensor, &selection).expect("decoded");
+            let matrix = mapped.matrix(&tensor, &selection, &Lane::CPU).expect("decoded");
             let matrix =
                 matrix.to_dtype(candle_core::DType::F64).and_then(|matrix| matrix.to_vec2::<f64>()).expect("numbers");
             let last = matrix.last().and_then(|row| row.last()).copied().expect("a number");

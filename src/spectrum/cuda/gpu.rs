@@ -1,0 +1,104 @@
+//! A GPU of this machine.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use candle_core::cuda_backend::cudarc::driver::{CudaContext, DriverError, sys::CUresult};
+use candle_core::cuda_backend::cudarc::nvrtc::{self, CompileError};
+use candle_core::cuda_backend::{CudaError, WrapErr};
+
+use super::{Stream, fault, raw};
+use crate::spectrum::{DeviceError, Fault};
+
+/// The kernels' source.
+const KERNELS: &str = include_str!("kernels.cu");
+
+/// The bytes of freed memory that the driver may keep for what comes next, so that it need not map memory anew for every weight.
+const KEPT: u64 = 2 << 30;
+
+/// A GPU that works.
+#[derive(Debug)]
+pub struct Gpu {
+    ordinal: usize,
+    model: String,
+    context: Arc<CudaContext>,
+    kernels: Arc<str>,
+}
+
+impl Gpu {
+    /// Opens the GPU with this `ordinal`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no such GPU or it does not work.
+    pub fn open(ordinal: usize) -> Result<Self, DeviceError> {
+        let unusable = |error: &(dyn Error + 'static)| DeviceError::Unusable { ordinal, reason: sentence(error) };
+        let count = match CudaContext::device_count() {
+            Ok(count) => usize::try_from(count).unwrap_or(0),
+            Err(error) if is_absent(error) => return Err(DeviceError::NoGpu(sentence(&error))),
+            Err(error) => return Err(unusable(&error)),
+        };
+        if count == 0 {
+            return Err(DeviceError::NoGpu("the driver lists none".into()));
+        }
+        if ordinal >= count {
+            return Err(DeviceError::NoSuchGpu { ordinal, last: count - 1 });
+        }
+        let context = CudaContext::new(ordinal).map_err(|error| unusable(&error))?;
+        let model = context.name().map_err(|error| unusable(&error))?;
+        let kernels = nvrtc::compile_ptx(KERNELS).map_err(|error| unusable(&error))?.to_src().into();
+        if context.has_async_alloc() {
+            raw::keep_freed_memory(&context, KEPT).map_err(|error| unusable(&error))?;
+        }
+        Ok(Self { ordinal, model, context, kernels })
+    }
+
+    /// Its number among the machine's GPUs, as `CUDA_VISIBLE_DEVICES` leaves them.
+    pub fn ordinal(&self) -> usize {
+        self.ordinal
+    }
+
+    /// What it is called by its maker.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// The bytes of its memory that nobody has.
+    pub fn free_memory(&self) -> Result<u64, Fault> {
+        let (free, _total) = self.context.mem_get_info().w().map_err(|error| or_broken(&error))?;
+        Ok(free as u64)
+    }
+
+    /// A stream of its own.
+    pub fn stream(&self) -> Result<Stream, Fault> {
+        Stream::new(self.ordinal, self.kernels.clone()).map_err(|error| or_broken(&error))
+    }
+}
+
+fn or_broken(error: &candle_core::Error) -> Fault {
+    fault(error).unwrap_or_else(|| Fault::Broken(error.to_string()))
+}
+
+/// Whether the driver says by this that there is nothing for it to drive, or that it is not installed: NVIDIA's toolkit has a
+/// stub of it to link with.
+fn is_absent(error: DriverError) -> bool {
+    matches!(error.0, CUresult::CUDA_ERROR_NO_DEVICE | CUresult::CUDA_ERROR_STUB_LIBRARY)
+}
+
+/// What an error of CUDA's says, in the driver's words where it has some.
+pub fn sentence(error: &(dyn Error + 'static)) -> String {
+    let driver = error.downcast_ref::<DriverError>().or(match error.downcast_ref() {
+        Some(CudaError::Cuda(driver)) => Some(driver),
+        _ => None,
+    });
+    if let Some(driver) = driver {
+        let words = driver.error_string().ok().map(|words| words.to_string_lossy().into_owned());
+        return words.map_or_else(|| format!("{:?}", driver.0), |words| format!("{words}, {:?}", driver.0));
+    }
+    match error.downcast_ref() {
+        Some(CompileError::CompileError { log, .. }) => {
+            format!("its kernels do not compile: {}", log.to_string_lossy())
+        }
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,258 @@
+//! Singular values on NVIDIA's GPUs.
+//!
+//! A weight goes over in its stored precision (`staging`), is surveyed and widened there by kernels of ours (`kernels.cu`), and
+//! is multiplied and reduced by cuBLAS and cuSOLVER, whose calls are in `raw`, all in float64. Each [`Stream`] does so for one
+//! weight at a time; several keep the GPU and the bus busy at once, and of small matrices it takes several to fill the GPU.
+//!
+//! Along the long side a weight is widened panel by panel, so that it never lies there whole in float64 (but for the direct
+//! route). Only its n singular values come back.
+
+mod gpu;
+mod raw;
+mod staging;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::backend::BackendStorage;
+use candle_core::cuda_backend::cudarc::cublas::{CudaBlas, result::CublasError, sys::cublasStatus_t};
+use candle_core::cuda_backend::cudarc::cusolver::{DnHandle, result::CusolverError, sys::cusolverStatus_t};
+use candle_core::cuda_backend::cudarc::driver::{CudaStream, DriverError, sys::CUresult};
+use candle_core::cuda_backend::{CudaError, CudaStorageSlice, WrapErr};
+use candle_core::op::BackpropOp;
+use candle_core::{CudaDevice, CudaStorage, DType, Device, Error, Layout, Shape, Storage, Tensor};
+
+pub use gpu::Gpu;
+use raw::{Element, Lines, Matrix, Product};
+use staging::Staging;
+
+use super::widen::Survey;
+use super::{COHERENT, Fault, Invariants, Method, UNIT_ROUNDOFF, square_roots, values};
+
+/// The streams of a GPU: enough for copies, products and reductions of several large matrices to overlap, and for small ones,
+/// whose reductions leave most of a GPU idle.
+pub const LANES: usize = 8;
+
+/// The float64 numbers of a panel, about.
+const PANEL: usize = 8 << 20;
+
+/// The longest panel: the sums of a product are that long, and so is what their roundings may add up to.
+const LONGEST: usize = 4096;
+
+/// The bytes of a GPU's memory that singular values of a weight of `shape` take, beside the weight itself.
+pub fn workspace([rows, columns]: [usize; 2], method: Method) -> u64 {
+    let n = rows.min(columns);
+    let matrix = match method {
+        Method::Gram => n * n + n * depth(n),
+        Method::Direct => rows * columns,
+    };
+    // What cuSOLVER takes is its own affair; it says so for each call. As much as the Gram matrix is planned for.
+    8 * (matrix + n * n) as u64
+}
+
+/// The extent along the long side of a panel of matrices with the short side `n`.
+fn depth(n: usize) -> usize {
+    (PANEL / n.max(1)).clamp(64, LONGEST)
+}
+
+/// What of `error` is the device's fault.
+pub fn fault(error: &Error) -> Option<Fault> {
+    let cause = match error {
+        Error::WithBacktrace { inner, .. } | Error::WithPath { inner, .. } => return fault(inner),
+        Error::Context { inner, .. } => return fault(inner),
+        Error::Cuda(cause) => cause,
+        _ => return None,
+    };
+    let full = CUresult::CUDA_ERROR_OUT_OF_MEMORY;
+    let is_full = match cause.downcast_ref() {
+        Some(CudaError::Cuda(DriverError(code))) => *code == full,
+        Some(CudaError::Cublas(CublasError(code))) => *code == cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED,
+        Some(_) => false,
+        None => match cause.downcast_ref() {
+            Some(CusolverError(code)) => *code == cusolverStatus_t::CUSOLVER_STATUS_ALLOC_FAILED,
+            None => matches!(cause.downcast_ref(), Some(DriverError(code)) if *code == full),
+        },
+    };
+    Some(if is_full { Fault::OutOfMemory } else { Fault::Broken(gpu::sentence(cause.as_ref())) })
+}
+
+/// A stream of work on a GPU, with all that one weight after the other needs there.
+pub struct Stream {
+    device: Device,
+    cuda: CudaDevice,
+    stream: Arc<CudaStream>,
+    /// The compiled kernels.
+    kernels: Arc<str>,
+    /// The libraries' handles, which one thread at a time may use.
+    handles: Mutex<Handles>,
+    staging: Mutex<Staging>,
+}
+
+struct Handles {
+    blas: Arc<CudaBlas>,
+    solver: DnHandle,
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Stream").field(&self.cuda).finish()
+    }
+}
+
+impl Stream {
+    fn new(ordinal: usize, kernels: Arc<str>) -> candle_core::Result<Self> {
+        // Not the thread's default stream, with which Xsyevd has had a defect.
+        let cuda = CudaDevice::new_with_stream(ordinal)?;
+        let stream = cuda.cuda_stream();
+        let solver = DnHandle::new(stream.clone()).map_err(|error| Error::Cuda(Box::new(error)))?;
+        let staging = Mutex::new(Staging::new(&stream)?);
+        let handles = Mutex::new(Handles { blas: cuda.cublas_handle(), solver });
+        Ok(Self { device: Device::Cuda(cuda.clone()), cuda, stream, kernels, handles, staging })
+    }
+
+    /// Its GPU as candle knows it.
+    pub fn candle(&self) -> &Device {
+        &self.device
+    }
+
+    /// A matrix of `shape` on the GPU, of `bytes` that are little-endian numbers of type `dtype`.
+    pub fn tensor(&self, bytes: &[u8], dtype: DType, shape: [usize; 2]) -> candle_core::Result<Tensor> {
+        match dtype {
+            DType::F64 => self.upload::<f64>(bytes, shape),
+            DType::F32 => self.upload::<f32>(bytes, shape),
+            DType::F16 => self.upload::<half::f16>(bytes, shape),
+            DType::BF16 => self.upload::<half::bf16>(bytes, shape),
+            _ => Tensor::from_raw_buffer(bytes, dtype, &shape, &self.device),
+        }
+    }
+
+    fn upload<T: Element>(&self, bytes: &[u8], shape: [usize; 2]) -> candle_core::Result<Tensor> {
+        let count = shape[0] * shape[1];
+        if bytes.len() != count * size_of::<T>() {
+            candle_core::bail!("{} bytes are no matrix of {} x {} numbers", bytes.len(), shape[0], shape[1]);
+        }
+        let mut numbers = raw::allocate::<T>(&self.stream, count)?;
+        let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        staging.upload(&self.stream, bytes, &mut raw::bytes_mut(&mut numbers))?;
+        let storage = Storage::Cuda(CudaStorage::wrap_cuda_slice(numbers, self.cuda.clone()));
+        Ok(Tensor::from_storage(storage, (shape[0], shape[1]), BackpropOp::none(), false))
+    }
+
+    /// What `SingularValues` does on a GPU: `storage` is that of a weight which came by this stream.
+    pub fn singular_values(
+        &self,
+        storage: &CudaStorage,
+        layout: &Layout,
+        method: Method,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        let (rows, columns) = layout.shape().dims2()?;
+        let Some((start, end)) = layout.contiguous_offsets() else {
+            candle_core::bail!("singular values need a contiguous matrix");
+        };
+        if storage.device().id() != self.cuda.id() {
+            candle_core::bail!("the weight came by another lane");
+        }
+        let values = match &storage.slice {
+            CudaStorageSlice::F64(data) => self.compute(Matrix { data: data.slice(start..end), rows, columns }, method),
+            CudaStorageSlice::F32(data) => self.compute(Matrix { data: data.slice(start..end), rows, columns }, method),
+            CudaStorageSlice::F16(data) => self.compute(Matrix { data: data.slice(start..end), rows, columns }, method),
+            CudaStorageSlice::BF16(data) => {
+                self.compute(Matrix { data: data.slice(start..end), rows, columns }, method)
+            }
+            _ => candle_core::bail!("singular values are taken of F64, F32, F16 or BF16"),
+        }?;
+        let count = values.len();
+        let values = self.stream.clone_htod(&values).w()?;
+        Ok((CudaStorage::wrap_cuda_slice(values, self.cuda.clone()), Shape::from(count)))
+    }
+
+    fn compute<T: Element>(&self, weight: Matrix<'_, T>, method: Method) -> candle_core::Result<Vec<f64>> {
+        let count = weight.rows.min(weight.columns);
+        let handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        values(self.survey(&weight)?, count, |scale| match method {
+            Method::Gram => self.by_gram_matrix(&handles, &weight, scale),
+            Method::Direct => self.by_bidiagonalisation(&handles, &weight, scale),
+        })
+    }
+
+    fn survey<T: Element>(&self, weight: &Matrix<'_, T>) -> candle_core::Result<Option<Survey>> {
+        let mut rows = self.stream.alloc_zeros(weight.rows).w()?;
+        let mut columns = self.stream.alloc_zeros(weight.columns).w()?;
+        raw::row_maxima(&self.stream, &self.kernel::<T>("row_maxima")?, weight, &mut rows)?;
+        raw::column_maxima(&self.stream, &self.kernel::<T>("column_maxima")?, weight, &mut columns)?;
+        let numbers = |bits: Vec<u64>| bits.into_iter().map(f64::from_bits).collect::<Vec<_>>();
+        let rows = numbers(raw::download(&self.stream, &rows)?);
+        let columns = numbers(raw::download(&self.stream, &columns)?);
+        Ok(Survey::of_maxima(&rows, &columns))
+    }
+
+    /// The singular values of `weight` divided by the power of two `scale`, as square roots of the eigenvalues of the short
+    /// side's Gram matrix.
+    fn by_gram_matrix<T: Element>(
+        &self,
+        Handles { blas, solver }: &Handles,
+        weight: &Matrix<'_, T>,
+        scale: f64,
+    ) -> candle_core::Result<Vec<f64>> {
+        let (rows, columns) = (weight.rows, weight.columns);
+        let (n, long) = (rows.min(columns), rows.max(columns));
+        let depth = depth(n).min(long);
+        let kernel = self.kernel::<T>("widen")?;
+        // Zero above the diagonal, too, where nothing is written.
+        let mut gram = self.stream.alloc_zeros::<f64>(n * n).w()?;
+        let mut panel = raw::allocate::<f64>(&self.stream, n * depth)?;
+        for start in (0..long).step_by(depth) {
+            let k = depth.min(long - start);
+            // Row after row of the weight are, to BLAS, its columns.
+            let (lines, product) = if rows <= columns {
+                let lines = Lines { start, count: rows, length: k, line_stride: columns, stride: 1 };
+                (lines, Product::OfColumns)
+            } else {
+                // Whole rows, which lie in one piece.
+                (
+                    Lines { start: start * columns, count: 1, length: k * columns, line_stride: 0, stride: 1 },
+                    Product::OfRows,
+                )
+            };
+            raw::widen(&self.stream, &kernel, &weight.data, lines, 1.0 / scale, &mut panel)?;
+            raw::syrk(blas, &self.stream, product, (n, k), &panel, start == 0, &mut gram)?;
+        }
+        drop(panel);
+        let trace = raw::trace(blas, &gram, n)?;
+        let diagonal = raw::norm(blas, &self.stream, &gram, n, n + 1)?;
+        let triangle = raw::norm(blas, &self.stream, &gram, n * n, 1)?;
+        let squared_norm = 2.0 * triangle * triangle - diagonal * diagonal;
+        let eigenvalues = raw::eigenvalues(solver, &mut gram, n)?;
+        Invariants { trace, squared_norm, error: COHERENT }.check(&eigenvalues)?;
+        Ok(square_roots(eigenvalues))
+    }
+
+    /// The singular values of `weight` divided by the power of two `scale`, by bidiagonalisation.
+    fn by_bidiagonalisation<T: Element>(
+        &self,
+        Handles { blas, solver }: &Handles,
+        weight: &Matrix<'_, T>,
+        scale: f64,
+    ) -> candle_core::Result<Vec<f64>> {
+        let (rows, columns) = (weight.rows, weight.columns);
+        let (n, long) = (rows.min(columns), rows.max(columns));
+        // Lines along the long side: cuSOLVER takes no matrix that is wider than high.
+        let (line_stride, stride) = if rows <= columns { (columns, 1) } else { (1, columns) };
+        let lines = Lines { start: 0, count: n, length: long, line_stride, stride };
+        let mut matrix = raw::allocate::<f64>(&self.stream, n * long)?;
+        raw::widen(&self.stream, &self.kernel::<T>("widen")?, &weight.data, lines, 1.0 / scale, &mut matrix)?;
+        let norm = raw::norm(blas, &self.stream, &matrix, n * long, 1)?;
+        let values = raw::singular_values(solver, &mut matrix, long, n)?;
+        // ‖W‖²_F = Σ σᵢ²
+        let (sum, exact) = (values.iter().map(|value| value * value).sum::<f64>(), norm * norm);
+        if (sum - exact).abs() <= (8.0 * n as f64 * UNIT_ROUNDOFF + COHERENT) * exact {
+            Ok(values)
+        } else {
+            candle_core::bail!("the singular values do not add up to the weight's norm")
+        }
+    }
+
+    fn kernel<T: Element>(&self, name: &str) -> candle_core::Result<raw::Kernel> {
+        let name = format!("{name}_{}", T::NAME);
+        Ok(self.cuda.get_or_load_custom_func(&name, "laser-scan", &self.kernels)?.into_cuda_function())
+    }
+}

@@ -1,0 +1,493 @@
+//! Every call for which cudarc has no safe function: each is wrapped in one that checks what it is given and the status that
+//! comes back.
+//!
+//! Device memory is no memory of this process: a call that gets a wrong size can ruin a result or the GPU's context, which
+//! the checks here are against, but it cannot touch a Rust object. What can is host memory that is copied to or from
+//! while it is freed or changed; there are only two such places, and `staging` waits before it reuses its own.
+//!
+//! Matrices are column-major here, as in BLAS and LAPACK: a row-major matrix is its transpose.
+
+#![allow(unsafe_code)]
+
+use std::ffi::{c_int, c_schar, c_void};
+use std::ptr::{null, null_mut};
+use std::sync::Arc;
+
+use candle_core::Error;
+use candle_core::cuda_backend::cudarc::cublas::{self, Asum, AsumConfig, CudaBlas};
+use candle_core::cuda_backend::cudarc::cusolver::{self, DnHandle, DnParams};
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaContext, CudaFunction, CudaSlice, CudaStream, CudaView, CudaViewMut, DevicePtr, DevicePtrMut, DeviceRepr,
+    LaunchConfig, PinnedHostSlice, PushKernelArg, result, sys,
+};
+use candle_core::cuda_backend::{CudaDType, WrapErr};
+
+type Result<T> = candle_core::Result<T>;
+
+/// The threads of a block.
+const BLOCK: u32 = 256;
+
+/// The most blocks along a grid's second axis.
+const MOST_BLOCKS: usize = 65535;
+
+/// The type of every number that cuSOLVER gets here.
+const F64: cusolver::sys::cudaDataType = cusolver::sys::cudaDataType::CUDA_R_64F;
+
+/// A kernel of kernels.cu, compiled.
+pub type Kernel = CudaFunction;
+
+/// A number that device memory can hold, whatever its bits: F64, F32, F16, BF16, and bytes.
+pub trait Number: DeviceRepr + Copy {}
+
+impl Number for f64 {}
+impl Number for f32 {}
+impl Number for half::f16 {}
+impl Number for half::bf16 {}
+impl Number for u8 {}
+impl Number for i32 {}
+
+/// A type of weights, for which there are kernels.
+pub trait Element: Number + CudaDType {
+    /// How its kernels' names end.
+    const NAME: &'static str;
+}
+
+impl Element for f64 {
+    const NAME: &'static str = "f64";
+}
+
+impl Element for f32 {
+    const NAME: &'static str = "f32";
+}
+
+impl Element for half::f16 {
+    const NAME: &'static str = "f16";
+}
+
+impl Element for half::bf16 {
+    const NAME: &'static str = "bf16";
+}
+
+/// `length` numbers of device memory, whatever is in them.
+pub fn allocate<T: Number>(stream: &Arc<CudaStream>, length: usize) -> Result<CudaSlice<T>> {
+    // SAFETY: the memory is uninitialised, but it is the device's, and a `Number` is valid whatever its bits are.
+    unsafe { stream.alloc(length) }.w()
+}
+
+/// Device memory as bytes.
+pub fn bytes_mut<T: Number>(memory: &mut CudaSlice<T>) -> CudaViewMut<'_, u8> {
+    let length = memory.num_bytes();
+    // SAFETY: a byte needs no alignment, and a `Number` is valid whatever bytes are written to it. The view has exactly the
+    // bytes of `memory`, which stays borrowed.
+    let bytes = unsafe { memory.transmute_mut(length) };
+    bytes.expect("as many bytes as there are")
+}
+
+/// `length` bytes of the system's memory that are locked in it, so that the device reads them by itself.
+pub fn page_locked(context: &Arc<CudaContext>, length: usize) -> Result<PinnedHostSlice<u8>> {
+    // SAFETY: the memory is uninitialised when it comes, and zeroed before anyone can read it.
+    let mut memory = unsafe { context.alloc_pinned::<u8>(length) }.w()?;
+    let start = memory.as_mut_ptr().w()?;
+    // SAFETY: the allocation has `length` bytes from `start` on, and nothing else knows of it yet.
+    unsafe { start.write_bytes(0, length) };
+    Ok(memory)
+}
+
+/// Lets the driver keep up to `bytes` of what is freed on the device, for whatever is allocated next.
+pub fn keep_freed_memory(context: &CudaContext, bytes: u64) -> Result<()> {
+    let mut bytes = bytes;
+    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    context.bind_to_thread().w()?;
+    // SAFETY: the device is that of a live context, the pool is its own and lives as long, and the attribute is a 64-bit
+    // number, which is read before the call returns.
+    unsafe {
+        let pool = result::device::get_default_mem_pool(context.cu_device()).w()?;
+        result::mem_pool::set_attribute(pool, attribute, (&raw mut bytes).cast()).w()
+    }
+}
+
+/// A matrix as it is stored, row after row.
+pub struct Matrix<'a, T> {
+    /// Its elements.
+    pub data: CudaView<'a, T>,
+    /// Its rows.
+    pub rows: usize,
+    /// Its columns.
+    pub columns: usize,
+}
+
+/// Lines of a matrix to be widened: each every `stride`-th element from `start` + its number times `line_stride` on.
+#[derive(Clone, Copy)]
+pub struct Lines {
+    pub start: usize,
+    pub count: usize,
+    pub length: usize,
+    pub line_stride: usize,
+    pub stride: usize,
+}
+
+/// Launches the kernel that writes the bits of the largest absolute value of each row to `maxima`, which is zero.
+pub fn row_maxima<T: Element>(
+    stream: &CudaStream,
+    kernel: &Kernel,
+    weight: &Matrix<'_, T>,
+    maxima: &mut CudaSlice<u64>,
+) -> Result<()> {
+    assert!(maxima.len() == weight.rows);
+    let blocks = u32::try_from(weight.rows).unwrap_or(u32::MAX >> 1);
+    maxima_of(stream, kernel, (blocks, 1), weight, maxima)
+}
+
+/// The same for each column.
+pub fn column_maxima<T: Element>(
+    stream: &CudaStream,
+    kernel: &Kernel,
+    weight: &Matrix<'_, T>,
+    maxima: &mut CudaSlice<u64>,
+) -> Result<()> {
+    assert!(maxima.len() == weight.columns);
+    // Parts of columns, so that there is work for the whole device.
+    let parts = (weight.rows / 64).clamp(1, 256) as u32;
+    maxima_of(stream, kernel, (blocks(weight.columns), parts), weight, maxima)
+}
+
+fn maxima_of<T: Element>(
+    stream: &CudaStream,
+    kernel: &Kernel,
+    (across, down): (u32, u32),
+    weight: &Matrix<'_, T>,
+    maxima: &mut CudaSlice<u64>,
+) -> Result<()> {
+    assert!(weight.data.len() == weight.rows * weight.columns);
+    let (rows, columns) = (weight.rows as u64, weight.columns as u64);
+    let shape = LaunchConfig { grid_dim: (across, down, 1), block_dim: (BLOCK, 1, 1), shared_mem_bytes: 0 };
+    let mut arguments = stream.launch_builder(kernel);
+    arguments.arg(&weight.data).arg(&rows).arg(&columns).arg(maxima);
+    // SAFETY: the arguments are those of `row_maxima` and `column_maxima` in kernels.cu for elements of type T, in their
+    // order; the kernels read rows x columns elements, which `weight` has, and write a number for each row or column, for
+    // which `maxima` was checked to have room.
+    unsafe { arguments.launch(shape) }.w()?;
+    Ok(())
+}
+
+/// Launches the kernel that writes `lines` of `source`, times `factor`, one after the other to `target`.
+pub fn widen<T: Element>(
+    stream: &CudaStream,
+    kernel: &Kernel,
+    source: &CudaView<'_, T>,
+    lines: Lines,
+    factor: f64,
+    target: &mut CudaSlice<f64>,
+) -> Result<()> {
+    let Lines { start, count, length, line_stride, stride } = lines;
+    assert!(count > 0 && length > 0 && count * length <= target.len());
+    let last = start + (count - 1) * line_stride + (length - 1) * stride;
+    assert!(last < source.len());
+    let source = source.slice(start..);
+    let numbers = [count, length, line_stride, stride].map(|number| number as u64);
+    let down = count.min(MOST_BLOCKS) as u32;
+    let shape = LaunchConfig { grid_dim: (blocks(length), down, 1), block_dim: (BLOCK, 1, 1), shared_mem_bytes: 0 };
+    let mut arguments = stream.launch_builder(kernel);
+    arguments.arg(&source);
+    for number in &numbers {
+        arguments.arg(number);
+    }
+    arguments.arg(&factor).arg(target);
+    // SAFETY: the arguments are those of `widen` in kernels.cu for elements of type T, in their order; the last element that
+    // it reads and the last that it writes were checked to exist.
+    unsafe { arguments.launch(shape) }.w()?;
+    Ok(())
+}
+
+/// Blocks for as many numbers: a thread for each, up to more than any device runs at once.
+fn blocks(numbers: usize) -> u32 {
+    numbers.div_ceil(BLOCK as usize).min(1 << 16) as u32
+}
+
+/// Which product of a matrix with its transpose is meant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Product {
+    /// A·Aᵀ of an n x k matrix.
+    OfRows,
+    /// Aᵀ·A of a k x n matrix.
+    OfColumns,
+}
+
+/// Adds the product of `panel`, which has n·k numbers, to the lower triangle of the n x n matrix `gram`, or writes it there
+/// if it is the `first`.
+pub fn syrk(
+    blas: &CudaBlas,
+    stream: &CudaStream,
+    product: Product,
+    (n, k): (usize, usize),
+    panel: &CudaSlice<f64>,
+    first: bool,
+    gram: &mut CudaSlice<f64>,
+) -> Result<()> {
+    assert!(n * k <= panel.len() && n * n <= gram.len());
+    let (operation, lead) = match product {
+        Product::OfRows => (cublas::sys::cublasOperation_t::CUBLAS_OP_N, n),
+        Product::OfColumns => (cublas::sys::cublasOperation_t::CUBLAS_OP_T, k),
+    };
+    let lower = cublas::sys::cublasFillMode_t::CUBLAS_FILL_MODE_LOWER;
+    let (one, beta) = (1.0, if first { 0.0 } else { 1.0 });
+    let (panel, _read) = panel.device_ptr(stream);
+    let (gram, _written) = gram.device_ptr_mut(stream);
+    // SAFETY: the handle is live and works on `stream`, its pointer mode is the default, by which the two factors are read from
+    // the host before the call returns, and both matrices were checked to have the numbers that are read and written.
+    unsafe {
+        cublas::sys::cublasDsyrk_v2_64(
+            *blas.handle(),
+            lower,
+            operation,
+            n as i64,
+            k as i64,
+            &raw const one,
+            panel as *const f64,
+            lead as i64,
+            &raw const beta,
+            gram as *mut f64,
+            n as i64,
+        )
+    }
+    .result()
+    .w()
+}
+
+/// The square root of the sum of the squares of every `stride`-th of the first `count` · `stride` numbers of `vector`. Waits
+/// for the device.
+pub fn norm(blas: &CudaBlas, stream: &CudaStream, vector: &CudaSlice<f64>, count: usize, stride: usize) -> Result<f64> {
+    assert!(count > 0 && (count - 1) * stride < vector.len());
+    let mut norm = 0.0;
+    let (vector, _read) = vector.device_ptr(stream);
+    // SAFETY: the handle is live, its pointer mode is the default, by which the result is written to the host before the call
+    // returns, and the last number that is read was checked to exist.
+    let status = unsafe {
+        let vector = vector as *const f64;
+        cublas::sys::cublasDnrm2_v2_64(*blas.handle(), count as i64, vector, stride as i64, &raw mut norm)
+    };
+    status.result().w()?;
+    Ok(norm)
+}
+
+/// The trace of the n x n matrix `gram`, whose diagonal is not negative: of sums of squares. Waits for the device.
+pub fn trace(blas: &CudaBlas, gram: &CudaSlice<f64>, n: usize) -> Result<f64> {
+    assert!(n > 0 && n * n <= gram.len());
+    let (Ok(count), Ok(stride)) = (c_int::try_from(n), c_int::try_from(n + 1)) else {
+        candle_core::bail!("a matrix of {n} rows is too large for cuBLAS")
+    };
+    let mut trace = 0.0;
+    // SAFETY: every (n + 1)-th number of n·n is read, n of them, and the result is written to the host before the call returns.
+    unsafe { blas.asum(AsumConfig { n: count, incx: stride }, gram, &mut trace) }.w()?;
+    Ok(trace)
+}
+
+/// The eigenvalues of the symmetric n x n matrix whose lower triangle `matrix` has, smallest first; `matrix` is spent. In
+/// two stages where cuSOLVER has them, which its default algorithm takes.
+pub fn eigenvalues(solver: &DnHandle, matrix: &mut CudaSlice<f64>, n: usize) -> Result<Vec<f64>> {
+    assert!(n > 0 && n * n <= matrix.len());
+    let stream = solver.stream();
+    let parameters = default_parameters()?;
+    let (vectors, lower) = (
+        cusolver::sys::cusolverEigMode_t::CUSOLVER_EIG_MODE_NOVECTOR,
+        cusolver::sys::cublasFillMode_t::CUBLAS_FILL_MODE_LOWER,
+    );
+    let mut values = allocate::<f64>(stream, n)?;
+    let mut outcome = Outcome::new(stream)?;
+    let (mut on_device, mut on_host) = (0, 0);
+    let order = n as i64;
+    {
+        let (matrix, _spent) = matrix.device_ptr_mut(stream);
+        let (eigenvalues, _written) = values.device_ptr_mut(stream);
+        let (matrix, eigenvalues) = (matrix as *mut c_void, eigenvalues as *mut c_void);
+        // SAFETY: handle and parameters are live; the call only says how much memory the next one takes.
+        let status = unsafe {
+            cusolver::sys::cusolverDnXsyevd_bufferSize(
+                solver.cu(),
+                parameters.cu(),
+                vectors,
+                lower,
+                order,
+                F64,
+                matrix,
+                order,
+                F64,
+                eigenvalues,
+                F64,
+                &raw mut on_device,
+                &raw mut on_host,
+            )
+        };
+        accept(status)?;
+        let mut workspace = Workspace::new(stream, on_device, on_host)?;
+        // SAFETY: the matrix has n·n numbers, `values` n, and the workspaces as much as the call before has asked for. Those on
+        // the device are freed in the stream's order; that on the host outlives the call's work, as it is kept until
+        // `outcome` and `values` have come back.
+        let status = unsafe {
+            cusolver::sys::cusolverDnXsyevd(
+                solver.cu(),
+                parameters.cu(),
+                vectors,
+                lower,
+                order,
+                F64,
+                matrix,
+                order,
+                F64,
+                eigenvalues,
+                F64,
+                workspace.on_device(stream),
+                on_device,
+                workspace.on_host.as_mut_ptr().cast(),
+                on_host,
+                outcome.place(stream),
+            )
+        };
+        workspace.finish(stream, status)?;
+    }
+    outcome.check(stream, "the eigenvalues")?;
+    download(stream, &values)
+}
+
+/// The singular values of the m x n matrix `matrix`, with m at least n, largest first; `matrix` is spent.
+pub fn singular_values(solver: &DnHandle, matrix: &mut CudaSlice<f64>, m: usize, n: usize) -> Result<Vec<f64>> {
+    assert!(n > 0 && m >= n && m * n <= matrix.len());
+    let stream = solver.stream();
+    let parameters = default_parameters()?;
+    let none = b'N' as c_schar;
+    let mut values = allocate::<f64>(stream, n)?;
+    let mut outcome = Outcome::new(stream)?;
+    let (mut on_device, mut on_host) = (0, 0);
+    let (rows, columns) = (m as i64, n as i64);
+    {
+        let (matrix, _spent) = matrix.device_ptr_mut(stream);
+        let (singular_values, _written) = values.device_ptr_mut(stream);
+        let (matrix, singular_values) = (matrix as *mut c_void, singular_values as *mut c_void);
+        // SAFETY: handle and parameters are live; the call only says how much memory the next one takes. No vectors are asked
+        // for, so that none are read or written.
+        let status = unsafe {
+            cusolver::sys::cusolverDnXgesvd_bufferSize(
+                solver.cu(),
+                parameters.cu(),
+                none,
+                none,
+                rows,
+                columns,
+                F64,
+                matrix,
+                rows,
+                F64,
+                singular_values,
+                F64,
+                null(),
+                rows,
+                F64,
+                null(),
+                columns,
+                F64,
+                &raw mut on_device,
+                &raw mut on_host,
+            )
+        };
+        accept(status)?;
+        let mut workspace = Workspace::new(stream, on_device, on_host)?;
+        // SAFETY: the matrix has m·n numbers, `values` n, and the workspaces as much as the call before has asked for; they
+        // live as long as for the eigenvalues.
+        let status = unsafe {
+            cusolver::sys::cusolverDnXgesvd(
+                solver.cu(),
+                parameters.cu(),
+                none,
+                none,
+                rows,
+                columns,
+                F64,
+                matrix,
+                rows,
+                F64,
+                singular_values,
+                F64,
+                null_mut(),
+                rows,
+                F64,
+                null_mut(),
+                columns,
+                F64,
+                workspace.on_device(stream),
+                on_device,
+                workspace.on_host.as_mut_ptr().cast(),
+                on_host,
+                outcome.place(stream),
+            )
+        };
+        workspace.finish(stream, status)?;
+    }
+    outcome.check(stream, "the singular values")?;
+    download(stream, &values)
+}
+
+/// What cuSOLVER works with unless told otherwise. A function has to be named, and the default algorithm is what it has anyway.
+fn default_parameters() -> Result<DnParams> {
+    let function = cusolver::sys::cusolverDnFunction_t::CUSOLVERDN_GETRF;
+    DnParams::new(function, cusolver::sys::cusolverAlgMode_t::CUSOLVER_ALG_0).map_err(failed)
+}
+
+fn accept(status: cusolver::sys::cusolverStatus_t) -> Result<()> {
+    status.result().map_err(failed)
+}
+
+fn failed(error: cusolver::result::CusolverError) -> Error {
+    Error::Cuda(Box::new(error))
+}
+
+/// The memory that a call of cuSOLVER works in.
+struct Workspace {
+    on_device: CudaSlice<u8>,
+    on_host: Vec<u8>,
+}
+
+impl Workspace {
+    fn new(stream: &Arc<CudaStream>, on_device: usize, on_host: usize) -> Result<Self> {
+        // An allocation of nothing is an error to the driver.
+        Ok(Self { on_device: allocate(stream, on_device.max(1))?, on_host: vec![0; on_host] })
+    }
+
+    fn on_device(&mut self, stream: &CudaStream) -> *mut c_void {
+        self.on_device.device_ptr_mut(stream).0 as *mut c_void
+    }
+
+    /// Waits for the call that works here and says how it ended.
+    fn finish(self, stream: &CudaStream, status: cusolver::sys::cusolverStatus_t) -> Result<()> {
+        let waited = stream.synchronize().w();
+        accept(status).and(waited)
+    }
+}
+
+/// Where a call of cuSOLVER says whether it converged.
+struct Outcome(CudaSlice<i32>);
+
+impl Outcome {
+    fn new(stream: &Arc<CudaStream>) -> Result<Self> {
+        stream.alloc_zeros(1).map(Self).w()
+    }
+
+    fn place(&mut self, stream: &CudaStream) -> *mut c_int {
+        self.0.device_ptr_mut(stream).0 as *mut c_int
+    }
+
+    fn check(&self, stream: &Arc<CudaStream>, what: &str) -> Result<()> {
+        match download(stream, &self.0)?[0] {
+            0 => Ok(()),
+            code => candle_core::bail!("cuSOLVER did not find {what}: it returned {code}"),
+        }
+    }
+}
+
+/// The numbers in `memory`, when all before them in the stream is done.
+pub fn download<T: DeviceRepr + Default + Clone>(stream: &Arc<CudaStream>, memory: &CudaSlice<T>) -> Result<Vec<T>> {
+    let mut numbers = vec![T::default(); memory.len()];
+    let copied = stream.memcpy_dtoh(memory, &mut numbers);
+    // The copy may still be on its way: the numbers must not go before it has come.
+    stream.synchronize().and(copied).w()?;
+    Ok(numbers)
+}
