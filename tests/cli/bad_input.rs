@@ -349,10 +349,12 @@ fn wrong_usage() {
     usage(&["--model", &tiny, "--topn", "3"], "--top-n");
 }
 
+#[cfg(not(feature = "cuda"))]
 #[test]
 fn cuda_in_a_build_without_it() {
     let place = Workplace::new();
-    place.run(&["--model", &tiny_mistral(), "--device", "cuda"]).refused(1, &["no CUDA support", "--device cpu"]);
+    let run = place.run(&["--model", &tiny_mistral(), "--device", "cuda"]);
+    run.refused(1, &["no CUDA support", "--features cuda", "--device cpu"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::program::{Workplace, in_project, tiny_mistral};
+use crate::program::{Workplace, devices, in_project, tiny_mistral};
 
 /// Checks every number of every module that numpy measured. Returns how many modules there were.
 fn agrees(ours: &Value, golden: &Value) -> usize {
@@ -37,14 +37,16 @@ fn golden_bytes(name: &str) -> Vec<u8> {
 
 #[test]
 fn the_tiny_model_has_the_numbers_of_numpy() {
-    let place = Workplace::new();
-    place.run(&["--model", &tiny_mistral(), "--all-linear"]).succeeded();
-    let ours = place.json("laser_scan_tiny-mistral.json");
     let mut golden = golden("tiny-mistral.json");
     // numpy measures every matrix; an embedding is no linear module.
     golden.as_object_mut().expect("an object").remove("model.embed_tokens");
-    assert_eq!(agrees(&ours, &golden), 29);
-    assert_eq!(ours.as_object().expect("an object").len(), 29);
+    for device in devices() {
+        let place = Workplace::new();
+        place.run(&["--model", &tiny_mistral(), "--all-linear", "--device", device]).succeeded();
+        let ours = place.json("laser_scan_tiny-mistral.json");
+        assert_eq!(agrees(&ours, &golden), 29);
+        assert_eq!(ours.as_object().expect("an object").len(), 29);
+    }
 }
 
 #[test]
@@ -59,8 +61,12 @@ fn the_top_file_has_the_bytes_of_python() {
 
 #[test]
 fn nasty_matrices_have_the_numbers_of_numpy_or_are_refused() {
+    devices().iter().for_each(|device| nasty_matrices(device));
+}
+
+fn nasty_matrices(device: &str) {
     let place = Workplace::new();
-    let run = place.run(&["--model", &in_project("tests/golden/nasty.safetensors")]);
+    let run = place.run(&["--model", &in_project("tests/golden/nasty.safetensors"), "--device", device]);
     assert_eq!(run.status, 3, "{}", run.stderr);
     let ours = place.json("laser_scan_nasty.json");
     assert_eq!(agrees(&ours, &golden("nasty.json")), 20);

@@ -5,6 +5,8 @@ mod checkpoint;
 mod compare;
 mod export;
 mod golden;
+#[cfg(feature = "cuda")]
+mod gpus;
 mod hub;
 mod hub_server;
 mod interruption;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
+use std::sync::LazyLock;
 
 use assert_cmd::Command;
 use serde_json::Value;
@@ -146,4 +147,15 @@ pub fn tiny_mistral() -> String {
 /// A path within the project.
 pub fn in_project(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path).to_str().expect("UTF-8").to_owned()
+}
+
+/// The devices that this build can compute on here, as `--device` calls them: the CPU, and the first GPU if there is one.
+pub fn devices() -> &'static [&'static str] {
+    static DEVICES: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        let place = Workplace::new();
+        let works =
+            |device: &&str| place.run(&["--model", &tiny_mistral(), "--dry-run", "--device", *device]).status == 0;
+        ["cpu", "cuda"].into_iter().filter(works).collect()
+    });
+    &DEVICES
 }

@@ -59,7 +59,9 @@ fn the_full_file_holds_every_module_in_model_order() {
 #[test]
 fn the_manifest_tells_what_was_read_and_what_was_not() {
     let place = Workplace::new();
-    place.run(&["--model", &tiny_mistral(), "--top-n", "3", "--exclude", "*.k_proj", "--threads", "2"]).succeeded();
+    let tiny = tiny_mistral();
+    let options = ["--model", &tiny, "--top-n", "3", "--exclude", "*.k_proj", "--threads", "2", "--device", "cpu"];
+    place.run(&options).succeeded();
     let manifest = place.json("laser_scan_tiny-mistral_run.json");
     assert_eq!(manifest["tool"], "laser-scan");
     assert_eq!(manifest["version"], env!("CARGO_PKG_VERSION"));
@@ -67,6 +69,7 @@ fn the_manifest_tells_what_was_read_and_what_was_not() {
     assert_eq!(manifest["files"][0], json!({"file": "model-00001-of-00002.safetensors", "size": 773096, "etag": null}));
     assert_eq!((&manifest["options"]["top_n"], &manifest["options"]["threads"]), (&json!(3), &json!(2)));
     assert_eq!(manifest["measured"], 24);
+    assert_eq!(manifest["processors"], json!({"cpu": 24, "cuda": 0}));
     let reason = |tensor: &str| {
         let left_out = manifest["left_out"].as_array().expect("a list");
         left_out.iter().find(|entry| entry["tensor"] == tensor).map(|entry| entry["reason"].clone())
@@ -85,7 +88,8 @@ fn the_number_of_threads_changes_no_byte() {
     checkpoint::write_model(&model, 150);
     for (threads, folder) in [("1", "one"), ("2", "two"), ("5", "five")] {
         let model = model.to_str().expect("UTF-8");
-        place.run(&["--model", model, "--threads", threads, "--output-dir", folder]).succeeded();
+        let options = ["--model", model, "--threads", threads, "--output-dir", folder, "--device", "cpu"];
+        place.run(&options).succeeded();
     }
     for name in ["laser_scan_model.json", "laser_scan_model_top_snr.json"] {
         let one = place.bytes(&format!("one/{name}"));

@@ -1,0 +1,148 @@
+//! What happens when GPUs are short of memory, fail, or are not there.
+//!
+//! No real GPU does these things when it is asked to: the tests run with the stand-in for CUDA (`tests/cuda_stand_in`), and
+//! pass over where there is another GPU or none.
+
+use serde_json::{Value, json};
+
+use crate::checkpoint;
+use crate::program::{Run, Workplace, devices, finish, tiny_mistral};
+
+/// The modules of the tiny model.
+const MODULES: u64 = 28;
+
+/// A scan of the tiny model with GPUs that behave by these variables; nothing where there is no stand-in.
+fn scan(place: &Workplace, device: &str, variables: &[(&str, &str)]) -> Option<Run> {
+    let mut command = place.command();
+    command.args(["--model", &tiny_mistral(), "--verbose", "--fresh", "--device", device]);
+    is_stand_in().then(|| finish(command.envs(variables.iter().copied())))
+}
+
+fn is_stand_in() -> bool {
+    let run = Workplace::new().run(&["--model", &tiny_mistral(), "--verbose", "--device", "auto"]);
+    run.stderr.contains("(stand-in)")
+}
+
+/// Checks that the numbers are those of the CPU, and returns how many modules the CPU and GPUs have measured.
+fn processors(place: &Workplace) -> (u64, u64) {
+    let by_cpu = Workplace::new();
+    by_cpu.run(&["--model", &tiny_mistral(), "--device", "cpu"]).succeeded();
+    let name = "laser_scan_tiny-mistral.json";
+    agree(&place.json(name), &by_cpu.json(name));
+    let manifest = place.json("laser_scan_tiny-mistral_run.json");
+    let count = |processor: &str| manifest["processors"][processor].as_u64().expect("a number");
+    (count("cpu"), count("cuda"))
+}
+
+fn agree(ours: &Value, theirs: &Value) {
+    let (ours, theirs) = (ours.as_object().expect("an object"), theirs.as_object().expect("an object"));
+    assert!(ours.keys().eq(theirs.keys()));
+    for (name, record) in ours {
+        let ratio = |record: &Value| record["snr"].as_f64().expect("a number");
+        let relative = ratio(record) / ratio(&theirs[name]) - 1.0;
+        assert!(relative.abs() <= 1e-9, "{name}: {relative:e}");
+    }
+}
+
+#[test]
+fn every_device_has_the_same_numbers() {
+    let place = Workplace::new();
+    let model = place.path("model");
+    checkpoint::write_model(&model, 150);
+    let model = model.to_str().expect("UTF-8");
+    for device in devices() {
+        place.run(&["--model", model, "--device", device, "--output-dir", device]).succeeded();
+    }
+    for device in devices() {
+        agree(&place.json(&format!("{device}/laser_scan_model.json")), &place.json("cpu/laser_scan_model.json"));
+    }
+}
+
+#[test]
+fn a_gpu_measures_all_modules_if_it_can() {
+    let place = Workplace::new();
+    let Some(run) = scan(&place, "auto", &[]) else { return };
+    run.succeeded();
+    assert_eq!(processors(&place), (0, MODULES));
+    assert_eq!(place.json("laser_scan_tiny-mistral_run.json")["device"], json!("cuda:0"));
+}
+
+#[test]
+fn a_gpu_that_fails_leaves_its_modules_to_the_cpu() {
+    // With every kernel of its first modules once.
+    for kernel in ["1", "2", "3", "4", "5", "40"] {
+        let place = Workplace::new();
+        let Some(run) = scan(&place, "cuda", &[("STAND_IN_BREAK", &format!("0:{kernel}"))]) else { return };
+        assert_eq!(run.succeeded().stderr.matches("warning: cuda:0 has failed (").count(), 1, "{}", run.stderr);
+        let (cpu, cuda) = processors(&place);
+        assert!(cpu > 0 && cpu + cuda == MODULES, "{cpu} and {cuda}");
+    }
+}
+
+#[test]
+fn a_gpu_that_fails_leaves_its_modules_to_the_other() {
+    if !is_stand_in() {
+        return;
+    }
+    let place = Workplace::new();
+    // More modules than one GPU takes at once, none so small that it would share a batch.
+    checkpoint::write_shards(&place.path("model"), &[("model.safetensors", checkpoint::layers(30, 350))]);
+    let mut command = place.command();
+    command.args(["--model", "model", "--device", "cuda:0,1"]);
+    let run = finish(command.envs([("STAND_IN_GPUS", "2"), ("STAND_IN_BREAK", "1:5")]));
+    assert!(run.succeeded().stderr.contains("warning: cuda:1 has failed ("), "{}", run.stderr);
+    let manifest = place.json("laser_scan_model_run.json");
+    assert_eq!(manifest["device"], json!("cuda:0,cuda:1"));
+    assert_eq!((&manifest["processors"]["cpu"], &manifest["failed"]), (&json!(0), &json!([])));
+}
+
+#[test]
+fn a_gpu_that_is_short_of_memory_does_less_and_the_cpu_the_rest() {
+    // Down from more than all lanes take to nothing at all.
+    let mut by_gpu = Vec::new();
+    for memory in ["100000000", "3000000", "1000000", "300000", "100000", "100", "0"] {
+        let place = Workplace::new();
+        let Some(run) = scan(&place, "cuda", &[("STAND_IN_MEMORY", memory)]) else { return };
+        run.succeeded();
+        let (cpu, cuda) = processors(&place);
+        assert_eq!(cpu + cuda, MODULES);
+        assert_eq!(run.stderr.contains("the CPU measures it"), cpu > 0, "{}", run.stderr);
+        by_gpu.push(cuda);
+    }
+    assert!(by_gpu.is_sorted_by(|more, less| more >= less), "{by_gpu:?}");
+    assert_eq!((by_gpu[0], by_gpu[by_gpu.len() - 1]), (MODULES, 0));
+}
+
+#[test]
+fn a_machine_without_a_gpu_computes_on_the_cpu_unless_told_otherwise() {
+    let place = Workplace::new();
+    for variable in [("STAND_IN_DRIVER", "none"), ("STAND_IN_GPUS", "0")] {
+        let Some(run) = scan(&place, "auto", &[variable]) else { return };
+        assert!(run.succeeded().stderr.contains("on cpu, ") && !run.stderr.contains("warning"), "{}", run.stderr);
+        assert_eq!(processors(&place), (MODULES, 0));
+        let refused = scan(&place, "cuda", &[variable]).expect("the stand-in");
+        refused.refused(1, &["no GPU is found", "nvidia-smi", "--device cpu"]);
+    }
+}
+
+#[test]
+fn a_driver_that_does_not_go_with_the_build_is_told_of() {
+    let place = Workplace::new();
+    let old = [("STAND_IN_DRIVER", "old")];
+    let Some(run) = scan(&place, "auto", &old) else { return };
+    assert!(
+        run.succeeded().stderr.contains("warning: cuda:0 cannot be used (system has unsupported"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(processors(&place), (MODULES, 0));
+    let refused = scan(&place, "cuda", &old).expect("the stand-in");
+    refused.refused(1, &["cuda:0 cannot be used", "README", "--device cpu"]);
+}
+
+#[test]
+fn a_gpu_that_is_not_there_is_named() {
+    let place = Workplace::new();
+    let Some(run) = scan(&place, "cuda:0,3", &[("STAND_IN_GPUS", "2")]) else { return };
+    run.refused(1, &["there is no cuda:3", "cuda:1"]);
+}

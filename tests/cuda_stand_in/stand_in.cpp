@@ -1,0 +1,499 @@
+// A stand-in for CUDA: what laser-scan calls of the driver and of NVIDIA's libraries, on the CPU, so that its CUDA build runs on
+// machines that have no GPU. The kernels are laser-scan's own source, compiled for the CPU; cuBLAS and cuSOLVER are LAPACK.
+//
+// It tests what no GPU shows reliably: every stream does its work as late as it may, only when someone waits for it, so that
+// memory which is read, changed or freed too early gives wrong numbers here; new memory is full of NaNs; and GPUs run out of
+// memory and fail when they are told to:
+//
+//   STAND_IN_GPUS=N          how many GPUs there are (1)
+//   STAND_IN_MEMORY=BYTES    how much memory each has (1 GiB)
+//   STAND_IN_BREAK=GPU:N     GPU fails for good with the N-th kernel that runs on it
+//   STAND_IN_DRIVER=none|old there is no GPU to drive, or the driver does not go with the libraries
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+// ---- CUDA's language, as far as the kernels use it
+
+#define __device__ static
+#define __global__
+
+struct Extent {
+    unsigned x, y, z;
+};
+static thread_local Extent gridDim, blockDim, blockIdx, threadIdx;
+
+static float __uint_as_float(unsigned bits) {
+    float number;
+    memcpy(&number, &bits, sizeof number);
+    return number;
+}
+
+static long long __double_as_longlong(double number) {
+    long long bits;
+    memcpy(&bits, &number, sizeof bits);
+    return bits;
+}
+
+static void atomicMax(unsigned long long *place, unsigned long long number) { *place = std::max(*place, number); }
+
+#include "../../src/spectrum/cuda/kernels.cu"
+
+// ---- GPUs
+
+enum Status { SUCCESS, INVALID = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, NOT_FOUND = 500, BROKEN = 700, MISMATCH = 803 };
+
+struct Gpu {
+    uint64_t free = 0;
+    long kernels = 0, breaks_at = -1;
+    bool broken = false;
+};
+
+struct Stream {
+    Gpu *gpu;
+    std::deque<std::function<void()>> work;
+    uint64_t done = 0;
+
+    uint64_t issued() const { return done + work.size(); }
+};
+
+struct Event {
+    Stream *stream = nullptr;
+    uint64_t at = 0;
+};
+
+static std::recursive_mutex mutex;
+static std::vector<Gpu> gpus;
+static std::vector<Stream *> streams;
+static std::map<uint64_t, std::pair<uint64_t, Gpu *>> allocations;
+static std::map<char *, uint64_t> page_locked;
+static thread_local Gpu *current;
+
+#define HOLD std::lock_guard<std::recursive_mutex> hold(mutex)
+
+static uint64_t setting(const char *name, uint64_t otherwise) {
+    const char *text = getenv(name);
+    return text ? strtoull(text, nullptr, 10) : otherwise;
+}
+
+// Does the work of a stream up to a point in it.
+static int drain(Stream *stream, uint64_t until) {
+    while (stream->done < until) {
+        auto work = std::move(stream->work.front());
+        stream->work.pop_front();
+        stream->done++;
+        if (!stream->gpu->broken) work();
+    }
+    return stream->gpu->broken ? BROKEN : SUCCESS;
+}
+
+static int drain(Stream *stream) { return drain(stream, stream->issued()); }
+
+static int issue(Stream *stream, std::function<void()> work) {
+    if (stream->gpu->broken) return BROKEN;
+    stream->work.push_back(std::move(work));
+    return SUCCESS;
+}
+
+static void count_kernel(Gpu *gpu) {
+    if (++gpu->kernels == gpu->breaks_at) gpu->broken = true;
+}
+
+static bool is_page_locked(const void *memory) {
+    auto after = page_locked.upper_bound((char *)memory);
+    return after != page_locked.begin() && (--after, (char *)memory < after->first + after->second);
+}
+
+// ---- Kernels
+
+template <typename Body> static void for_each_thread(Extent grid, Extent block, Body body) {
+    gridDim = grid, blockDim = block;
+    for (blockIdx.y = 0; blockIdx.y < grid.y; blockIdx.y++)
+        for (blockIdx.x = 0; blockIdx.x < grid.x; blockIdx.x++)
+            for (threadIdx.x = 0; threadIdx.x < block.x; threadIdx.x++) body();
+}
+
+typedef std::function<void()> Thread;
+typedef Thread (*Kernel)(void **);
+
+template <typename T> static T argument(void **arguments, int at) { return *(T *)arguments[at]; }
+
+template <typename T, void (*KERNEL)(const T *, Index, Index, Bits *)> static Thread maxima(void **a) {
+    auto weight = argument<const T *>(a, 0);
+    auto rows = argument<Index>(a, 1), columns = argument<Index>(a, 2);
+    auto target = argument<Bits *>(a, 3);
+    return [=] { KERNEL(weight, rows, columns, target); };
+}
+
+template <typename T, void (*KERNEL)(const T *, Index, Index, Index, Index, double, double *)>
+static Thread widening(void **a) {
+    auto source = argument<const T *>(a, 0);
+    auto lines = argument<Index>(a, 1), length = argument<Index>(a, 2);
+    auto line_stride = argument<Index>(a, 3), stride = argument<Index>(a, 4);
+    auto factor = argument<double>(a, 5);
+    auto target = argument<double *>(a, 6);
+    return [=] { KERNEL(source, lines, length, line_stride, stride, factor, target); };
+}
+
+// candle's own kernel that makes a matrix contiguous: number, dimensions, their sizes and strides, source, target.
+template <typename T> static Thread strided_copy(void **a) {
+    auto number = argument<size_t>(a, 0), dimensions = argument<size_t>(a, 1);
+    auto info = argument<const size_t *>(a, 2);
+    auto source = argument<const T *>(a, 3);
+    auto target = argument<T *>(a, 4);
+    return [=] {
+        size_t step = (size_t)gridDim.x * blockDim.x;
+        for (size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x; at < number; at += step) {
+            size_t rest = at, place = 0;
+            for (size_t d = dimensions; d-- > 0;) {
+                place += rest % info[d] * info[dimensions + d];
+                rest /= info[d];
+            }
+            target[at] = source[place];
+        }
+    };
+}
+
+#define KERNELS(NAME, T)                                                                                               \
+    {"row_maxima_" #NAME, maxima<T, row_maxima_##NAME>}, {"column_maxima_" #NAME, maxima<T, column_maxima_##NAME>},    \
+        {"widen_" #NAME, widening<T, widen_##NAME>}, { "ucopy_" #NAME, strided_copy<T> }
+
+static std::map<std::string, Kernel> kernels = {KERNELS(f64, double), KERNELS(f32, float), KERNELS(f16, F16),
+                                                KERNELS(bf16, Bf16)};
+
+extern "C" {
+
+// ---- The driver
+
+int cuInit(unsigned) {
+    HOLD;
+    const char *driver = getenv("STAND_IN_DRIVER");
+    if (driver) return strcmp(driver, "none") ? MISMATCH : NO_DEVICE;
+    if (!gpus.empty()) return SUCCESS;
+    gpus.resize(setting("STAND_IN_GPUS", 1));
+    for (auto &gpu : gpus) gpu.free = setting("STAND_IN_MEMORY", 1 << 30);
+    unsigned which;
+    long kernel;
+    const char *text = getenv("STAND_IN_BREAK");
+    if (text && sscanf(text, "%u:%ld", &which, &kernel) == 2 && which < gpus.size()) gpus[which].breaks_at = kernel;
+    return SUCCESS;
+}
+
+int cuGetErrorString(int status, const char **words) {
+    static const std::map<int, const char *> known = {{OUT_OF_MEMORY, "out of memory"},
+                                                      {NO_DEVICE, "no CUDA-capable device is detected"},
+                                                      {NOT_FOUND, "named symbol not found"},
+                                                      {BROKEN, "an illegal memory access was encountered"},
+                                                      {MISMATCH, "system has unsupported display driver"}};
+    auto found = known.find(status);
+    if (found == known.end()) return INVALID;
+    *words = found->second;
+    return SUCCESS;
+}
+
+int cuDeviceGetCount(int *count) { return *count = (int)gpus.size(), SUCCESS; }
+int cuDeviceGet(int *device, int ordinal) { return *device = ordinal, SUCCESS; }
+int cuDeviceGetName(char *name, int length, int) { return snprintf(name, length, "stand-in"), SUCCESS; }
+// Memory pools are all that is asked for.
+int cuDeviceGetAttribute(int *value, int, int) { return *value = 1, SUCCESS; }
+int cuDeviceGetDefaultMemPool(void **pool, int device) { return *pool = &gpus[device], SUCCESS; }
+int cuMemPoolSetAttribute(void *, int, void *) { return SUCCESS; }
+
+int cuDevicePrimaryCtxRetain(void **context, int device) { return *context = &gpus[device], SUCCESS; }
+int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
+int cuCtxDestroy_v2(void *) { return SUCCESS; }
+int cuCtxGetCurrent(void **context) { return *context = current, SUCCESS; }
+int cuCtxSetCurrent(void *context) { return current = (Gpu *)context, SUCCESS; }
+
+int cuCtxSynchronize() {
+    HOLD;
+    for (auto stream : streams)
+        if (stream->gpu == current) drain(stream);
+    return current->broken ? BROKEN : SUCCESS;
+}
+
+int cuStreamCreate(Stream **stream, unsigned) {
+    HOLD;
+    if (current->broken) return BROKEN;
+    streams.push_back(*stream = new Stream{current, {}, 0});
+    return SUCCESS;
+}
+
+int cuStreamDestroy_v2(Stream *stream) {
+    HOLD;
+    int status = drain(stream);
+    streams.erase(std::find(streams.begin(), streams.end(), stream));
+    return status;
+}
+
+int cuStreamSynchronize(Stream *stream) {
+    HOLD;
+    return drain(stream);
+}
+
+int cuStreamIsCapturing(Stream *, int *is) { return *is = 0, SUCCESS; }
+
+int cuStreamWaitEvent(Stream *stream, Event *event, unsigned) {
+    HOLD;
+    if (!event->stream || event->stream == stream) return SUCCESS;
+    Event waited = *event;
+    return issue(stream, [=] { drain(waited.stream, waited.at); });
+}
+
+int cuEventCreate(Event **event, unsigned) { return *event = new Event, SUCCESS; }
+int cuEventDestroy_v2(Event *event) { return delete event, SUCCESS; }
+
+int cuEventRecord(Event *event, Stream *stream) {
+    HOLD;
+    if (stream->gpu->broken) return BROKEN;
+    *event = Event{stream, stream->issued()};
+    return SUCCESS;
+}
+
+int cuEventSynchronize(Event *event) {
+    HOLD;
+    return event->stream ? drain(event->stream, event->at) : SUCCESS;
+}
+
+int cuMemGetInfo_v2(size_t *free, size_t *total) {
+    HOLD;
+    *free = current->free, *total = setting("STAND_IN_MEMORY", 1 << 30);
+    return current->broken ? BROKEN : SUCCESS;
+}
+
+int cuMemAlloc_v2(uint64_t *memory, size_t bytes) {
+    HOLD;
+    if (current->broken) return BROKEN;
+    if (bytes == 0) return INVALID;
+    if (bytes > current->free) cuCtxSynchronize();
+    if (bytes > current->free) return OUT_OF_MEMORY;
+    void *place = malloc(bytes);
+    memset(place, 0xff, bytes);
+    *memory = (uint64_t)place;
+    allocations[*memory] = {bytes, current};
+    current->free -= bytes;
+    return SUCCESS;
+}
+
+int cuMemFree_v2(uint64_t memory) {
+    HOLD;
+    auto found = allocations.find(memory);
+    if (found == allocations.end()) return INVALID;
+    found->second.second->free += found->second.first;
+    memset((void *)memory, 0xff, found->second.first);
+    allocations.erase(found);
+    free((void *)memory);
+    return SUCCESS;
+}
+
+int cuMemAllocAsync(uint64_t *memory, size_t bytes, Stream *) { return cuMemAlloc_v2(memory, bytes); }
+
+int cuMemFreeAsync(uint64_t memory, Stream *stream) {
+    HOLD;
+    return issue(stream, [=] { cuMemFree_v2(memory); });
+}
+
+int cuMemHostAlloc(char **memory, size_t bytes, unsigned) {
+    HOLD;
+    page_locked[*memory = (char *)malloc(bytes)] = bytes;
+    return SUCCESS;
+}
+
+int cuMemFreeHost(char *memory) {
+    HOLD;
+    // Whatever still reads it shall notice.
+    memset(memory, 0xff, page_locked[memory]);
+    page_locked.erase(memory);
+    return SUCCESS;
+}
+
+int cuMemsetD8Async(uint64_t memory, unsigned char byte, size_t bytes, Stream *stream) {
+    HOLD;
+    return issue(stream, [=] { memset((void *)memory, byte, bytes); });
+}
+
+int cuMemcpyHtoDAsync_v2(uint64_t target, const char *source, size_t bytes, Stream *stream) {
+    HOLD;
+    // Page-locked memory is read when the copy's turn comes; all other is read at once.
+    if (is_page_locked(source)) return issue(stream, [=] { memcpy((void *)target, source, bytes); });
+    std::string copy(source, bytes);
+    return issue(stream, [=] { memcpy((void *)target, copy.data(), bytes); });
+}
+
+int cuMemcpyDtoHAsync_v2(char *target, uint64_t source, size_t bytes, Stream *stream) {
+    HOLD;
+    int status = issue(stream, [=] { memcpy(target, (void *)source, bytes); });
+    // To other than page-locked memory the call returns when the copy is done.
+    return status || is_page_locked(target) ? status : drain(stream);
+}
+
+int cuMemcpyDtoDAsync_v2(uint64_t target, uint64_t source, size_t bytes, Stream *stream) {
+    HOLD;
+    return issue(stream, [=] { memcpy((void *)target, (void *)source, bytes); });
+}
+
+int cuMemcpyPeerAsync(uint64_t, void *, uint64_t, void *, size_t, Stream *) { return INVALID; }
+
+int cuModuleLoad(void **, const char *) { return INVALID; }
+int cuModuleLoadData(void **module, const void *) { return *module = &kernels, SUCCESS; }
+int cuModuleUnload(void *) { return SUCCESS; }
+
+int cuModuleGetFunction(Kernel *function, void *, const char *name) {
+    auto found = kernels.find(name);
+    if (found == kernels.end()) return NOT_FOUND;
+    *function = found->second;
+    return SUCCESS;
+}
+
+int cuLaunchKernel(Kernel kernel, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned,
+                   Stream *stream, void **arguments, void **) {
+    HOLD;
+    if (gx == 0 || gy == 0 || gy > 65535 || gz != 1 || bx == 0 || bx > 1024 || by != 1 || bz != 1) return INVALID;
+    Thread thread = kernel(arguments);
+    return issue(stream, [=] {
+        count_kernel(stream->gpu);
+        for_each_thread({gx, gy, gz}, {bx, by, bz}, thread);
+    });
+}
+
+// ---- NVRTC: the kernels are compiled already
+
+int nvrtcCreateProgram(void **program, const char *, const char *, int, const char *const *, const char *const *) {
+    return *program = &kernels, SUCCESS;
+}
+int nvrtcCompileProgram(void *, int, const char *const *) { return SUCCESS; }
+int nvrtcGetPTXSize(void *, size_t *size) { return *size = 1, SUCCESS; }
+int nvrtcGetPTX(void *, char *ptx) { return *ptx = 0, SUCCESS; }
+int nvrtcGetProgramLogSize(void *, size_t *size) { return *size = 1, SUCCESS; }
+int nvrtcGetProgramLog(void *, char *log) { return *log = 0, SUCCESS; }
+int nvrtcDestroyProgram(void **) { return SUCCESS; }
+
+// ---- cuRAND, which candle opens and nobody uses
+
+int curandCreateGenerator(void **generator, int) { return *generator = &gpus, SUCCESS; }
+int curandDestroyGenerator(void *) { return SUCCESS; }
+int curandSetPseudoRandomGeneratorSeed(void *, unsigned long long) { return SUCCESS; }
+int curandSetStream(void *, Stream *) { return SUCCESS; }
+
+// ---- cuBLAS and cuSOLVER
+
+void dsyrk_(const char *, const char *, const int *, const int *, const double *, const double *, const int *,
+            const double *, double *, const int *);
+void dsyevd_(const char *, const char *, const int *, double *, const int *, double *, double *, const int *, int *,
+             const int *, int *);
+void dgesvd_(const char *, const char *, const int *, const int *, double *, const int *, double *, double *, const int *,
+             double *, const int *, double *, const int *, int *);
+
+// As on a GPU, where many threads have parts of a sum.
+static double sum(int64_t n, const double *x, int64_t stride, double (*term)(double)) {
+    if (n > 32) return sum(n / 2, x, stride, term) + sum(n - n / 2, x + n / 2 * stride, stride, term);
+    double total = 0;
+    for (int64_t at = 0; at < n; at++) total += term(x[at * stride]);
+    return total;
+}
+
+static double square(double number) { return number * number; }
+
+struct Handle {
+    Stream *stream = nullptr;
+};
+
+// A broken GPU's libraries fail, and so do the handles' ends, over which cudarc panics.
+static const int EXECUTION_FAILED = 13, INTERNAL_ERROR = 7;
+
+int cublasCreate_v2(Handle **handle) { return current->broken ? EXECUTION_FAILED : (*handle = new Handle, SUCCESS); }
+int cublasSetStream_v2(Handle *handle, Stream *stream) { return handle->stream = stream, SUCCESS; }
+
+int cublasDestroy_v2(Handle *handle) {
+    HOLD;
+    if (handle->stream->gpu->broken) return EXECUTION_FAILED;
+    delete handle;
+    return SUCCESS;
+}
+
+int cublasDsyrk_v2_64(Handle *handle, int triangle, int operation, int64_t n, int64_t k, const double *alpha, uint64_t a,
+                      int64_t lda, const double *beta, uint64_t c, int64_t ldc) {
+    HOLD;
+    int order = n, inner = k, lead_a = lda, lead_c = ldc;
+    double factor = *alpha, keep = *beta;
+    const char *uplo = triangle == 0 ? "L" : "U", *trans = operation == 0 ? "N" : "T";
+    int status = issue(handle->stream, [=] {
+        count_kernel(handle->stream->gpu);
+        dsyrk_(uplo, trans, &order, &inner, &factor, (double *)a, &lead_a, &keep, (double *)c, &lead_c);
+    });
+    return status ? EXECUTION_FAILED : SUCCESS;
+}
+
+int cublasDnrm2_v2_64(Handle *handle, int64_t n, uint64_t x, int64_t stride, double *result) {
+    HOLD;
+    if (drain(handle->stream)) return EXECUTION_FAILED;
+    return *result = std::sqrt(sum(n, (double *)x, stride, square)), SUCCESS;
+}
+
+int cublasDasum_v2(Handle *handle, int n, uint64_t x, int stride, double *result) {
+    HOLD;
+    if (drain(handle->stream)) return EXECUTION_FAILED;
+    return *result = sum(n, (double *)x, stride, std::fabs), SUCCESS;
+}
+
+int cusolverDnCreate(Handle **handle) { return current->broken ? INTERNAL_ERROR : (*handle = new Handle, SUCCESS); }
+int cusolverDnSetStream(Handle *handle, Stream *stream) { return handle->stream = stream, SUCCESS; }
+
+int cusolverDnDestroy(Handle *handle) {
+    HOLD;
+    if (handle->stream->gpu->broken) return INTERNAL_ERROR;
+    delete handle;
+    return SUCCESS;
+}
+
+int cusolverDnCreateParams(void **parameters) { return *parameters = new Handle, SUCCESS; }
+int cusolverDnDestroyParams(Handle *parameters) { return delete parameters, SUCCESS; }
+int cusolverDnSetAdvOptions(void *, int, int) { return SUCCESS; }
+
+int cusolverDnXsyevd_bufferSize(Handle *, void *, int, int, int64_t n, int, uint64_t, int64_t, int, uint64_t, int,
+                                size_t *on_device, size_t *on_host) {
+    return *on_device = 8 * (2 * n + 1), *on_host = 4 * 1, SUCCESS;
+}
+
+int cusolverDnXsyevd(Handle *handle, void *, int vectors, int triangle, int64_t n, int, uint64_t a, int64_t lda, int,
+                     uint64_t w, int, uint64_t on_device, size_t, int *on_host, size_t, uint64_t info) {
+    HOLD;
+    if (vectors != 0 || triangle != 0) return INTERNAL_ERROR;
+    int status = issue(handle->stream, [=] {
+        count_kernel(handle->stream->gpu);
+        int order = n, lead = lda, work = 2 * order + 1, one = 1;
+        dsyevd_("N", "L", &order, (double *)a, &lead, (double *)w, (double *)on_device, &work, on_host, &one, (int *)info);
+    });
+    return status ? INTERNAL_ERROR : SUCCESS;
+}
+
+int cusolverDnXgesvd_bufferSize(Handle *, void *, char, char, int64_t m, int64_t n, int, uint64_t, int64_t, int, uint64_t,
+                                int, uint64_t, int64_t, int, uint64_t, int64_t, int, size_t *on_device, size_t *on_host) {
+    return *on_device = 8 * (5 * n + m + n * n), *on_host = 8, SUCCESS;
+}
+
+int cusolverDnXgesvd(Handle *handle, void *, char u, char vt, int64_t m, int64_t n, int, uint64_t a, int64_t lda, int,
+                     uint64_t s, int, uint64_t, int64_t, int, uint64_t, int64_t, int, uint64_t on_device, size_t bytes,
+                     double *on_host, size_t, uint64_t info) {
+    HOLD;
+    if (m < n || u != 'N' || vt != 'N') return INTERNAL_ERROR;
+    int status = issue(handle->stream, [=] {
+        count_kernel(handle->stream->gpu);
+        int rows = m, columns = n, lead = lda, work = bytes / 8, one = 1;
+        *on_host = 0;
+        dgesvd_("N", "N", &rows, &columns, (double *)a, &lead, (double *)s, nullptr, &one, nullptr, &one,
+                (double *)on_device, &work, (int *)info);
+    });
+    return status ? INTERNAL_ERROR : SUCCESS;
+}
+}
