@@ -212,22 +212,18 @@ impl Terminal {
         let shards = plan.needed_shards().len();
         let download = if download > 0 { format!(", {} to download", HumanBytes(download)) } else { String::new() };
         self.note(&format!(
-            "scanning '{}': {} in {}, {}{download}",
+            "scanning '{}': {} in {}, {}{download}{}",
             plan.model.spelling,
             counted(plan.modules.len(), "module"),
             counted(shards, "file"),
             operations(plan.flops()),
+            where_it_runs(resources),
         ));
         if let Some(commit) = &plan.model.commit {
             self.detail(&format!("commit {commit}"));
         }
-        let devices = resources.devices.iter().map(|device| match device.model() {
-            Some(model) => format!("{} ({model})", device.name()),
-            None => device.name(),
-        });
         self.detail(&format!(
-            "on {}, {}, at most {} of memory, {} left out",
-            devices.collect::<Vec<_>>().join(" and "),
+            "{} on the CPU, at most {} of memory, {} left out",
             counted(resources.threads, "thread"),
             HumanBytes(resources.memory),
             counted(plan.left_out.len(), "tensor"),
@@ -312,6 +308,13 @@ fn one_line(value: &str) -> String {
         0 | 1 => format!("{}…", value.chars().take(LONGEST_VALUE).collect::<String>()),
         lines => format!("a value of {lines} lines"),
     }
+}
+
+/// Which GPUs a scan runs on; of the CPU there is nothing to say.
+fn where_it_runs(resources: &Resources) -> String {
+    let gpus = resources.devices.iter().filter_map(|gpu| Some(format!("{} ({})", gpu.name(), gpu.model()?)));
+    let gpus: Vec<String> = gpus.collect();
+    if gpus.is_empty() { String::new() } else { format!(", on {}", gpus.join(" and ")) }
 }
 
 /// A number of things, in words.

@@ -96,7 +96,7 @@ pub struct ScanArgs {
     #[arg(short, long, conflicts_with = "quiet", help_heading = "Output")]
     pub verbose: bool,
 
-    /// Where to compute: auto or cpu; cuda and cuda:0,1 need a build that has CUDA
+    /// Where to compute: cpu, a GPU (cuda, cuda:1), several (cuda:0,1), or auto: a GPU if there is one
     #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = "Running")]
     pub device: DeviceRequest,
 

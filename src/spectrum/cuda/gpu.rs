@@ -7,6 +7,8 @@ use candle_core::cuda_backend::cudarc::driver::{CudaContext, DriverError, sys::C
 use candle_core::cuda_backend::cudarc::nvrtc::{self, CompileError};
 use candle_core::cuda_backend::{CudaError, WrapErr};
 
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+use super::libraries::{self, Missing};
 use super::{Stream, fault, raw};
 use crate::spectrum::{DeviceError, Fault};
 
@@ -33,6 +35,11 @@ impl Gpu {
     /// Fails if there is no such GPU or it does not work.
     pub fn open(ordinal: usize) -> Result<Self, DeviceError> {
         let unusable = |error: &(dyn Error + 'static)| DeviceError::Unusable { ordinal, reason: sentence(error) };
+        #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+        libraries::load().map_err(|missing| match missing {
+            Missing::Driver => DeviceError::NoGpu(missing.to_string()),
+            _ => unusable(&missing),
+        })?;
         let count = match CudaContext::device_count() {
             Ok(count) => usize::try_from(count).unwrap_or(0),
             Err(error) if is_absent(error) => return Err(DeviceError::NoGpu(sentence(&error))),

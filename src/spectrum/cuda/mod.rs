@@ -8,6 +8,8 @@
 //! route). Only its n singular values come back.
 
 mod gpu;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod libraries;
 mod raw;
 mod staging;
 

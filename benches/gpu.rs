@@ -1,0 +1,169 @@
+//! How fast a GPU computes singular values, copies and all.
+//!
+//! `cargo bench --features cuda --bench gpu` measures the shapes of a 7B and of a 70B model and all modules of a 7B;
+//! `… --bench gpu -- 4096x14336 7b` what it is told. Weights are BF16 and go over from the system's memory as in a scan. Each row
+//! has
+//!
+//! - one module after the other: seconds a module, billions of floating-point operations a second (n²K + 4/3 n³ a module, with
+//!   n the short and K the long side), and the share of the seconds in which the weight goes over;
+//! - as many modules at once as a scan has in work: seconds a module, which is what a scan comes to, and the rate.
+//!
+//! Numbers are medians of five repetitions, after one that counts not. `benches/gpu_beside_torch.py` sets them against PyTorch's.
+
+// A benchmark prints its table.
+#![allow(clippy::print_stdout)]
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use candle_core::{DType, Tensor};
+use laser_scan::spectrum::{Device, DeviceRequest, Lane, Method, flops, singular_values};
+
+/// Rows and columns: squares and Mistral-7B's, then Llama-70B's.
+const SHAPES: [[usize; 2]; 10] = [
+    [1024, 1024],
+    [2048, 768],
+    [1024, 4096],
+    [4096, 4096],
+    [14336, 4096],
+    [4096, 14336],
+    [1024, 8192],
+    [8192, 8192],
+    [28672, 8192],
+    [8192, 28672],
+];
+
+/// The modules of a layer of Mistral-7B, of which the model has 32.
+const LAYER: [[usize; 2]; 7] =
+    [[4096, 4096], [4096, 4096], [1024, 4096], [1024, 4096], [14336, 4096], [14336, 4096], [4096, 14336]];
+
+/// Repetitions, of which the median counts.
+const REPETITIONS: usize = 5;
+
+/// How often the memory that is taken is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let shapes: Vec<[usize; 2]> = words.iter().filter_map(|word| shape(word)).collect();
+    let shapes = if words.is_empty() { SHAPES.to_vec() } else { shapes };
+    let opened = Device::open(&DeviceRequest::Cuda(vec![0]));
+    let device = match opened {
+        Ok(opened) => opened.devices[0].clone(),
+        Err(error) => return println!("{error}"),
+    };
+    let lanes: Vec<Lane> = (0..device.lanes(1)).map(|_| device.lane().expect("a lane")).collect();
+    println!("{}, {} lanes, BF16 weights", device.model().unwrap_or("a GPU"), lanes.len());
+    println!("              ------ one after the other ------  --- at once ---");
+    println!("       shape     seconds      GF/s  of it copying     seconds      GF/s");
+    for shape in shapes {
+        let weight = Weights::from([(shape, weight(shape))]);
+        let (alone, copying) = alone(&lanes[0], shape, &weight[&shape]);
+        // Two rounds of the lanes, as long as that is no more than two seconds.
+        let count = ((2.0 / alone) as usize).clamp(2, 2 * lanes.len());
+        let together = median(|| at_once(&lanes, &vec![shape; count], &weight)) / count as f64;
+        println!(
+            "{:>12}  {alone:>10.5}  {:>8.1}  {:>13.2}  {together:>10.5}  {:>8.1}",
+            format!("{}x{}", shape[0], shape[1]),
+            flops(shape) / alone / 1e9,
+            copying / alone,
+            flops(shape) / together / 1e9,
+        );
+    }
+    if words.is_empty() || words.iter().any(|word| word == "7b") {
+        whole_model(&device, &lanes);
+    }
+}
+
+/// The bytes of weights by their shapes.
+type Weights = HashMap<[usize; 2], Vec<u8>>;
+
+/// Measures all modules of a Mistral-7B, and the memory that they take.
+fn whole_model(device: &Device, lanes: &[Lane]) {
+    let mut modules = LAYER.repeat(32);
+    // As a scan takes them.
+    modules.sort_by(|a, b| flops(*b).total_cmp(&flops(*a)));
+    let weights: Weights = LAYER.into_iter().map(|shape| (shape, weight(shape))).collect();
+    let (least, done) = (AtomicU64::new(u64::MAX), AtomicBool::new(false));
+    let free = || device.free_memory().ok().flatten().unwrap_or(0);
+    let seconds = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                least.fetch_min(free(), Ordering::Relaxed);
+                thread::sleep(LOOK);
+            }
+        });
+        // As many as a scan's bound of memory allows for the largest ones.
+        let seconds = at_once(&lanes[..4], &modules, &weights);
+        done.store(true, Ordering::Relaxed);
+        seconds
+    });
+    let work: f64 = modules.iter().map(|shape| flops(*shape)).sum();
+    println!(
+        "{} modules of a Mistral-7B: {seconds:.2} s, {:.1} GF/s; {:.2} GB of the GPU's memory free at least",
+        modules.len(),
+        work / seconds / 1e9,
+        least.into_inner() as f64 / 1e9,
+    );
+}
+
+/// Seconds of a module by itself, and those of them in which the weight goes over.
+fn alone(lane: &Lane, shape: [usize; 2], bytes: &[u8]) -> (f64, f64) {
+    let whole = median(|| seconds(|| measure(lane, shape, bytes)));
+    let copying = median(|| {
+        seconds(|| {
+            let weight = lane.tensor(bytes, DType::BF16, shape).expect("a tensor");
+            weight.device().synchronize().expect("done");
+        })
+    });
+    (whole, copying)
+}
+
+/// Seconds of all `modules`, the next on whichever lane is free.
+fn at_once(lanes: &[Lane], modules: &[[usize; 2]], weights: &Weights) -> f64 {
+    let next = AtomicUsize::new(0);
+    seconds(|| {
+        thread::scope(|scope| {
+            for lane in lanes {
+                let next = &next;
+                scope.spawn(move || {
+                    while let Some(shape) = modules.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        measure(lane, *shape, &weights[shape]);
+                    }
+                });
+            }
+        });
+    })
+}
+
+fn measure(lane: &Lane, shape: [usize; 2], bytes: &[u8]) {
+    let weight = lane.tensor(bytes, DType::BF16, shape).expect("a tensor");
+    std::hint::black_box(singular_values(&weight, Method::Gram, lane).expect("singular values"));
+}
+
+fn seconds(work: impl FnOnce()) -> f64 {
+    let begun = Instant::now();
+    work();
+    begun.elapsed().as_secs_f64()
+}
+
+fn median(measure: impl Fn() -> f64) -> f64 {
+    measure();
+    let mut numbers: Vec<f64> = (0..REPETITIONS).map(|_| measure()).collect();
+    numbers.sort_by(f64::total_cmp);
+    numbers[REPETITIONS / 2]
+}
+
+/// The bytes of a weight of normal random numbers.
+fn weight([rows, columns]: [usize; 2]) -> Vec<u8> {
+    let weight = Tensor::randn(0f32, 0.02, rows * columns, &candle_core::Device::Cpu);
+    let weight = weight.and_then(|weight| weight.to_dtype(DType::BF16)?.to_vec1::<half::bf16>()).expect("a tensor");
+    weight.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+fn shape(word: &str) -> Option<[usize; 2]> {
+    let (rows, columns) = word.split_once('x')?;
+    Some([rows.parse().ok()?, columns.parse().ok()?])
+}
