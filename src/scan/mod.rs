@@ -275,11 +275,12 @@ impl Plan {
                         lanes.spawn(move || work.serve(CPU + 1 + at, gpu, scope));
                     }
                 }
+                let closing = work.schedule.closing();
                 let fetched = work.feed(source, scope);
                 if fetched.is_err() {
                     work.schedule.abort();
                 }
-                work.schedule.close();
+                drop(closing);
                 fetched
             })
         });
@@ -383,7 +384,7 @@ impl Work<'_> {
                     // The CPU has no faults: what it cannot do is part of an outcome.
                     let _ = self.measure(CPU, task, &Lane::CPU);
                 }
-                self.schedule.release(&batch);
+                drop(batch);
                 self.start(scope);
             });
         }
@@ -415,7 +416,7 @@ impl Work<'_> {
                     }
                 }
             }
-            self.schedule.release(&batch);
+            drop(batch);
             // Some may have been left to the CPU.
             self.start(scope);
         }

@@ -67,14 +67,26 @@ impl PartialEq for Task {
 
 impl Eq for Task {}
 
-/// Tasks for one lane of a station, to be done one after the other.
-pub struct Batch {
+/// Tasks for one lane of a station, to be done one after the other. They are in work until this goes.
+pub struct Batch<'a> {
+    schedule: &'a Schedule,
     /// The tasks, largest first.
     pub tasks: Vec<Task>,
     /// Where they are to be done.
-    pub station: usize,
+    station: usize,
     /// The bytes that the largest takes.
     bytes: u64,
+}
+
+impl Drop for Batch<'_> {
+    /// Gives back the lane and the memory.
+    fn drop(&mut self) {
+        let mut state = self.schedule.lock();
+        let station = &mut state.stations[self.station];
+        station.in_work -= 1;
+        station.in_use -= self.bytes;
+        self.schedule.changed.notify_all();
+    }
 }
 
 /// A device, and what may be in work there.
@@ -97,12 +109,22 @@ impl Station {
     }
 }
 
+/// Closes a schedule when it goes, also by a panic, so that no lane waits for what will not come.
+pub struct Closing<'a>(&'a Schedule);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.lock().is_open = false;
+        self.0.changed.notify_all();
+    }
+}
+
 /// What becomes of a task for which a device had no memory.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Relief {
     /// It waits for a device, while this one works on so many at once at most.
     Fewer(usize),
-    /// It was alone there: it waits for the CPU.
+    /// It was alone there, or there is no GPU any more: it waits for the CPU.
     Cpu,
 }
 
@@ -143,12 +165,12 @@ impl Schedule {
         self.lock().ready_for_cpu.push(task);
     }
 
-    /// Adds `task` again, for which the device of `station` has had no memory. It is to be called before the task's batch is
-    /// released.
+    /// Adds `task` again, for which the device of `station` has had no memory. It is to be called before the task's batch
+    /// goes.
     pub fn relieve(&self, station: usize, task: Task) -> Relief {
         let mut state = self.lock();
         let others = state.stations[station].in_work - 1;
-        let relief = if others == 0 {
+        let relief = if others == 0 || !state.has_gpu() {
             state.ready_for_cpu.push(task);
             Relief::Cpu
         } else {
@@ -186,10 +208,9 @@ impl Schedule {
         self.lock().stations[station].lanes == 0
     }
 
-    /// Says that no tasks are to come but those that come back.
-    pub fn close(&self) {
-        self.lock().is_open = false;
-        self.changed.notify_all();
+    /// Until this goes tasks are to come; after that, only those that come back.
+    pub fn closing(&self) -> Closing<'_> {
+        Closing(self)
     }
 
     /// Makes every [`Schedule::take`] from now on return nothing.
@@ -204,17 +225,18 @@ impl Schedule {
     }
 
     /// For `station`: the largest waiting task and, as far as all are small, those that come after it; nothing, if there is no
-    /// lane or no memory for them now. They are given back with [`Schedule::release`].
-    pub fn take(&self, station: usize) -> Option<Batch> {
-        self.lock().take(station)
+    /// lane or no memory for them now.
+    pub fn take(&self, station: usize) -> Option<Batch<'_>> {
+        let (tasks, bytes) = self.lock().take(station)?;
+        Some(Batch { schedule: self, tasks, station, bytes })
     }
 
     /// The same for a GPU's station, as soon as there is something to take; nothing, if there will not be.
-    pub fn wait(&self, station: usize) -> Option<Batch> {
+    pub fn wait(&self, station: usize) -> Option<Batch<'_>> {
         let mut state = self.lock();
         loop {
-            if let Some(batch) = state.take(station) {
-                return Some(batch);
+            if let Some((tasks, bytes)) = state.take(station) {
+                return Some(Batch { schedule: self, tasks, station, bytes });
             }
             // What is in work on a GPU may come back.
             let may_come = state.is_open || !state.ready.is_empty() || state.gpus().any(|gpu| gpu.in_work > 0);
@@ -228,15 +250,6 @@ impl Schedule {
     /// The place of the task that comes next on `station`.
     pub fn next(&self, station: usize) -> Option<usize> {
         self.lock().ready(station).peek().map(|task| task.place)
-    }
-
-    /// Gives back the lane and the memory of tasks that are no longer in work.
-    pub fn release(&self, batch: &Batch) {
-        let mut state = self.lock();
-        let station = &mut state.stations[batch.station];
-        station.in_work -= 1;
-        station.in_use -= batch.bytes;
-        self.changed.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -268,7 +281,8 @@ impl State {
         is_news
     }
 
-    fn take(&mut self, at: usize) -> Option<Batch> {
+    /// Tasks for the station `at`, which are in work from now on, and their memory.
+    fn take(&mut self, at: usize) -> Option<(Vec<Task>, u64)> {
         let Station { device, lanes, at_once, ceiling, in_work, in_use } = &self.stations[at];
         if self.is_aborted || in_work >= lanes.min(at_once) {
             return None;
@@ -288,7 +302,7 @@ impl State {
         let station = &mut self.stations[at];
         station.in_work += 1;
         station.in_use += bytes;
-        Some(Batch { tasks, station: at, bytes })
+        Some((tasks, bytes))
     }
 }
 
@@ -367,7 +381,7 @@ mod tests {
         schedule.offer(tasks(&[1000; 3]));
         let (first, second) = (schedule.take(CPU), schedule.take(CPU));
         assert!(first.is_some() && second.is_some() && schedule.take(CPU).is_none());
-        schedule.release(&first.expect("a batch"));
+        drop(first);
         assert_eq!(schedule.take(CPU).as_ref().map(places), Some(vec![2]));
     }
 
@@ -379,8 +393,8 @@ mod tests {
         schedule.offer(all);
         let (first, second) = (schedule.take(CPU).expect("a batch"), schedule.take(CPU).expect("a batch"));
         assert!(schedule.take(CPU).is_none());
-        schedule.release(&first);
-        schedule.release(&second);
+        drop(first);
+        drop(second);
         assert!(schedule.take(CPU).is_some());
     }
 
@@ -392,7 +406,7 @@ mod tests {
             let batch = schedule.take(CPU).expect("a batch");
             assert_eq!(places(&batch), [place]);
             assert!(schedule.take(CPU).is_none());
-            schedule.release(&batch);
+            drop(batch);
         }
     }
 
@@ -412,7 +426,7 @@ mod tests {
         let (first, second) = (schedule.take(1).expect("a batch"), schedule.take(2).expect("a batch"));
         assert_eq!((places(&first), places(&second)), (vec![1], vec![2]));
         assert!(schedule.take(1).is_none());
-        schedule.release(&second);
+        drop(second);
         assert_eq!(schedule.take(2).as_ref().map(places), Some(vec![0]));
     }
 
@@ -422,19 +436,17 @@ mod tests {
         schedule.offer(tasks(&[1000; 4]));
         let batches: Vec<Batch> = std::iter::from_fn(|| schedule.take(1)).collect();
         assert_eq!(batches.len(), 3);
-        let relieve = |batch: &Batch| {
-            let relief = schedule.relieve(1, batch.tasks[0].clone());
-            schedule.release(batch);
-            relief
-        };
-        assert_eq!(relieve(&batches[0]), Relief::Fewer(2));
+        let mut batches = batches.into_iter();
+        let mut relieve = || batches.next().map(|batch| schedule.relieve(1, batch.tasks[0].clone()));
+        assert_eq!(relieve(), Some(Relief::Fewer(2)));
         assert!(schedule.take(1).is_none());
-        assert_eq!(relieve(&batches[1]), Relief::Fewer(1));
+        assert_eq!(relieve(), Some(Relief::Fewer(1)));
         assert!(schedule.take(CPU).is_none());
-        assert_eq!(relieve(&batches[2]), Relief::Cpu);
+        assert_eq!(relieve(), Some(Relief::Cpu));
         assert_eq!(schedule.take(CPU).as_ref().map(places), Some(vec![2]));
         // The device goes on with the others, one at a time.
-        assert!(schedule.take(1).is_some() && schedule.take(1).is_none());
+        let one = schedule.take(1);
+        assert!(one.is_some() && schedule.take(1).is_none());
     }
 
     #[test]
@@ -444,7 +456,7 @@ mod tests {
         let batch = schedule.take(1).expect("a batch");
         schedule.offer(batch.tasks.clone());
         assert!(schedule.give_up(1) && !schedule.give_up(1) && schedule.is_given_up(1));
-        schedule.release(&batch);
+        drop(batch);
         assert!(schedule.take(1).is_none() && schedule.wait(1).is_none() && schedule.take(CPU).is_none());
         assert_eq!(schedule.take(2).as_ref().map(places), Some(vec![0]));
         assert!(!schedule.close_lane(2) && schedule.close_lane(2));
@@ -454,16 +466,29 @@ mod tests {
     }
 
     #[test]
+    fn what_finds_no_memory_on_the_last_device_as_it_is_given_up_goes_to_the_cpu() {
+        let schedule = beside_cpu(2, u64::MAX);
+        schedule.offer(tasks(&[1000; 2]));
+        let (first, second) = (schedule.take(1).expect("a batch"), schedule.take(1).expect("a batch"));
+        schedule.give_up(2);
+        schedule.offer(first.tasks.clone());
+        schedule.give_up(1);
+        assert_eq!(schedule.relieve(1, second.tasks[0].clone()), Relief::Cpu);
+        let left: Vec<_> = std::iter::from_fn(|| schedule.take(CPU).as_ref().map(places)).flatten().collect();
+        assert_eq!(left, [0, 1]);
+    }
+
+    #[test]
     fn a_lane_waits_for_what_may_come_back() {
         let schedule = beside_cpu(1, u64::MAX);
         schedule.offer(tasks(&[1000]));
-        schedule.close();
+        drop(schedule.closing());
         let batch = schedule.take(1).expect("a batch");
         std::thread::scope(|scope| {
             let other = scope.spawn(|| schedule.wait(2).as_ref().map(places));
             schedule.offer(batch.tasks.clone());
             schedule.give_up(1);
-            schedule.release(&batch);
+            drop(batch);
             assert_eq!(other.join().expect("no panic"), Some(vec![0]));
         });
     }
@@ -475,8 +500,8 @@ mod tests {
         let batch = schedule.take(1).expect("a batch");
         std::thread::scope(|scope| {
             let other = scope.spawn(|| schedule.wait(2).is_none());
-            schedule.close();
-            schedule.release(&batch);
+            drop(schedule.closing());
+            drop(batch);
             assert!(other.join().expect("no panic"));
         });
     }

@@ -127,17 +127,28 @@ fn a_machine_without_a_gpu_computes_on_the_cpu_unless_told_otherwise() {
 
 #[test]
 fn a_driver_that_does_not_go_with_the_build_is_told_of() {
-    let place = Workplace::new();
-    let old = [("STAND_IN_DRIVER", "old")];
-    let Some(run) = scan(&place, "auto", &old) else { return };
-    assert!(
-        run.succeeded().stderr.contains("warning: cuda:0 cannot be used (system has unsupported"),
-        "{}",
-        run.stderr
-    );
-    assert_eq!(processors(&place), (MODULES, 0));
-    let refused = scan(&place, "cuda", &old).expect("the stand-in");
-    refused.refused(1, &["cuda:0 cannot be used", "README", "--device cpu"]);
+    for (driver, words) in [("old", "system has unsupported"), ("before", "the provided PTX was compiled with")] {
+        let place = Workplace::new();
+        let Some(run) = scan(&place, "auto", &[("STAND_IN_DRIVER", driver)]) else { return };
+        let warning = format!("warning: cuda:0 cannot be used ({words}");
+        assert!(run.succeeded().stderr.contains(&warning), "{}", run.stderr);
+        assert_eq!(processors(&place), (MODULES, 0));
+        let refused = scan(&place, "cuda", &[("STAND_IN_DRIVER", driver)]).expect("the stand-in");
+        refused.refused(1, &["cuda:0 cannot be used", "README", "--device cpu"]);
+    }
+}
+
+#[test]
+fn lanes_that_a_gpu_has_no_memory_for_are_done_without() {
+    // Each lane takes two handles: memory for some lanes, and for none.
+    for (memory, by_gpu) in [("25000000", true), ("5000000", false)] {
+        let place = Workplace::new();
+        let variables = [("STAND_IN_MEMORY", memory), ("STAND_IN_HANDLE", "3000000")];
+        let Some(run) = scan(&place, "cuda", &variables) else { return };
+        run.succeeded();
+        assert_eq!(processors(&place), if by_gpu { (0, MODULES) } else { (MODULES, 0) }, "{}", run.stderr);
+        assert_eq!(run.stderr.contains("warning: cuda:0 has failed (out of memory)"), !by_gpu, "{}", run.stderr);
+    }
 }
 
 #[test]

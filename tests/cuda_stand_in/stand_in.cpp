@@ -8,7 +8,9 @@
 //   STAND_IN_GPUS=N          how many GPUs there are (1)
 //   STAND_IN_MEMORY=BYTES    how much memory each has (1 GiB)
 //   STAND_IN_BREAK=GPU:N     GPU fails for good with the N-th kernel that runs on it
-//   STAND_IN_DRIVER=none|old there is no GPU to drive, or the driver does not go with the libraries
+//   STAND_IN_HANDLE=BYTES    how much memory a library's handle takes, without which it fails as if by itself (0)
+//   STAND_IN_DRIVER=WORD     none: there is no GPU to drive; old: the driver does not go with the GPU; before: it is older than
+//                            the compiler of the kernels
 
 #include <algorithm>
 #include <cmath>
@@ -51,7 +53,7 @@ static void atomicMax(unsigned long long *place, unsigned long long number) { *p
 
 // ---- GPUs
 
-enum Status { SUCCESS, INVALID = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, NOT_FOUND = 500, BROKEN = 700, MISMATCH = 803 };
+enum Status { SUCCESS, INVALID = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, NOT_FOUND = 500, BROKEN = 700, PTX_TOO_NEW = 222, MISMATCH = 803 };
 
 struct Gpu {
     uint64_t free = 0;
@@ -178,7 +180,8 @@ extern "C" {
 int cuInit(unsigned) {
     HOLD;
     const char *driver = getenv("STAND_IN_DRIVER");
-    if (driver) return strcmp(driver, "none") ? MISMATCH : NO_DEVICE;
+    if (driver && !strcmp(driver, "none")) return NO_DEVICE;
+    if (driver && !strcmp(driver, "old")) return MISMATCH;
     if (!gpus.empty()) return SUCCESS;
     gpus.resize(setting("STAND_IN_GPUS", 1));
     for (auto &gpu : gpus) gpu.free = setting("STAND_IN_MEMORY", 1 << 30);
@@ -194,6 +197,7 @@ int cuGetErrorString(int status, const char **words) {
                                                       {NO_DEVICE, "no CUDA-capable device is detected"},
                                                       {NOT_FOUND, "named symbol not found"},
                                                       {BROKEN, "an illegal memory access was encountered"},
+                                                      {PTX_TOO_NEW, "the provided PTX was compiled with an unsupported toolchain."},
                                                       {MISMATCH, "system has unsupported display driver"}};
     auto found = known.find(status);
     if (found == known.end()) return INVALID;
@@ -212,6 +216,7 @@ int cuMemPoolSetAttribute(void *, int, void *) { return SUCCESS; }
 int cuDevicePrimaryCtxRetain(void **context, int device) { return *context = &gpus[device], SUCCESS; }
 int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 int cuCtxDestroy_v2(void *) { return SUCCESS; }
+int cuCtxSetFlags(unsigned) { return SUCCESS; }
 int cuCtxGetCurrent(void **context) { return *context = current, SUCCESS; }
 int cuCtxSetCurrent(void *context) { return current = (Gpu *)context, SUCCESS; }
 
@@ -345,7 +350,12 @@ int cuMemcpyDtoDAsync_v2(uint64_t target, uint64_t source, size_t bytes, Stream 
 int cuMemcpyPeerAsync(uint64_t, void *, uint64_t, void *, size_t, Stream *) { return INVALID; }
 
 int cuModuleLoad(void **, const char *) { return INVALID; }
-int cuModuleLoadData(void **module, const void *) { return *module = &kernels, SUCCESS; }
+int cuModuleLoadData(void **module, const char *ptx) {
+    const char *driver = getenv("STAND_IN_DRIVER");
+    if (driver && !strcmp(driver, "before")) return PTX_TOO_NEW;
+    return *module = &kernels, strstr(ptx, ".version") ? SUCCESS : INVALID;
+}
+
 int cuModuleUnload(void *) { return SUCCESS; }
 
 int cuModuleGetFunction(Kernel *function, void *, const char *name) {
@@ -365,25 +375,6 @@ int cuLaunchKernel(Kernel kernel, unsigned gx, unsigned gy, unsigned gz, unsigne
         for_each_thread({gx, gy, gz}, {bx, by, bz}, thread);
     });
 }
-
-// ---- NVRTC: the kernels are compiled already
-
-int nvrtcCreateProgram(void **program, const char *, const char *, int, const char *const *, const char *const *) {
-    return *program = &kernels, SUCCESS;
-}
-int nvrtcCompileProgram(void *, int, const char *const *) { return SUCCESS; }
-int nvrtcGetPTXSize(void *, size_t *size) { return *size = 1, SUCCESS; }
-int nvrtcGetPTX(void *, char *ptx) { return *ptx = 0, SUCCESS; }
-int nvrtcGetProgramLogSize(void *, size_t *size) { return *size = 1, SUCCESS; }
-int nvrtcGetProgramLog(void *, char *log) { return *log = 0, SUCCESS; }
-int nvrtcDestroyProgram(void **) { return SUCCESS; }
-
-// ---- cuRAND, which candle opens and nobody uses
-
-int curandCreateGenerator(void **generator, int) { return *generator = &gpus, SUCCESS; }
-int curandDestroyGenerator(void *) { return SUCCESS; }
-int curandSetPseudoRandomGeneratorSeed(void *, unsigned long long) { return SUCCESS; }
-int curandSetStream(void *, Stream *) { return SUCCESS; }
 
 // ---- cuBLAS and cuSOLVER
 
@@ -406,26 +397,39 @@ static double square(double number) { return number * number; }
 
 struct Handle {
     Stream *stream = nullptr;
+    uint64_t memory = 0;
 };
 
-// A broken GPU's libraries fail, and so do the handles' ends, over which cudarc panics.
-static const int EXECUTION_FAILED = 13, INTERNAL_ERROR = 7;
-
-int cublasCreate_v2(Handle **handle) { return current->broken ? EXECUTION_FAILED : (*handle = new Handle, SUCCESS); }
-int cublasSetStream_v2(Handle *handle, Stream *stream) { return handle->stream = stream, SUCCESS; }
-
-int cublasDestroy_v2(Handle *handle) {
+// A handle with its memory on the current GPU. Without it, or on a broken GPU, `failure` is all that is said.
+static int create(Handle **handle, int failure) {
     HOLD;
-    if (handle->stream->gpu->broken) return EXECUTION_FAILED;
+    if (!current || current->broken) return failure;
+    uint64_t bytes = setting("STAND_IN_HANDLE", 0), memory = 0;
+    if (bytes && cuMemAlloc_v2(&memory, bytes)) return failure;
+    return *handle = new Handle{nullptr, memory}, SUCCESS;
+}
+
+// cudarc panics over a handle that cannot be destroyed, as a broken GPU's cannot.
+static int destroy(Handle *handle, int failure) {
+    HOLD;
+    if (handle->stream && handle->stream->gpu->broken) return failure;
+    if (handle->memory) cuMemFree_v2(handle->memory);
     delete handle;
     return SUCCESS;
 }
+
+static const int NOT_INITIALIZED = 1, INVALID_VALUE = 3, EXECUTION_FAILED = 13, INTERNAL_ERROR = 7, F64 = 1;
+
+int cublasCreate_v2(Handle **handle) { return create(handle, NOT_INITIALIZED); }
+int cublasDestroy_v2(Handle *handle) { return destroy(handle, EXECUTION_FAILED); }
+int cublasSetStream_v2(Handle *handle, Stream *stream) { return handle->stream = stream, SUCCESS; }
 
 int cublasDsyrk_v2_64(Handle *handle, int triangle, int operation, int64_t n, int64_t k, const double *alpha, uint64_t a,
                       int64_t lda, const double *beta, uint64_t c, int64_t ldc) {
     HOLD;
     int order = n, inner = k, lead_a = lda, lead_c = ldc;
     double factor = *alpha, keep = *beta;
+    if (n < 1 || k < 1 || lda < (operation == 0 ? n : k) || ldc < n || n > INT32_MAX || k > INT32_MAX) return INVALID_VALUE;
     const char *uplo = triangle == 0 ? "L" : "U", *trans = operation == 0 ? "N" : "T";
     int status = issue(handle->stream, [=] {
         count_kernel(handle->stream->gpu);
@@ -446,15 +450,9 @@ int cublasDasum_v2(Handle *handle, int n, uint64_t x, int stride, double *result
     return *result = sum(n, (double *)x, stride, std::fabs), SUCCESS;
 }
 
-int cusolverDnCreate(Handle **handle) { return current->broken ? INTERNAL_ERROR : (*handle = new Handle, SUCCESS); }
+int cusolverDnCreate(Handle **handle) { return create(handle, INTERNAL_ERROR); }
+int cusolverDnDestroy(Handle *handle) { return destroy(handle, INTERNAL_ERROR); }
 int cusolverDnSetStream(Handle *handle, Stream *stream) { return handle->stream = stream, SUCCESS; }
-
-int cusolverDnDestroy(Handle *handle) {
-    HOLD;
-    if (handle->stream->gpu->broken) return INTERNAL_ERROR;
-    delete handle;
-    return SUCCESS;
-}
 
 int cusolverDnCreateParams(void **parameters) { return *parameters = new Handle, SUCCESS; }
 int cusolverDnDestroyParams(Handle *parameters) { return delete parameters, SUCCESS; }
@@ -465,10 +463,12 @@ int cusolverDnXsyevd_bufferSize(Handle *, void *, int, int, int64_t n, int, uint
     return *on_device = 8 * (2 * n + 1), *on_host = 4 * 1, SUCCESS;
 }
 
-int cusolverDnXsyevd(Handle *handle, void *, int vectors, int triangle, int64_t n, int, uint64_t a, int64_t lda, int,
-                     uint64_t w, int, uint64_t on_device, size_t, int *on_host, size_t, uint64_t info) {
+int cusolverDnXsyevd(Handle *handle, void *, int vectors, int triangle, int64_t n, int of_a, uint64_t a, int64_t lda, int of_w,
+                     uint64_t w, int of_work, uint64_t on_device, size_t device_bytes, int *on_host, size_t host_bytes,
+                     uint64_t info) {
     HOLD;
-    if (vectors != 0 || triangle != 0) return INTERNAL_ERROR;
+    if (vectors != 0 || triangle != 0 || lda < n || of_a != F64 || of_w != F64 || of_work != F64) return INVALID_VALUE;
+    if (device_bytes < 8 * (2 * (size_t)n + 1) || host_bytes < 4) return INVALID_VALUE;
     int status = issue(handle->stream, [=] {
         count_kernel(handle->stream->gpu);
         int order = n, lead = lda, work = 2 * order + 1, one = 1;
@@ -482,11 +482,12 @@ int cusolverDnXgesvd_bufferSize(Handle *, void *, char, char, int64_t m, int64_t
     return *on_device = 8 * (5 * n + m + n * n), *on_host = 8, SUCCESS;
 }
 
-int cusolverDnXgesvd(Handle *handle, void *, char u, char vt, int64_t m, int64_t n, int, uint64_t a, int64_t lda, int,
-                     uint64_t s, int, uint64_t, int64_t, int, uint64_t, int64_t, int, uint64_t on_device, size_t bytes,
-                     double *on_host, size_t, uint64_t info) {
+int cusolverDnXgesvd(Handle *handle, void *, char u, char vt, int64_t m, int64_t n, int of_a, uint64_t a, int64_t lda, int of_s,
+                     uint64_t s, int, uint64_t, int64_t ldu, int, uint64_t, int64_t ldvt, int of_work, uint64_t on_device,
+                     size_t bytes, double *on_host, size_t host_bytes, uint64_t info) {
     HOLD;
-    if (m < n || u != 'N' || vt != 'N') return INTERNAL_ERROR;
+    if (m < n || u != 'N' || vt != 'N' || lda < m || ldu < m || ldvt < n) return INVALID_VALUE;
+    if (of_a != F64 || of_s != F64 || of_work != F64 || bytes < 8 * 5 * (size_t)n || host_bytes < 8) return INVALID_VALUE;
     int status = issue(handle->stream, [=] {
         count_kernel(handle->stream->gpu);
         int rows = m, columns = n, lead = lda, work = bytes / 8, one = 1;

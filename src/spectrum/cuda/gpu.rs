@@ -1,10 +1,10 @@
 //! A GPU of this machine.
 
 use std::error::Error;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use candle_core::cuda_backend::cudarc::driver::{CudaContext, DriverError, sys::CUresult};
-use candle_core::cuda_backend::cudarc::nvrtc::{self, CompileError};
 use candle_core::cuda_backend::{CudaError, WrapErr};
 
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -12,11 +12,8 @@ use super::libraries::{self, Missing};
 use super::{Stream, fault, raw};
 use crate::spectrum::{DeviceError, Fault};
 
-/// The kernels' source.
-const KERNELS: &str = include_str!("kernels.cu");
-
-/// The bytes of freed memory that the driver may keep for what comes next, so that it need not map memory anew for every weight.
-const KEPT: u64 = 2 << 30;
+/// The kernels, as `build.rs` has compiled them.
+pub const KERNELS: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
 
 /// A GPU that works.
 #[derive(Debug)]
@@ -24,7 +21,6 @@ pub struct Gpu {
     ordinal: usize,
     model: String,
     context: Arc<CudaContext>,
-    kernels: Arc<str>,
 }
 
 impl Gpu {
@@ -53,11 +49,14 @@ impl Gpu {
         }
         let context = CudaContext::new(ordinal).map_err(|error| unusable(&error))?;
         let model = context.name().map_err(|error| unusable(&error))?;
-        let kernels = nvrtc::compile_ptx(KERNELS).map_err(|error| unusable(&error))?.to_src().into();
+        // Waiting threads leave the cores to others, such as those that measure on the CPU. Where that cannot be, they spin.
+        let _ = context.set_blocking_synchronize();
+        // A GPU or a driver for which the kernels are too new says so here.
+        context.load_module(KERNELS.into()).map_err(|error| unusable(&error))?;
         if context.has_async_alloc() {
-            raw::keep_freed_memory(&context, KEPT).map_err(|error| unusable(&error))?;
+            raw::keep_freed_memory(&context).map_err(|error| unusable(&error))?;
         }
-        Ok(Self { ordinal, model, context, kernels })
+        Ok(Self { ordinal, model, context })
     }
 
     /// Its number among the machine's GPUs, as `CUDA_VISIBLE_DEVICES` leaves them.
@@ -78,7 +77,14 @@ impl Gpu {
 
     /// A stream of its own.
     pub fn stream(&self) -> Result<Stream, Fault> {
-        Stream::new(self.ordinal, self.kernels.clone()).map_err(|error| or_broken(&error))
+        // Where a GPU fails half-way, the handles that there are already panic as they go.
+        let stream = catch_unwind(|| Stream::new(self.ordinal));
+        match stream.map_err(|_| Fault::Broken("it failed while it was opened".into()))? {
+            Ok(stream) => Ok(stream),
+            // Libraries that find no memory for a handle of theirs rarely say that it is that.
+            Err(_) if self.context.synchronize().is_ok() => Err(Fault::OutOfMemory),
+            Err(error) => Err(or_broken(&error)),
+        }
     }
 }
 
@@ -102,10 +108,5 @@ pub fn sentence(error: &(dyn Error + 'static)) -> String {
         let words = driver.error_string().ok().map(|words| words.to_string_lossy().into_owned());
         return words.map_or_else(|| format!("{:?}", driver.0), |words| format!("{words}, {:?}", driver.0));
     }
-    match error.downcast_ref() {
-        Some(CompileError::CompileError { log, .. }) => {
-            format!("its kernels do not compile: {}", log.to_string_lossy())
-        }
-        _ => error.to_string(),
-    }
+    error.to_string()
 }

@@ -3,7 +3,8 @@
 //! candle has cudarc link with them, so that a program would not even start where there is no driver, or say why. Here every
 //! function that this program has of them is defined: each jumps to where [`load`] has found the library's own. With these,
 //! the linker needs nothing of the libraries, and does not make the program depend on them (`--as-needed`, as rustc asks for).
-//! A function that is not listed here would be found in its library as before; `.ci/run` sees to it that none is.
+//! A function that is not listed here would be found in its library as before; `.ci/run` sees to it that none is. (GNU's
+//! linker, unlike lld, counts what it discards: with it the program may depend on the libraries all the same.)
 
 #![allow(unsafe_code)]
 
@@ -21,10 +22,15 @@ pub enum Missing {
     #[error("NVIDIA's driver is not installed: there is no {DRIVER}")]
     Driver,
     /// The driver is there, but not all of CUDA.
-    #[error("CUDA's libraries are not where LD_LIBRARY_PATH leads: there is no {0}")]
-    Library(&'static str),
+    #[error("CUDA's {library} cannot be had, for which LD_LIBRARY_PATH may have to say where it is: {reason}")]
+    Library {
+        /// The library.
+        library: &'static str,
+        /// What the loader says of it.
+        reason: String,
+    },
     /// A library is too old.
-    #[error("{library} has no function {function}: it is too old")]
+    #[error("{library} is too old: it has no function {function}")]
     Function {
         /// The library.
         library: &'static str,
@@ -35,11 +41,11 @@ pub enum Missing {
 
 const DRIVER: &str = "libcuda.so.1";
 
-/// The names of the others, each by the version of CUDA, newest first: those of one version go together.
-const VERSIONS: [[&str; 4]; 2] = [
-    ["libcublas.so.13", "libcusolver.so.12", "libcurand.so.10", "libnvrtc.so.13"],
-    ["libcublas.so.12", "libcusolver.so.11", "libcurand.so.10", "libnvrtc.so.12"],
-];
+/// cuBLAS and cuSOLVER, of the version of CUDA that this was built with.
+const LIBRARIES: [&str; 2] = match env!("CUDA_MAJOR").as_bytes() {
+    b"12" => ["libcublas.so.12", "libcusolver.so.11"],
+    _ => ["libcublas.so.13", "libcusolver.so.12"],
+};
 
 /// Finds the libraries and their functions, once.
 ///
@@ -52,25 +58,18 @@ pub fn load() -> Result<(), Missing> {
 }
 
 fn find() -> Result<(), Missing> {
-    bind(DRIVER, open(DRIVER).ok_or(Missing::Driver)?, driver::FUNCTIONS)?;
-    let [cublas, cusolver, curand, nvrtc] = match VERSIONS.iter().find(|names| open(names[0]).is_some()) {
-        Some(names) => *names,
-        None => return Err(Missing::Library(VERSIONS[0][0])),
-    };
-    let parts = [
-        (cublas, cublas::FUNCTIONS),
-        (cusolver, cusolver::FUNCTIONS),
-        (curand, curand::FUNCTIONS),
-        (nvrtc, nvrtc::FUNCTIONS),
-    ];
-    parts.into_iter().try_for_each(|(name, functions)| bind(name, open(name).ok_or(Missing::Library(name))?, functions))
+    bind(DRIVER, open(DRIVER).map_err(|_| Missing::Driver)?, driver::FUNCTIONS)?;
+    LIBRARIES.into_iter().zip([cublas::FUNCTIONS, cusolver::FUNCTIONS]).try_for_each(|(library, functions)| {
+        let opened = open(library).map_err(|error| Missing::Library { library, reason: error.to_string() })?;
+        bind(library, opened, functions)
+    })
 }
 
 /// A library, which stays to the end of the process.
-fn open(name: &str) -> Option<Library> {
+fn open(name: &str) -> Result<Library, libloading::Error> {
     // SAFETY: the library is NVIDIA's, whose initialisation does nothing to this process but what linking with it would have done
     // before `main`.
-    unsafe { Library::open(Some(name), RTLD_LAZY | RTLD_LOCAL) }.ok()
+    unsafe { Library::open(Some(name), RTLD_LAZY | RTLD_LOCAL) }
 }
 
 fn bind(library: &'static str, opened: Library, functions: &[(&'static str, &Place)]) -> Result<(), Missing> {
@@ -133,7 +132,7 @@ macro_rules! functions {
 }
 
 functions! { driver, 3 /* CUDA_ERROR_NOT_INITIALIZED */,
-    cuCtxDestroy_v2 cuCtxGetCurrent cuCtxSetCurrent cuCtxSynchronize cuDeviceGet cuDeviceGetAttribute cuDeviceGetCount
+    cuCtxDestroy_v2 cuCtxGetCurrent cuCtxSetCurrent cuCtxSetFlags cuCtxSynchronize cuDeviceGet cuDeviceGetAttribute cuDeviceGetCount
     cuDeviceGetDefaultMemPool cuDeviceGetName cuDevicePrimaryCtxRelease_v2 cuDevicePrimaryCtxRetain cuEventCreate
     cuEventDestroy_v2 cuEventRecord cuEventSynchronize cuGetErrorString cuInit cuLaunchKernel cuMemAllocAsync cuMemAlloc_v2
     cuMemFreeAsync cuMemFreeHost cuMemFree_v2 cuMemGetInfo_v2 cuMemHostAlloc cuMemPoolSetAttribute cuMemcpyDtoDAsync_v2
@@ -151,13 +150,41 @@ functions! { cusolver, 1 /* CUSOLVER_STATUS_NOT_INITIALIZED */,
     cusolverDnSetStream cusolverDnXgesvd cusolverDnXgesvd_bufferSize cusolverDnXsyevd cusolverDnXsyevd_bufferSize
 }
 
-functions! { curand, 101 /* CURAND_STATUS_NOT_INITIALIZED */,
-    curandCreateGenerator curandDestroyGenerator curandSetPseudoRandomGeneratorSeed curandSetStream
-}
+mod curand {
+    use super::*;
 
-functions! { nvrtc, 11 /* NVRTC_ERROR_INTERNAL_ERROR */,
-    nvrtcCompileProgram nvrtcCreateProgram nvrtcDestroyProgram nvrtcGetPTX nvrtcGetPTXSize nvrtcGetProgramLog
-    nvrtcGetProgramLogSize
+    // candle opens a generator of random numbers with every device, which nothing in this program asks for a number.
+
+    // SAFETY: cudarc declares the function so, and gives a place for a generator; it does nothing with none.
+    #[unsafe(no_mangle)]
+    #[allow(non_snake_case)]
+    unsafe extern "C" fn curandCreateGenerator(generator: *mut *mut c_void, _kind: c_int) -> c_int {
+        // SAFETY: as the caller's promise is.
+        unsafe { generator.write(std::ptr::null_mut()) };
+        0
+    }
+
+    // SAFETY: cudarc declares the functions with these and further arguments, which callees need not know of, and lets them
+    // do nothing.
+    #[unsafe(no_mangle)]
+    #[allow(non_snake_case)]
+    extern "C" fn curandDestroyGenerator(_generator: *mut c_void) -> c_int {
+        0
+    }
+
+    // SAFETY: the same.
+    #[unsafe(no_mangle)]
+    #[allow(non_snake_case)]
+    extern "C" fn curandSetPseudoRandomGeneratorSeed(_generator: *mut c_void, _seed: u64) -> c_int {
+        0
+    }
+
+    // SAFETY: the same.
+    #[unsafe(no_mangle)]
+    #[allow(non_snake_case)]
+    extern "C" fn curandSetStream(_generator: *mut c_void, _stream: *mut c_void) -> c_int {
+        0
+    }
 }
 
 /// Defines functions that do nothing but fail.

@@ -82,8 +82,6 @@ pub struct Stream {
     device: Device,
     cuda: CudaDevice,
     stream: Arc<CudaStream>,
-    /// The compiled kernels.
-    kernels: Arc<str>,
     /// The libraries' handles, which one thread at a time may use.
     handles: Mutex<Handles>,
     staging: Mutex<Staging>,
@@ -101,14 +99,14 @@ impl std::fmt::Debug for Stream {
 }
 
 impl Stream {
-    fn new(ordinal: usize, kernels: Arc<str>) -> candle_core::Result<Self> {
+    fn new(ordinal: usize) -> candle_core::Result<Self> {
         // Not the thread's default stream, with which Xsyevd has had a defect.
         let cuda = CudaDevice::new_with_stream(ordinal)?;
         let stream = cuda.cuda_stream();
         let solver = DnHandle::new(stream.clone()).map_err(|error| Error::Cuda(Box::new(error)))?;
         let staging = Mutex::new(Staging::new(&stream)?);
         let handles = Mutex::new(Handles { blas: cuda.cublas_handle(), solver });
-        Ok(Self { device: Device::Cuda(cuda.clone()), cuda, stream, kernels, handles, staging })
+        Ok(Self { device: Device::Cuda(cuda.clone()), cuda, stream, handles, staging })
     }
 
     /// Its GPU as candle knows it.
@@ -161,10 +159,12 @@ impl Stream {
                 self.compute(Matrix { data: data.slice(start..end), rows, columns }, method)
             }
             _ => candle_core::bail!("singular values are taken of F64, F32, F16 or BF16"),
-        }?;
-        let count = values.len();
-        let values = self.stream.clone_htod(&values).w()?;
-        Ok((CudaStorage::wrap_cuda_slice(values, self.cuda.clone()), Shape::from(count)))
+        };
+        let values = values.map_err(|error| self.diagnosed(error))?;
+        let on_device = self.stream.clone_htod(&values).w()?;
+        // The numbers must not go before they are there.
+        self.stream.synchronize().w()?;
+        Ok((CudaStorage::wrap_cuda_slice(on_device, self.cuda.clone()), Shape::from(values.len())))
     }
 
     fn compute<T: Element>(&self, weight: Matrix<'_, T>, method: Method) -> candle_core::Result<Vec<f64>> {
@@ -174,6 +174,33 @@ impl Stream {
             Method::Gram => self.by_gram_matrix(&handles, &weight, scale),
             Method::Direct => self.by_bidiagonalisation(&handles, &weight, scale),
         })
+    }
+
+    /// `error`, or that there is no memory: a library that finds none for itself may only say that it has not been initialised
+    /// or has failed inside, while the GPU is well.
+    fn diagnosed(&self, error: Error) -> Error {
+        let is_vague = match &error {
+            Error::Cuda(cause) => match cause.downcast_ref::<CudaError>() {
+                Some(CudaError::Cublas(CublasError(code))) => {
+                    matches!(
+                        code,
+                        cublasStatus_t::CUBLAS_STATUS_NOT_INITIALIZED | cublasStatus_t::CUBLAS_STATUS_INTERNAL_ERROR
+                    )
+                }
+                _ => matches!(
+                    cause.downcast_ref(),
+                    Some(CusolverError(
+                        cusolverStatus_t::CUSOLVER_STATUS_NOT_INITIALIZED
+                            | cusolverStatus_t::CUSOLVER_STATUS_INTERNAL_ERROR
+                    ))
+                ),
+            },
+            _ => false,
+        };
+        if is_vague && self.stream.context().synchronize().is_ok() {
+            return Error::Cuda(Box::new(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY)));
+        }
+        error
     }
 
     fn survey<T: Element>(&self, weight: &Matrix<'_, T>) -> candle_core::Result<Option<Survey>> {
@@ -255,6 +282,6 @@ impl Stream {
 
     fn kernel<T: Element>(&self, name: &str) -> candle_core::Result<raw::Kernel> {
         let name = format!("{name}_{}", T::NAME);
-        Ok(self.cuda.get_or_load_custom_func(&name, "laser-scan", &self.kernels)?.into_cuda_function())
+        Ok(self.cuda.get_or_load_custom_func(&name, "laser-scan", gpu::KERNELS)?.into_cuda_function())
     }
 }

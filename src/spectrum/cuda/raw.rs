@@ -93,16 +93,19 @@ pub fn page_locked(context: &Arc<CudaContext>, length: usize) -> Result<PinnedHo
     Ok(memory)
 }
 
-/// Lets the driver keep up to `bytes` of what is freed on the device, for whatever is allocated next.
-pub fn keep_freed_memory(context: &CudaContext, bytes: u64) -> Result<()> {
-    let mut bytes = bytes;
-    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+/// Lets the driver keep what is freed on the device for whatever is allocated next, rather than map it anew, and keeps it from
+/// giving one stream what another has yet to be done with, for which the one would wait.
+pub fn keep_freed_memory(context: &CudaContext) -> Result<()> {
+    let (mut kept, mut depends) = (u64::MAX, 0 as c_int);
+    let keep = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    let depend = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES;
     context.bind_to_thread().w()?;
-    // SAFETY: the device is that of a live context, the pool is its own and lives as long, and the attribute is a 64-bit
-    // number, which is read before the call returns.
+    // SAFETY: the device is that of a live context, the pool is its own and lives as long, and the attributes are a 64-bit number
+    // and an int, which are read before the calls return.
     unsafe {
         let pool = result::device::get_default_mem_pool(context.cu_device()).w()?;
-        result::mem_pool::set_attribute(pool, attribute, (&raw mut bytes).cast()).w()
+        result::mem_pool::set_attribute(pool, keep, (&raw mut kept).cast()).w()?;
+        result::mem_pool::set_attribute(pool, depend, (&raw mut depends).cast()).w()
     }
 }
 
@@ -282,8 +285,8 @@ pub fn trace(blas: &CudaBlas, gram: &CudaSlice<f64>, n: usize) -> Result<f64> {
     Ok(trace)
 }
 
-/// The eigenvalues of the symmetric n x n matrix whose lower triangle `matrix` has, smallest first; `matrix` is spent. In
-/// two stages where cuSOLVER has them, which its default algorithm takes.
+/// The eigenvalues of the symmetric n x n matrix whose lower triangle `matrix` has, smallest first; `matrix` is spent. By
+/// cuSOLVER's default algorithm, which reduces in two stages in versions that can.
 pub fn eigenvalues(solver: &DnHandle, matrix: &mut CudaSlice<f64>, n: usize) -> Result<Vec<f64>> {
     assert!(n > 0 && n * n <= matrix.len());
     let stream = solver.stream();
