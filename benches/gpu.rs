@@ -22,11 +22,12 @@ use candle_core::DType;
 use laser_scan::spectrum::{Device, DeviceRequest, Lane, Method, flops, singular_values};
 
 /// Rows and columns: squares and Mistral-7B's, then Llama-70B's.
-const SHAPES: [[usize; 2]; 10] = [
+const SHAPES: [[usize; 2]; 11] = [
     [1024, 1024],
     [2048, 768],
     [1024, 4096],
     [4096, 4096],
+    [4096, 8192],
     [14336, 4096],
     [4096, 14336],
     [1024, 8192],
@@ -58,6 +59,7 @@ fn main() {
     println!("{}, {} lanes, BF16 weights", device.model().unwrap_or("a GPU"), lanes.len());
     println!("              ------ one after the other ------  --- at once ---");
     println!("       shape     seconds      GF/s  of it copying     seconds      GF/s");
+    let mut seconds_alone = HashMap::new();
     for shape in shapes {
         let weight = Weights::from([(shape, weight(shape))]);
         let (alone, copying) = alone(&lanes[0], shape, &weight[&shape]);
@@ -71,6 +73,13 @@ fn main() {
             copying / alone,
             flops(shape) / together / 1e9,
         );
+        seconds_alone.insert(shape, alone);
+    }
+    // A weight twice as long has the same eigenvalue stage after twice the copy, survey and Gram product.
+    for ([n, _], square) in seconds_alone.iter().filter(|([rows, columns], _)| rows == columns) {
+        if let Some(longer) = seconds_alone.get(&[*n, 2 * n]) {
+            println!("eigenvalue stage at n = {n}: {:.5} s", 2.0 * square - longer);
+        }
     }
     if words.is_empty() || words.iter().any(|word| word == "7b") {
         whole_model(&device, &lanes);
@@ -88,6 +97,7 @@ fn whole_model(device: &Device, lanes: &[Lane]) {
     let weights: Weights = LAYER.into_iter().map(|shape| (shape, weight(shape))).collect();
     let (least, done) = (AtomicU64::new(u64::MAX), AtomicBool::new(false));
     let free = || device.free_memory().ok().flatten().unwrap_or(0);
+    let before = free();
     let seconds = thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
@@ -102,9 +112,10 @@ fn whole_model(device: &Device, lanes: &[Lane]) {
     });
     let work: f64 = modules.iter().map(|shape| flops(*shape)).sum();
     println!(
-        "{} modules of a Mistral-7B: {seconds:.2} s, {:.1} GF/s; {:.2} GB of the GPU's memory free at least",
+        "{} modules of a Mistral-7B: {seconds:.2} s, {:.1} GF/s; of {:.2} GB of the GPU's memory that were free, {:.2} GB were left",
         modules.len(),
         work / seconds / 1e9,
+        before as f64 / 1e9,
         least.into_inner() as f64 / 1e9,
     );
 }

@@ -4,16 +4,14 @@ use std::error::Error;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 
+use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::driver::{CudaContext, DriverError, sys::CUresult};
-use candle_core::cuda_backend::{CudaError, WrapErr};
 
+use super::fault::{fault, sentence};
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 use super::libraries::{self, Missing};
-use super::{Stream, fault, raw};
+use super::{Stream, kernels, raw};
 use crate::spectrum::{DeviceError, Fault};
-
-/// The kernels, as `build.rs` has compiled them.
-pub const KERNELS: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
 
 /// A GPU that works.
 #[derive(Debug)]
@@ -52,7 +50,7 @@ impl Gpu {
         // Waiting threads leave the cores to others, such as those that measure on the CPU. Where that cannot be, they spin.
         let _ = context.set_blocking_synchronize();
         // A GPU or a driver for which the kernels are too new says so here.
-        context.load_module(KERNELS.into()).map_err(|error| unusable(&error))?;
+        context.load_module(kernels::COMPILED.into()).map_err(|error| unusable(&error))?;
         if context.has_async_alloc() {
             raw::keep_freed_memory(&context).map_err(|error| unusable(&error))?;
         }
@@ -96,17 +94,4 @@ fn or_broken(error: &candle_core::Error) -> Fault {
 /// stub of it to link with.
 fn is_absent(error: DriverError) -> bool {
     matches!(error.0, CUresult::CUDA_ERROR_NO_DEVICE | CUresult::CUDA_ERROR_STUB_LIBRARY)
-}
-
-/// What an error of CUDA's says, in the driver's words where it has some.
-pub fn sentence(error: &(dyn Error + 'static)) -> String {
-    let driver = error.downcast_ref::<DriverError>().or(match error.downcast_ref() {
-        Some(CudaError::Cuda(driver)) => Some(driver),
-        _ => None,
-    });
-    if let Some(driver) = driver {
-        let words = driver.error_string().ok().map(|words| words.to_string_lossy().into_owned());
-        return words.map_or_else(|| format!("{:?}", driver.0), |words| format!("{words}, {:?}", driver.0));
-    }
-    error.to_string()
 }

@@ -1,13 +1,15 @@
 //! Singular values on NVIDIA's GPUs.
 //!
-//! A weight goes over in its stored precision (`staging`), is surveyed and widened there by kernels of ours (`kernels.cu`), and
-//! is multiplied and reduced by cuBLAS and cuSOLVER, whose calls are in `raw`, all in float64. Each [`Stream`] does so for one
+//! A weight goes over in its stored precision (`staging`), is surveyed and widened there by `kernels` of ours, and is
+//! multiplied and reduced by cuBLAS and cuSOLVER, whose calls are in `raw`, all in float64. Each [`Stream`] does so for one
 //! weight at a time; several keep the GPU and the bus busy at once, and of small matrices it takes several to fill the GPU.
 //!
 //! Along the long side a weight is widened panel by panel, so that it never lies there whole in float64 (but for the direct
 //! route). Only its n singular values come back.
 
+mod fault;
 mod gpu;
+mod kernels;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod libraries;
 mod raw;
@@ -16,19 +18,21 @@ mod staging;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::backend::BackendStorage;
-use candle_core::cuda_backend::cudarc::cublas::{CudaBlas, result::CublasError, sys::cublasStatus_t};
-use candle_core::cuda_backend::cudarc::cusolver::{DnHandle, result::CusolverError, sys::cusolverStatus_t};
-use candle_core::cuda_backend::cudarc::driver::{CudaStream, DriverError, sys::CUresult};
-use candle_core::cuda_backend::{CudaError, CudaStorageSlice, WrapErr};
+use candle_core::cuda_backend::cudarc::cublas::CudaBlas;
+use candle_core::cuda_backend::cudarc::cusolver::DnHandle;
+use candle_core::cuda_backend::cudarc::driver::CudaStream;
+use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
 use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, DType, Device, Error, Layout, Shape, Storage, Tensor};
 
+pub use fault::fault;
 pub use gpu::Gpu;
-use raw::{Element, Lines, Matrix, Product};
+use kernels::{Element, Kernel, Lines, Matrix};
+use raw::Product;
 use staging::Staging;
 
 use super::widen::Survey;
-use super::{COHERENT, Fault, Invariants, Method, UNIT_ROUNDOFF, square_roots, values};
+use super::{COHERENT, Invariants, Method, UNIT_ROUNDOFF, square_roots, values};
 
 /// The streams of a GPU: enough for copies, products and reductions of several large matrices to overlap, and for small ones,
 /// whose reductions leave most of a GPU idle.
@@ -54,27 +58,6 @@ pub fn workspace([rows, columns]: [usize; 2], method: Method) -> u64 {
 /// The extent along the long side of a panel of matrices with the short side `n`.
 fn depth(n: usize) -> usize {
     (PANEL / n.max(1)).clamp(64, LONGEST)
-}
-
-/// What of `error` is the device's fault.
-pub fn fault(error: &Error) -> Option<Fault> {
-    let cause = match error {
-        Error::WithBacktrace { inner, .. } | Error::WithPath { inner, .. } => return fault(inner),
-        Error::Context { inner, .. } => return fault(inner),
-        Error::Cuda(cause) => cause,
-        _ => return None,
-    };
-    let full = CUresult::CUDA_ERROR_OUT_OF_MEMORY;
-    let is_full = match cause.downcast_ref() {
-        Some(CudaError::Cuda(DriverError(code))) => *code == full,
-        Some(CudaError::Cublas(CublasError(code))) => *code == cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED,
-        Some(_) => false,
-        None => match cause.downcast_ref() {
-            Some(CusolverError(code)) => *code == cusolverStatus_t::CUSOLVER_STATUS_ALLOC_FAILED,
-            None => matches!(cause.downcast_ref(), Some(DriverError(code)) if *code == full),
-        },
-    };
-    Some(if is_full { Fault::OutOfMemory } else { Fault::Broken(gpu::sentence(cause.as_ref())) })
 }
 
 /// A stream of work on a GPU, with all that one weight after the other needs there.
@@ -160,7 +143,11 @@ impl Stream {
             }
             _ => candle_core::bail!("singular values are taken of F64, F32, F16 or BF16"),
         };
-        let values = values.map_err(|error| self.diagnosed(error))?;
+        let is_well = || self.stream.context().synchronize().is_ok();
+        let values = match values {
+            Err(error) if fault::is_vague(&error) && is_well() => return Err(fault::out_of_memory()),
+            values => values?,
+        };
         let on_device = self.stream.clone_htod(&values).w()?;
         // The numbers must not go before they are there.
         self.stream.synchronize().w()?;
@@ -176,38 +163,11 @@ impl Stream {
         })
     }
 
-    /// `error`, or that there is no memory: a library that finds none for itself may only say that it has not been initialised
-    /// or has failed inside, while the GPU is well.
-    fn diagnosed(&self, error: Error) -> Error {
-        let is_vague = match &error {
-            Error::Cuda(cause) => match cause.downcast_ref::<CudaError>() {
-                Some(CudaError::Cublas(CublasError(code))) => {
-                    matches!(
-                        code,
-                        cublasStatus_t::CUBLAS_STATUS_NOT_INITIALIZED | cublasStatus_t::CUBLAS_STATUS_INTERNAL_ERROR
-                    )
-                }
-                _ => matches!(
-                    cause.downcast_ref(),
-                    Some(CusolverError(
-                        cusolverStatus_t::CUSOLVER_STATUS_NOT_INITIALIZED
-                            | cusolverStatus_t::CUSOLVER_STATUS_INTERNAL_ERROR
-                    ))
-                ),
-            },
-            _ => false,
-        };
-        if is_vague && self.stream.context().synchronize().is_ok() {
-            return Error::Cuda(Box::new(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY)));
-        }
-        error
-    }
-
     fn survey<T: Element>(&self, weight: &Matrix<'_, T>) -> candle_core::Result<Option<Survey>> {
         let mut rows = self.stream.alloc_zeros(weight.rows).w()?;
         let mut columns = self.stream.alloc_zeros(weight.columns).w()?;
-        raw::row_maxima(&self.stream, &self.kernel::<T>("row_maxima")?, weight, &mut rows)?;
-        raw::column_maxima(&self.stream, &self.kernel::<T>("column_maxima")?, weight, &mut columns)?;
+        kernels::row_maxima(&self.stream, &self.kernel::<T>("row_maxima")?, weight, &mut rows)?;
+        kernels::column_maxima(&self.stream, &self.kernel::<T>("column_maxima")?, weight, &mut columns)?;
         let numbers = |bits: Vec<u64>| bits.into_iter().map(f64::from_bits).collect::<Vec<_>>();
         let rows = numbers(raw::download(&self.stream, &rows)?);
         let columns = numbers(raw::download(&self.stream, &columns)?);
@@ -242,7 +202,7 @@ impl Stream {
                     Product::OfRows,
                 )
             };
-            raw::widen(&self.stream, &kernel, &weight.data, lines, 1.0 / scale, &mut panel)?;
+            kernels::widen(&self.stream, &kernel, &weight.data, lines, 1.0 / scale, &mut panel)?;
             raw::syrk(blas, &self.stream, product, (n, k), &panel, start == 0, &mut gram)?;
         }
         drop(panel);
@@ -268,7 +228,7 @@ impl Stream {
         let (line_stride, stride) = if rows <= columns { (columns, 1) } else { (1, columns) };
         let lines = Lines { start: 0, count: n, length: long, line_stride, stride };
         let mut matrix = raw::allocate::<f64>(&self.stream, n * long)?;
-        raw::widen(&self.stream, &self.kernel::<T>("widen")?, &weight.data, lines, 1.0 / scale, &mut matrix)?;
+        kernels::widen(&self.stream, &self.kernel::<T>("widen")?, &weight.data, lines, 1.0 / scale, &mut matrix)?;
         let norm = raw::norm(blas, &self.stream, &matrix, n * long, 1)?;
         let values = raw::singular_values(solver, &mut matrix, long, n)?;
         // ‖W‖²_F = Σ σᵢ²
@@ -280,8 +240,8 @@ impl Stream {
         }
     }
 
-    fn kernel<T: Element>(&self, name: &str) -> candle_core::Result<raw::Kernel> {
+    fn kernel<T: Element>(&self, name: &str) -> candle_core::Result<Kernel> {
         let name = format!("{name}_{}", T::NAME);
-        Ok(self.cuda.get_or_load_custom_func(&name, "laser-scan", gpu::KERNELS)?.into_cuda_function())
+        Ok(self.cuda.get_or_load_custom_func(&name, "laser-scan", kernels::COMPILED)?.into_cuda_function())
     }
 }
