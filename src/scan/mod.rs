@@ -9,32 +9,24 @@ mod journal;
 mod measure;
 mod memory;
 mod schedule;
+mod work;
 
 use std::collections::HashSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
-use rayon::Scope;
+use anyhow::Result;
 
 pub use journal::{Journal, JournalError};
 pub use measure::Measurement;
 pub use memory::ceiling as memory_ceiling;
 
-use crate::checkpoint::{Checkpoint, CheckpointError, Mapped, Selection, Storage};
+use crate::checkpoint::{Checkpoint, Selection, Storage};
 use crate::modules::{self, Discovery, Filter, LeftOut, Line, Module, Wanted};
 use crate::results::{Entry, Other, Surroundings};
 use crate::source::{Model, Source, Transfer};
-use crate::spectrum::{self, Device, Fault, Lane, Method, Processor};
-use measure::{Attempt, attempt};
-use schedule::{CPU, Relief, Schedule, Station, Task};
-
-/// The stack of a thread, in bytes. One that waits for others' parts of its module may begin the next module meanwhile, on
-/// top of it.
-const STACK: usize = 16 << 20;
+use crate::spectrum::{self, Device, Fault, Processor};
+use work::Work;
 
 /// Files beside the weights that say what they are.
 const DESCRIPTIONS: [&str; 7] = [
@@ -231,7 +223,7 @@ impl Plan {
     }
 
     /// Measures every module that `journal` does not know, and notes each there. The outcomes are in the order of
-    /// [`Plan::modules`], and the same whatever the resources.
+    /// [`Plan::modules`]; those of the CPU are the same whatever the resources.
     ///
     /// # Errors
     ///
@@ -254,55 +246,7 @@ impl Plan {
         if !known.is_empty() {
             observer(Event::Resumed { modules: known.len(), flops: known.iter().sum() });
         }
-        let threads = resources.threads.max(1);
-        let gpus: Vec<&Device> =
-            resources.devices.iter().filter(|device| device.processor() != Processor::Cpu).collect();
-        let work = Work {
-            plan: self,
-            journal,
-            observer,
-            schedule: Schedule::new(self.stations(&gpus, threads, resources.memory)),
-            weights: Mapped::new(&self.checkpoint),
-            outcomes: Mutex::new(outcomes),
-            error: Mutex::new(None),
-        };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK).build();
-        let fetched = pool.context("cannot start the threads")?.in_place_scope(|scope| {
-            thread::scope(|lanes| {
-                for (at, gpu) in gpus.iter().copied().enumerate() {
-                    for _ in 0..gpu.lanes(threads) {
-                        let work = &work;
-                        lanes.spawn(move || work.serve(CPU + 1 + at, gpu, scope));
-                    }
-                }
-                let closing = work.schedule.closing();
-                let fetched = work.feed(source, scope);
-                if fetched.is_err() {
-                    work.schedule.abort();
-                }
-                drop(closing);
-                fetched
-            })
-        });
-        fetched?;
-        if let Some(error) = work.error.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return Err(error);
-        }
-        let outcomes = work.outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err("it was not reached".into()))).collect())
-    }
-
-    /// The CPU's station, and one for each of `gpus`.
-    fn stations(&self, gpus: &[&Device], threads: usize, memory: u64) -> Vec<Station> {
-        let mut stations = vec![Station::new(Device::CPU, threads, memory)];
-        for gpu in gpus {
-            let tasks = self.modules.iter().map(|module| Task::new(0, module, Method::Gram));
-            let largest = tasks.map(|task| task.bytes(gpu)).max().unwrap_or(0);
-            // A GPU that does not say what is free is found out when it is used.
-            let free = gpu.free_memory().ok().flatten().unwrap_or(0);
-            stations.push(Station::new((*gpu).clone(), gpu.lanes(threads), memory::ceiling_on_gpu(free, largest)));
-        }
-        stations
+        Work::new(self, journal, resources, observer, outcomes).carry_out(source)
     }
 
     /// Tells of a journal's key whether it is of this model, but of no module of this scan: a scan of other modules may
@@ -326,171 +270,5 @@ impl Plan {
             key += &format!(" {}", self.checkpoint.shards[shard].identity);
         }
         key
-    }
-}
-
-/// The state that the threads of a running scan share.
-struct Work<'a> {
-    plan: &'a Plan,
-    journal: &'a Journal,
-    observer: &'a (dyn Fn(Event<'_>) + Sync),
-    schedule: Schedule,
-    weights: Mapped,
-    outcomes: Mutex<Vec<Option<Outcome>>>,
-    /// What ends the scan, if something does.
-    error: Mutex<Option<anyhow::Error>>,
-}
-
-impl Work<'_> {
-    /// Brings shard after shard to disk and has the modules measured whose shards are there.
-    fn feed<'scope>(&'scope self, source: &dyn Source, scope: &Scope<'scope>) -> Result<()> {
-        let shards = &self.plan.checkpoint.shards;
-        // Modules wait for the last of their shards: a quantised weight's scales may be in another than its codes.
-        let mut waiting: Vec<Vec<usize>> = vec![Vec::new(); shards.len()];
-        let mut needed = vec![false; shards.len()];
-        for (place, outcome) in self.lock_outcomes().iter().enumerate() {
-            if outcome.is_none() {
-                let shards = self.plan.modules[place].weight.shards();
-                shards.iter().for_each(|shard| needed[*shard] = true);
-                waiting[shards[shards.len() - 1]].push(place);
-            }
-        }
-        for (at, (shard, places)) in shards.iter().zip(waiting).enumerate() {
-            if self.schedule.is_aborted() {
-                break;
-            }
-            if !needed[at] {
-                continue;
-            }
-            let file = shard.file.as_str();
-            let path = source.fetch(file, &|transfer| (self.observer)(Event::Fetching { file, transfer }))?;
-            if source.identity(file)? != shard.identity {
-                return Err(CheckpointError::Changed { file: file.to_owned() }.into());
-            }
-            self.weights.map(at, &path, shard)?;
-            (self.observer)(Event::Fetched { file });
-            let tasks = places.into_iter().map(|place| Task::new(place, &self.plan.modules[place], Method::Gram));
-            self.schedule.offer(tasks.collect());
-            self.start(scope);
-        }
-        Ok(())
-    }
-
-    /// Starts as many of the modules that wait for the CPU as there are threads and memory for.
-    fn start<'scope>(&'scope self, scope: &Scope<'scope>) {
-        while let Some(batch) = self.schedule.take(CPU) {
-            scope.spawn(move |scope| {
-                for task in &batch.tasks {
-                    // The CPU has no faults: what it cannot do is part of an outcome.
-                    let _ = self.measure(CPU, task, &Lane::CPU);
-                }
-                drop(batch);
-                self.start(scope);
-            });
-        }
-    }
-
-    /// Measures one module after the other on `gpu`, in a lane of its own, until there are no more.
-    fn serve<'scope>(&'scope self, station: usize, gpu: &Device, scope: &Scope<'scope>) {
-        let lane = match gpu.lane() {
-            Ok(lane) => lane,
-            Err(fault) => {
-                let is_given_up = match fault {
-                    Fault::OutOfMemory => self.schedule.close_lane(station),
-                    Fault::Broken(_) => self.schedule.give_up(station),
-                };
-                self.tell_of_given_up(is_given_up, gpu, &fault);
-                return self.start(scope);
-            }
-        };
-        while let Some(batch) = self.schedule.wait(station) {
-            for (at, task) in batch.tasks.iter().enumerate() {
-                match self.measure(station, task, &lane) {
-                    Ok(()) => {}
-                    Err(Fault::OutOfMemory) => self.relieve(station, gpu, task),
-                    Err(fault @ Fault::Broken(_)) => {
-                        self.schedule.offer(batch.tasks[at..].to_vec());
-                        let is_given_up = self.schedule.give_up(station);
-                        self.tell_of_given_up(is_given_up, gpu, &fault);
-                        break;
-                    }
-                }
-            }
-            drop(batch);
-            // Some may have been left to the CPU.
-            self.start(scope);
-        }
-        if self.schedule.is_given_up(station) {
-            lane.abandon();
-        }
-    }
-
-    /// Finds another way for a module that `gpu` has had no memory for.
-    fn relieve(&self, station: usize, gpu: &Device, task: &Task) {
-        let (device, module) = (&gpu.name(), &self.plan.modules[task.place]);
-        (self.observer)(match self.schedule.relieve(station, task.clone()) {
-            Relief::Fewer(at_once) => Event::Crowded { device, at_once },
-            Relief::Cpu => Event::TooLarge { device, module },
-        });
-    }
-
-    fn tell_of_given_up(&self, is_given_up: bool, gpu: &Device, fault: &Fault) {
-        if is_given_up {
-            (self.observer)(Event::GivenUp { device: &gpu.name(), fault });
-        }
-    }
-
-    /// Measures a module.
-    fn measure(&self, station: usize, task: &Task, lane: &Lane) -> Result<(), Fault> {
-        if self.schedule.is_aborted() {
-            return Ok(());
-        }
-        // The next weight comes from the disk while this one's arithmetic runs.
-        if let Some(next) = self.schedule.next(station).map(|place| &self.plan.modules[place]) {
-            self.weights.prefetch(&next.tensor, &next.selection);
-        }
-        let module = &self.plan.modules[task.place];
-        let begun = Instant::now();
-        // A defect in the arithmetic must not take down the other modules, nor keep its memory from them.
-        let attempt = catch_unwind(AssertUnwindSafe(|| attempt(&self.weights, module, task.method, lane)))
-            .unwrap_or_else(|_| Attempt::Done(Err("laser-scan has a defect; please report it".into())));
-        match attempt {
-            Attempt::Done(outcome) => {
-                if let Err(error) = self.finish(task.place, outcome, begun.elapsed()) {
-                    self.fail(error);
-                }
-            }
-            Attempt::Inaccurate => {
-                let direct = Task::new(task.place, module, Method::Direct);
-                // The CPU has the last word, and GPUs may be done while it still works.
-                if station == CPU || task.method == Method::Direct {
-                    self.schedule.offer_to_cpu(direct);
-                } else {
-                    self.schedule.offer(vec![direct]);
-                }
-            }
-            Attempt::Faulted(fault) => return Err(fault),
-        }
-        Ok(())
-    }
-
-    fn finish(&self, place: usize, outcome: Outcome, elapsed: Duration) -> Result<()> {
-        let module = &self.plan.modules[place];
-        if let Ok(measurement) = &outcome {
-            self.journal.append(&self.plan.key(module), measurement)?;
-        }
-        (self.observer)(Event::Finished { module, outcome: &outcome, elapsed });
-        self.lock_outcomes()[place] = Some(outcome);
-        Ok(())
-    }
-
-    /// Ends the scan because of `error`, unless it is ending already.
-    fn fail(&self, error: anyhow::Error) {
-        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-        self.schedule.abort();
-    }
-
-    fn lock_outcomes(&self) -> std::sync::MutexGuard<'_, Vec<Option<Outcome>>> {
-        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use candle_core::Error;
 use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::cublas::{self, Asum, AsumConfig, CudaBlas};
-use candle_core::cuda_backend::cudarc::cusolver::{self, DnHandle, DnParams};
+use candle_core::cuda_backend::cudarc::cusolver::{self, DnHandle, DnParams, sys::cusolverStatus_t};
 use candle_core::cuda_backend::cudarc::driver::{
     CudaContext, CudaSlice, CudaStream, CudaViewMut, DevicePtr, DevicePtrMut, DeviceRepr, PinnedHostSlice, result, sys,
 };
@@ -159,24 +159,16 @@ pub fn trace(blas: &CudaBlas, gram: &CudaSlice<f64>, n: usize) -> Result<f64> {
 /// cuSOLVER's default algorithm, which reduces in two stages in versions that can.
 pub fn eigenvalues(solver: &DnHandle, matrix: &mut CudaSlice<f64>, n: usize) -> Result<Vec<f64>> {
     assert!(n > 0 && n * n <= matrix.len());
-    let stream = solver.stream();
-    let parameters = default_parameters()?;
-    let (vectors, lower) = (
-        cusolver::sys::cusolverEigMode_t::CUSOLVER_EIG_MODE_NOVECTOR,
-        cusolver::sys::cublasFillMode_t::CUBLAS_FILL_MODE_LOWER,
-    );
-    let mut values = allocate::<f64>(stream, n)?;
-    let mut outcome = Outcome::new(stream)?;
-    let (mut on_device, mut on_host) = (0, 0);
-    let order = n as i64;
-    {
-        let (matrix, _spent) = matrix.device_ptr_mut(stream);
-        let (eigenvalues, _written) = values.device_ptr_mut(stream);
-        let (matrix, eigenvalues) = (matrix as *mut c_void, eigenvalues as *mut c_void);
+    let (handle, parameters, order) = (solver.cu(), default_parameters()?, n as i64);
+    let vectors = cusolver::sys::cusolverEigMode_t::CUSOLVER_EIG_MODE_NOVECTOR;
+    let lower = cusolver::sys::cublasFillMode_t::CUBLAS_FILL_MODE_LOWER;
+    let (matrix, _spent) = matrix.device_ptr_mut(solver.stream());
+    let (matrix, parameters) = (matrix as *mut c_void, &parameters);
+    let ask = |values: *mut c_void, on_device: &mut usize, on_host: &mut usize| {
         // SAFETY: handle and parameters are live; the call only says how much memory the next one takes.
-        let status = unsafe {
+        unsafe {
             cusolver::sys::cusolverDnXsyevd_bufferSize(
-                solver.cu(),
+                handle,
                 parameters.cu(),
                 vectors,
                 lower,
@@ -185,62 +177,52 @@ pub fn eigenvalues(solver: &DnHandle, matrix: &mut CudaSlice<f64>, n: usize) -> 
                 matrix,
                 order,
                 F64,
-                eigenvalues,
+                values,
                 F64,
-                &raw mut on_device,
-                &raw mut on_host,
-            )
-        };
-        accept(status)?;
-        let mut workspace = Workspace::new(stream, on_device, on_host)?;
-        // SAFETY: the matrix has n·n numbers, `values` n, and the workspaces as much as the call before has asked for. Those on
-        // the device are freed in the stream's order; that on the host outlives the call's work, as it is kept until
-        // `outcome` and `values` have come back.
-        let status = unsafe {
-            cusolver::sys::cusolverDnXsyevd(
-                solver.cu(),
-                parameters.cu(),
-                vectors,
-                lower,
-                order,
-                F64,
-                matrix,
-                order,
-                F64,
-                eigenvalues,
-                F64,
-                workspace.on_device(stream),
                 on_device,
-                workspace.on_host.as_mut_ptr().cast(),
                 on_host,
-                outcome.place(stream),
             )
-        };
-        workspace.finish(stream, status)?;
-    }
-    outcome.check(stream, "the eigenvalues")?;
-    download(stream, &values)
+        }
+    };
+    let call = |values: *mut c_void, work: &Work| {
+        // SAFETY: the matrix has n·n numbers, and there is room for n values and as much to work in as was asked for.
+        unsafe {
+            cusolver::sys::cusolverDnXsyevd(
+                handle,
+                parameters.cu(),
+                vectors,
+                lower,
+                order,
+                F64,
+                matrix,
+                order,
+                F64,
+                values,
+                F64,
+                work.on_device,
+                work.device_bytes,
+                work.on_host,
+                work.host_bytes,
+                work.outcome,
+            )
+        }
+    };
+    solve(solver.stream(), n, ask, call)
 }
 
 /// The singular values of the m x n matrix `matrix`, with m at least n, largest first; `matrix` is spent.
 pub fn singular_values(solver: &DnHandle, matrix: &mut CudaSlice<f64>, m: usize, n: usize) -> Result<Vec<f64>> {
     assert!(n > 0 && m >= n && m * n <= matrix.len());
-    let stream = solver.stream();
-    let parameters = default_parameters()?;
-    let none = b'N' as c_schar;
-    let mut values = allocate::<f64>(stream, n)?;
-    let mut outcome = Outcome::new(stream)?;
-    let (mut on_device, mut on_host) = (0, 0);
+    let (handle, parameters, none) = (solver.cu(), default_parameters()?, b'N' as c_schar);
     let (rows, columns) = (m as i64, n as i64);
-    {
-        let (matrix, _spent) = matrix.device_ptr_mut(stream);
-        let (singular_values, _written) = values.device_ptr_mut(stream);
-        let (matrix, singular_values) = (matrix as *mut c_void, singular_values as *mut c_void);
+    let (matrix, _spent) = matrix.device_ptr_mut(solver.stream());
+    let (matrix, parameters) = (matrix as *mut c_void, &parameters);
+    let ask = |values: *mut c_void, on_device: &mut usize, on_host: &mut usize| {
         // SAFETY: handle and parameters are live; the call only says how much memory the next one takes. No vectors are asked
         // for, so that none are read or written.
-        let status = unsafe {
+        unsafe {
             cusolver::sys::cusolverDnXgesvd_bufferSize(
-                solver.cu(),
+                handle,
                 parameters.cu(),
                 none,
                 none,
@@ -250,7 +232,7 @@ pub fn singular_values(solver: &DnHandle, matrix: &mut CudaSlice<f64>, m: usize,
                 matrix,
                 rows,
                 F64,
-                singular_values,
+                values,
                 F64,
                 null(),
                 rows,
@@ -258,45 +240,83 @@ pub fn singular_values(solver: &DnHandle, matrix: &mut CudaSlice<f64>, m: usize,
                 null(),
                 columns,
                 F64,
-                &raw mut on_device,
-                &raw mut on_host,
-            )
-        };
-        accept(status)?;
-        let mut workspace = Workspace::new(stream, on_device, on_host)?;
-        // SAFETY: the matrix has m·n numbers, `values` n, and the workspaces as much as the call before has asked for; they
-        // live as long as for the eigenvalues.
-        let status = unsafe {
-            cusolver::sys::cusolverDnXgesvd(
-                solver.cu(),
-                parameters.cu(),
-                none,
-                none,
-                rows,
-                columns,
-                F64,
-                matrix,
-                rows,
-                F64,
-                singular_values,
-                F64,
-                null_mut(),
-                rows,
-                F64,
-                null_mut(),
-                columns,
-                F64,
-                workspace.on_device(stream),
                 on_device,
-                workspace.on_host.as_mut_ptr().cast(),
                 on_host,
-                outcome.place(stream),
             )
-        };
-        workspace.finish(stream, status)?;
+        }
+    };
+    let call = |values: *mut c_void, work: &Work| {
+        // SAFETY: the matrix has m·n numbers, and there is room for n values and as much to work in as was asked for.
+        unsafe {
+            cusolver::sys::cusolverDnXgesvd(
+                handle,
+                parameters.cu(),
+                none,
+                none,
+                rows,
+                columns,
+                F64,
+                matrix,
+                rows,
+                F64,
+                values,
+                F64,
+                null_mut(),
+                rows,
+                F64,
+                null_mut(),
+                columns,
+                F64,
+                work.on_device,
+                work.device_bytes,
+                work.on_host,
+                work.host_bytes,
+                work.outcome,
+            )
+        }
+    };
+    solve(solver.stream(), n, ask, call)
+}
+
+/// What a call of cuSOLVER works in, and where it says whether it converged.
+struct Work {
+    on_device: *mut c_void,
+    device_bytes: usize,
+    on_host: *mut c_void,
+    host_bytes: usize,
+    outcome: *mut c_int,
+}
+
+/// The `n` values that cuSOLVER finds by `call`, for which it takes as much memory on the device and on the host as `ask` says.
+fn solve(
+    stream: &Arc<CudaStream>,
+    n: usize,
+    ask: impl FnOnce(*mut c_void, &mut usize, &mut usize) -> cusolverStatus_t,
+    call: impl FnOnce(*mut c_void, &Work) -> cusolverStatus_t,
+) -> Result<Vec<f64>> {
+    let mut values = allocate::<f64>(stream, n)?;
+    let mut outcome = stream.alloc_zeros::<i32>(1).w()?;
+    let place = values.device_ptr_mut(stream).0 as *mut c_void;
+    let (mut device_bytes, mut host_bytes) = (0, 0);
+    accept(ask(place, &mut device_bytes, &mut host_bytes))?;
+    // An allocation of nothing is an error to the driver.
+    let mut on_device = allocate::<u8>(stream, device_bytes.max(1))?;
+    let mut on_host = vec![0u8; host_bytes];
+    let work = Work {
+        on_device: on_device.device_ptr_mut(stream).0 as *mut c_void,
+        device_bytes,
+        on_host: on_host.as_mut_ptr().cast(),
+        host_bytes,
+        outcome: outcome.device_ptr_mut(stream).0 as *mut c_int,
+    };
+    let status = call(place, &work);
+    // The call's work may go on when it returns: the host's memory must not go before.
+    let done = stream.synchronize().w();
+    accept(status).and(done)?;
+    match download(stream, &outcome)?[0] {
+        0 => download(stream, &values),
+        code => candle_core::bail!("cuSOLVER came to no result: it returned {code}"),
     }
-    outcome.check(stream, "the singular values")?;
-    download(stream, &values)
 }
 
 /// What cuSOLVER works with unless told otherwise. A function has to be named, and the default algorithm is what it has anyway.
@@ -305,55 +325,12 @@ fn default_parameters() -> Result<DnParams> {
     DnParams::new(function, cusolver::sys::cusolverAlgMode_t::CUSOLVER_ALG_0).map_err(failed)
 }
 
-fn accept(status: cusolver::sys::cusolverStatus_t) -> Result<()> {
+fn accept(status: cusolverStatus_t) -> Result<()> {
     status.result().map_err(failed)
 }
 
 fn failed(error: cusolver::result::CusolverError) -> Error {
     Error::Cuda(Box::new(error))
-}
-
-/// The memory that a call of cuSOLVER works in.
-struct Workspace {
-    on_device: CudaSlice<u8>,
-    on_host: Vec<u8>,
-}
-
-impl Workspace {
-    fn new(stream: &Arc<CudaStream>, on_device: usize, on_host: usize) -> Result<Self> {
-        // An allocation of nothing is an error to the driver.
-        Ok(Self { on_device: allocate(stream, on_device.max(1))?, on_host: vec![0; on_host] })
-    }
-
-    fn on_device(&mut self, stream: &CudaStream) -> *mut c_void {
-        self.on_device.device_ptr_mut(stream).0 as *mut c_void
-    }
-
-    /// Waits for the call that works here and says how it ended.
-    fn finish(self, stream: &CudaStream, status: cusolver::sys::cusolverStatus_t) -> Result<()> {
-        let waited = stream.synchronize().w();
-        accept(status).and(waited)
-    }
-}
-
-/// Where a call of cuSOLVER says whether it converged.
-struct Outcome(CudaSlice<i32>);
-
-impl Outcome {
-    fn new(stream: &Arc<CudaStream>) -> Result<Self> {
-        stream.alloc_zeros(1).map(Self).w()
-    }
-
-    fn place(&mut self, stream: &CudaStream) -> *mut c_int {
-        self.0.device_ptr_mut(stream).0 as *mut c_int
-    }
-
-    fn check(&self, stream: &Arc<CudaStream>, what: &str) -> Result<()> {
-        match download(stream, &self.0)?[0] {
-            0 => Ok(()),
-            code => candle_core::bail!("cuSOLVER did not find {what}: it returned {code}"),
-        }
-    }
 }
 
 /// The numbers in `memory`, when all before them in the stream is done.
