@@ -9,7 +9,7 @@ use laser_scan::report::{self, Manifest, ManifestOutputs, Outputs, Seconds};
 use laser_scan::scan::{self, Journal, Plan, Resources};
 use laser_scan::select;
 use laser_scan::source;
-use laser_scan::spectrum::{Device, Opened};
+use laser_scan::spectrum::{Device, DeviceError, Opened};
 
 use super::{STANDARD_OUTPUT, write_export};
 use crate::cli::ScanArgs;
@@ -22,8 +22,8 @@ const PARTIAL: u8 = 3;
 pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
     let begun = Instant::now();
     let Opened { devices, passed_over } = Device::open(&cli.device)?;
-    if let Some(reason) = passed_over {
-        terminal.warn(&format!("{reason}. This scan does"));
+    if let Some(DeviceError::Unusable { ordinal, reason }) = passed_over {
+        terminal.warn(&format!("cuda:{ordinal} cannot be used ({reason}): this scan is computed on the CPU"));
     }
     let news = |text: String| terminal.note(&text);
     let source = source::open(cli.model(), cli.revision.as_deref(), &cli.hub.options(), &news)?;

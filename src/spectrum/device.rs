@@ -45,7 +45,9 @@ pub enum DeviceError {
         last: usize,
     },
     /// There is such a GPU, but it does not work.
-    #[error("cuda:{ordinal} cannot be used ({reason}): the README says which driver it needs; or use --device cpu")]
+    #[error(
+        "cuda:{ordinal} cannot be used ({reason}): the README says which driver and libraries it needs; or use --device cpu"
+    )]
     Unusable {
         /// The GPU.
         ordinal: usize,

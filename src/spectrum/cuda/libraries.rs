@@ -8,6 +8,7 @@
 
 #![allow(unsafe_code)]
 
+use std::error::Error;
 use std::ffi::{CString, c_int, c_void};
 use std::ptr::NonNull;
 use std::sync::OnceLock;
@@ -22,11 +23,9 @@ pub enum Missing {
     #[error("NVIDIA's driver is not installed: there is no {DRIVER}")]
     Driver,
     /// The driver is there, but not all of CUDA.
-    #[error("CUDA's {library} cannot be had, for which LD_LIBRARY_PATH may have to say where it is: {reason}")]
-    Library {
-        /// The library.
-        library: &'static str,
-        /// What the loader says of it.
+    #[error("CUDA's libraries are not found, so that LD_LIBRARY_PATH may have to say where they are: {reason}")]
+    Libraries {
+        /// What the loader says.
         reason: String,
     },
     /// A library is too old.
@@ -60,7 +59,11 @@ pub fn load() -> Result<(), Missing> {
 fn find() -> Result<(), Missing> {
     bind(DRIVER, open(DRIVER).map_err(|_| Missing::Driver)?, driver::FUNCTIONS)?;
     LIBRARIES.into_iter().zip([cublas::FUNCTIONS, cusolver::FUNCTIONS]).try_for_each(|(library, functions)| {
-        let opened = open(library).map_err(|error| Missing::Library { library, reason: error.to_string() })?;
+        let opened = open(library).map_err(|error| {
+            // The loader's own words are in what caused the error.
+            let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            Missing::Libraries { reason }
+        })?;
         bind(library, opened, functions)
     })
 }
