@@ -13,6 +13,8 @@
 // A benchmark prints its table.
 #![allow(clippy::print_stdout)]
 
+mod weights;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
@@ -48,7 +50,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let shapes: Vec<[usize; 2]> = words.iter().filter_map(|word| shape(word)).collect();
+    let shapes: Vec<[usize; 2]> = words.iter().filter_map(|word| weights::shape(word)).collect();
     let shapes = if words.is_empty() { SHAPES.to_vec() } else { shapes };
     let opened = Device::open(&DeviceRequest::Cuda(vec![0]));
     let device = match opened {
@@ -61,7 +63,7 @@ fn main() {
     println!("       shape     seconds      GF/s  of it copying     seconds      GF/s");
     let mut seconds_alone = HashMap::new();
     for shape in shapes {
-        let weight = Weights::from([(shape, weight(shape))]);
+        let weight = Weights::from([(shape, weights::bytes(shape))]);
         let (alone, copying) = alone(&lanes[0], shape, &weight[&shape]);
         // Two rounds of the lanes, as long as that is no more than two seconds.
         let count = ((2.0 / alone) as usize).clamp(2, 2 * lanes.len());
@@ -94,7 +96,7 @@ fn whole_model(device: &Device, lanes: &[Lane]) {
     let mut modules = LAYER.repeat(32);
     // As a scan takes them.
     modules.sort_by(|a, b| flops(*b).total_cmp(&flops(*a)));
-    let weights: Weights = LAYER.into_iter().map(|shape| (shape, weight(shape))).collect();
+    let weights: Weights = LAYER.into_iter().map(|shape| (shape, weights::bytes(shape))).collect();
     let (least, done) = (AtomicU64::new(u64::MAX), AtomicBool::new(false));
     let free = || device.free_memory().ok().flatten().unwrap_or(0);
     let before = free();
@@ -165,21 +167,4 @@ fn median(measure: impl Fn() -> f64) -> f64 {
     let mut numbers: Vec<f64> = (0..REPETITIONS).map(|_| measure()).collect();
     numbers.sort_by(f64::total_cmp);
     numbers[REPETITIONS / 2]
-}
-
-/// The bytes of a weight of nearly normal random numbers: each the sum of four from a linear congruential generator.
-fn weight([rows, columns]: [usize; 2]) -> Vec<u8> {
-    let mut state = 1u64;
-    let mut uniform = || {
-        // Knuth's MMIX.
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-    };
-    let mut number = || half::bf16::from_f32(0.035 * (uniform() + uniform() + uniform() + uniform()));
-    (0..rows * columns).flat_map(|_| number().to_le_bytes()).collect()
-}
-
-fn shape(word: &str) -> Option<[usize; 2]> {
-    let (rows, columns) = word.split_once('x')?;
-    Some([rows.parse().ok()?, columns.parse().ok()?])
 }

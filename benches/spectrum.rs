@@ -13,9 +13,11 @@
 // A benchmark prints its table.
 #![allow(clippy::print_stdout)]
 
+mod weights;
+
 use std::time::{Duration, Instant};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 use laser_scan::spectrum::{Lane, Method, flops, singular_values};
@@ -52,7 +54,7 @@ const YARDSTICK: usize = 1024;
 const LEAST: f64 = 1e8;
 
 fn main() {
-    let shapes: Vec<[usize; 2]> = std::env::args().skip(1).filter_map(|word| shape(&word)).collect();
+    let shapes: Vec<[usize; 2]> = std::env::args().skip(1).filter_map(|word| weights::shape(&word)).collect();
     let shapes = if shapes.is_empty() { SHAPES.to_vec() } else { shapes };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!("{cores} cores, {}, BF16 weights", std::env::consts::ARCH);
@@ -128,16 +130,8 @@ fn repeat(weight: &Tensor, shape: [usize; 2]) -> f64 {
     times * flops(shape)
 }
 
-/// A weight of normal random numbers.
-fn weight([rows, columns]: [usize; 2]) -> Tensor {
-    let weight =
-        Tensor::randn(0f32, 0.02, (rows, columns), &Device::Cpu).and_then(|weight| weight.to_dtype(DType::BF16));
-    weight.expect("a tensor")
-}
-
-fn shape(word: &str) -> Option<[usize; 2]> {
-    let (rows, columns) = word.split_once('x')?;
-    Some([rows.parse().ok()?, columns.parse().ok()?])
+fn weight(shape: [usize; 2]) -> Tensor {
+    Lane::CPU.tensor(&weights::bytes(shape), DType::BF16, shape).expect("a tensor")
 }
 
 fn median(mut numbers: Vec<f64>) -> f64 {
