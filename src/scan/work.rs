@@ -54,7 +54,7 @@ impl<'a> Work<'a> {
             let free = gpu.free_memory().ok().flatten().unwrap_or(0);
             Station::new((*gpu).clone(), gpu.lanes(threads), ceiling_on_gpu(free, largest))
         };
-        let cpu = Station::new(Device::CPU, threads, resources.memory);
+        let cpu = Station::new(Device::CPU, Device::CPU.lanes(threads), resources.memory);
         let stations = [cpu].into_iter().chain(gpus.iter().map(station));
         Self {
             plan,

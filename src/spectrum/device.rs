@@ -76,7 +76,7 @@ impl FromStr for DeviceRequest {
     }
 }
 
-/// What a device computes with. Results of one kind agree in every bit, those of two to about the unit roundoff.
+/// What a device computes with. Only the CPU's results are the same to the last bit in every run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Processor {

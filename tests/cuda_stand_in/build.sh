@@ -2,7 +2,7 @@
 # Builds the stand-in for CUDA into a folder, under the names of NVIDIA's libraries:
 #
 #   tests/cuda_stand_in/build.sh FOLDER
-#   LD_LIBRARY_PATH=FOLDER cargo test --features cuda
+#   LASER_SCAN_NEEDS_GPU=1 LD_LIBRARY_PATH=FOLDER cargo test --features cuda
 #
 # Needs g++ and LAPACK (Debian's liblapack-dev).
 set -euo pipefail

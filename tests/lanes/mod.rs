@@ -2,15 +2,21 @@
 
 use std::sync::LazyLock;
 
-use laser_scan::spectrum::{Device, DeviceRequest, Lane};
+use laser_scan::spectrum::{Device, DeviceError, DeviceRequest, Lane};
 
 static LANES: LazyLock<Vec<Lane>> = LazyLock::new(|| {
-    let gpu = Device::open(&DeviceRequest::Cuda(vec![0])).ok();
-    let gpus = gpu.into_iter().flat_map(|opened| opened.devices);
+    let gpus = match Device::open(&DeviceRequest::Cuda(vec![0])) {
+        Ok(opened) => opened.devices,
+        Err(DeviceError::NoCuda | DeviceError::NoGpu(_)) if std::env::var_os("LASER_SCAN_NEEDS_GPU").is_none() => {
+            Vec::new()
+        }
+        Err(error) => panic!("{error}"),
+    };
     [Device::CPU].into_iter().chain(gpus).map(|device| device.lane().expect("a lane")).collect()
 });
 
-/// A lane to the CPU and, where there is a GPU and this is a build for it, one to that.
+/// A lane to the CPU and, where there is a GPU and this is a build for it, one to that. With LASER_SCAN_NEEDS_GPU set it is an
+/// error that there is none: a run that is to test a GPU must not pass without.
 pub fn lanes() -> &'static [Lane] {
     &LANES
 }

@@ -17,7 +17,7 @@ pub const COMPILED: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx")
 /// The threads of a block.
 const BLOCK: u32 = 256;
 
-/// The most blocks along a grid's second axis.
+/// The most blocks along a grid's second axis, and enough along the first.
 const MOST_BLOCKS: usize = 65535;
 
 /// A kernel of kernels.cu, compiled.
@@ -73,8 +73,7 @@ pub fn row_maxima<T: Element>(
     maxima: &mut CudaSlice<u64>,
 ) -> Result<()> {
     assert!(maxima.len() == weight.rows);
-    let blocks = u32::try_from(weight.rows).unwrap_or(u32::MAX >> 1);
-    maxima_of(stream, kernel, (blocks, 1), weight, maxima)
+    maxima_of(stream, kernel, (weight.rows.min(MOST_BLOCKS) as u32, 1), weight, maxima)
 }
 
 /// The same for each column.

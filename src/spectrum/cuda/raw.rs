@@ -2,8 +2,8 @@
 //! comes back.
 //!
 //! Device memory is no memory of this process: a call that gets a wrong size can ruin a result or the GPU's context, which
-//! the checks here are against, but it cannot touch a Rust object. What can is host memory that is copied to or from
-//! while it is freed or changed; there are only two such places, and `staging` waits before it reuses its own.
+//! the checks here are against, but it cannot touch a Rust object. What can is the host's memory, if the device still reads or
+//! writes it when it is freed or changed: `solve` and `download` wait for the device, and so does `staging`.
 //!
 //! Matrices are column-major here, as in BLAS and LAPACK: a row-major matrix is its transpose.
 

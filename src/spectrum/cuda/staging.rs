@@ -28,8 +28,8 @@ struct Half {
 impl Staging {
     /// Memory of this kind for the device of `stream`.
     pub fn new(stream: &CudaStream) -> candle_core::Result<Self> {
-        let half = || Ok(Half { memory: raw::page_locked(stream.context(), HALF)?, read: None });
-        half().and_then(|first| half().map(|second| Self { halves: [first, second] }))
+        let half = || raw::page_locked(stream.context(), HALF).map(|memory| Half { memory, read: None });
+        Ok(Self { halves: [half()?, half()?] })
     }
 
     /// Copies `bytes` to `target`, which has as many. On return the last of them may still be on their way; what comes after
