@@ -209,7 +209,11 @@ impl Work<'_> {
         let begun = Instant::now();
         // A defect in the arithmetic must not take down the other modules, nor keep its memory from them.
         let attempt = catch_unwind(AssertUnwindSafe(|| attempt(&self.weights, module, task.method, lane)))
-            .unwrap_or_else(|_| Attempt::Done(Err("laser-scan has a defect; please report it".into())));
+            .unwrap_or_else(|_| {
+                let defect = "laser-scan has a defect; please report it".to_owned();
+                // A GPU's may come of the GPU, whose handles cudarc may have failed to let go; the CPU has the last word.
+                if station == CPU { Attempt::Done(Err(defect)) } else { Attempt::Faulted(Fault::Broken(defect)) }
+            });
         match attempt {
             Attempt::Done(outcome) => {
                 if let Err(error) = self.finish(task.place, outcome, begun.elapsed()) {

@@ -455,7 +455,7 @@ int cusolverDnDestroy(Handle *handle) { return destroy(handle, INTERNAL_ERROR); 
 int cusolverDnSetStream(Handle *handle, Stream *stream) { return handle->stream = stream, SUCCESS; }
 
 int cusolverDnCreateParams(void **parameters) { return *parameters = new Handle, SUCCESS; }
-int cusolverDnDestroyParams(Handle *parameters) { return delete parameters, SUCCESS; }
+int cusolverDnDestroyParams(Handle *parameters) { return current->broken ? INTERNAL_ERROR : (delete parameters, SUCCESS); }
 int cusolverDnSetAdvOptions(void *, int, int) { return SUCCESS; }
 
 int cusolverDnXsyevd_bufferSize(Handle *, void *, int, int, int64_t n, int, uint64_t, int64_t, int, uint64_t, int,

@@ -19,16 +19,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::cudarc::cublas::CudaBlas;
-use candle_core::cuda_backend::cudarc::cusolver::DnHandle;
 use candle_core::cuda_backend::cudarc::driver::CudaStream;
 use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
 use candle_core::op::BackpropOp;
-use candle_core::{CudaDevice, CudaStorage, DType, Device, Error, Layout, Shape, Storage, Tensor};
+use candle_core::{CudaDevice, CudaStorage, DType, Device, Layout, Shape, Storage, Tensor};
 
 pub use fault::fault;
 pub use gpu::Gpu;
 use kernels::{Element, Kernel, Lines, Matrix};
-use raw::Product;
+use raw::{Product, Solver};
 use staging::Staging;
 
 use super::widen::Survey;
@@ -72,7 +71,7 @@ pub struct Stream {
 
 struct Handles {
     blas: Arc<CudaBlas>,
-    solver: DnHandle,
+    solver: Solver,
 }
 
 impl std::fmt::Debug for Stream {
@@ -86,7 +85,7 @@ impl Stream {
         // Not the thread's default stream, with which Xsyevd has had a defect.
         let cuda = CudaDevice::new_with_stream(ordinal)?;
         let stream = cuda.cuda_stream();
-        let solver = DnHandle::new(stream.clone()).map_err(|error| Error::Cuda(Box::new(error)))?;
+        let solver = Solver::new(&stream)?;
         let staging = Mutex::new(Staging::new(&stream)?);
         let handles = Mutex::new(Handles { blas: cuda.cublas_handle(), solver });
         Ok(Self { device: Device::Cuda(cuda.clone()), cuda, stream, handles, staging })

@@ -155,20 +155,42 @@ pub fn trace(blas: &CudaBlas, gram: &CudaSlice<f64>, n: usize) -> Result<f64> {
     Ok(trace)
 }
 
+/// cuSOLVER on a stream.
+pub struct Solver {
+    handle: DnHandle,
+    /// The default of every function.
+    parameters: DnParams,
+}
+
+// SAFETY: the parameters are a structure of the library's in this process's memory, which belongs to no thread; nobody else has
+// their address.
+unsafe impl Send for Solver {}
+
+impl Solver {
+    /// cuSOLVER on `stream`.
+    pub fn new(stream: &Arc<CudaStream>) -> Result<Self> {
+        let handle = DnHandle::new(stream.clone()).map_err(failed)?;
+        // A function has to be named, and the default algorithm is what it has anyway.
+        let function = cusolver::sys::cusolverDnFunction_t::CUSOLVERDN_GETRF;
+        let parameters = DnParams::new(function, cusolver::sys::cusolverAlgMode_t::CUSOLVER_ALG_0).map_err(failed)?;
+        Ok(Self { handle, parameters })
+    }
+}
+
 /// The eigenvalues of the symmetric n x n matrix whose lower triangle `matrix` has, smallest first; `matrix` is spent. By
 /// cuSOLVER's default algorithm, which reduces in two stages in versions that can.
-pub fn eigenvalues(solver: &DnHandle, matrix: &mut CudaSlice<f64>, n: usize) -> Result<Vec<f64>> {
+pub fn eigenvalues(Solver { handle, parameters }: &Solver, matrix: &mut CudaSlice<f64>, n: usize) -> Result<Vec<f64>> {
     assert!(n > 0 && n * n <= matrix.len());
-    let (handle, parameters, order) = (solver.cu(), default_parameters()?, n as i64);
+    let order = n as i64;
     let vectors = cusolver::sys::cusolverEigMode_t::CUSOLVER_EIG_MODE_NOVECTOR;
     let lower = cusolver::sys::cublasFillMode_t::CUBLAS_FILL_MODE_LOWER;
-    let (matrix, _spent) = matrix.device_ptr_mut(solver.stream());
-    let (matrix, parameters) = (matrix as *mut c_void, &parameters);
+    let (matrix, _spent) = matrix.device_ptr_mut(handle.stream());
+    let matrix = matrix as *mut c_void;
     let ask = |values: *mut c_void, on_device: &mut usize, on_host: &mut usize| {
         // SAFETY: handle and parameters are live; the call only says how much memory the next one takes.
         unsafe {
             cusolver::sys::cusolverDnXsyevd_bufferSize(
-                handle,
+                handle.cu(),
                 parameters.cu(),
                 vectors,
                 lower,
@@ -188,7 +210,7 @@ pub fn eigenvalues(solver: &DnHandle, matrix: &mut CudaSlice<f64>, n: usize) -> 
         // SAFETY: the matrix has n·n numbers, and there is room for n values and as much to work in as was asked for.
         unsafe {
             cusolver::sys::cusolverDnXsyevd(
-                handle,
+                handle.cu(),
                 parameters.cu(),
                 vectors,
                 lower,
@@ -207,22 +229,26 @@ pub fn eigenvalues(solver: &DnHandle, matrix: &mut CudaSlice<f64>, n: usize) -> 
             )
         }
     };
-    solve(solver.stream(), n, ask, call)
+    solve(handle.stream(), n, ask, call)
 }
 
 /// The singular values of the m x n matrix `matrix`, with m at least n, largest first; `matrix` is spent.
-pub fn singular_values(solver: &DnHandle, matrix: &mut CudaSlice<f64>, m: usize, n: usize) -> Result<Vec<f64>> {
+pub fn singular_values(
+    Solver { handle, parameters }: &Solver,
+    matrix: &mut CudaSlice<f64>,
+    m: usize,
+    n: usize,
+) -> Result<Vec<f64>> {
     assert!(n > 0 && m >= n && m * n <= matrix.len());
-    let (handle, parameters, none) = (solver.cu(), default_parameters()?, b'N' as c_schar);
-    let (rows, columns) = (m as i64, n as i64);
-    let (matrix, _spent) = matrix.device_ptr_mut(solver.stream());
-    let (matrix, parameters) = (matrix as *mut c_void, &parameters);
+    let (none, rows, columns) = (b'N' as c_schar, m as i64, n as i64);
+    let (matrix, _spent) = matrix.device_ptr_mut(handle.stream());
+    let matrix = matrix as *mut c_void;
     let ask = |values: *mut c_void, on_device: &mut usize, on_host: &mut usize| {
         // SAFETY: handle and parameters are live; the call only says how much memory the next one takes. No vectors are asked
         // for, so that none are read or written.
         unsafe {
             cusolver::sys::cusolverDnXgesvd_bufferSize(
-                handle,
+                handle.cu(),
                 parameters.cu(),
                 none,
                 none,
@@ -249,7 +275,7 @@ pub fn singular_values(solver: &DnHandle, matrix: &mut CudaSlice<f64>, m: usize,
         // SAFETY: the matrix has m·n numbers, and there is room for n values and as much to work in as was asked for.
         unsafe {
             cusolver::sys::cusolverDnXgesvd(
-                handle,
+                handle.cu(),
                 parameters.cu(),
                 none,
                 none,
@@ -275,7 +301,7 @@ pub fn singular_values(solver: &DnHandle, matrix: &mut CudaSlice<f64>, m: usize,
             )
         }
     };
-    solve(solver.stream(), n, ask, call)
+    solve(handle.stream(), n, ask, call)
 }
 
 /// What a call of cuSOLVER works in, and where it says whether it converged.
@@ -317,12 +343,6 @@ fn solve(
         0 => download(stream, &values),
         code => candle_core::bail!("cuSOLVER came to no result: it returned {code}"),
     }
-}
-
-/// What cuSOLVER works with unless told otherwise. A function has to be named, and the default algorithm is what it has anyway.
-fn default_parameters() -> Result<DnParams> {
-    let function = cusolver::sys::cusolverDnFunction_t::CUSOLVERDN_GETRF;
-    DnParams::new(function, cusolver::sys::cusolverAlgMode_t::CUSOLVER_ALG_0).map_err(failed)
 }
 
 fn accept(status: cusolverStatus_t) -> Result<()> {
