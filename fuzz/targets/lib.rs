@@ -51,6 +51,10 @@ impl Source for InMemory {
         self.files.contains_key(file)
     }
 
+    fn cached(&self, _file: &str) -> Option<PathBuf> {
+        None
+    }
+
     fn read(&self, file: &str, range: Range<u64>) -> Result<Vec<u8>, SourceError> {
         let content = self.content(file)?;
         let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(content.len());

@@ -1,10 +1,12 @@
 //! Why a model's weights cannot be read.
 
+use std::path::PathBuf;
+
 use super::header::HeaderError;
 use super::index::IndexError;
 use super::pickle::PickleError;
 use super::quantization::QuantizationError;
-use crate::source::SourceError;
+use crate::source::{Source, SourceError};
 
 /// Why a model's weights cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +37,16 @@ pub enum CheckpointError {
         file: String,
         /// What is wrong.
         reason: String,
+    },
+    /// A file of the Hub's cache is not what it should be, and nobody could be asked what that is.
+    #[error(
+        "{error}; this is the cached file '{path}', which was read offline: if it is cut short or damaged, delete it and run the same line with a network to download it again"
+    )]
+    Cached {
+        /// What is wrong.
+        error: Box<CheckpointError>,
+        /// The file in the cache.
+        path: PathBuf,
     },
     /// The index names a shard that does not exist.
     #[error("'{index}' names the shard '{shard}', which does not exist: download or copy the model again")]
@@ -141,4 +153,21 @@ pub enum CheckpointError {
         /// The reason.
         reason: String,
     },
+}
+
+impl CheckpointError {
+    /// The error with the cached file that it comes from, if there is one.
+    pub(super) fn with_cached_file(self, source: &dyn Source) -> Self {
+        let file = match &self {
+            Self::Header { file, .. }
+            | Self::Index { file, .. }
+            | Self::Json { file, .. }
+            | Self::Pickle { file, .. } => file,
+            _ => return self,
+        };
+        match source.cached(file) {
+            Some(path) => Self::Cached { error: Box::new(self), path },
+            None => self,
+        }
+    }
 }

@@ -94,6 +94,10 @@ impl Checkpoint {
     ///
     /// [`CheckpointError`] says which file or tensor is at fault.
     pub fn open(source: &dyn Source) -> Result<Self, CheckpointError> {
+        Self::read(source).map_err(|error| error.with_cached_file(source))
+    }
+
+    fn read(source: &dyn Source) -> Result<Self, CheckpointError> {
         let mut checkpoint = Self { components: Vec::new(), shards: Vec::new() };
         let is_pipeline = source.single_file().is_none() && source.size(PIPELINE).is_some();
         let folders = if is_pipeline { pipeline_components(source)? } else { Vec::new() };

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args};
-use laser_scan::source::HubOptions;
+use laser_scan::source::{HubOptions, Token};
 
 /// Which of a Hub model's files are read, and how.
 #[derive(Debug, Args)]
@@ -36,6 +36,8 @@ impl HubArgs {
             endpoint: text("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned()),
             token: token(&home),
             cache: cache.unwrap_or_else(|| home.join("hub")),
+            // Python's requests takes them in this order, as they stand.
+            certificates: text("REQUESTS_CA_BUNDLE").or_else(|| text("CURL_CA_BUNDLE")).map(PathBuf::from),
             offline: self.offline,
         }
     }
@@ -48,25 +50,33 @@ fn huggingface_home() -> PathBuf {
 }
 
 /// The access token that is set, or the one that a login has left, unless that is not to be used.
-fn token(home: &Path) -> Option<String> {
-    let trimmed = |token: String| Some(token.trim().to_owned()).filter(|token| !token.is_empty());
+fn token(home: &Path) -> Option<Token> {
     let implicit = !text("HF_HUB_DISABLE_IMPLICIT_TOKEN")
         .is_some_and(|value| ["1", "on", "yes", "true"].contains(&value.to_lowercase().as_str()));
-    let from_file = || fs::read_to_string(path("HF_TOKEN_PATH").unwrap_or_else(|| home.join("token"))).ok();
-    let set = text("HF_TOKEN").or_else(|| text("HUGGING_FACE_HUB_TOKEN"));
-    set.and_then(trimmed).or_else(from_file).and_then(trimmed).filter(|_| implicit)
+    let set = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"].map(|variable| Some((text(variable)?, variable.to_owned())));
+    let from_file = || {
+        let path = path("HF_TOKEN_PATH").unwrap_or_else(|| home.join("token"));
+        let text = String::from_utf8_lossy(&fs::read(&path).ok()?).into_owned();
+        Some((text, format!("the file '{}'", path.display())))
+    };
+    let usable = |(text, origin): (String, String)| {
+        Some(Token { text: text.trim().to_owned(), origin }).filter(|token| !token.text.is_empty())
+    };
+    let set = set.into_iter().flatten().next().and_then(usable);
+    set.or_else(|| from_file().and_then(usable)).filter(|_| implicit)
 }
 
-/// The variable's text, if it is set and not empty.
+/// The variable's text, if it is set and not empty. What is no Unicode stays visible as such.
 fn text(variable: &str) -> Option<String> {
-    env::var(variable).ok().filter(|value| !value.is_empty())
+    env::var_os(variable).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
 }
 
-/// The variable's path, if it is set and not empty. A leading `~` is the home folder, as in Python.
+/// The variable's path, if it is set and not empty. As in Python, a leading `~` is the home folder, and `$NAME` and
+/// `${NAME}` are other variables; one that is not set stays as it is written.
 fn path(variable: &str) -> Option<PathBuf> {
-    let path = env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)?;
-    match (path.strip_prefix("~"), env::home_dir()) {
-        (Ok(rest), Some(home)) => Some(home.join(rest)),
-        _ => Some(path),
-    }
+    let path = env::var_os(variable).filter(|value| !value.is_empty())?;
+    let Some(text) = path.to_str() else { return Some(path.into()) };
+    let home = || env::home_dir().and_then(|home| home.into_os_string().into_string().ok());
+    let expanded = shellexpand::full_with_context_no_errors(text, home, |name| env::var(name).ok());
+    Some(PathBuf::from(expanded.into_owned()))
 }

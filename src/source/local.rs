@@ -99,6 +99,10 @@ impl Source for Local {
         self.size(file).is_some()
     }
 
+    fn cached(&self, _file: &str) -> Option<PathBuf> {
+        None
+    }
+
     fn read(&self, file: &str, range: Range<u64>) -> Result<Vec<u8>, SourceError> {
         super::read_range(&self.folder.join(file), range).map_err(self.unreadable(file))
     }

@@ -12,13 +12,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use hub::HubOptions;
-
-/// The pause after the first failure of a request; it doubles with each that follows.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-
-/// The longest pause, also where the Hub asks for more.
-const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+pub use hub::{HubOptions, Token};
 
 /// Where a model's files come from.
 pub trait Source: Sync {
@@ -36,6 +30,10 @@ pub trait Source: Sync {
 
     /// Whether [`Source::fetch`] would find `file` on disk.
     fn is_on_disk(&self, file: &str) -> bool;
+
+    /// The file on disk that stands for `file` and would be downloaded anew if it were deleted, where nothing else can
+    /// tell whether it is whole: a file of the Hub's cache that is read offline.
+    fn cached(&self, file: &str) -> Option<PathBuf>;
 
     /// The bytes `range` of `file`, or as many of them as there are.
     ///
@@ -165,11 +163,79 @@ pub enum SourceError {
     /// The revision cannot be part of a path.
     #[error("'{0}' is no revision: name a branch, a tag or a full commit hash")]
     BadRevision(String),
+    /// The access token cannot be sent.
+    #[error(
+        "{origin} holds {found}, which no access token has: copy the token anew, on one line, from https://huggingface.co/settings/tokens"
+    )]
+    BadToken {
+        /// Where the token comes from, such as `HF_TOKEN`.
+        origin: String,
+        /// What is in it that cannot be sent.
+        found: &'static str,
+    },
+    /// The Hub's address is none.
+    #[error("HF_ENDPOINT is '{endpoint}', which is not the address of a Hub: {advice}")]
+    BadEndpoint {
+        /// The address as it was given.
+        endpoint: String,
+        /// How to write it.
+        advice: &'static str,
+    },
+    /// The certificates to trust cannot be read.
+    #[error("cannot use the certificates at '{path}', which REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names: {reason}")]
+    BadCertificates {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There are no certificates to trust.
+    #[error(
+        "no connection can be made ({reason}): if this system has no certificates, set SSL_CERT_FILE to a PEM file of them"
+    )]
+    NoCertificates {
+        /// The transport's reason.
+        reason: String,
+    },
+    /// The Hub's certificate is not one to trust.
+    #[error(
+        "the certificate of '{host}' is not trusted ({reason}): if your network puts its own in place of the Hub's, set SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE to the PEM file of the authority that issues it"
+    )]
+    Untrusted {
+        /// Who showed the certificate.
+        host: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An answer points to a place that is not gone to.
+    #[error("cannot go on from '{from}': {reason}; if HF_ENDPOINT names a mirror, try another, or leave it out")]
+    NotFollowed {
+        /// The address that answered.
+        from: String,
+        /// Why its pointer is not followed.
+        reason: String,
+    },
+    /// A list of files that goes on and on.
+    #[error(
+        "the list of the files of '{id}' does not end within {pages} pages; if HF_ENDPOINT names a mirror, try another, or leave it out"
+    )]
+    EndlessList {
+        /// The Hub id.
+        id: String,
+        /// The pages that were read.
+        pages: usize,
+    },
     /// Too many requests.
-    #[error("the Hub limits the rate of requests: wait a few minutes, or set HF_TOKEN, and run the same line again")]
+    #[error("the Hub limits the rate of requests{}, or set HF_TOKEN, and run the same line again", waiting_advice(.retry_after))]
     RateLimited {
         /// How long the Hub asks to wait.
         retry_after: Option<Duration>,
+    },
+    /// The Hub has no time.
+    #[error("the Hub is not available now{}, and run the same line again", waiting_advice(&Some(*.retry_after)))]
+    Unavailable {
+        /// How long the Hub asks to wait.
+        retry_after: Duration,
     },
     /// The Hub cannot be reached.
     #[error(
@@ -233,6 +299,13 @@ fn token_advice(had_token: &bool) -> &'static str {
     if *had_token { "; the token that is set may lack access to it" } else { ", and set HF_TOKEN if it is private" }
 }
 
+fn waiting_advice(asked: &Option<Duration>) -> String {
+    match asked {
+        Some(asked) => format!(" and asks to wait {} s: wait as long", asked.as_secs()),
+        None => ": wait a few minutes".to_owned(),
+    }
+}
+
 fn spelling_advice(spelling: &str) -> &'static str {
     if spelling.contains("://") {
         "give the model's name without the address before it"
@@ -240,24 +313,6 @@ fn spelling_advice(spelling: &str) -> &'static str {
         "name a revision with --revision"
     } else {
         "check the spelling"
-    }
-}
-
-impl SourceError {
-    /// Whether the same request may succeed a little later.
-    fn is_transient(&self) -> bool {
-        matches!(self, Self::Network { .. } | Self::RateLimited { .. })
-    }
-
-    /// How long to wait before the request is made again after so many failures in a row: as long as the Hub asks, or
-    /// twice as long as the last time.
-    fn pause(&self, failures: u32) -> Duration {
-        let doubled = FIRST_PAUSE * 2u32.saturating_pow(failures.saturating_sub(1).min(10));
-        let asked = match self {
-            Self::RateLimited { retry_after } => *retry_after,
-            _ => None,
-        };
-        asked.map_or(doubled, |asked| asked.max(doubled)).min(LONGEST_PAUSE)
     }
 }
 
@@ -272,17 +327,17 @@ fn read_range(path: &Path, range: Range<u64>) -> std::io::Result<Vec<u8>> {
 
 /// Opens `model`, a path or a Hub id; a path that exists wins.
 ///
-/// `news` hears of what a person should know, in whole sentences.
+/// `news` hears of what a person should know, in whole sentences, for as long as the source is read from.
 ///
 /// # Errors
 ///
 /// [`SourceError`] says why there is no such model.
-pub fn open(
+pub fn open<'a>(
     model: &str,
     revision: Option<&str>,
     options: &HubOptions,
-    news: &dyn Fn(String),
-) -> Result<Box<dyn Source>, SourceError> {
+    news: &'a (dyn Fn(String) + Sync),
+) -> Result<Box<dyn Source + 'a>, SourceError> {
     let path = Path::new(model);
     if path.exists() {
         if revision.is_some() {

@@ -9,8 +9,10 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+use crate::source::SourceError;
 
 /// One model's part of the cache.
 #[derive(Debug)]
@@ -41,8 +43,15 @@ impl RepositoryCache {
             return Ok(());
         }
         let path = self.root.join("refs").join(revision);
-        fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
-        fs::write(path, commit)
+        let folder = path.parent().unwrap_or(&self.root);
+        fs::create_dir_all(folder)?;
+        // Whoever reads it meanwhile finds the old commit or the new one, whole.
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(folder)?;
+        file.write_all(commit.as_bytes())?;
+        file.persist(path).map(drop).map_err(|failure| failure.error)
     }
 
     /// The folder of a commit's files.
@@ -50,26 +59,41 @@ impl RepositoryCache {
         self.root.join("snapshots").join(commit)
     }
 
-    /// The files of a commit that are in the cache, relative to [`RepositoryCache::snapshot`].
-    pub fn files(&self, commit: &str) -> Vec<String> {
+    /// The files of a commit that the cache lists, relative to [`RepositoryCache::snapshot`], with their lengths; `None`
+    /// for a link that leads to nothing.
+    pub fn files(&self, commit: &str) -> Vec<(String, Option<u64>)> {
         let snapshot = self.snapshot(commit);
         let mut folders = vec![snapshot.clone()];
         let mut files = Vec::new();
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
                 let path = entry.path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if path.is_file()
-                    && let Ok(relative) = path.strip_prefix(&snapshot)
-                    && let Some(relative) = relative.to_str()
-                {
-                    files.push(relative.replace(std::path::MAIN_SEPARATOR, "/"));
+                let length = match fs::metadata(&path) {
+                    Ok(metadata) if metadata.is_dir() => {
+                        folders.push(path);
+                        continue;
+                    }
+                    Ok(metadata) if metadata.is_file() => Some(metadata.len()),
+                    Ok(_) => continue,
+                    Err(_) => None,
+                };
+                if let Some(relative) = path.strip_prefix(&snapshot).ok().and_then(Path::to_str) {
+                    files.push((relative.replace(std::path::MAIN_SEPARATOR, "/"), length));
                 }
             }
         }
         files.sort_unstable();
         files
+    }
+
+    /// Whether a commit's file is there: a link that leads to nothing is not, nor what another program has cut short.
+    pub fn holds(&self, commit: &str, file: &str, size: u64) -> bool {
+        is_file_of(&self.snapshot(commit).join(file), size)
+    }
+
+    /// Whether the content with this hash is there, as far as its length tells.
+    pub fn holds_blob(&self, etag: &str, size: u64) -> bool {
+        is_file_of(&self.blob(etag), size)
     }
 
     /// The hash under which a commit's file is stored, where the cache is one of links.
@@ -90,29 +114,35 @@ impl RepositoryCache {
 
     /// Takes the lock under which a blob is written; `waiting` is called if another process holds it. The lock is
     /// released when the file is dropped.
-    pub fn lock(&self, etag: &str, waiting: impl FnOnce()) -> io::Result<File> {
-        fs::create_dir_all(&self.locks)?;
-        fs::create_dir_all(self.root.join("blobs"))?;
+    pub fn lock(&self, etag: &str, waiting: impl FnOnce()) -> Result<File, SourceError> {
+        for folder in [&self.locks, &self.root.join("blobs")] {
+            fs::create_dir_all(folder).map_err(unwritable(folder))?;
+        }
         let path = self.locks.join(format!("{etag}.lock"));
-        let file = File::options().create(true).truncate(false).write(true).open(path)?;
+        // A lock that another user has made may be readable only, which is enough to take it.
+        let file = match File::options().create(true).truncate(false).write(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(&path).map_err(|_| error),
+            other => other,
+        };
+        let file = file.map_err(unwritable(&path))?;
         match file.try_lock() {
             // Some network file systems have no locks; the cache does without.
             Ok(()) | Err(fs::TryLockError::Error(_)) => {}
             Err(fs::TryLockError::WouldBlock) => {
                 waiting();
-                file.lock()?;
+                file.lock().map_err(unwritable(&path))?;
             }
         }
         Ok(file)
     }
 
-    /// Makes the blob with hash `etag` the content of a commit's file.
-    pub fn link(&self, commit: &str, file: &str, etag: &str) -> io::Result<PathBuf> {
+    /// Makes the blob with hash `etag`, which has `size` bytes, the content of a commit's file.
+    pub fn link(&self, commit: &str, file: &str, etag: &str, size: u64) -> io::Result<PathBuf> {
         let pointer = self.snapshot(commit).join(file);
         if let Some(folder) = pointer.parent() {
             fs::create_dir_all(folder)?;
         }
-        if pointer.is_file() {
+        if self.holds(commit, file, size) {
             return Ok(pointer);
         }
         #[cfg(unix)]
@@ -132,6 +162,16 @@ impl RepositoryCache {
     }
 }
 
+/// Whether there is a file of `size` bytes at `path`.
+fn is_file_of(path: &Path, size: u64) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
+}
+
+/// That `path` in the cache cannot be written.
+pub fn unwritable(path: &Path) -> impl Fn(io::Error) -> SourceError {
+    move |error| SourceError::CacheUnwritable { path: path.to_owned(), error }
+}
+
 /// Whether `revision` is a full commit hash.
 pub fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -149,12 +189,13 @@ mod tests {
         drop(cache.lock("abc", || panic!("nobody else holds it")).expect("locked"));
         fs::write(cache.blob("abc"), b"content").expect("written");
         for file in ["model.safetensors", "sub/folder/model.safetensors"] {
-            let pointer = cache.link(commit, file, "abc").expect("linked");
+            let pointer = cache.link(commit, file, "abc", 7).expect("linked");
             assert_eq!(fs::read(&pointer).expect("readable"), b"content");
             #[cfg(unix)]
             assert_eq!(cache.etag(commit, file).as_deref(), Some("abc"));
         }
-        assert_eq!(cache.files(commit), ["model.safetensors", "sub/folder/model.safetensors"]);
+        let names = ["model.safetensors", "sub/folder/model.safetensors"];
+        assert_eq!(cache.files(commit), names.map(|name| (name.to_owned(), Some(7))));
         assert!(folder.path().join("models--org--name/snapshots").join(commit).is_dir());
     }
 

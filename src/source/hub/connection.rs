@@ -1,73 +1,72 @@
 //! The requests that are made of the Hub for one model, and what its refusals mean.
+//!
+//! hf-hub is asked for the files that the Hub serves itself. Where it cannot be asked safely, requests are made here:
+//! for a file in a store elsewhere hf-hub would send the token along, its listing follows any address, and it tells
+//! nothing of how long the Hub asks to wait.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
-use hf_hub::repository::{HFRepository, RepoTreeEntry, RepoTypeModel};
-use hf_hub::{HFClient, HFError};
-use reqwest::StatusCode;
-use reqwest::header::{AUTHORIZATION, ETAG, HeaderMap, RETRY_AFTER};
+use hf_hub::HFClient;
+use hf_hub::repository::{HFRepository, RepoTypeModel};
+use reqwest::header::ETAG;
+use reqwest::{Response, StatusCode, Url};
+use serde::Deserialize;
 
 use super::HubOptions;
 use super::cache::is_commit;
+use super::client::{Client, root_cause, shown, unreachable};
 use super::download::Download;
+use super::listing::{self, MAX_PAGES};
+use super::retry;
 use crate::source::{SourceError, Transfer};
 
 /// How long an answer that is no file may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often a small request is made, at most.
+/// How often a small request is made, at most, where nobody answers.
 const ATTEMPTS: u32 = 4;
 
+/// How often it is made where the Hub answers that it should be made later.
+const ATTEMPTS_LATER: u32 = 8;
+
 /// The requests that are made for one model.
-pub struct Connection {
+pub struct Connection<'a> {
     runtime: tokio::runtime::Runtime,
-    repository: HFRepository<RepoTypeModel>,
-    /// For what hf-hub does not tell: the headers of a file's first answer.
-    head: reqwest::Client,
+    client: Client,
+    /// For files that the Hub serves itself; `None` where hf-hub cannot start.
+    repository: Option<HFRepository<RepoTypeModel>>,
     id: String,
-    endpoint: String,
-    token: Option<String>,
+    /// Hears of pauses.
+    news: &'a (dyn Fn(String) + Sync),
 }
 
-impl Connection {
+/// What the Hub says of a file.
+pub struct Remote {
+    /// The hash under which the cache stores it.
+    pub etag: String,
+    /// Whether the Hub gives the content itself, and does not lead to a store.
+    is_direct: bool,
+}
+
+/// The part of a model's description that is read.
+#[derive(Deserialize)]
+struct Description {
+    sha: Option<String>,
+}
+
+impl<'a> Connection<'a> {
     /// What is needed to make requests for the model `id`; none is made yet.
-    pub fn new(id: &str, options: &HubOptions) -> Result<Self, SourceError> {
-        let unusable = |reason: String| SourceError::Protocol { what: options.endpoint.clone(), reason };
-        let mut builder = HFClient::builder()
-            .endpoint(&options.endpoint)
-            .cache_dir(&options.cache)
-            .user_agent(concat!("laser-scan/", env!("CARGO_PKG_VERSION")))
-            .retry_max_attempts(3);
-        if let Some(token) = &options.token {
-            builder = builder.token(token);
-        }
-        let client = builder.build().map_err(|error| unusable(error.to_string()))?;
-        let (owner, name) = hf_hub::split_id(id);
-        // The first answer for a large file points to a store elsewhere, which does not repeat the Hub's headers. A
-        // renamed model's answer points to the Hub itself.
-        let stay = reqwest::redirect::Policy::custom(|attempt| {
-            let elsewhere = attempt.previous().first().is_none_or(|first| first.origin() != attempt.url().origin());
-            if elsewhere || attempt.previous().len() > 5 { attempt.stop() } else { attempt.follow() }
-        });
-        Ok(Self {
-            runtime: tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()
-                .map_err(|error| unusable(error.to_string()))?,
-            repository: client.model(owner, name),
-            head: reqwest::Client::builder()
-                .redirect(stay)
-                .timeout(PATIENCE)
-                .build()
-                .map_err(|error| unusable(error.to_string()))?,
-            id: id.to_owned(),
-            endpoint: options.endpoint.trim_end_matches('/').to_owned(),
-            token: options.token.clone(),
-        })
+    pub fn new(id: &str, options: &HubOptions, news: &'a (dyn Fn(String) + Sync)) -> Result<Self, SourceError> {
+        let unusable = |error: std::io::Error| SourceError::NoCertificates { reason: error.to_string() };
+        let client = Client::new(options)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.map_err(unusable)?;
+        let repository = repository(&client, id, options);
+        Ok(Self { runtime, client, repository, id: id.to_owned(), news })
     }
 
     /// Runs a request to its end, if it ends within [`PATIENCE`].
@@ -76,52 +75,57 @@ impl Connection {
         self.runtime.block_on(async { tokio::time::timeout(PATIENCE, request).await.map_err(late)? })
     }
 
-    /// Makes a request again, after a pause, if it fails for a reason that may pass.
+    /// Makes a request again, after a pause that the news tell of, if it fails for a reason that may pass.
     fn insist<T>(&self, request: impl AsyncFn() -> Result<T, SourceError>) -> Result<T, SourceError> {
-        self.insist_while(SourceError::is_transient, request)
-    }
-
-    /// Makes a request again, after a pause, if it fails for a reason that is `passing`.
-    fn insist_while<T>(
-        &self,
-        passing: impl Fn(&SourceError) -> bool,
-        request: impl AsyncFn() -> Result<T, SourceError>,
-    ) -> Result<T, SourceError> {
-        for failures in 1..ATTEMPTS {
-            match self.wait(request()) {
-                Err(error) if passing(&error) => std::thread::sleep(error.pause(failures)),
+        let mut failures = 0;
+        loop {
+            let error = match self.wait(request()) {
+                Err(error) if error.is_transient() => error,
                 other => return other,
-            }
+            };
+            failures += 1;
+            let (what, attempts) = match &error {
+                SourceError::Network { reason } => (format!("the Hub cannot be reached ({reason})"), ATTEMPTS),
+                asking => (asking.reason(), ATTEMPTS_LATER),
+            };
+            let Some(pause) = error.pause(failures).filter(|_| failures < attempts) else { return Err(error) };
+            (self.news)(format!("{what}: trying again in {:.0} s", pause.as_secs_f64().ceil()));
+            std::thread::sleep(pause);
         }
-        self.wait(request())
     }
 
     /// The commit that `revision` stands for now.
     pub fn commit(&self, revision: &str) -> Result<String, SourceError> {
-        // hf-hub has tried to connect a few times already; without a network, the cache may serve.
-        let is_rate_limit = |error: &SourceError| matches!(error, SourceError::RateLimited { .. });
-        let info = self.insist_while(is_rate_limit, async || {
-            let info = self.repository.info().revision(revision).send().await;
-            info.map_err(|error| self.explain(error, revision))
+        let parts = ["api", "models"].into_iter().chain(self.id.split('/')).chain(["revision", revision]);
+        let url = self.client.address(parts);
+        let description: Description = self.insist(async || {
+            let response = self.accepted(self.client.get(&url, None).await?, revision)?;
+            let bytes = response.bytes().await.map_err(|error| unreachable(&error))?;
+            let unusable = |error: serde_json::Error| self.unusable(&self.id, &error.to_string());
+            serde_json::from_slice(&bytes).map_err(unusable)
         })?;
-        let commit = info.sha.filter(|sha| is_commit(sha));
-        commit.ok_or_else(|| SourceError::Protocol { what: self.id.clone(), reason: "it names no commit".into() })
+        description.sha.filter(|sha| is_commit(sha)).ok_or_else(|| self.unusable(&self.id, "it names no commit"))
     }
 
     /// Name -> size of every file of a commit.
     pub fn files(&self, commit: &str) -> Result<BTreeMap<String, u64>, SourceError> {
-        self.insist(async || {
-            let explain = |error| self.explain(error, commit);
-            let entries = self.repository.list_tree().revision(commit).recursive(true).send().map_err(explain)?;
-            let mut entries = std::pin::pin!(entries);
-            let mut files = BTreeMap::new();
-            while let Some(entry) = entries.next().await {
-                if let RepoTreeEntry::File { path, size, .. } = entry.map_err(explain)? {
-                    files.insert(path, size);
-                }
+        let parts = ["api", "models"].into_iter().chain(self.id.split('/')).chain(["tree", commit]);
+        let mut url = self.client.address(parts);
+        url.set_query(Some("recursive=true"));
+        let mut files = BTreeMap::new();
+        for _ in 0..MAX_PAGES {
+            let (page, next) = self.insist(async || {
+                let response = self.accepted(self.client.get(&url, None).await?, commit)?;
+                let next = listing::next_page(&response)?;
+                Ok((response.bytes().await.map_err(|error| unreachable(&error))?, next))
+            })?;
+            listing::add(&page, &self.id, &mut files)?;
+            match next {
+                Some(next) => url = next,
+                None => return Ok(files),
             }
-            Ok(files)
-        })
+        }
+        Err(SourceError::EndlessList { id: self.id.clone(), pages: MAX_PAGES })
     }
 
     /// The bytes `range` of a file, which has them all.
@@ -129,15 +133,16 @@ impl Connection {
         if range.is_empty() {
             return Ok(Vec::new());
         }
-        let length = range.end - range.start;
+        let (url, length) = (self.file(commit, file), range.end - range.start);
         self.insist(async || {
-            let request = self.repository.download_file_stream().filename(file).revision(commit).range(range.clone());
-            let (announced, mut stream) = request.send().await.map_err(|error| self.explain(error, file))?;
+            let response = self.accepted(self.client.get(&url, Some(range.clone())).await?, file)?;
             // A server that ignores the range sends the whole file.
-            let mut unwanted = if announced.is_some_and(|announced| announced > length) { range.start } else { 0 };
+            let is_whole = response.status() != StatusCode::PARTIAL_CONTENT;
+            let mut unwanted = if is_whole { range.start } else { 0 };
+            let mut stream = response.bytes_stream();
             let mut bytes = Vec::new();
             while let Some(piece) = stream.next().await {
-                let piece = piece.map_err(|error| self.explain(error, file))?;
+                let piece = piece.map_err(|error| unreachable(&error))?;
                 let skipped = unwanted.min(piece.len() as u64);
                 unwanted -= skipped;
                 bytes.extend_from_slice(&piece[skipped as usize..]);
@@ -150,100 +155,89 @@ impl Connection {
         })
     }
 
-    /// The hash under which the cache stores a file. hf-hub does not tell it: its listing leaves out the hash of large
-    /// files, and its own request for it follows the redirect, behind which the Hub's headers are gone.
-    pub fn etag(&self, commit: &str, file: &str) -> Result<String, SourceError> {
-        let protocol = |reason: &str| SourceError::Protocol { what: file.to_owned(), reason: reason.to_owned() };
-        let mut url = reqwest::Url::parse(&self.endpoint).map_err(|error| protocol(&error.to_string()))?;
-        url.path_segments_mut()
-            .map_err(|()| protocol("the endpoint is no address"))?
-            .pop_if_empty()
-            .extend(self.id.split('/'))
-            .extend(["resolve", commit])
-            .extend(file.split('/'));
-        let headers = self.insist(async || self.head(&url, file).await)?;
+    /// What the Hub says of a file. hf-hub does not tell it: its listing leaves out the hash of large files, and its own
+    /// request for it follows the redirect, behind which the Hub's headers are gone.
+    pub fn look_up(&self, commit: &str, file: &str) -> Result<Remote, SourceError> {
+        let url = self.file(commit, file);
+        let response = self.insist(async || {
+            let response = self.client.head(&url).await?;
+            if response.status().is_redirection() { Ok(response) } else { self.accepted(response, file) }
+        })?;
+        let headers = response.headers();
         let etag = headers.get("x-linked-etag").or_else(|| headers.get(ETAG)).and_then(|value| value.to_str().ok());
-        let etag = etag.ok_or_else(|| protocol("it has no ETag"))?;
+        let etag = etag.ok_or_else(|| self.unusable(file, "it has no ETag"))?;
         let etag = etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"');
         // It becomes a file's name.
         let harmless = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if etag.is_empty() || !etag.bytes().all(harmless) {
-            return Err(protocol("its ETag is no hash"));
+            return Err(self.unusable(file, "its ETag is no hash"));
         }
-        Ok(etag.to_owned())
-    }
-
-    async fn head(&self, url: &reqwest::Url, file: &str) -> Result<HeaderMap, SourceError> {
-        let mut request = self.head.head(url.clone());
-        if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-        }
-        let network = |error: reqwest::Error| SourceError::Network { reason: root_cause(&error) };
-        let response = request.send().await.map_err(network)?;
-        let status = response.status();
-        if status.is_success() || status.is_redirection() {
-            return Ok(response.headers().clone());
-        }
-        let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let retry_after = text(RETRY_AFTER.as_str()).and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
-        Err(self.refusal(status, text("x-error-code"), retry_after, file))
+        // What hf-hub takes for a Xet transfer goes through clients that nothing here governs.
+        let is_direct = response.status() == StatusCode::OK
+            && *response.url() == url
+            && !["x-xet-hash", "x-linked-etag"].iter().any(|header| headers.contains_key(*header));
+        Ok(Remote { etag: etag.to_owned(), is_direct })
     }
 
     /// Brings a file to disk, over as many connections as it takes.
     pub fn download(
         &self,
         commit: &str,
+        remote: &Remote,
         download: &Download<'_>,
         progress: &dyn Fn(Transfer),
     ) -> Result<(), SourceError> {
-        let file = download.file;
+        let (file, url) = (download.file, self.file(commit, download.file));
+        let repository = Cell::new(self.repository.as_ref().filter(|_| remote.is_direct));
         let open = async |start: u64| {
             let range = (start > 0).then_some(start..download.size);
-            let request = self.repository.download_file_stream().filename(file).revision(commit).maybe_range(range);
-            let (_, stream) = request.send().await.map_err(|error| self.explain(error, file))?;
-            Ok(stream.map(|piece| piece.map_err(|error| self.explain(error, file))))
+            // It has one chance: where it fails, it does not say how long to wait.
+            if let Some(repository) = repository.take() {
+                let request = repository.download_file_stream().filename(file).revision(commit);
+                if let Ok((_, stream)) = request.maybe_range(range.clone()).send().await {
+                    let broken = |error| SourceError::Network { reason: root_cause(&error) };
+                    return Ok(stream.map(move |piece| piece.map_err(broken)).left_stream());
+                }
+            }
+            let response = self.accepted(self.client.get(&url, range).await?, file)?;
+            let stream = response.bytes_stream().map(|piece| piece.map_err(|error| unreachable(&error)));
+            Ok(Box::pin(stream).right_stream())
         };
         self.runtime.block_on(download.run(open, progress))
     }
 
-    /// What hf-hub's error means for the person who asked for `what`, a file or a revision.
-    fn explain(&self, error: HFError, what: &str) -> SourceError {
-        match error {
-            HFError::AuthRequired { context } => {
-                self.refusal(StatusCode::UNAUTHORIZED, context.error_code.as_deref(), None, what)
-            }
-            HFError::Forbidden { context } => {
-                self.refusal(StatusCode::FORBIDDEN, context.error_code.as_deref(), None, what)
-            }
-            // hf-hub answers so for everything that is not found at a revision.
-            HFError::RevisionNotFound { context, .. } => {
-                let code = context.and_then(|context| context.error_code);
-                self.refusal(StatusCode::NOT_FOUND, Some(code.as_deref().unwrap_or("RepoNotFound")), None, what)
-            }
-            HFError::RepoNotFound { .. } => self.refusal(StatusCode::NOT_FOUND, Some("RepoNotFound"), None, what),
-            HFError::EntryNotFound { .. } => self.refusal(StatusCode::NOT_FOUND, Some("EntryNotFound"), None, what),
-            HFError::RateLimited { retry_after, .. } => SourceError::RateLimited { retry_after },
-            HFError::Http { context } => self.refusal(context.status, context.error_code.as_deref(), None, what),
-            HFError::Request { source, .. } if !source.is_builder() => {
-                SourceError::Network { reason: root_cause(&source) }
-            }
-            HFError::Xet { source, .. } => SourceError::Network { reason: root_cause(&*source) },
-            other => SourceError::Protocol { what: what.to_owned(), reason: other.to_string() },
-        }
+    /// The address of a file.
+    fn file(&self, commit: &str, file: &str) -> Url {
+        self.client.address(self.id.split('/').chain(["resolve", commit]).chain(file.split('/')))
+    }
+
+    /// An answer that is one; otherwise what the refusal means for the person who asked for `what`, a file or a revision.
+    fn accepted(&self, response: Response, what: &str) -> Result<Response, SourceError> {
+        if response.status().is_success() { Ok(response) } else { Err(self.refusal(&response, what)) }
     }
 
     /// What an answer other than success means.
-    fn refusal(
-        &self,
-        status: StatusCode,
-        code: Option<&str>,
-        retry_after: Option<Duration>,
-        what: &str,
-    ) -> SourceError {
-        let (id, had_token) = (self.id.clone(), self.token.is_some());
+    fn refusal(&self, response: &Response, what: &str) -> SourceError {
+        let (status, headers, url) = (response.status(), response.headers(), response.url());
+        let code = headers.get("x-error-code").and_then(|value| value.to_str().ok());
+        let (id, had_token, is_home) = (self.id.clone(), self.client.has_token(), self.client.is_home(url));
+        let asked = retry::asked(headers, SystemTime::now());
         match (status.as_u16(), code) {
+            (429, _) => SourceError::RateLimited { retry_after: asked },
+            (503, _) if let Some(retry_after) = asked => SourceError::Unavailable { retry_after },
+            (401 | 403, Some(_)) if !is_home && had_token => SourceError::NotFollowed {
+                from: shown(&self.client.address([])),
+                reason: format!(
+                    "it leads to '{}', which asks for an access token, and the token is sent to no address but the one in HF_ENDPOINT",
+                    shown(url)
+                ),
+            },
+            // A store's address is good for a while only; the Hub gives a new one.
+            (400..=499, None) if !is_home => {
+                SourceError::Network { reason: format!("'{}' answers {status}", url.host_str().unwrap_or_default()) }
+            }
             (401 | 403, Some("GatedRepo")) => {
-                SourceError::Gated { url: format!("{}/{id}", self.endpoint), id, had_token }
+                SourceError::Gated { url: self.client.address(id.split('/')).into(), id, had_token }
             }
             // To those without access, the Hub answers for a private model as for one that does not exist.
             (401, _) | (404, Some("RepoNotFound")) => SourceError::NoSuchModel { id, had_token },
@@ -251,17 +245,26 @@ impl Connection {
             (403, _) => SourceError::NoAccess { id, had_token },
             (404, _) => SourceError::NoSuchFile { model: id, file: what.to_owned() },
             (408 | 500..=599, _) => SourceError::Network { reason: format!("the Hub answers {status}") },
-            (429, _) => SourceError::RateLimited { retry_after },
-            _ => SourceError::Protocol { what: what.to_owned(), reason: format!("it is {status}") },
+            _ => self.unusable(what, &format!("it is {status}")),
         }
+    }
+
+    fn unusable(&self, what: &str, reason: &str) -> SourceError {
+        SourceError::Protocol { what: what.to_owned(), reason: reason.to_owned() }
     }
 }
 
-/// The innermost reason of a transport error, which says more than its outer layers.
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
+/// hf-hub's access to the model `id`, through `client`. It makes no second try by itself, of which nobody would hear.
+fn repository(client: &Client, id: &str, options: &HubOptions) -> Option<HFRepository<RepoTypeModel>> {
+    // Where it is given no token, it looks for one as Python does. One that no header can hold is never sent.
+    let token = options.token.as_ref().map_or("\n", |token| &token.text);
+    let hub = HFClient::builder()
+        .client(client.http().clone())
+        .endpoint(client.address([]))
+        .cache_dir(&options.cache)
+        .token(token)
+        .retry_max_attempts(0);
+    let (owner, name) = hf_hub::split_id(id);
+    // Beside `client` it makes one of its own, for which there may be no certificates; then it is not needed either.
+    Some(hub.build().ok()?.model(owner, name))
 }

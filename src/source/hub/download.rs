@@ -81,11 +81,8 @@ impl Download<'_> {
                 Err(error) => return Err(error),
             };
             failures = if arrived.length > before { 1 } else { failures + 1 };
-            let pause = reason.pause(failures);
-            let reason = match reason {
-                SourceError::Network { reason } => reason,
-                _ => "the Hub limits the rate of requests".into(),
-            };
+            let Some(pause) = reason.pause(failures) else { return Err(reason) };
+            let reason = reason.reason();
             if failures >= ATTEMPTS {
                 let (file, received) = (self.file.to_owned(), arrived.length);
                 return Err(SourceError::BrokenOff { file, attempts: failures, reason, received });

@@ -1,35 +1,27 @@
 //! A model of the Hugging Face Hub, through hf-hub and the cache that Python shares.
 
 mod cache;
+mod client;
 mod connection;
 mod download;
+mod listing;
+mod options;
+mod retry;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 use std::path::PathBuf;
 
+pub use options::{HubOptions, Token};
+
 use super::{Model, Source, SourceError, Transfer};
-use cache::RepositoryCache;
+use cache::{RepositoryCache, unwritable};
 use connection::Connection;
 use download::Download;
 
 /// The branch that a model is read at where no revision is named.
 const DEFAULT_REVISION: &str = "main";
-
-/// How the Hub is reached. The library reads no environment variables: whoever calls it does. But hf-hub looks for a
-/// token as Python does, where none is given here.
-#[derive(Clone, Debug)]
-pub struct HubOptions {
-    /// The Hub's address, without a slash at the end.
-    pub endpoint: String,
-    /// The access token.
-    pub token: Option<String>,
-    /// The cache's folder, which holds `models--org--name`.
-    pub cache: PathBuf,
-    /// Whether nothing may be asked of the network.
-    pub offline: bool,
-}
 
 /// Whether `name` has the form of a Hub id: `org/name`, or `name` for the oldest models.
 pub fn is_id(name: &str) -> bool {
@@ -47,20 +39,21 @@ pub fn is_id(name: &str) -> bool {
 }
 
 /// A model of the Hub at one commit.
-pub struct Hub {
+pub struct Hub<'a> {
     model: Model,
     commit: String,
     cache: RepositoryCache,
     options: HubOptions,
-    /// Name -> size of every file of the commit, or of those in the cache when offline.
+    /// Name -> size of every file of the commit, or of those in the cache when offline, where what a link leads to may be
+    /// missing.
     files: BTreeMap<String, u64>,
     /// How to reach it; `None` when offline.
-    connection: Option<Connection>,
+    connection: Option<Connection<'a>>,
 }
 
-impl Hub {
+impl<'a> Hub<'a> {
     /// Looks up the commit that `revision` (or the main branch) stands for and the files it has. If the Hub cannot be
-    /// reached, the cache answers, and `news` hears of it.
+    /// reached, the cache answers, and `news` hears of it, as of every pause that the Hub asks for from then on.
     ///
     /// # Errors
     ///
@@ -69,7 +62,7 @@ impl Hub {
         id: &str,
         revision: Option<&str>,
         options: &HubOptions,
-        news: &dyn Fn(String),
+        news: &'a (dyn Fn(String) + Sync),
     ) -> Result<Self, SourceError> {
         let revision = revision.unwrap_or(DEFAULT_REVISION);
         if revision.is_empty() || revision.starts_with('/') || revision.split('/').any(|part| part == "..") {
@@ -79,18 +72,17 @@ impl Hub {
         if options.offline {
             return Self::open_cached(id, revision, cache, options);
         }
-        let connection = Connection::new(id, options)?;
+        let connection = Connection::new(id, options, news)?;
         let commit = match connection.commit(revision) {
             Ok(commit) => commit,
-            Err(SourceError::Network { reason }) if cache.commit(revision).is_some() => {
-                news(format!("the Hub cannot be reached ({reason}); reading '{id}' from the cache"));
+            Err(error) if error.is_unreachable() && cache.commit(revision).is_some() => {
+                news(format!("the Hub cannot be reached ({}); reading '{id}' from the cache", error.reason()));
                 return Self::open_cached(id, revision, cache, options);
             }
             Err(error) => return Err(error),
         };
         let files = connection.files(&commit)?;
-        let unwritable = |error| SourceError::CacheUnwritable { path: options.cache.clone(), error };
-        cache.remember(revision, &commit).map_err(unwritable)?;
+        cache.remember(revision, &commit).map_err(unwritable(&options.cache))?;
         Ok(Self {
             model: Model { spelling: id.to_owned(), name: last_part(id), commit: Some(commit.clone()) },
             commit,
@@ -111,8 +103,8 @@ impl Hub {
         let Some(commit) = commit else {
             return Err(SourceError::NotCached { what: id.to_owned(), cache: options.cache.clone() });
         };
-        let size = |file: &String| fs::metadata(cache.snapshot(&commit).join(file)).map(|metadata| metadata.len());
-        let files = cache.files(&commit).into_iter().filter_map(|file| size(&file).ok().map(|size| (file, size)));
+        // A file whose link leads to nothing belongs to the model all the same: who needs it hears that it is not there.
+        let files = cache.files(&commit).into_iter().map(|(file, length)| (file, length.unwrap_or(0)));
         Ok(Self {
             model: Model { spelling: id.to_owned(), name: last_part(id), commit: Some(commit.clone()) },
             files: files.collect(),
@@ -124,7 +116,7 @@ impl Hub {
     }
 
     /// The connection, or why `file` cannot be had without one.
-    fn connected(&self, file: &str) -> Result<&Connection, SourceError> {
+    fn connected(&self, file: &str) -> Result<&Connection<'a>, SourceError> {
         self.connection.as_ref().ok_or_else(|| SourceError::NotCached {
             what: format!("{}/{file}", self.model.spelling),
             cache: self.options.cache.clone(),
@@ -142,7 +134,7 @@ impl Hub {
     }
 }
 
-impl Source for Hub {
+impl Source for Hub<'_> {
     fn model(&self) -> &Model {
         &self.model
     }
@@ -160,13 +152,19 @@ impl Source for Hub {
     }
 
     fn is_on_disk(&self, file: &str) -> bool {
-        self.cache.snapshot(&self.commit).join(file).is_file()
+        self.size(file).is_some_and(|size| self.cache.holds(&self.commit, file, size))
+    }
+
+    fn cached(&self, file: &str) -> Option<PathBuf> {
+        // The Hub tells how long a file should be. Without it the blob is what to doubt, not the link to it.
+        let is_offline = self.connection.is_none();
+        is_offline.then(|| self.cache.snapshot(&self.commit).join(file).canonicalize().ok()).flatten()
     }
 
     fn read(&self, file: &str, range: Range<u64>) -> Result<Vec<u8>, SourceError> {
         let range = range.start..range.end.min(self.known_size(file)?);
         let cached = self.cache.snapshot(&self.commit).join(file);
-        if cached.is_file() {
+        if self.is_on_disk(file) {
             let unreadable = |error| SourceError::Unreadable { path: cached.clone(), error };
             return super::read_range(&cached, range).map_err(unreadable);
         }
@@ -179,11 +177,12 @@ impl Source for Hub {
     }
 
     fn identity(&self, file: &str) -> Result<String, SourceError> {
-        if let Some(etag) = self.cache.etag(&self.commit, file) {
+        // The name of what is not there is no promise: the Hub may store the file under another by now.
+        if let Some(etag) = self.cache.etag(&self.commit, file).filter(|_| self.is_on_disk(file)) {
             return Ok(etag);
         }
         match &self.connection {
-            Some(connection) => connection.etag(&self.commit, file),
+            Some(connection) => Ok(connection.look_up(&self.commit, file)?.etag),
             None => Ok(format!("{}/{file}", self.commit)),
         }
     }
@@ -194,18 +193,20 @@ impl Source for Hub {
             return Ok(self.cache.snapshot(&self.commit).join(file));
         }
         let connection = self.connected(file)?;
-        let etag = connection.etag(&self.commit, file)?;
-        let unwritable = |error| SourceError::CacheUnwritable { path: self.cache.blob(&etag), error };
-        let _lock = self.cache.lock(&etag, || progress(Transfer::Waiting)).map_err(unwritable)?;
+        let remote = connection.look_up(&self.commit, file)?;
+        let (etag, blob) = (&*remote.etag, self.cache.blob(&remote.etag));
+        let _lock = self.cache.lock(etag, || progress(Transfer::Waiting))?;
         // Another process may have brought it in the meantime.
-        if !self.cache.blob(&etag).is_file() {
-            let incomplete = self.cache.incomplete(&etag);
+        if !self.cache.holds_blob(etag, size) {
+            let incomplete = self.cache.incomplete(etag);
             let is_sha256 = etag.len() == 64 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let download = Download { file, size, sha256: is_sha256.then_some(&*etag), incomplete: incomplete.clone() };
-            connection.download(&self.commit, &download, progress)?;
-            fs::rename(&incomplete, self.cache.blob(&etag)).map_err(unwritable)?;
+            let download = Download { file, size, sha256: is_sha256.then_some(etag), incomplete: incomplete.clone() };
+            connection.download(&self.commit, &remote, &download, progress)?;
+            fs::rename(&incomplete, &blob).map_err(unwritable(&blob))?;
         }
-        self.cache.link(&self.commit, file, &etag).map_err(unwritable)
+        self.cache
+            .link(&self.commit, file, etag, size)
+            .map_err(unwritable(&self.cache.snapshot(&self.commit).join(file)))
     }
 }
 

@@ -1,0 +1,139 @@
+//! How the Hub is reached, and what is wrong with that where it cannot be.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use reqwest::header::HeaderValue;
+use reqwest::{Certificate, Url};
+
+use crate::source::SourceError;
+
+/// How the Hub is reached. The library reads no environment variables: whoever calls it does. Only the system's
+/// certificates are found where `SSL_CERT_FILE` and `SSL_CERT_DIR` say, and its proxies where `HTTPS_PROXY` does.
+#[derive(Clone, Debug)]
+pub struct HubOptions {
+    /// The Hub's address.
+    pub endpoint: String,
+    /// The access token. It is sent to the origin of `endpoint` and nowhere else.
+    pub token: Option<Token>,
+    /// The cache's folder, which holds `models--org--name`.
+    pub cache: PathBuf,
+    /// A PEM file, or a folder of them, with the certificates to trust in place of the system's.
+    pub certificates: Option<PathBuf>,
+    /// Whether nothing may be asked of the network.
+    pub offline: bool,
+}
+
+/// An access token.
+#[derive(Clone)]
+pub struct Token {
+    /// The token itself.
+    pub text: String,
+    /// Where it was found, for messages: a variable's name, or a file.
+    pub origin: String,
+}
+
+impl fmt::Debug for Token {
+    /// Without the token, which is nobody's business.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Token").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+impl HubOptions {
+    /// The Hub's address.
+    pub(super) fn home(&self) -> Result<Url, SourceError> {
+        let endpoint = self.endpoint.trim();
+        let is_usable = |url: &Url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.has_host()
+                && url.query().is_none()
+                && url.fragment().is_none()
+        };
+        Url::parse(endpoint).ok().filter(is_usable).ok_or_else(|| SourceError::BadEndpoint {
+            endpoint: endpoint.to_owned(),
+            advice: if endpoint.contains("://") {
+                "write it as https://, a host and at most a path, as in https://huggingface.co"
+            } else {
+                "put https:// before it, as in https://huggingface.co"
+            },
+        })
+    }
+
+    /// The value of the header that carries the token.
+    pub(super) fn authorization(&self) -> Result<Option<HeaderValue>, SourceError> {
+        let Some(Token { text, origin }) = &self.token else { return Ok(None) };
+        let found = match text.bytes().find(|byte| !byte.is_ascii_graphic()) {
+            Some(b'\n' | b'\r') => "a line break",
+            Some(b' ' | b'\t') => "a space",
+            _ => "a character that no request can carry",
+        };
+        let value = text.bytes().all(|byte| byte.is_ascii_graphic()).then(|| format!("Bearer {text}"));
+        let value = value.and_then(|value| HeaderValue::from_str(&value).ok());
+        let mut value = value.ok_or_else(|| SourceError::BadToken { origin: origin.clone(), found })?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+
+    /// The certificates to trust in place of the system's.
+    pub(super) fn authorities(&self) -> Result<Option<Vec<Certificate>>, SourceError> {
+        let Some(path) = &self.certificates else { return Ok(None) };
+        let bad = |reason: String| SourceError::BadCertificates { path: path.clone(), reason };
+        let mut found = Vec::new();
+        for file in files_at(path).map_err(|error| bad(error.to_string()))? {
+            let pem = fs::read(&file).map_err(|error| bad(error.to_string()))?;
+            match Certificate::from_pem_bundle(&pem) {
+                Ok(certificates) => found.extend(certificates),
+                // A folder of certificates may hold other files too.
+                Err(_) if path.is_dir() => {}
+                Err(_) => return Err(bad("it is no PEM file of certificates".to_owned())),
+            }
+        }
+        if found.is_empty() { Err(bad("there is no certificate in PEM form".to_owned())) } else { Ok(Some(found)) }
+    }
+}
+
+/// The file at `path`, or the files in the folder there.
+fn files_at(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
+    Ok(entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_file()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(endpoint: &str, token: &str) -> HubOptions {
+        let token = Some(Token { text: token.to_owned(), origin: "HF_TOKEN".to_owned() });
+        HubOptions { endpoint: endpoint.to_owned(), token, cache: PathBuf::new(), certificates: None, offline: false }
+    }
+
+    #[test]
+    fn addresses_of_a_hub_are_told_from_others() {
+        for good in ["https://huggingface.co", " https://huggingface.co/ ", "http://127.0.0.1:80/mirror"] {
+            assert!(options(good, "").home().is_ok(), "{good}");
+        }
+        for bad in
+            ["", "hf-mirror.com", "localhost:8080", "ftp://hf.co", "https://", "https://hf.co?a=b", "https://a b"]
+        {
+            assert!(options(bad, "").home().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_no_header_can_hold_is_refused() {
+        assert!(options("", "hf_aBc123").authorization().is_ok_and(|value| value.is_some()));
+        for bad in ["hf_a\nb", "hf_a b", "hf_é", "hf_\u{7f}", "hf_\0"] {
+            assert!(options("", bad).authorization().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_shown_among_the_options() {
+        assert!(!format!("{:?}", options("https://huggingface.co", "hf_secret")).contains("hf_secret"));
+    }
+}
