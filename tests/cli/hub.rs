@@ -7,10 +7,10 @@ use std::path::Path;
 use crate::hub_server::{Access, COMMIT, Faults, HubServer, MODEL, TOKEN, oid, sha256};
 use crate::program::{Run, Workplace, finish, in_project, tiny_mistral};
 
-const SHARDS: [&str; 2] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+pub const SHARDS: [&str; 2] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
 
 /// The tiny model, with the other files that people put beside one.
-fn model_files() -> BTreeMap<String, Vec<u8>> {
+pub fn model_files() -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(tiny_mistral()).expect("readable").flatten() {
         files.insert(entry.file_name().into_string().expect("UTF-8"), fs::read(entry.path()).expect("readable"));
@@ -23,24 +23,24 @@ fn model_files() -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-fn server(access: Access, faults: Faults) -> HubServer {
+pub fn server(access: Access, faults: Faults) -> HubServer {
     HubServer::start(model_files(), access, faults)
 }
 
 /// Scans [`MODEL`] of `server` with a cache in the workplace.
-fn scan(place: &Workplace, server: &HubServer, arguments: &[&str]) -> Run {
+pub fn scan(place: &Workplace, server: &HubServer, arguments: &[&str]) -> Run {
     let mut command = place.command();
     command.env("HF_ENDPOINT", &server.endpoint).env("HF_HOME", place.path("hf"));
     finish(command.args(["--model", MODEL]).args(arguments))
 }
 
 /// Where the model's part of the cache is.
-fn repository(place: &Workplace) -> std::path::PathBuf {
+pub fn repository(place: &Workplace) -> std::path::PathBuf {
     place.path("hf/hub/models--tiny--Mistral-0B")
 }
 
 /// Checks that the output is that of a scan of the same files in a folder.
-fn same_as_local(place: &Workplace) {
+pub fn same_as_local(place: &Workplace) {
     place.run(&["--model", &tiny_mistral(), "--output-dir", "local"]).succeeded();
     assert_eq!(place.bytes("laser_scan_Mistral-0B.json"), place.bytes("local/laser_scan_tiny-mistral.json"));
     assert_eq!(

@@ -8,9 +8,13 @@ mod golden;
 #[cfg(feature = "cuda")]
 mod gpus;
 mod hub;
+mod hub_cache;
 mod hub_server;
 mod interruption;
 mod program;
 mod scanning;
 mod scans;
+mod settings;
+mod token;
 mod trees;
+mod web;

@@ -37,7 +37,9 @@ impl Workplace {
         {
             command.env_remove(variable);
         }
-        command.env_remove("NO_COLOR").env_remove("XDG_CACHE_HOME");
+        for variable in ["NO_COLOR", "XDG_CACHE_HOME", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"] {
+            command.env_remove(variable);
+        }
         command.env("HOME", self.folder.path()).env("NO_PROXY", "*").current_dir(self.folder.path());
         command
     }

@@ -136,7 +136,12 @@ fn led_to(response: &Response) -> Result<Url, SourceError> {
 
 /// An address for messages: without what may be secret in it.
 pub fn shown(url: &Url) -> String {
-    format!("{}{}", url.origin().ascii_serialization(), url.path())
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    // An address that can have neither has nothing to hide.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    url.into()
 }
 
 /// Why there is no answer.

@@ -10,8 +10,8 @@ use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
-use hf_hub::HFClient;
 use hf_hub::repository::{HFRepository, RepoTypeModel};
+use hf_hub::{HFClient, HFError};
 use reqwest::header::ETAG;
 use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
@@ -191,12 +191,21 @@ impl<'a> Connection<'a> {
         let repository = Cell::new(self.repository.as_ref().filter(|_| remote.is_direct));
         let open = async |start: u64| {
             let range = (start > 0).then_some(start..download.size);
-            // It has one chance: where it fails, it does not say how long to wait.
+            // It has one chance: of most failures it does not tell enough.
             if let Some(repository) = repository.take() {
                 let request = repository.download_file_stream().filename(file).revision(commit);
-                if let Ok((_, stream)) = request.maybe_range(range.clone()).send().await {
-                    let broken = |error| SourceError::Network { reason: root_cause(&error) };
-                    return Ok(stream.map(move |piece| piece.map_err(broken)).left_stream());
+                match request.maybe_range(range.clone()).send().await {
+                    Ok((_, stream)) => {
+                        let broken = |error| SourceError::Network { reason: root_cause(&error) };
+                        return Ok(stream.map(move |piece| piece.map_err(broken)).left_stream());
+                    }
+                    Err(HFError::RateLimited { retry_after, .. }) => {
+                        return Err(SourceError::RateLimited { retry_after });
+                    }
+                    Err(HFError::Http { context }) if context.status == StatusCode::SERVICE_UNAVAILABLE => {
+                        return Err(SourceError::Network { reason: format!("the Hub answers {}", context.status) });
+                    }
+                    Err(_) => {}
                 }
             }
             let response = self.accepted(self.client.get(&url, range).await?, file)?;
