@@ -1,8 +1,8 @@
 //! One file's bytes, from a connection that may break into a blob that is whole or absent.
 //!
-//! hf-hub retries a request that fails to start, but not a body that breaks off, and begins anew at the first byte. Shards
-//! have gigabytes: here a download goes on by byte range from what has arrived, now or in an earlier run, and nothing
-//! counts as a blob before its length is right, and its hash where that is a SHA-256, as it is for all large files.
+//! Where a body breaks off, hf-hub fails and begins anew at the first byte. Shards have gigabytes: here a download goes
+//! on by byte range from what has arrived, now or in an earlier run, and nothing counts as a blob before its length is
+//! right, and its hash where that is a SHA-256, as it is for all large files.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
