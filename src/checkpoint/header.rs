@@ -2,8 +2,8 @@
 //!
 //! A file is eight bytes that give the header's length, the header as a JSON object, then the tensors' bytes without
 //! gaps. Nothing in it is believed before it is checked: lengths against the file's size, products with overflow in
-//! mind, ranges against each other. What passes here is what the `safetensors` crate accepts when the file is mapped;
-//! the checks are made again in this room because its errors name the tensor.
+//! mind, ranges against each other. What passes here is what the `safetensors` crate accepts; the checks are made in this
+//! room because its errors do not name the tensor, and because it reads a header only together with the tensors' bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,6 +1,7 @@
 //! A plan -> its outcomes, on threads and GPUs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use super::memory::ceiling_on_gpu;
 use super::schedule::{CPU, Relief, Schedule, Station, Task};
 use super::{Event, Journal, Outcome, Plan, Resources};
 use crate::checkpoint::{CheckpointError, Mapped};
-use crate::source::Source;
+use crate::source::{Source, SourceError, Stamp};
 use crate::spectrum::{Device, Fault, Lane, Method, Processor};
 
 /// The stack of a thread, in bytes. One that waits for others' parts of its module may begin the next module meanwhile, on
@@ -89,9 +90,11 @@ impl<'a> Work<'a> {
                 self.feed(source, scope).inspect_err(|_| self.schedule.abort())
             })
         })?;
-        if let Some(error) = self.error.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(error) = self.error.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error);
         }
+        // Some changes have a date only now.
+        self.check_files(source)?;
         let outcomes = self.outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err("it was not reached".into()))).collect())
     }
@@ -120,14 +123,39 @@ impl Work<'_> {
             }
             let file = shard.file.as_str();
             let path = source.fetch(file, &|transfer| (self.observer)(Event::Fetching { file, transfer }))?;
-            if source.identity(file)? != shard.identity {
-                return Err(CheckpointError::Changed { file: file.to_owned() }.into());
-            }
-            self.weights.map(at, &path, shard)?;
+            self.map(source, at, &path)?;
             (self.observer)(Event::Fetched { file });
             let tasks = places.into_iter().map(|place| Task::new(place, &self.plan.modules[place], Method::Gram));
             self.schedule.offer(tasks.collect());
             self.start(scope);
+        }
+        Ok(())
+    }
+
+    /// Maps the shard in place `at`, which is on disk at `path`, if it is still the file that was planned with.
+    fn map(&self, source: &dyn Source, at: usize, path: &Path) -> Result<()> {
+        let shard = &self.plan.checkpoint.shards[at];
+        let unreadable = |error| SourceError::Unreadable { path: path.to_owned(), error };
+        Stamp::of(path).map_err(unreadable)?.wait_until_settled();
+        let mapped = self.weights.map(at, path, shard);
+        // Only now: what has changed before the mapping's own stamp is found here, what changes after it by its check.
+        if source.identity(&shard.file)? != shard.identity {
+            return Err(CheckpointError::Changed { file: shard.file.clone() }.into());
+        }
+        Ok(mapped?)
+    }
+
+    /// Makes sure that every file of which there are results is what it was when the scan was planned.
+    fn check_files(&self, source: &dyn Source) -> Result<()> {
+        let needed = self.plan.needed_shards();
+        self.weights.check(&needed)?;
+        // A commit's files do not change. Of a folder's, those need not be mapped whose modules the journal knows.
+        if self.plan.model.commit.is_none() {
+            for shard in needed.into_iter().map(|place| &self.plan.checkpoint.shards[place]) {
+                if source.identity(&shard.file)? != shard.identity {
+                    return Err(CheckpointError::Changed { file: shard.file.clone() }.into());
+                }
+            }
         }
         Ok(())
     }
@@ -214,6 +242,11 @@ impl Work<'_> {
                 // A GPU's may come of the GPU, whose handles cudarc may have failed to let go; the CPU has the last word.
                 if station == CPU { Attempt::Done(Err(defect)) } else { Attempt::Faulted(Fault::Broken(defect)) }
             });
+        // Whatever came of the attempt, it came of these files.
+        if let Err(error) = self.weights.check(&module.weight.shards()) {
+            self.fail(error.into());
+            return Ok(());
+        }
         match attempt {
             Attempt::Done(outcome) => {
                 if let Err(error) = self.finish(task.place, outcome, begun.elapsed()) {

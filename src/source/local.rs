@@ -3,9 +3,8 @@
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
-use super::{Model, Source, SourceError, Transfer};
+use super::{Model, Source, SourceError, Stamp, Transfer};
 
 /// A model that is on disk already.
 #[derive(Debug)]
@@ -107,20 +106,11 @@ impl Source for Local {
         super::read_range(&self.folder.join(file), range).map_err(self.unreadable(file))
     }
 
-    /// Path, size and times: what tells a file from its successor without reading it. The time of the last change of
-    /// its metadata is among them where the system keeps one, as that cannot be set back.
+    /// Where the file lies, and its [`Stamp`].
     fn identity(&self, file: &str) -> Result<String, SourceError> {
         let path = self.folder.join(file).canonicalize().map_err(self.unreadable(file))?;
-        let metadata = fs::metadata(&path).map_err(self.unreadable(file))?;
-        let modified =
-            metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-        let identity = format!("{}|{}|{}", path.display(), metadata.len(), modified.as_nanos());
-        #[cfg(unix)]
-        let identity = {
-            use std::os::unix::fs::MetadataExt;
-            format!("{identity}|{}|{}.{}", metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
-        };
-        Ok(identity)
+        let stamp = Stamp::of(&path).map_err(self.unreadable(file))?;
+        Ok(format!("{}|{stamp}", path.display()))
     }
 
     fn fetch(&self, file: &str, _progress: &dyn Fn(Transfer)) -> Result<PathBuf, SourceError> {

@@ -5,6 +5,7 @@
 
 pub mod hub;
 pub mod local;
+mod stamp;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use hub::{HubOptions, Token};
+pub use stamp::Stamp;
 
 /// Where a model's files come from.
 pub trait Source: Sync {

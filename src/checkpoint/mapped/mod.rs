@@ -1,13 +1,22 @@
 //! Shards on disk -> matrices on a device.
+//!
+//! Files are not locked, and may change while they are read. So bytes count only once [`Mapped::check`] has said, after they
+//! were used, that their files are still those which were mapped.
+
+#[cfg(unix)]
+#[allow(unsafe_code)]
+mod guard;
+mod mapping;
+#[cfg(not(unix))]
+mod unguarded;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs::File;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Shape, Tensor};
 use candle_nn::var_builder::{Backend, VarBuilderArgs};
 
@@ -17,8 +26,9 @@ use super::pickle::{self, PickledTensor};
 use super::quantization::Undecodable;
 use super::shard::Shard;
 use super::weight::{Axis, Band, Part, Selection, Storage, Weight};
-use crate::source::SourceError;
+use crate::source::{SourceError, Stamp};
 use crate::spectrum::{Fault, Lane};
+use mapping::Mapping;
 
 /// The weights of a checkpoint, as far as their shards are on disk.
 pub struct Mapped {
@@ -45,17 +55,19 @@ pub enum MatrixError {
 }
 
 /// One shard on disk.
-enum MappedShard {
-    Safetensors(Box<Safetensors>),
-    Pickle(Pickle),
+struct MappedShard {
+    /// Its name in the checkpoint, and where it lies.
+    file: String,
+    path: PathBuf,
+    /// What it was when it was mapped.
+    stamp: Stamp,
+    content: Content,
 }
 
-/// A safetensors file on disk.
-struct Safetensors {
-    mapped: MmapedSafetensors,
-    /// The file that is mapped, and where its tensors begin.
-    file: File,
-    data_start: u64,
+/// How a shard's bytes are had.
+enum Content {
+    Safetensors(Mapping),
+    Pickle(Pickle),
 }
 
 /// One of PyTorch's files on disk.
@@ -80,25 +92,41 @@ impl Mapped {
     /// Fails if the file has changed since its header was read, or cannot be mapped.
     pub fn map(&self, place: usize, path: &Path, shard: &Shard) -> Result<(), CheckpointError> {
         let unreadable = |error| SourceError::Unreadable { path: PathBuf::from(path), error };
-        if std::fs::metadata(path).map_err(unreadable)?.len() != shard.size {
+        // Before anything is read: whatever changes from now on is found by the check.
+        let stamp = Stamp::of(path).map_err(unreadable)?;
+        if stamp.size() != shard.size {
             return Err(CheckpointError::Changed { file: shard.file.clone() });
         }
-        let mapped = if shard.is_pickle() { open_pickle(path, shard)? } else { map_safetensors(path, shard)? };
+        let content = if shard.is_pickle() {
+            Content::Pickle(open_pickle(path, shard)?)
+        } else {
+            Content::Safetensors(Mapping::new(path, shard)?)
+        };
         // A shard that is mapped already is the same file.
-        let _ = self.shards[place].set(mapped);
+        let _ = self.shards[place].set(MappedShard { file: shard.file.clone(), path: path.to_owned(), stamp, content });
         Ok(())
+    }
+
+    /// Makes sure that the shards in `places` are still what was mapped, so that what was read of them until now is true.
+    /// It costs a system call for each; a shard that is not on disk has nothing to be wrong.
+    ///
+    /// # Errors
+    ///
+    /// Fails if one has changed, is gone, or could not be read.
+    pub fn check(&self, places: &[usize]) -> Result<(), CheckpointError> {
+        places.iter().filter_map(|place| self.shards[*place].get()).try_for_each(MappedShard::check)
     }
 
     /// Asks the system to read the matrix `selection` of the weight `name` into its file cache, and does not wait for it.
     pub fn prefetch(&self, name: &str, selection: &Selection) {
         let Some(weight) = self.weights.get(name) else { return };
         if let Storage::Plain(part) = &weight.storage
-            && let Some(MappedShard::Safetensors(shard)) = self.shards[part.shard].get()
+            && let Some(MappedShard { content: Content::Safetensors(mapping), .. }) = self.shards[part.shard].get()
         {
             let [rows, columns] = selection.without_band().shape(&weight.shape);
             let bytes = (rows * columns * part.tensor.dtype.bitsize() / 8) as u64;
-            let first = shard.data_start + part.tensor.bytes.start + selection.index.unwrap_or(0) as u64 * bytes;
-            advise(&shard.file, first..first + bytes);
+            let first = part.tensor.bytes.start + selection.index.unwrap_or(0) as u64 * bytes;
+            mapping.prefetch(first..first + bytes);
         }
     }
 
@@ -132,13 +160,14 @@ impl Mapped {
     fn bytes(&self, part: &Part, range: Range<u64>) -> Result<Cow<'_, [u8]>, Undecodable> {
         let name = &part.tensor.name;
         let undecodable = |reason: String| Undecodable { tensor: name.clone(), reason };
-        let bytes = match self.shards[part.shard].get() {
+        let bytes = match self.shards[part.shard].get().map(|shard| &shard.content) {
             None => return Err(undecodable("is in a shard that is not on disk".into())),
-            Some(MappedShard::Safetensors(shard)) => {
-                let view = shard.mapped.get(name).map_err(|error| undecodable(format!("cannot be read: {error}")))?;
-                view.data().get(range.start as usize..range.end as usize).map(Cow::Borrowed)
+            Some(Content::Safetensors(mapping)) => {
+                let Range { start, end } = part.tensor.bytes;
+                let wanted = start + range.start..start + range.end;
+                (wanted.end <= end).then(|| mapping.bytes(wanted)).flatten().map(Cow::Borrowed)
             }
-            Some(MappedShard::Pickle(pickle)) => {
+            Some(Content::Pickle(pickle)) => {
                 let tensor = pickle.tensors.get(name);
                 let storage = tensor.and_then(|tensor| pickle.storages.get(&tensor.storage));
                 tensor
@@ -150,6 +179,26 @@ impl Mapped {
             }
         };
         bytes.ok_or_else(|| undecodable("is not what it was when the scan began: run the same line again".into()))
+    }
+}
+
+impl MappedShard {
+    fn check(&self) -> Result<(), CheckpointError> {
+        let file = || self.file.clone();
+        if let Content::Safetensors(mapping) = &self.content
+            && mapping.has_failed()
+        {
+            return Err(CheckpointError::Unread { file: file() });
+        }
+        match Stamp::of(&self.path) {
+            Ok(stamp) if stamp == self.stamp => Ok(()),
+            // A mapping goes on to be the file that it was, but no result may be of a file that is not there any more.
+            Ok(_) => Err(CheckpointError::Changed { file: file() }),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                Err(CheckpointError::Removed { file: file() })
+            }
+            Err(error) => Err(SourceError::Unreadable { path: self.path.clone(), error }.into()),
+        }
     }
 }
 
@@ -207,41 +256,7 @@ fn narrow(matrix: Tensor, band: Option<&Band>) -> candle_core::Result<Tensor> {
     }
 }
 
-fn map_safetensors(path: &Path, shard: &Shard) -> Result<MappedShard, CheckpointError> {
-    // SAFETY: The mapping is read-only and its bytes are only ever copied out as plain numbers, of which every bit
-    // pattern is valid; candle checks each tensor's range against the mapping's length when it maps. What remains is
-    // that another process may write to or shorten the file meanwhile. Writing can change a number under a copy,
-    // which the finite check and the next run's journal key treat as any other content; shortening raises SIGBUS,
-    // which ends the process. No memory is corrupted either way, downloads are renamed into place and never
-    // rewritten, and no other way of reading would give a consistent weight while its file is being changed.
-    #[allow(unsafe_code)]
-    let mapped = unsafe { MmapedSafetensors::new(path) };
-    let mapped =
-        mapped.map_err(|error| CheckpointError::Unmappable { file: shard.file.clone(), reason: error.to_string() })?;
-    let is_as_planned = shard.tensors.iter().all(|tensor| {
-        mapped.get(&tensor.name).is_ok_and(|view| view.dtype() == tensor.dtype && view.shape() == tensor.shape)
-    });
-    if is_as_planned {
-        let file = File::open(path).map_err(|error| SourceError::Unreadable { path: PathBuf::from(path), error })?;
-        Ok(MappedShard::Safetensors(Box::new(Safetensors { mapped, file, data_start: shard.data_start })))
-    } else {
-        Err(CheckpointError::Changed { file: shard.file.clone() })
-    }
-}
-
-/// Says that `range` of a file will be read soon.
-#[cfg(target_os = "linux")]
-fn advise(file: &File, range: Range<u64>) {
-    // A hint: where it fails, the file is read when it is needed.
-    let length = std::num::NonZeroU64::new(range.end - range.start);
-    let _ = rustix::fs::fadvise(file, range.start, length, rustix::fs::Advice::WillNeed);
-}
-
-/// Other systems read ahead by themselves.
-#[cfg(not(target_os = "linux"))]
-fn advise(_file: &File, _range: Range<u64>) {}
-
-fn open_pickle(path: &Path, shard: &Shard) -> Result<MappedShard, CheckpointError> {
+fn open_pickle(path: &Path, shard: &Shard) -> Result<Pickle, CheckpointError> {
     let unreadable = |error| SourceError::Unreadable { path: PathBuf::from(path), error };
     let listed = pickle::list_file(path).map_err(unreadable)?;
     let listed = listed.map_err(|error| CheckpointError::Pickle { file: shard.file.clone(), error })?.tensors;
@@ -250,7 +265,7 @@ fn open_pickle(path: &Path, shard: &Shard) -> Result<MappedShard, CheckpointErro
     let tensors: HashMap<String, PickledTensor> =
         listed.into_iter().map(|tensor| (tensor.info.name.clone(), tensor)).collect();
     if shard.tensors.iter().all(|tensor| tensors.get(&tensor.name).is_some_and(|listed| listed.info == *tensor)) {
-        Ok(MappedShard::Pickle(Pickle { path: path.to_owned(), tensors, storages }))
+        Ok(Pickle { path: path.to_owned(), tensors, storages })
     } else {
         Err(CheckpointError::Changed { file: shard.file.clone() })
     }
