@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-pub use journal::{Journal, JournalError};
+pub use journal::{Journal, JournalError, Key};
 pub use measure::Measurement;
 pub use memory::ceiling as memory_ceiling;
 
@@ -249,26 +249,32 @@ impl Plan {
         Work::new(self, journal, resources, observer, outcomes).carry_out(source)
     }
 
-    /// Tells of a journal's key whether it is of this model, but of no module of this scan: a scan of other modules may
-    /// need its line.
-    pub fn is_of_other_modules(&self) -> impl Fn(&str) -> bool {
-        let own: HashSet<String> = self.modules.iter().map(|module| self.key(module)).collect();
-        move |key| !own.contains(key) && self.checkpoint.shards.iter().any(|shard| key.ends_with(&shard.identity))
+    /// Tells of a journal's key whether it is of this model as it is now, but of no module of this scan: a scan of other
+    /// modules may need its line.
+    pub fn is_of_other_modules(&self) -> impl Fn(&Key) -> bool {
+        let own: HashSet<Key> = self.modules.iter().map(|module| self.key(module)).collect();
+        let files: HashSet<&String> = self.checkpoint.shards.iter().map(|shard| &shard.identity).collect();
+        move |key| {
+            let is_of_model = key.files.iter().all(|file| files.contains(file));
+            key.algorithm == spectrum::ALGORITHM && is_of_model && !own.contains(key)
+        }
     }
 
     /// What identifies a module's measurement in a journal.
-    fn key(&self, module: &Module) -> String {
+    fn key(&self, module: &Module) -> Key {
         let weight = &module.weight;
-        let mut key = format!("{} {} {:?} {}", spectrum::ALGORITHM, weight.dtype(), module.shape, module.tensor);
+        let mut stored = format!("{} {:?} {}", weight.dtype(), module.shape, module.tensor);
         if module.selection != Selection::default() {
-            key += &format!(" {:?}", module.selection);
+            stored += &format!(" {:?}", module.selection);
         }
         if let Storage::Quantized(quantized) = &weight.storage {
-            key += &format!(" {}", quantized.description());
+            stored += &format!(" {}", quantized.description());
         }
-        for shard in weight.shards() {
-            key += &format!(" {}", self.checkpoint.shards[shard].identity);
+        let identity = |shard: usize| self.checkpoint.shards[shard].identity.clone();
+        Key {
+            algorithm: spectrum::ALGORITHM.to_owned(),
+            weight: stored,
+            files: weight.shards().into_iter().map(identity).collect(),
         }
-        key
     }
 }

@@ -1,6 +1,8 @@
 //! What the program does, as a user sees it.
 
 mod bad_input;
+#[cfg(unix)]
+mod changing_files;
 mod checkpoint;
 mod compare;
 mod export;
