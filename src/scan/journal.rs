@@ -23,6 +23,9 @@ use crate::spectrum::ALGORITHM;
 /// How long a line may be in the system's hands only: after a power cut, at most so much work is lost.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How much of a file shows whether it is a journal: more than a line has, in bytes.
+const FIRST_READ: u64 = 1 << 16;
+
 /// How often a journal is looked for anew that another process has made or removed since the last look.
 const LOOKS: usize = 100;
 
@@ -109,9 +112,12 @@ impl Journal {
         let unwritable = |error| JournalError::Unwritable { path: path.to_owned(), error };
         let mut file = open_alone(path)?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(unwritable)?;
-        if !is_journal(&bytes) {
-            return Err(JournalError::Foreign(path.to_owned()));
+        // Another's file may be larger than memory.
+        for length in [FIRST_READ, u64::MAX] {
+            Read::by_ref(&mut file).take(length).read_to_end(&mut bytes).map_err(unwritable)?;
+            if !is_journal(&bytes) {
+                return Err(JournalError::Foreign(path.to_owned()));
+            }
         }
         let (known, whole) = if fresh { Default::default() } else { read(&bytes) };
         file.set_len(whole).map_err(unwritable)?;
@@ -388,6 +394,7 @@ mod tests {
             r#"{"key": "value", "measurement": 1, "more": 2}"#,
             "{\"key\":\n",
             "\0\0\0",
+            &format!("{{\"key\": \"{}\"}}", "a".repeat(1 << 17)),
         ] {
             fs::write(&path, content).expect("written");
             for fresh in [false, true] {

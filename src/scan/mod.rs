@@ -227,7 +227,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Fails if a shard cannot be had or the journal cannot be written. What cannot be measured of a module is no
+    /// Fails if a shard cannot be had, if one has changed since the plan was made, or if the journal cannot be written;
+    /// what was measured of files that have not changed is in the journal then. What cannot be measured of a module is no
     /// failure of the scan: it is the module's outcome.
     pub fn run(
         &self,

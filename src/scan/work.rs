@@ -242,11 +242,6 @@ impl Work<'_> {
                 // A GPU's may come of the GPU, whose handles cudarc may have failed to let go; the CPU has the last word.
                 if station == CPU { Attempt::Done(Err(defect)) } else { Attempt::Faulted(Fault::Broken(defect)) }
             });
-        // Whatever came of the attempt, it came of these files.
-        if let Err(error) = self.weights.check(&module.weight.shards()) {
-            self.fail(error.into());
-            return Ok(());
-        }
         match attempt {
             Attempt::Done(outcome) => {
                 if let Err(error) = self.finish(task.place, outcome, begun.elapsed()) {
@@ -269,6 +264,8 @@ impl Work<'_> {
 
     fn finish(&self, place: usize, outcome: Outcome, elapsed: Duration) -> Result<()> {
         let module = &self.plan.modules[place];
+        // Whatever it is, it came of these files.
+        self.weights.check(&module.weight.shards())?;
         if let Ok(measurement) = &outcome {
             self.journal.append(&self.plan.key(module), measurement)?;
         }
