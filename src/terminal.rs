@@ -1,17 +1,16 @@
-//! What a person sees: progress and messages on standard error, tables on standard output. Names from files are escaped
-//! before a terminal gets them.
+//! What a person sees: progress and messages on standard error, tables on standard output. Nothing gets there but through
+//! [`Terminal::say`], [`Terminal::output`] and [`Sheet`], which make harmless what others wrote.
 
 mod comparison;
 mod progress;
+mod sheet;
 
-use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anstyle::AnsiColor;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::{HumanBytes, MultiProgress, ProgressDrawTarget};
 use laser_scan::export::Export;
 use laser_scan::export::edit::Change;
@@ -22,6 +21,7 @@ use laser_scan::spectrum;
 
 use crate::cli::{Color, SpeechArgs};
 pub use progress::Progress;
+use sheet::{Sheet, harmless, harmless_lines};
 
 /// How many layers of a type the table names.
 const LAYERS_SHOWN: usize = 16;
@@ -69,43 +69,53 @@ impl Terminal {
     /// Says something in passing.
     pub fn note(&self, text: &str) {
         if self.verbosity >= Verbosity::Normal {
-            self.say(&escape(text));
+            self.say(None, text);
         }
     }
 
     /// Says something that only `-v` asks for.
     fn detail(&self, text: &str) {
         if self.verbosity >= Verbosity::Verbose {
-            self.say(&escape(text));
+            self.say(None, text);
         }
     }
 
     /// Says that something went wrong that does not end the run.
     pub fn warn(&self, text: &str) {
-        let style = AnsiColor::Yellow.on_default().bold();
-        self.say(&format!("{style}warning{style:#}: {}", escape(text)));
+        self.say(Some(("warning", AnsiColor::Yellow)), text);
     }
 
     /// Turns an error into the sentence that a person reads. This is the only place that does.
     pub fn error(&self, error: &anyhow::Error) {
-        let style = AnsiColor::Red.on_default().bold();
-        self.say(&format!("{style}error{style:#}: {}", escape(&format!("{error:#}"))));
+        self.say(Some(("error", AnsiColor::Red)), &format!("{error:#}"));
     }
 
-    fn say(&self, text: &str) {
+    /// Says a line on standard error, after a label if it has one. Names, and what others say of their files, can be in any.
+    fn say(&self, label: Option<(&str, AnsiColor)>, text: &str) {
+        let text = harmless(text);
+        let line = match label {
+            Some((label, color)) => {
+                let style = color.on_default().bold();
+                format!("{style}{label}{style:#}: {text}")
+            }
+            None => text,
+        };
         self.bars.suspend(|| {
             // A standard error that is closed cannot be told so.
-            let _ = writeln!(anstream::stderr(), "{text}");
+            let _ = writeln!(anstream::stderr(), "{line}");
         });
     }
 
-    /// Writes `bytes` and a line's end to standard output. A reader that has left early, such as `head`, is no error.
+    /// Writes `text` and a line's end to standard output: as it is where a program reads it, harmless on a terminal. A reader
+    /// that has left early, such as `head`, is no error.
     ///
     /// # Errors
     ///
     /// Fails if standard output cannot be written for any other reason.
-    pub fn output(&self, bytes: &[u8]) -> io::Result<()> {
+    pub fn output(&self, text: &[u8]) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
+        let shown = stdout.is_terminal().then(|| harmless_lines(&String::from_utf8_lossy(text)));
+        let bytes = shown.as_ref().map_or(text, |shown| shown.as_bytes());
         let written = stdout.write_all(bytes).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -122,46 +132,23 @@ impl Terminal {
         if self.verbosity == Verbosity::Quiet {
             return Ok(());
         }
-        let mut table = new_table(&["type", "modules", "shape", "dtype", "arithmetic"]);
-        let mut types: Vec<(&str, Vec<usize>)> = Vec::new();
-        for (place, module) in plan.modules.iter().enumerate() {
-            match types.iter_mut().find(|(kind, _)| *kind == module.kind) {
-                Some((_, places)) => places.push(place),
-                None => types.push((&module.kind, vec![place])),
-            }
-        }
-        for (kind, places) in types {
-            let of = |place: &usize| &plan.modules[*place];
-            let first = of(&places[0]);
-            let alike = places.iter().all(|place| of(place).shape == first.shape);
-            let dtype = first.weight.dtype();
-            let one_dtype = places.iter().all(|place| of(place).weight.dtype() == dtype);
-            let flops: f64 = places.iter().map(|place| spectrum::flops(of(place).shape)).sum();
-            table.add_row([
-                escape(kind),
-                places.len().to_string(),
-                if alike { format!("{} x {}", first.shape[0], first.shape[1]) } else { "various".into() },
-                if one_dtype { dtype } else { "various".into() },
-                operations(flops),
-            ]);
-        }
-        let mut text = table.trim_fmt();
-        let shards = plan.needed_shards().len();
-        let _ = write!(
-            text,
-            "\n\n{} in {}, {}; {} to download; {} left out",
+        let mut sheet = Sheet::default();
+        sheet.table(["type", "modules", "shape", "dtype", "arithmetic"], planned(plan));
+        sheet.gap();
+        sheet.line(&format!(
+            "{} in {}, {}; {} to download; {} left out",
             counted(plan.modules.len(), "module"),
-            counted(shards, "file"),
+            counted(plan.needed_shards().len(), "file"),
             operations(plan.flops()),
             HumanBytes(download),
             counted(plan.left_out.len(), "tensor"),
-        );
+        ));
         if self.verbosity == Verbosity::Verbose {
             for left_out in &plan.left_out {
-                let _ = write!(text, "\n  {}: {}", escape(&left_out.tensor), left_out.reason);
+                sheet.line(&format!("  {}: {}", left_out.tensor, left_out.reason));
             }
         }
-        self.output(text.as_bytes())
+        self.output(sheet.text().as_bytes())
     }
 
     /// Shows the best modules of each type.
@@ -173,20 +160,21 @@ impl Terminal {
         if self.verbosity == Verbosity::Quiet {
             return Ok(());
         }
-        let mut table = new_table(&["type", "chosen", "layers, best first", "snr"]);
-        for Chosen { kind, measured, modules } in chosen {
+        let row = |Chosen { kind, measured, modules }: &Chosen<'_>| {
             let shown: Vec<String> = modules.iter().take(LAYERS_SHOWN).map(label).collect();
             let more = if modules.len() > LAYERS_SHOWN { " …" } else { "" };
             let snr = |module: Option<&Candidate<'_>>| module.map_or_else(String::new, |module| ratio(module.snr));
             let (best, last) = (snr(modules.first()), snr(modules.last()));
-            table.add_row([
-                escape(kind),
+            [
+                (*kind).to_owned(),
                 format!("{} of {measured}", modules.len()),
                 format!("{}{more}", shown.join(" ")),
                 if modules.len() > 1 { format!("{best} … {last}") } else { best },
-            ]);
-        }
-        self.output(table.trim_fmt().as_bytes())
+            ]
+        };
+        let mut sheet = Sheet::default();
+        sheet.table(["type", "chosen", "layers, best first", "snr"], chosen.iter().map(row).collect());
+        self.output(sheet.text().as_bytes())
     }
 
     /// Says what a person should know of the model before its numbers.
@@ -299,6 +287,33 @@ impl Terminal {
     }
 }
 
+/// What is to be scanned, type by type.
+fn planned(plan: &Plan) -> Vec<[String; 5]> {
+    let mut types: Vec<(&str, Vec<usize>)> = Vec::new();
+    for (place, module) in plan.modules.iter().enumerate() {
+        match types.iter_mut().find(|(kind, _)| *kind == module.kind) {
+            Some((_, places)) => places.push(place),
+            None => types.push((&module.kind, vec![place])),
+        }
+    }
+    let row = |(kind, places): (&str, Vec<usize>)| {
+        let of = |place: &usize| &plan.modules[*place];
+        let first = of(&places[0]);
+        let alike = places.iter().all(|place| of(place).shape == first.shape);
+        let dtype = first.weight.dtype();
+        let one_dtype = places.iter().all(|place| of(place).weight.dtype() == dtype);
+        let flops: f64 = places.iter().map(|place| spectrum::flops(of(place).shape)).sum();
+        [
+            kind.to_owned(),
+            places.len().to_string(),
+            if alike { format!("{} x {}", first.shape[0], first.shape[1]) } else { "various".into() },
+            if one_dtype { dtype } else { "various".into() },
+            operations(flops),
+        ]
+    };
+    types.into_iter().map(row).collect()
+}
+
 /// A value of a configuration in few words.
 fn one_line(value: &str) -> String {
     let items = value.lines().filter(|line| line.trim_start().starts_with("- ")).count();
@@ -324,16 +339,17 @@ fn counted(number: usize, noun: &str) -> String {
 
 /// A module in the table: its layer, with the numbers that follow it where there are more, or its name.
 fn label(module: &Candidate<'_>) -> String {
+    let is_number = |segment: &str| !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit());
     match module.layer {
-        _ if module.kind.contains('*') => {
-            let is_number = |segment: &&str| segment.bytes().all(|byte| byte.is_ascii_digit());
-            let numbers: Vec<&str> = module.name.split('.').filter(is_number).collect();
+        // A type may have a star that is none of its modules' numbers, but part of their names.
+        _ if module.kind.contains('*') && module.name.split('.').any(is_number) => {
+            let numbers: Vec<&str> = module.name.split('.').filter(|segment| is_number(segment)).collect();
             // The sides of a UNet are each numbered from zero.
             let side = ["down_blocks", "mid_block", "up_blocks"].into_iter().find(|side| module.name.contains(side));
             format!("{}{}", side.map_or("", |side| &side[..1]), numbers.join("."))
         }
         Some(layer) => layer.to_string(),
-        None => escape(module.name),
+        None => module.name.to_owned(),
     }
 }
 
@@ -349,44 +365,9 @@ fn operations(flops: f64) -> String {
     unit.map_or_else(|| format!("{flops:.0} flop"), |(size, unit)| format!("{:.1} {unit}", flops / size))
 }
 
-fn new_table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header.to_vec());
-    for column in table.column_iter_mut().filter(|column| [1, 4].contains(&column.index)) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table
-}
-
-/// Makes text harmless for a terminal.
-fn escape(text: &str) -> String {
-    let mut harmless = String::with_capacity(text.len());
-    for character in text.chars() {
-        if report::is_deceptive(character) {
-            harmless.extend(character.escape_unicode());
-        } else {
-            harmless.push(character);
-        }
-    }
-    harmless
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_cannot_steer_the_terminal() {
-        assert_eq!(escape("model.layers.0.ä"), "model.layers.0.ä");
-        assert_eq!(escape("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\u{a}");
-        assert_eq!(escape("\u{202e}gpj.exe\u{9b}"), "\\u{202e}gpj.exe\\u{9b}");
-    }
 
     #[test]
     fn ratios_have_five_digits() {
@@ -409,6 +390,7 @@ mod tests {
         assert_eq!(label(&candidate("m.layers.3.mlp.experts.7.w1", "mlp.experts.*.w1", Some(3))), "3.7");
         assert_eq!(label(&candidate("lm_head", "lm_head", None)), "lm_head");
         assert_eq!(label(&candidate("mid.1.attn.0.q", "mid.*.attn.*.q", None)), "1.0");
+        assert_eq!(label(&candidate("mid.*.q", "mid.*.q", None)), "mid.*.q");
         assert_eq!(label(&candidate("up_blocks.1.attn.0.q", "attn.*.q", None)), "u1.0");
     }
 }

@@ -249,27 +249,30 @@ impl Runtime {
     /// What the tensor or module called `name` on disk is called in memory: one name, or several where it is divided.
     /// `base` is what everything but the head is in, where the checkpoint lacks it.
     pub fn names(&self, name: &str, base: Option<&str>) -> Vec<String> {
-        let mut name = match base {
+        let name = match base {
             Some(base) if self.has_head => format!("{base}.{name}"),
             _ => name.to_owned(),
         };
-        for (from, to) in &self.rules {
-            if let Some(renamed) = rename(&name, from, to) {
-                name = renamed;
-            }
-        }
-        expand(&name)
+        self.rules.iter().fold(vec![name], |names, (from, to)| {
+            let renamed = |name: String| {
+                let others: Option<Vec<String>> =
+                    alternatives(to).iter().map(|to| rename(&name, from, to)).collect();
+                others.unwrap_or_else(|| vec![name])
+            };
+            names.into_iter().flat_map(renamed).collect()
+        })
     }
 }
 
-/// The names that one with alternatives in braces stands for.
-fn expand(name: &str) -> Vec<String> {
-    let braces = name.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)));
+/// What a rule's right side stands for: itself, or one name for each of the alternatives that it has in braces. Braces in
+/// a name from a file are the name's own.
+fn alternatives(to: &str) -> Vec<String> {
+    let braces = to.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)));
     match braces {
         Some((before, (alternatives, after))) => {
             alternatives.split(',').map(|alternative| format!("{before}{alternative}{after}")).collect()
         }
-        None => vec![name.to_owned()],
+        None => vec![to.to_owned()],
     }
 }
 
@@ -293,9 +296,10 @@ fn rename(name: &str, from: &str, to: &str) -> Option<String> {
     let (anchored, from) = from.strip_prefix("^.").map_or((false, from), |from| (true, from));
     let from: Vec<&str> = from.split('.').collect();
     let matches = |run: &[&str]| {
-        run.iter()
-            .zip(&from)
-            .all(|(segment, wanted)| segment == wanted || (*wanted == "#" && number(segment).is_some()))
+        run.iter().zip(&from).all(|(segment, wanted)| match *wanted {
+            "#" => number(segment).is_some(),
+            wanted => *segment == wanted,
+        })
     };
     let at = segments.windows(from.len()).position(matches).filter(|at| !anchored || *at == 0)?;
     let mut numbers =
@@ -334,6 +338,22 @@ mod tests {
     fn what_is_divided_has_several_names() {
         let name = Runtime::new(&config("dinov2"), Line::Five).names("dinov2.encoder.layer.3.mlp.weights_in", None);
         assert_eq!(name, ["dinov2.encoder.layer.3.mlp.gate_proj", "dinov2.encoder.layer.3.mlp.up_proj"]);
+    }
+
+    #[test]
+    fn marks_in_a_name_are_its_own() {
+        let name = |disk: &str| Runtime::new(&config("qwen3_moe"), Line::Five).names(disk, None);
+        let others = [
+            "model.layers.0.mlp.{up,down}_proj",
+            "model.layers.0.mlp.}up{",
+            "model.layers.0.mlp.experts.#.up_proj",
+            "^.model.layers.0.mlp.%s",
+        ];
+        for disk in others {
+            assert_eq!(name(disk), [disk]);
+        }
+        let divided = Runtime::new(&config("dinov2"), Line::Five).names("{a,b}.layer.3.mlp.weights_in", None);
+        assert_eq!(divided, ["{a,b}.layer.3.mlp.gate_proj", "{a,b}.layer.3.mlp.up_proj"]);
     }
 
     #[test]

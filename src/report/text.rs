@@ -12,12 +12,32 @@ pub fn digits(ratio: f64, count: usize) -> String {
 
 /// Whether a character could deceive a reader: control characters could move a terminal's cursor or set its title, and
 /// characters that cannot be seen or that change the direction of writing could make a name look like another.
+///
+/// Beside the control characters these are the separators of lines and paragraphs, Unicode's `Default_Ignorable_Code_Point`,
+/// which has its `Bidi_Control`, its variation selectors and its tags among them, and the marks of interlinear notes.
+/// (`DerivedCoreProperties.txt` and `PropList.txt` of Unicode 17)
 pub fn is_deceptive(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
-            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
         )
+}
+
+/// Text in which every character that could deceive a reader is written as its number, such as `\u{1b}`.
+pub fn visible(text: &str) -> String {
+    let mut visible = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_deceptive(character) {
+            visible.extend(character.escape_unicode());
+        } else {
+            visible.push(character);
+        }
+    }
+    visible
 }
 
 #[cfg(test)]
@@ -29,5 +49,18 @@ mod tests {
         let numbers = [0.017_431_6, 3.034_71, 123.456_7, 99_999.0, 9.999_96, 2e-7, 3.1e199, f64::INFINITY];
         let written = numbers.map(|ratio| digits(ratio, 5));
         assert_eq!(written, ["0.017432", "3.0347", "123.46", "99999", "10.000", "2.0000e-7", "3.1000e199", "∞"]);
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_written_as_its_number() {
+        assert_eq!(visible("model.layers.0.ä 模型 \\ 😀"), "model.layers.0.ä 模型 \\ 😀");
+        assert_eq!(visible("a\u{1b}[2Jb\r\n\t\u{7f}"), "a\\u{1b}[2Jb\\u{d}\\u{a}\\u{9}\\u{7f}");
+        // Of each kind one or two: C1, soft hyphen, Arabic letter mark, Hangul fillers, zero width, separators, embeddings,
+        // isolates, variation selectors, byte order mark, tags.
+        let unseen = "\u{9b}\u{ad}\u{61c}\u{115f}\u{3164}\u{200b}\u{200f}\u{2028}\u{2029}\u{202e}\u{2060}\u{2066}\u{2069}\u{fe0f}\
+                      \u{feff}\u{e0001}\u{e0041}\u{e0100}";
+        for character in unseen.chars() {
+            assert_eq!(visible(&character.to_string()), format!("\\u{{{:x}}}", u32::from(character)));
+        }
     }
 }

@@ -9,7 +9,7 @@ use laser_scan::scan::{Event, Plan};
 use laser_scan::source::Transfer;
 use laser_scan::spectrum;
 
-use super::{Terminal, counted, escape, ratio};
+use super::{Terminal, counted, harmless, ratio};
 
 /// The unit in which the progress of the arithmetic is counted, in floating-point operations.
 const UNIT: f64 = 1e6;
@@ -107,7 +107,7 @@ impl<'a> Progress<'a> {
                     "{prefix:>8} [{bar:20}] {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {left}  {wide_msg}",
                 ));
                 bar.set_prefix("download");
-                bar.set_message(escape(file));
+                bar.set_message(harmless(file));
                 bar.set_position(resumed_at);
                 // The rate is that of this connection.
                 bar.reset_eta();

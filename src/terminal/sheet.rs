@@ -1,0 +1,112 @@
+//! Text for a person: sentences, tables and lines. Whatever comes from files that others wrote is made harmless here.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use laser_scan::report;
+
+/// How many characters of a text are shown at most. It is cut in its middle: a sentence begins with what is wrong, and ends
+/// with the way out.
+const LONGEST: usize = 2000;
+
+/// How many of them come after the cut.
+const TAIL: usize = 600;
+
+/// What goes to standard output for a person to read.
+#[derive(Default)]
+pub struct Sheet(String);
+
+impl Sheet {
+    /// Adds a table. The columns of numbers are the second and the fifth.
+    pub fn table<const COLUMNS: usize>(&mut self, header: [&str; COLUMNS], rows: Vec<[String; COLUMNS]>) {
+        let mut table = Table::new();
+        table
+            .load_style(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Disabled)
+            .set_header(header.to_vec());
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+            if [1, 4].contains(&column.index) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        table.add_rows(rows.iter().map(|cells| cells.iter().map(|cell| harmless(cell))));
+        // Writing to a string does not fail.
+        let _ = writeln!(self.0, "{}", table.trim_fmt());
+    }
+
+    /// Adds a line.
+    pub fn line(&mut self, text: &str) {
+        let _ = writeln!(self.0, "{}", harmless(text));
+    }
+
+    /// Adds an empty line.
+    pub fn gap(&mut self) {
+        self.0.push('\n');
+    }
+
+    /// All of it, without the last line's end.
+    pub fn text(&self) -> &str {
+        self.0.trim_end()
+    }
+}
+
+/// Text on one line that cannot steer a terminal or deceive its reader, and is not too long to be read.
+pub fn harmless(text: &str) -> String {
+    report::visible(&shortened(text))
+}
+
+/// The same for text that has its own lines and blanks, of any length.
+pub fn harmless_lines(text: &str) -> String {
+    let lines = text.split_inclusive('\n').map(|line| {
+        let content = line.strip_suffix('\n').unwrap_or(line);
+        let content = content.strip_suffix('\r').unwrap_or(content);
+        let cells: Vec<String> = content.split('\t').map(report::visible).collect();
+        cells.join("\t") + &line[content.len()..]
+    });
+    lines.collect()
+}
+
+/// A text without its middle, if it is long.
+fn shortened(text: &str) -> Cow<'_, str> {
+    let place = |characters: usize| text.char_indices().nth(characters).map_or(text.len(), |(place, _)| place);
+    // No text has more characters than bytes.
+    let count = if text.len() > LONGEST { text.chars().count() } else { 0 };
+    if count <= LONGEST {
+        return Cow::Borrowed(text);
+    }
+    let (head, tail) = (place(LONGEST - TAIL), place(count - TAIL));
+    Cow::Owned(format!("{} … {} characters … {}", &text[..head], count - LONGEST, &text[tail..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_steer_the_terminal() {
+        assert_eq!(harmless("model.layers.0.ä"), "model.layers.0.ä");
+        assert_eq!(harmless("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\u{a}");
+        let mut sheet = Sheet::default();
+        sheet.table(["type"], vec![["\u{1b}]0;x\u{7}\nmlp.up  9 of 9".to_owned()]]);
+        sheet.line("b\u{202e}\r");
+        let lines: Vec<&str> = sheet.text().lines().collect();
+        assert_eq!(lines[1..], ["\\u{1b}]0;x\\u{7}\\u{a}mlp.up  9 of 9", "b\\u{202e}\\u{d}"]);
+    }
+
+    #[test]
+    fn lines_and_tabs_of_a_document_stay() {
+        assert_eq!(harmless_lines("-a:\t1 # \u{1b}[31m\r\n+b\u{200b}\n\r"), "-a:\t1 # \\u{1b}[31m\r\n+b\\u{200b}\n");
+        assert_eq!(harmless_lines("a\rb"), "a\\u{d}b");
+    }
+
+    #[test]
+    fn a_long_text_keeps_its_beginning_and_its_end() {
+        let (exact, long) = ("é".repeat(LONGEST), format!("cannot read '{}': give another", "é".repeat(100_000)));
+        assert_eq!(harmless(&exact), exact);
+        let short = harmless(&long);
+        assert!(short.starts_with("cannot read 'é") && short.ends_with("é': give another"), "{short}");
+        assert!(short.contains("é … 98029 characters … é") && short.chars().count() < LONGEST + 40, "{short}");
+    }
+}
