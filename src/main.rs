@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod defect;
 mod terminal;
 
 use std::process::ExitCode;
@@ -17,6 +18,11 @@ use terminal::Terminal;
 const LAST_WORD: Duration = Duration::from_millis(300);
 
 fn main() -> ExitCode {
+    defect::guarded(run)
+}
+
+/// Runs the command that the command line names.
+fn run() -> ExitCode {
     let cli = Cli::read();
     let terminal = Arc::new(Terminal::new(cli.speech(), cli.scan.verbose, cli.scan.fresh));
     let result = match &cli.command {
