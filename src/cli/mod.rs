@@ -7,11 +7,13 @@ mod export;
 mod scan;
 mod selection;
 
+use std::io::Write as _;
 use std::num::NonZeroUsize;
 
 use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use laser_scan::report;
 use laser_scan::select::Pooling;
 
 pub use adapter::AdapterArgs;
@@ -123,7 +125,7 @@ impl From<PoolExperts> for Pooling {
 impl Cli {
     /// Reads the command line; ends the process with a message if it is wrong, or if help is asked for.
     pub fn read() -> Self {
-        let cli = Self::parse();
+        let cli = Self::try_parse().unwrap_or_else(|error| end(&error));
         let (contradiction, name) = match &cli.command {
             None => (cli.scan.contradiction(), None),
             Some(Command::Export(export)) => (export.contradiction(), Some("export")),
@@ -138,7 +140,7 @@ impl Cli {
                 Some(name) => command.find_subcommand_mut(name),
                 None => Some(&mut command),
             };
-            command.map_or_else(|| std::process::exit(2), |command| command.error(kind, text).exit())
+            command.map_or_else(|| std::process::exit(2), |command| end(&command.error(kind, text)))
         };
         if let Some(contradiction) = contradiction {
             wrong(ErrorKind::ArgumentConflict, contradiction);
@@ -168,6 +170,19 @@ impl Cli {
             Some(Command::Report(report)) => report.speech,
         }
     }
+}
+
+/// Ends the process with clap's message. A script may have put names from files that others wrote on the command line, of
+/// which it quotes whatever is wrong.
+fn end(error: &clap::Error) -> ! {
+    let text = error.render().to_string();
+    if text.chars().all(|character| character == '\n' || !report::is_deceptive(character)) {
+        error.exit();
+    }
+    let lines: Vec<String> = text.lines().map(report::visible).collect();
+    // A standard error that is closed cannot be told so.
+    let _ = writeln!(anstream::stderr(), "{}", lines.join("\n"));
+    std::process::exit(error.exit_code())
 }
 
 /// The line of transformers that a version is of.

@@ -2,28 +2,46 @@
 
 use super::resolve::is_literal;
 use super::yaml::Value;
+use super::{ExportError, Trainer};
+use crate::report::is_deceptive;
 
-/// A line of options that a shell hands on as they are.
-pub fn line(settings: &[(&str, Value)]) -> String {
-    let options: Vec<String> = settings.iter().map(|(key, value)| format!("--{key} {}", words(value))).collect();
-    options.join(" ") + "\n"
+/// A line of options that a shell hands on to `trainer` as they are.
+///
+/// # Errors
+///
+/// Fails if a name would become an option itself, or if it has characters that cannot be seen: names come from files that
+/// others wrote, and the line is for a person to paste.
+pub fn line(trainer: Trainer, settings: &[(&str, Value)]) -> Result<String, ExportError> {
+    let option = |(key, value): &(&str, Value)| Ok(format!("--{key} {}", words(trainer, value)?));
+    let options: Vec<String> = settings.iter().map(option).collect::<Result<_, ExportError>>()?;
+    Ok(options.join(" ") + "\n")
 }
 
-fn words(value: &Value) -> String {
+fn words(trainer: Trainer, value: &Value) -> Result<String, ExportError> {
+    let joined =
+        |words: Vec<Result<String, ExportError>>| Ok(words.into_iter().collect::<Result<Vec<_>, _>>()?.join(" "));
     match value {
-        Value::Flag(flag) => flag.to_string(),
-        Value::Number(number) => number.to_string(),
-        Value::Decimal(number) => number.to_string(),
-        Value::Text(text) => word(text),
-        Value::List(items) => items.iter().map(|item| word(item)).collect::<Vec<_>>().join(" "),
-        Value::Map(pairs) => pairs.iter().map(|(name, number)| word(&format!("{name}={number}"))).collect(),
+        Value::Flag(flag) => Ok(flag.to_string()),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Decimal(number) => Ok(number.to_string()),
+        Value::Text(text) => word(trainer, text),
+        Value::List(items) => joined(items.iter().map(|item| word(trainer, item)).collect()),
+        Value::Map(pairs) => {
+            joined(pairs.iter().map(|(name, number)| word(trainer, &format!("{name}={number}"))).collect())
+        }
     }
 }
 
-/// A word in quotes, if a shell would take it for something else: names come from files that others wrote.
-fn word(text: &str) -> String {
+/// A word in quotes, if a shell would take it for something else.
+fn word(trainer: Trainer, text: &str) -> Result<String, ExportError> {
+    if text.starts_with('-') {
+        return Err(ExportError::Option { trainer, name: text.to_owned() });
+    }
+    if text.chars().any(is_deceptive) {
+        return Err(ExportError::Invisible { trainer, name: text.to_owned() });
+    }
     let is_plain = !text.is_empty() && text.split(',').all(is_literal);
-    if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    Ok(if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) })
 }
 
 #[cfg(test)]
@@ -32,10 +50,27 @@ mod tests {
 
     #[test]
     fn a_shell_gets_the_words_as_they_are() {
-        let names = ["model.layers.0.up", "a b", "$(id)", "it's"].map(str::to_owned).to_vec();
+        let line = |settings: &[(&str, Value)]| line(Trainer::MsSwift, settings).expect("harmless");
+        let names = ["model.layers.0.up", "a b", "$(id)", "it's", "~", "a=b", "模型"].map(str::to_owned).to_vec();
         let settings = [("lora_rank", Value::Number(8)), ("target_modules", Value::List(names))];
-        let expected = "--lora_rank 8 --target_modules model.layers.0.up 'a b' '$(id)' 'it'\\''s'\n";
+        let expected = "--lora_rank 8 --target_modules model.layers.0.up 'a b' '$(id)' 'it'\\''s' '~' 'a=b' '模型'\n";
         assert_eq!(line(&settings), expected);
         assert_eq!(line(&[("lora_target", Value::Text("a.b,c".into()))]), "--lora_target a.b,c\n");
+        let pairs = [("a", 1), ("b c", 2)].map(|(name, number)| (name.to_owned(), number)).to_vec();
+        assert_eq!(line(&[("x", Value::Map(pairs))]), "--x 'a=1' 'b c=2'\n");
+    }
+
+    #[test]
+    fn no_name_becomes_an_option_or_hides() {
+        let error = |name: &str| {
+            let settings = [("target_modules", Value::List(vec!["a".to_owned(), name.to_owned()]))];
+            line(Trainer::MsSwift, &settings).expect_err(name).to_string()
+        };
+        for name in ["-x", "--output_dir=/etc", "-"] {
+            assert!(error(name).starts_with(&format!("ms-swift would take '{name}' on a command line for an option")));
+        }
+        for name in ["a\nb", "a\u{1b}[2J", "a\u{202e}b", "a\u{200b}", "\u{e0041}"] {
+            assert!(error(name).contains("cannot be seen"), "{}", error(name));
+        }
     }
 }

@@ -64,6 +64,28 @@ pub enum ExportError {
         /// The module.
         name: String,
     },
+    /// A name would be an option of the trainer's command line.
+    #[error(
+        "{trainer} would take '{name}' on a command line for an option, so that no configuration is written: leave that module \
+         out of the choice"
+    )]
+    Option {
+        /// The trainer.
+        trainer: Trainer,
+        /// The name.
+        name: String,
+    },
+    /// A name has characters that a person who pastes a command line would not see.
+    #[error(
+        "'{name}' has characters that cannot be seen on a command line, so that no configuration for {trainer} is written: leave \
+         that module out of the choice"
+    )]
+    Invisible {
+        /// The trainer.
+        trainer: Trainer,
+        /// The name.
+        name: String,
+    },
     /// A shape is needed that is not known.
     #[error(
         "--match-rank needs the shape of every module, and this scan does not give them all: give the model with --model"

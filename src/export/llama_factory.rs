@@ -9,8 +9,19 @@ use super::resolve::Rule;
 use super::yaml::{self, Value};
 use super::{Export, ExportError, Format, args, peft};
 
-/// What narrows or widens a choice beside the keys that are set.
-const CONFLICTS: [&str; 4] = ["additional_target", "freeze_language_model", "use_llama_pro", "use_unsloth"];
+/// What narrows or widens a choice beside the keys that are set: an adapter that is trained further keeps its own modules,
+/// and a vocabulary that is resized is trained with them.
+const CONFLICTS: [&str; 6] = [
+    "adapter_name_or_path",
+    "additional_target",
+    "freeze_language_model",
+    "resize_vocab",
+    "use_llama_pro",
+    "use_unsloth",
+];
+
+/// What it takes for all linear modules, where it is given by itself.
+const ALL: &str = "all";
 
 /// A multimodal model that it knows: what in a module's name makes it a part of the projector, of a tower, or of what it
 /// never trains. As of version 0.9.5.
@@ -96,8 +107,12 @@ const COMPOSITES: &[Composite] = &[
 /// Its configuration.
 pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
     let names = peft::Names::modules_only(choice)?;
-    if let Some(name) = names.iter().find(|name| name.contains(',')) {
-        return Err(choice.unsupported(format!("splits names at commas, and '{name}' has one in it")));
+    if let Some(name) = names.iter().find(|name| name.contains(',') || name.trim() != *name) {
+        let what = format!("splits names at commas and takes the blanks around them away, and '{name}' has such in it");
+        return Err(choice.unsupported(what));
+    }
+    if names == [ALL] {
+        return Err(choice.unsupported(format!("takes '{ALL}' for all linear modules: choose another module with it")));
     }
     let mut settings = vec![
         ("finetuning_type", Value::Text("lora".into())),
@@ -105,6 +120,7 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
         ("lora_alpha", Value::Decimal(choice.lora.alpha)),
         ("lora_target", Value::Text(names.join(","))),
     ];
+    let mut resets = Vec::new();
     if let Some(composite) = composite(choice) {
         let is_in = |parts: &[&str]| names.iter().any(|name| parts.iter().any(|part| name.contains(part)));
         let is_never = |name: &&String| composite.never.iter().any(|part| name.contains(part));
@@ -121,17 +137,19 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
                 settings.push((key, Value::Flag(false)));
             } else {
                 forbidden.extend(parts);
+                resets.push((key, Value::Flag(true)));
             }
         }
         choice.check(Rule::Substring { forbidden: &forbidden }, &names, &choice.wanted())?;
     }
     let documents = vec![
         choice.document(Format::Yaml, yaml::document(&settings)),
-        choice.document(Format::Args, args::line(&settings)),
+        choice.document(Format::Args, args::line(choice.trainer, &settings)?),
     ];
     Ok(Export {
         documents,
         settings,
+        resets,
         conflicts: &CONFLICTS,
         foreign: &["base_model", "adapter", "lora_r", "lora_target_modules", "unfrozen_parameters"],
         ..Export::default()

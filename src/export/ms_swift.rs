@@ -4,6 +4,9 @@ use super::choice::Choice;
 use super::yaml::{self, Value};
 use super::{Export, ExportError, Format, args, peft};
 
+/// What it takes for all modules of a kind, in any list.
+const KEYWORDS: [&str; 3] = ["all-linear", "all-embedding", "all-router"];
+
 /// Its configuration.
 pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
     let names = peft::Names::checked(choice)?;
@@ -12,6 +15,9 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
         return Err(
             choice.unsupported("takes parameters only beside a module: choose one too, or do without --no-head")
         );
+    }
+    if let Some(name) = names.modules.iter().find(|name| KEYWORDS.contains(&name.as_str())) {
+        return Err(choice.unsupported(format!("takes '{name}' for all modules of a kind: leave that one out")));
     }
     let mut settings = vec![
         ("lora_rank", Value::Number(choice.lora.rank)),
@@ -24,7 +30,7 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
     }
     let documents = vec![
         choice.document(Format::Yaml, yaml::document(&settings)),
-        choice.document(Format::Args, args::line(&settings)),
+        choice.document(Format::Args, args::line(choice.trainer, &settings)?),
     ];
     Ok(Export { documents, notes: names.notes, ..Export::default() })
 }

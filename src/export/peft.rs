@@ -147,7 +147,14 @@ fn rewritten(choice: &Choice<'_>) -> Vec<&'static str> {
 pub fn rank_pattern(choice: &Choice<'_>) -> Vec<(String, u64)> {
     let Some(rank) = choice.lora.head_rank else { return Vec::new() };
     let heads = choice.trained().map(|place| choice.target(place)).filter(|target| target.is_head);
-    heads.map(|head| (head.name.replace('.', "\\."), rank)).collect()
+    heads.map(|head| (expression(&head.name), rank)).collect()
+}
+
+/// The regular expression of Python that is this name and nothing else.
+fn expression(name: &str) -> String {
+    const MARKS: &str = r"\.^$*+?{}[]|()";
+    let escaped = |character: char| MARKS.contains(character).then_some('\\').into_iter().chain([character]);
+    name.chars().flat_map(escaped).collect()
 }
 
 /// A number as JSON has it: a whole one without a point.
@@ -172,4 +179,16 @@ pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
     config.insert("alpha_pattern".into(), json!({}));
     let text = report::python_json_text(&config);
     Ok(Export { documents: vec![choice.document(Format::Json, text)], notes: names.notes, ..Export::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expression_is_the_name_and_nothing_else() {
+        // python3 -c 'import re; print(re.fullmatch(…, …))' finds each in its own expression.
+        assert_eq!(expression("model.lm_head-1"), r"model\.lm_head-1");
+        assert_eq!(expression(r"a\b^c$(d|e)[f]*{g}+?.ä"), r"a\\b\^c\$\(d\|e\)\[f\]\*\{g\}\+\?\.ä");
+    }
 }

@@ -129,26 +129,27 @@ fn unfrozen(choice: &Choice<'_>) -> Result<String, ExportError> {
     let mut lines = vec!["unfrozen_parameters:".to_owned()];
     let mut patterns = Vec::new();
     let mut add = |lines: &mut Vec<String>, name: String| {
+        if !is_literal(&name) {
+            return Err(choice.unsupported(format!("takes expressions, and '{name}' cannot be written as one")));
+        }
         let pattern = format!("^{name}$");
         lines.push(format!("- {pattern}"));
         patterns.push(pattern);
+        Ok(())
     };
     for head in &choice.heads {
-        add(&mut lines, choice.target(*head).parameter());
+        add(&mut lines, choice.target(*head).parameter())?;
     }
     let places = choice.targets.places();
     let mut seen = HashSet::new();
     for group in choice.groups {
-        lines.push(format!("# {} layers", group.kind.escape_debug()));
+        lines.push(format!("# {} layers", report::visible(group.kind)));
         let members = group.modules.iter().flat_map(|candidate| candidate.members());
         let targets =
             members.flat_map(|place| &choice.entries[place].targets).filter_map(|name| places.get(name.as_str()));
         for target in targets.filter(|target| choice.chosen.contains(target) && seen.insert(**target)) {
-            add(&mut lines, choice.target(*target).parameter());
+            add(&mut lines, choice.target(*target).parameter())?;
         }
-    }
-    if let Some(name) = patterns.iter().find(|pattern| !is_literal(pattern.trim_matches(['^', '$']))) {
-        return Err(choice.unsupported(format!("takes expressions, and '{name}' cannot be written as one")));
     }
     choice.check(Rule::ParameterMatch, &patterns, &choice.wanted())?;
     if let Some(embedding) = embedding(choice) {
@@ -168,5 +169,5 @@ fn embedding(choice: &Choice<'_>) -> Option<String> {
         module.and_then(|module| module.rsplit('.').next()).is_some_and(|leaf| EMBEDDINGS.contains(&leaf))
     };
     let mut found = choice.targets.others.iter().filter(is_embedding);
-    found.next().filter(|_| found.next().is_none()).cloned()
+    found.next().filter(|name| found.next().is_none() && is_literal(name)).cloned()
 }

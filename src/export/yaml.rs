@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use crate::report;
+
 /// The value of a key.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -114,11 +116,10 @@ pub(crate) fn scalar(text: &str, quotes: Quotes) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// Whether a character may stand in a scalar as it is. Tabs could, but are seen better as escapes; U+0085, U+2028 and
-/// U+2029 end lines in YAML 1.1, and a byte order mark is not allowed inside a document.
+/// Whether a character may stand in a scalar as it is. U+0085, U+2028 and U+2029 end lines in YAML 1.1, a byte order mark is
+/// not allowed inside a document, and whatever else cannot be seen is seen better as an escape.
 fn is_printable(character: char) -> bool {
-    let is_special = matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
-    !character.is_control() && !is_special
+    !report::is_deceptive(character) && !matches!(character, '\u{fffe}' | '\u{ffff}')
 }
 
 /// Whether printable text without quotes is one scalar, and all of it.
@@ -179,7 +180,8 @@ fn escaped(text: &str) -> String {
             ('\r', _) => write!(quoted, "\\r"),
             (character, _) if is_printable(character) => write!(quoted, "{character}"),
             (_, code @ ..=0xff) => write!(quoted, "\\x{code:02x}"),
-            (_, code) => write!(quoted, "\\u{code:04x}"),
+            (_, code @ ..=0xffff) => write!(quoted, "\\u{code:04x}"),
+            (_, code) => write!(quoted, "\\U{code:08x}"),
         };
     }
     quoted + "\""
@@ -243,7 +245,7 @@ mod tests {
 
     #[test]
     fn control_characters_are_escaped() {
-        let odd = "\"\\\n\t\r\0\u{85}\u{2028}\u{feff}é😀";
-        assert_eq!(text(odd), r#""\"\\\n\t\r\x00\x85\u2028\ufeffé😀""#);
+        let odd = "\"\\\n\t\r\0\u{85}\u{2028}\u{feff}\u{ad}\u{202e}\u{e0041}é😀";
+        assert_eq!(text(odd), r#""\"\\\n\t\r\x00\x85\u2028\ufeff\xad\u202e\U000e0041é😀""#);
     }
 }
