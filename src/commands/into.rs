@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use laser_scan::export::edit;
+use anyhow::{Context, Result, anyhow, bail};
+use laser_scan::export::edit::{self, EditError};
+use laser_scan::export::yaml::Value;
 use laser_scan::export::{Adapter, Alpha, Export, Rank, Trainer};
 use laser_scan::report;
 use similar::TextDiff;
@@ -55,6 +56,9 @@ impl Config {
     /// Sets the keys of `export`, or shows what that would change.
     pub fn edit(&self, export: &Export, dry_run: bool, terminal: &Terminal) -> Result<()> {
         let name = self.path.display();
+        if edit::source(&self.text, "") == Err(EditError::Unsafe) {
+            return Err(self.by_hand(&export.settings));
+        }
         if let Some(key) = self.first_set(export.foreign)? {
             bail!(
                 "'{name}' sets {key}, and is not a configuration of {}: name the trainer that it is for",
@@ -63,11 +67,16 @@ impl Config {
         }
         let mut settings = export.settings.clone();
         for (key, value) in &export.resets {
-            if self.is_set(key)? {
+            // A flag says something whichever way it is set.
+            let is_set = if matches!(value, Value::Flag(_)) { self.value(key)?.is_some() } else { self.is_set(key)? };
+            if is_set {
                 settings.push((key, value.clone()));
             }
         }
-        let edited = edit::edit(&self.text, &settings).with_context(|| format!("'{name}'"))?;
+        let edited = match edit::edit(&self.text, &settings) {
+            Err(EditError::Unsafe) => return Err(self.by_hand(&settings)),
+            edited => edited.with_context(|| format!("'{name}'"))?,
+        };
         terminal.exported(export, &[]);
         Self { text: edited.text.clone(), ..self.clone() }.warn(export, terminal)?;
         if edited.changed.is_empty() {
@@ -86,12 +95,29 @@ impl Config {
         Ok(())
     }
 
+    /// What is left to do where the program cannot edit.
+    fn by_hand(&self, settings: &[(&str, Value)]) -> anyhow::Error {
+        let keys: Vec<&str> = settings.iter().map(|(key, _)| *key).collect();
+        anyhow!(
+            "'{}' is written in a way that laser-scan cannot edit: set these keys by hand: {}; without --into their lines are \
+             printed",
+            self.path.display(),
+            keys.join(", ")
+        )
+    }
+
     /// Says what else in the configuration changes what is trained.
     fn warn(&self, export: &Export, terminal: &Terminal) -> Result<()> {
         let is_ours = |key: &str| export.settings.iter().any(|(own, _)| *own == key);
         for key in export.conflicts {
             if !is_ours(key) && self.is_set(key)? {
                 terminal.warn(&format!("'{}' sets {key}, which changes what is trained", self.path.display()));
+            }
+        }
+        for (key, named) in export.naming {
+            if edit::names(&self.text, key, named).with_context(|| format!("'{}'", self.path.display()))? {
+                let path = self.path.display();
+                terminal.warn(&format!("'{path}' names {named} in {key}, which changes what is trained"));
             }
         }
         if let Some((key, why)) = export.needs
@@ -111,11 +137,12 @@ impl Config {
             .open(&self.path)
             .with_context(|| format!("cannot write '{}'", self.path.display()))?;
         let kept = self.path.with_added_extension("bak");
-        let older = fs::read(&kept).ok().filter(|older| older != self.text.as_bytes());
+        let is_older = fs::read(&kept).is_ok_and(|older| older != self.text.as_bytes());
         let numbered = |number: usize| kept.with_added_extension(OsString::from(number.to_string()));
-        let free = (1..).map(numbered).find(|path| !path.exists());
-        if let (Some(older), Some(free)) = (older, free) {
-            report::write_all(&[(&free, &older)])?;
+        let free = (1..).map(numbered).find(|path| path.symlink_metadata().is_err());
+        if let Some(free) = free.filter(|_| is_older) {
+            // Its owner and its permissions go with it.
+            fs::rename(&kept, &free).with_context(|| format!("cannot write '{}'", free.display()))?;
         }
         report::replace_keeping(&self.path, &kept, text.as_bytes())?;
         Ok(kept)

@@ -5,19 +5,36 @@ use super::resolve::{Rule, is_literal};
 use super::yaml::{self, Value};
 use super::{Export, ExportError, Format, peft};
 
-/// What narrows or widens a choice of modules beside the keys that are set.
-const ADAPTER_CONFLICTS: [&str; 7] = [
+/// What narrows or widens a choice of modules beside the keys that are set: an adapter that is trained further keeps its own
+/// modules, and layers that are replicated shift the numbers of those above them.
+const ADAPTER_CONFLICTS: [&str; 12] = [
+    "lora_model_dir",
     "peft_layers_to_transform",
     "peft_layers_pattern",
+    "peft_layer_replication",
+    "peft_trainable_token_indices",
     "lora_exclude_modules",
     "lora_modules_to_save",
     "lora_rank_pattern",
     "lora_alpha_pattern",
     "unfrozen_parameters",
+    "spectrum_top_fraction",
+    "spectrum_model_name",
 ];
 
-/// What trains something else than single weights.
-const FULL_CONFLICTS: [&str; 2] = ["adapter", "freeze_mm_modules"];
+/// What trains something else than single weights, or other weights in turn.
+const FULL_CONFLICTS: [&str; 6] = [
+    "adapter",
+    "freeze_mm_modules",
+    "lisa_n_layers",
+    "lisa_step_interval",
+    "spectrum_top_fraction",
+    "spectrum_model_name",
+];
+
+/// The plugin that puts a choice of its own in the place of `unfrozen_parameters` as the model is loaded, with or without keys
+/// of its own. (`integrations/spectrum/__init__.py`)
+const NAMING: [(&str, &str); 1] = [("plugins", "SpectrumPlugin")];
 
 /// What tells a configuration of LLaMA-Factory.
 const FOREIGN: [&str; 4] = ["model_name_or_path", "lora_rank", "lora_target", "finetuning_type"];
@@ -53,6 +70,7 @@ pub fn adapter(choice: &Choice<'_>) -> Result<Export, ExportError> {
         settings,
         resets,
         conflicts,
+        naming: &NAMING,
         needs,
         foreign: &FOREIGN,
         notes: names.notes,
@@ -71,5 +89,12 @@ pub fn full(choice: &Choice<'_>) -> Result<Export, ExportError> {
     choice.check(Rule::ParameterMatch, &patterns, &choice.wanted())?;
     let settings = vec![("unfrozen_parameters", Value::List(patterns))];
     let documents = vec![choice.document(Format::Yaml, yaml::document(&settings))];
-    Ok(Export { documents, settings, conflicts: &FULL_CONFLICTS, foreign: &FOREIGN, ..Export::default() })
+    Ok(Export {
+        documents,
+        settings,
+        conflicts: &FULL_CONFLICTS,
+        naming: &NAMING,
+        foreign: &FOREIGN,
+        ..Export::default()
+    })
 }

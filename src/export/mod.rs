@@ -55,6 +55,8 @@ pub struct Export {
     pub resets: Vec<(&'static str, Value)>,
     /// Keys that change what is trained, of which a person should know if they are set.
     pub conflicts: &'static [&'static str],
+    /// Keys that change what is trained if they name one of these, of which a person should know too.
+    pub naming: &'static [(&'static str, &'static str)],
     /// A key that such a configuration has to have, and why.
     pub needs: Option<(&'static str, &'static str)>,
     /// Keys of another trainer's configuration, for which it could be taken.

@@ -255,8 +255,7 @@ impl Runtime {
         };
         self.rules.iter().fold(vec![name], |names, (from, to)| {
             let renamed = |name: String| {
-                let others: Option<Vec<String>> =
-                    alternatives(to).iter().map(|to| rename(&name, from, to)).collect();
+                let others: Option<Vec<String>> = alternatives(to).iter().map(|to| rename(&name, from, to)).collect();
                 others.unwrap_or_else(|| vec![name])
             };
             names.into_iter().flat_map(renamed).collect()

@@ -9,6 +9,7 @@ mod export;
 mod golden;
 #[cfg(feature = "cuda")]
 mod gpus;
+mod hostile_text;
 mod hub;
 mod hub_cache;
 mod hub_server;

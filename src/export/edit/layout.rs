@@ -50,7 +50,7 @@ impl<'a> Layout<'a> {
         let is_crlf = text.split_inclusive('\n').next().is_some_and(|line| line.ends_with("\r\n"));
         let line_end = if is_crlf { "\r\n" } else { "\n" };
         let mut layout = Self { text, indent: 0, entries: Vec::new(), comments, end: text.len(), line_end };
-        if layout.has_other_line_ends() {
+        if layout.is_ambiguous() {
             return Err(EditError::Unsafe);
         }
         let is_start = |(event, _): &Placed<'_>| matches!(event, Event::DocumentStart(..));
@@ -63,15 +63,29 @@ impl<'a> Layout<'a> {
         layout.end = end.map_or(text.len(), |(_, range)| range.start);
         events.drain(..=events.iter().position(is_start).unwrap_or_default());
         let root = Node::read(text, &mut events.into_iter()).ok_or(EditError::Unsafe)?;
+        // A tag may make something else of the document, and an anchor stands for what is to be changed.
+        if root.has_mark() {
+            return Err(EditError::Unsafe);
+        }
         if !root.is_empty() {
             layout.take_entries(root)?;
         }
         Ok(layout)
     }
 
-    /// A carriage return by itself ends a line, too, in files from times long past.
-    fn has_other_line_ends(&self) -> bool {
-        self.text.split('\n').any(|line| line.strip_suffix('\r').unwrap_or(line).contains('\r'))
+    /// Whether YAML 1.1 and 1.2 may disagree on where lines begin and end. A carriage return by itself ends one in files from
+    /// times long past, and three more characters do in 1.1 but not in 1.2: even a comment ends there to PyYAML. It also takes a
+    /// byte order mark for text unless the file begins with it.
+    fn is_ambiguous(&self) -> bool {
+        let mut returns = self.text.match_indices('\r');
+        returns.any(|(at, _)| !self.text[at..].starts_with("\r\n"))
+            || self.text.contains(['\u{85}', '\u{2028}', '\u{2029}'])
+            || self.text.rfind('\u{feff}').is_some_and(|at| at > 0)
+    }
+
+    /// What stands in a range, if there is such a range.
+    pub fn slice(&self, range: Range<usize>) -> Result<&'a str, EditError> {
+        self.text.get(range).ok_or(EditError::Unsafe)
     }
 
     fn take_entries(&mut self, root: Node<'a>) -> Result<(), EditError> {
@@ -111,7 +125,7 @@ impl<'a> Layout<'a> {
             Event::SequenceStart(StructureStyle::Block, ..) => self.line_start(start),
             _ => start,
         };
-        self.text[start..end].trim()
+        self.text.get(start..end).unwrap_or_default().trim()
     }
 
     /// Where the lines of an entry end. Comments right below that are indented as far as what is in it are part of it.
@@ -140,7 +154,7 @@ impl<'a> Layout<'a> {
     /// Where the line starts that has a position in it. A byte order mark is not part of the first line.
     pub fn line_start(&self, at: usize) -> usize {
         let first = if self.text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-        self.text[..at].rfind('\n').map_or(first, |before| before + 1)
+        self.text[..at].rfind('\n').map_or(first.min(at), |before| before + 1)
     }
 
     /// Where the line ends that has a position in it, without its line end.
@@ -210,6 +224,11 @@ impl<'a> Node<'a> {
         if let Event::Scalar(content, ..) = &self.event { Some(content) } else { None }
     }
 
+    /// Whether a scalar in it has this in it.
+    pub fn names(&self, what: &str) -> bool {
+        self.scalar().is_some_and(|content| content.contains(what)) || self.children.iter().any(|node| node.names(what))
+    }
+
     /// A scalar's quotes.
     pub fn quotes(&self) -> Quotes {
         match self.event {
@@ -219,15 +238,19 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Whether it or something in it has an anchor or a tag, or is an alias.
-    pub fn is_marked(&self) -> bool {
-        let is_marked = match &self.event {
+    /// Whether it has an anchor or a tag, or is an alias.
+    fn has_mark(&self) -> bool {
+        match &self.event {
             Event::Scalar(_, _, anchor, tag)
             | Event::SequenceStart(_, anchor, tag)
             | Event::MappingStart(_, anchor, tag) => *anchor != 0 || tag.is_some(),
             _ => true,
-        };
-        is_marked || self.children.iter().any(Self::is_marked)
+        }
+    }
+
+    /// Whether it or something in it has an anchor or a tag, or is an alias.
+    pub fn is_marked(&self) -> bool {
+        self.has_mark() || self.children.iter().any(Self::is_marked)
     }
 
     /// Whether it is the same as another, notation included, wherever the two stand.
@@ -291,6 +314,10 @@ fn parse(text: &str) -> Result<(Vec<Placed<'_>>, Vec<Range<usize>>), EditError> 
     for next in Parser::new_from_str_with_options(text, options) {
         let (event, span) = next.map_err(|error| not_yaml(&error))?;
         let range = span.byte_range().expect("the parser of a string counts its bytes");
+        // Everything below cuts the text where the parser says.
+        if text.get(range.clone()).is_none() {
+            return Err(EditError::Unsafe);
+        }
         match event {
             Event::Comment(..) => comments.push(range),
             event => events.push((event, range)),

@@ -56,9 +56,7 @@ pub enum EditError {
     #[error("the value of '{0}' has an anchor, an alias or a tag, and is not replaced: write it out first")]
     Marked(String),
     /// There is no telling what an edit would do.
-    #[error(
-        "the file is laid out in a way that cannot be edited safely, so nothing was changed: leave out --into and paste the lines that are then printed"
-    )]
+    #[error("the file is written in a way that laser-scan cannot edit: set its keys by hand")]
     Unsafe,
 }
 
@@ -84,7 +82,12 @@ pub fn edit(text: &str, entries: &[(&str, Value)]) -> Result<Edited, EditError> 
 /// The value of a top-level key as it is written; empty if the key has none, `None` if there is no such key.
 pub fn source<'a>(text: &'a str, key: &str) -> Result<Option<&'a str>, EditError> {
     let layout = Layout::read(text)?;
-    Ok(layout.entry(key).map(|entry| &layout.text[entry.value.range.clone()]))
+    layout.entry(key).map(|entry| layout.slice(entry.value.range.clone())).transpose()
+}
+
+/// Whether a top-level key names something: whether a string that it has, or that is in its list or map, has this in it.
+pub fn names(text: &str, key: &str, what: &str) -> Result<bool, EditError> {
+    Ok(Layout::read(text)?.entry(key).is_some_and(|entry| entry.value.names(what)))
 }
 
 /// What could be parsed before it was edited has to be afterwards.
@@ -294,9 +297,69 @@ mod tests {
             ("b: &x r\n*x : 1\n", EditError::Unsafe),
             ("a: 1\rr: 1\r", EditError::Unsafe),
             ("a: |\n  no line end", EditError::Unsafe),
+            // What stands at the root is that of the whole document.
+            ("!!str\nr: 1\n", EditError::Unsafe),
+            ("--- !!map\nr: 1\n", EditError::Unsafe),
+            ("&x\nr: 1\nb: *x\n", EditError::Unsafe),
+            ("--- &x\n", EditError::Unsafe),
+            // PyYAML ends a line, and with it a comment, where YAML 1.2 does not.
+            ("b: 1 # c\u{2028}r: 1\n", EditError::Unsafe),
+            ("b: 'x\u{2029}y'\n", EditError::Unsafe),
+            ("b: 1 # \u{85}r: 1\n", EditError::Unsafe),
+            ("r: 1\r", EditError::Unsafe),
+            // Text to PyYAML, nothing to others.
+            ("\u{feff}\u{feff}", EditError::Unsafe),
+            ("b: 1\n# \u{feff}\n", EditError::Unsafe),
+            // A blank line of the scalar, at which PyYAML stops without it.
+            ("r: |\n \t\n", EditError::Unsafe),
         ];
         for (text, expected) in cases {
             assert_eq!(edit(text, &[("r", Value::Number(64))]), Err(expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_key_names_is_no_comment() {
+        let text = "a: x.Plugin\nb:\n  # - x.Plugin\n  - y\nc: [y, {z: x.Plugin}]\n";
+        assert_eq!(["a", "b", "c", "d"].map(|key| names(text, key, "Plugin")), [true, false, true, false].map(Ok));
+    }
+
+    #[test]
+    fn comments_within_a_piece_go_before_it() {
+        let cases = [
+            ("m: {b2 1\n # k\n  }\n", "m:\n  # k\n  - a\n"),
+            ("m: [[x, # k\n  y], a] # t\n", "m: # k\n  - a\n  # t\n"),
+            ("m: {x: # k\n  1}\n", "m: # k\n  - a\n"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(edited(text, &[("m", list(&["a"]))]), expected);
+        }
+    }
+
+    /// No text makes the program stop: each of these is cut off, and has a character too many, at every place.
+    #[test]
+    fn every_text_is_edited_or_refused() {
+        let wanted = [("r", Value::Number(64)), ("m", list(&["a", "no"]))];
+        let seeds = ["m: {b: 1, # k\n  é}\nr: |2-\n   x\n", "? r\n: &x [a, 'b\n c']\nm:\n- *x # é\n"];
+        for text in ODD.iter().chain(&seeds) {
+            let text = format!("{text}m: [é, # k\n  b]\nr: x");
+            for (at, _) in text.char_indices() {
+                let (before, after) = text.split_at(at);
+                let marks = ["\t", "\n", "#", ":", "[", "}", "\"", "☃"];
+                for text in marks.iter().map(|mark| format!("{before}{mark}{after}")).chain([before.to_owned()]) {
+                    if let Ok(Edited { text, .. }) = edit(&text, &wanted) {
+                        assert_eq!(edit(&text, &wanted).map(|edited| edited.changed), Ok(Vec::new()), "{text:?}");
+                    }
+                }
+            }
+        }
+        for deep in [
+            format!("a: {}", "[".repeat(100_000)),
+            format!("a: {}{}\n", "[".repeat(100_000), "]".repeat(100_000)),
+            format!("a:\n{}x\n", "- ".repeat(100_000)),
+            format!("a:\n{}x\n", "? ".repeat(100_000)),
+        ] {
+            assert!(edit(&deep, &wanted).is_err());
         }
     }
 

@@ -35,7 +35,7 @@ impl Style {
         let model = old.into_iter().chain(others).find(is_model).and_then(|node| node.children.first());
         let line_end = layout.line_end;
         let Some(first) = model else { return Self { indent: layout.indent + 2, dash: "- ".to_owned(), line_end } };
-        let before = &layout.text[layout.line_start(first.range.start)..first.range.start];
+        let before = layout.slice(layout.line_start(first.range.start)..first.range.start).unwrap_or_default();
         let dash = before.trim_start_matches(' ');
         let is_dash =
             dash.strip_prefix('-').is_some_and(|blanks| !blanks.is_empty() && blanks.trim_matches(' ').is_empty());
@@ -57,11 +57,14 @@ impl Style {
 pub(super) fn replace(layout: &Layout, entry: &Entry, value: &Value) -> Result<String, EditError> {
     let old = &entry.value;
     let colon = entry.colon.ok_or(EditError::Unsafe);
-    let splice = |start: usize, end: usize, new: &str| [&layout.text[..start], new, &layout.text[end..]].concat();
+    let text = layout.text;
+    let splice = |start: usize, end: usize, new: &str| {
+        Ok([layout.slice(0..start)?, new, layout.slice(end..text.len())?].concat())
+    };
     let has_comments = layout.comments_in(old.range.clone()).next().is_some();
     match value.inline(old.quotes()) {
-        Some(new) if old.is_empty() => colon.map(|colon| splice(colon, colon, &format!(" {new}"))),
-        Some(new) if old.is_self_contained() && !has_comments => Ok(splice(old.range.start, old.range.end, &new)),
+        Some(new) if old.is_empty() => colon.and_then(|colon| splice(colon, colon, &format!(" {new}"))),
+        Some(new) if old.is_self_contained() && !has_comments => splice(old.range.start, old.range.end, &new),
         new => replace_lines(layout, entry, colon?, value, new.as_deref()),
     }
 }
@@ -80,16 +83,21 @@ fn replace_lines(
     let (stop, end) = (layout.line_stop(colon), layout.next_line(old.range.end));
     let body = layout.next_line(colon).min(end);
     let comment = layout.comments_in(colon..stop).next().map_or(stop, |comment| comment.start);
-    let rest = colon + text[colon..comment].trim_end().len();
+    let rest = colon + layout.slice(colon..comment)?.trim_end().len();
 
     let (units, loose) = if old.is_block() {
         (block_units(layout, old, body)?, String::new())
     } else {
-        flow_units(layout, old, body..end, &style)
+        flow_units(layout, old, body..end, &style)?
     };
+    // Blank lines after a block scalar may have tabs, at which PyYAML stops anywhere else.
+    let mut blank = text[end..].split('\n').take_while(|line| line.trim().is_empty());
+    if !old.is_block() && !old.is_self_contained() && blank.any(|line| line.contains('\t')) {
+        return Err(EditError::Unsafe);
+    }
     let mut lines = text[..colon].to_owned();
     lines.extend(new.map(|new| format!(" {new}")));
-    lines.extend([&text[rest..stop], style.line_end]);
+    lines.extend([layout.slice(rest..stop)?, style.line_end]);
     lines.push_str(&merge(units, loose, &value.elements(), &style));
     if !text[..end].ends_with('\n') {
         lines.truncate(lines.trim_end_matches(['\r', '\n']).len());
@@ -106,38 +114,44 @@ fn block_units<'a>(layout: &Layout, old: &'a Node, body: usize) -> Result<Vec<Un
         let (first, last) = (nodes[0].range.start, nodes[nodes.len() - 1].range.end);
         let own = layout.line_start(first);
         // An item below its dash, and whatever else this is not prepared for.
-        if own < start || layout.text[own..first].trim_matches([' ', '\t']) != dash {
+        if own < start || layout.slice(own..first)?.trim_matches([' ', '\t']) != dash {
             return Err(EditError::Unsafe);
         }
         let end = layout.next_line(last);
         let comments = layout.comments_in(start..end).filter(|comment| layout.has_own_line(comment.start));
         let comments =
             comments.map(|comment| &layout.text[layout.line_start(comment.start)..layout.next_line(comment.start)]);
-        let mut lines = layout.text[own..end].to_owned();
+        let mut lines = layout.slice(own..end)?.to_owned();
         if !lines.ends_with('\n') {
             lines.push_str(layout.line_end);
         }
-        units.push(Unit { element, lead: layout.text[start..own].to_owned(), lines, comments: comments.collect() });
+        units.push(Unit { element, lead: layout.slice(start..own)?.to_owned(), lines, comments: comments.collect() });
         start = end;
     }
     Ok(units)
 }
 
 /// The pieces of a flow list or map, as they look on lines of their own, and the comments after the last of them. Of
-/// comments, only those in `body` are left to be placed. A scalar has no pieces.
-fn flow_units<'a>(layout: &Layout, old: &'a Node, body: Range<usize>, style: &Style) -> (Vec<Unit<'a>>, String) {
+/// comments, only those in `body` are left to be placed; one within a piece goes before it. A scalar has no pieces.
+fn flow_units<'a>(
+    layout: &Layout,
+    old: &'a Node,
+    body: Range<usize>,
+    style: &Style,
+) -> Result<(Vec<Unit<'a>>, String), EditError> {
     let text = layout.text;
     let mut comments = layout.comments_in(body).peekable();
     let mut units = Vec::new();
     for (nodes, element) in old.groups() {
         let (first, last) = (nodes[0].range.start, nodes[nodes.len() - 1].range.end);
         let mut lead = String::new();
-        while let Some(comment) = comments.next_if(|comment| comment.start < first) {
+        while let Some(comment) = comments.next_if(|comment| comment.start < last) {
             lead.push_str(&style.indented(&text[comment.clone()]));
         }
         let is_trailing = |comment: &&Range<usize>| comment.start < layout.line_stop(last).min(old.range.end);
-        let trailing = comments.next_if(is_trailing).map(|comment| text[last..comment.end].replacen(',', "", 1));
-        let source = &text[first..last];
+        let trailing = comments.next_if(is_trailing).map(|comment| layout.slice(last..comment.end)).transpose()?;
+        let trailing = trailing.map(|trailing| trailing.replacen(',', "", 1));
+        let source = layout.slice(first..last)?;
         // A map's pairs and what extends over several lines may have to be written otherwise than in a flow.
         let line = match element {
             Some(Element { number: None, .. }) if !source.contains('\n') => format!("{}{source}", style.dash),
@@ -146,7 +160,7 @@ fn flow_units<'a>(layout: &Layout, old: &'a Node, body: Range<usize>, style: &St
         let lines = style.indented(&(line + &trailing.unwrap_or_default()));
         units.push(Unit { element, comments: lead.clone(), lead, lines });
     }
-    (units, comments.map(|comment| style.indented(&text[comment.clone()])).collect())
+    Ok((units, comments.map(|comment| style.indented(&text[comment.clone()])).collect()))
 }
 
 /// The lines of a new value. Elements that were there keep their lines. The comments of those that are gone, and
