@@ -14,6 +14,7 @@ use anstyle::AnsiColor;
 use indicatif::{HumanBytes, MultiProgress, ProgressDrawTarget};
 use laser_scan::export::Export;
 use laser_scan::export::edit::Change;
+use laser_scan::modules;
 use laser_scan::report::{self, Outputs};
 use laser_scan::scan::{Plan, Resources};
 use laser_scan::select::{Candidate, Chosen};
@@ -193,6 +194,11 @@ impl Terminal {
                 ));
             }
         }
+    }
+
+    /// Says what is missing of a model.
+    pub fn remark_on_missing(&self, plan: &Plan) {
+        modules::warnings(&plan.missing).iter().for_each(|warning| self.warn(warning));
     }
 
     /// Says what a scan is about to do.

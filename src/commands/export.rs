@@ -80,7 +80,7 @@ fn surroundings(
     let wanted = Wanted { convolutions: true, line, ..Wanted::default() };
     let plan = Plan::new(&*source, &Filter::default(), wanted)?;
     let mut around = plan.surroundings(&[]);
-    results::join(entries, plan.modules.iter().chain(&plan.others), &mut around)?;
+    results::join(entries, plan.modules.iter().chain(&plan.others).chain(plan.missing_modules()), &mut around)?;
     Ok(Some(around))
 }
 

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use laser_scan::export::{self, Request};
+use laser_scan::modules::{Missing, UnreadableError};
 use laser_scan::report::{self, Manifest, ManifestOutputs, Outputs, Seconds};
 use laser_scan::scan::{self, Journal, Plan, Resources};
 use laser_scan::select;
@@ -29,7 +30,9 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
     let source = source::open(cli.model(), cli.revision.as_deref(), &cli.hub.options(), &news)?;
     let source = &*source;
     let plan = Plan::new(source, &cli.filter()?, cli.wanted())?;
+    plan.check_readable().map_err(with_patterns)?;
     terminal.remark(&plan);
+    terminal.remark_on_missing(&plan);
     let download = plan.bytes_to_download(source);
     if cli.dry_run {
         let shown = if cli.json {
@@ -38,7 +41,7 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
             terminal.dry_run(&plan, download)
         };
         shown.context(STANDARD_OUTPUT)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(status(plan.missing.is_empty()));
     }
 
     let outputs = Outputs::new(&source.model().name, &cli.destination());
@@ -90,9 +93,22 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
         adapter: cli.adapter.adapter(),
     };
     let emitted = emit(cli, &request, terminal);
-    terminal.finish(&outputs, begun.elapsed(), plan.modules.len() - measured);
+    let missing: usize = plan.missing.iter().map(Missing::count).sum();
+    terminal.finish(&outputs, begun.elapsed(), plan.modules.len() - measured + missing);
     emitted?;
-    Ok(if measured == plan.modules.len() { ExitCode::SUCCESS } else { ExitCode::from(PARTIAL) })
+    Ok(status(measured == plan.modules.len() && plan.missing.is_empty()))
+}
+
+/// The exit status of what is done, for all modules or not. A dry run ends as the scan would.
+fn status(is_whole: bool) -> ExitCode {
+    if is_whole { ExitCode::SUCCESS } else { ExitCode::from(PARTIAL) }
+}
+
+/// How to go on without the modules that cannot be read.
+fn with_patterns(error: UnreadableError) -> anyhow::Error {
+    let patterns: Vec<String> = error.patterns.iter().map(|pattern| format!(" --exclude '{pattern}'")).collect();
+    let others = if patterns.is_empty() { " --exclude".to_owned() } else { patterns.concat() };
+    anyhow!("{error}; or leave them out with{others}")
 }
 
 /// Writes the configurations that go with a scan. What one trainer cannot do keeps no other from its own.

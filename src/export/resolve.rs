@@ -237,7 +237,7 @@ mod tests {
             r#type: "a type".into(),
             class: crate::modules::Class::Linear,
             layer: None,
-            shape: [8, 8],
+            shape: Some([8, 8]),
             target: vec![name],
             target_is_parameter: false,
             target_is_matrix: false,

@@ -91,8 +91,8 @@ impl Class {
         let segments: Vec<&str> = name.split('.').collect();
         let leaf = segments[segments.len() - 1];
         // The configuration counts the layers of the language model, not those of an encoder or a vision tower.
-        let is_decoder = place.stack.ends_with("model") && !TOWERS.iter().any(|tower| place.stack.contains(tower));
-        let beyond = place.layer.zip(config.layer_count).is_some_and(|(layer, count)| is_decoder && layer >= count);
+        let beyond = place.layer.zip(config.layer_count);
+        let beyond = beyond.is_some_and(|(layer, count)| is_decoder(&place.stack) && layer >= count);
         if segments.iter().any(|segment| matches!(*segment, "mtp" | "mtp_layers")) || beyond {
             Self::FurtherPrediction
         } else if is_of_head(name, &segments, &place, family) {
@@ -112,6 +112,16 @@ impl Class {
     pub fn is_linear(self) -> bool {
         matches!(self, Self::Linear | Self::Head | Self::Router | Self::EmbeddingProjection)
     }
+}
+
+/// Whether a stack of layers is the language model's, by its name.
+pub fn is_decoder(stack: &str) -> bool {
+    stack.ends_with("model") && !is_tower(stack)
+}
+
+/// Whether a stack of layers is a tower's, by its name.
+pub fn is_tower(stack: &str) -> bool {
+    TOWERS.iter().any(|tower| stack.contains(tower))
 }
 
 /// Whether a name is that of an embedding. The embedding of a patch multiplies, whatever it is called.

@@ -2,7 +2,7 @@
 
 use globset::{Glob, GlobMatcher};
 
-use super::{Discovery, LeftOut, Module, Reason, WEIGHT};
+use super::{Discovery, LeftOut, Missing, Module, Reason, WEIGHT};
 use crate::checkpoint::Selection;
 
 /// Patterns over module names, on disk or in memory. `*` matches any run of characters, dots too.
@@ -61,6 +61,7 @@ impl Filter {
                 });
             }
         }
+        discovery.missing.retain_mut(|missing| self.keep(missing));
         let had_modules = !discovery.modules.is_empty();
         let modules = std::mem::take(&mut discovery.modules);
         for module in modules {
@@ -79,6 +80,21 @@ impl Filter {
             discovery.others.push(module);
         }
         if had_modules && discovery.modules.is_empty() { Err(FilterError::NothingLeft) } else { Ok(()) }
+    }
+
+    /// Takes the modules that are not wanted out of what is missing; whether any are left. What has no known modules is
+    /// matched by its own name.
+    fn keep(&self, missing: &mut Missing) -> bool {
+        let wants = |matches: &dyn Fn(&GlobMatcher) -> bool| {
+            (self.include.is_empty() || self.include.iter().any(matches)) && !self.exclude.iter().any(matches)
+        };
+        if missing.modules.is_empty() {
+            // Whoever names what is within a layer means all of a layer of which nothing is known.
+            let within = format!("{}.", missing.module());
+            return wants(&|pattern| pattern.is_match(missing.module()) || pattern.is_match(&within));
+        }
+        missing.modules.retain(|module| wants(&|pattern| is_match(pattern, module)));
+        !missing.modules.is_empty() && !self.exclude.iter().any(|pattern| pattern.is_match(missing.module()))
     }
 }
 

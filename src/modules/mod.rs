@@ -9,11 +9,16 @@ mod class;
 mod families;
 mod filter;
 mod fused;
+mod gaps;
+mod layers;
 mod left_out;
+mod missing;
 mod model;
 pub(crate) mod name;
 mod runtime;
+mod siblings;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use class::Class;
@@ -21,12 +26,15 @@ pub(crate) use class::{by_name as class_by_name, is_head, is_output};
 pub(crate) use filter::compile;
 pub use filter::{Filter, FilterError};
 pub use left_out::{LeftOut, Reason};
+pub use missing::{Cause, Missing, UnreadableError, check as check_readable, warnings};
 pub(crate) use model::without_expert;
 pub use runtime::Line;
 
 use crate::checkpoint::{Component, Other, Selection, Weight};
 use families::Family;
-use model::Model;
+use gaps::Left;
+use siblings::Gap;
+use model::{Matrix, Model};
 use runtime::Runtime;
 
 /// The end of the name of a module's weight.
@@ -48,7 +56,7 @@ pub struct Module {
     pub kind: String,
     /// The layer it belongs to; `None` for a module outside the stack of layers.
     pub layer: Option<usize>,
-    /// Rows and columns, as stored.
+    /// Rows and columns, as stored; zeros where a module is missing and its shape is not known.
     pub shape: [usize; 2],
     /// What a trainer sees in memory, where that is called otherwise: a module, or the parameter that holds all experts;
     /// several modules where transformers divides the weight. Empty if it is called the same.
@@ -65,6 +73,11 @@ impl Module {
     /// Whether it is a block of rows of a parameter that is a matrix in memory too.
     pub fn is_matrix(&self) -> bool {
         self.is_parameter && self.part_of.is_none() && self.selection.band.is_some()
+    }
+
+    /// Rows and columns, where they are known.
+    pub fn known_shape(&self) -> Option<[usize; 2]> {
+        Some(self.shape).filter(|shape| !shape.contains(&0))
     }
 
     /// What a trainer sees in memory, whether or not it is called otherwise.
@@ -93,6 +106,9 @@ pub struct Discovery {
     pub modules: Vec<Module>,
     /// All its other tensors.
     pub left_out: Vec<LeftOut>,
+    /// The linear modules that are to be measured, but cannot be: their weights are not there, or not as matrices that can
+    /// be read.
+    pub missing: Vec<Missing>,
     /// The linear modules among those: heads, routers, and what a filter keeps out.
     pub others: Vec<Module>,
     /// What the rest of those is called in memory: a trainer's patterns meet it too.
@@ -121,44 +137,102 @@ fn discover_component(component: &Component, wanted: Wanted, discovery: &mut Dis
     let runtime = Runtime::new(config, wanted.line);
     let model = Model { component, config, family: family.unwrap_or(&families::UNKNOWN), wanted, runtime };
     discovery.ties_embeddings |= config.ties_embeddings && runtime::has_vocabulary_head(config);
-    let base = model.missing_base();
-    let (mut found, mut others) = (Vec::new(), Vec::new());
+    let Sorted { mut found, others, mut left } = sort(&model);
+    let mut gaps = gaps::find(&model, &found, &left);
+    let naming = Naming::new(&model, &found);
+    for gap in &mut gaps {
+        if let (Some(left), Some(reason)) = (gap.left.map(|at| &mut left[at]), gap.cause.reason()) {
+            left.reason = reason;
+        }
+    }
+    // What trainers see of the missing modules is told with these.
+    let told: HashSet<usize> = gaps.iter().filter_map(|gap| gap.left).collect();
+    for (at, Left { name, weight, reason }) in left.into_iter().enumerate() {
+        if weight.is_some() && !reason.is_linear() && !told.contains(&at) {
+            discovery.names.extend(model.names(name, naming.base));
+        }
+        discovery.left_out.push(LeftOut { tensor: component.full_name(name), reason });
+    }
+    discovery.missing.extend(gaps.into_iter().map(|gap| naming.missing(gap)));
+    found.sort_by_cached_key(|matrix| matrix.place.model_order());
+    discovery.modules.extend(found.into_iter().flat_map(|matrix| naming.modules(matrix)));
+    discovery.others.extend(others.into_iter().flat_map(|matrix| naming.modules(matrix)));
+}
+
+/// A component's tensors, sorted by what they are to a scan.
+struct Sorted<'a> {
+    /// The matrices that are measured.
+    found: Vec<Matrix<'a>>,
+    /// The other matrices of linear modules.
+    others: Vec<Matrix<'a>>,
+    /// The tensors that are left out, those of the other matrices too.
+    left: Vec<Left<'a>>,
+}
+
+fn sort<'a>(model: &Model<'a>) -> Sorted<'a> {
+    let component = model.component;
+    let mut sorted = Sorted { found: Vec::new(), others: Vec::new(), left: Vec::new() };
     for weight in &component.weights {
         let reason = match model.matrices(weight) {
-            Ok(matrices) => match model.reason_against(weight) {
+            Ok(_) if !weight.is_floating() => Reason::Dtype(weight.dtype()),
+            Ok(matrices) => match model.reason_against(model::module_name(&weight.name)) {
                 None => {
-                    found.extend(matrices);
+                    sorted.found.extend(matrices);
                     continue;
                 }
                 Some(reason) if reason.is_linear() => {
-                    others.extend(matrices);
+                    sorted.others.extend(matrices);
                     reason
                 }
                 Some(reason) => reason,
             },
             Err(reason) => reason,
         };
-        if !reason.is_linear() {
-            discovery.names.extend(model.names(&weight.name, base));
-        }
-        discovery.left_out.push(LeftOut { tensor: component.full_name(&weight.name), reason });
+        sorted.left.push(Left { name: &weight.name, weight: Some(weight), reason });
     }
-    discovery.left_out.extend(component.others.iter().map(|(tensor, other)| LeftOut {
-        tensor: component.full_name(tensor),
-        reason: match other {
+    sorted.left.extend(component.others.iter().map(|(name, other)| {
+        let reason = match other {
             Other::Unlisted => Reason::Unlisted,
             Other::Companion => Reason::Companion,
             Other::Unreadable => Reason::Unreadable,
-        },
+        };
+        Left { name, weight: None, reason }
     }));
-    let several_stacks = {
+    sorted
+}
+
+/// How the modules of a model are called.
+struct Naming<'m, 'a> {
+    model: &'m Model<'a>,
+    /// Whether there are several stacks of layers, so that types are told apart by the stack.
+    several_stacks: bool,
+    /// What the checkpoint's names lack.
+    base: Option<&'static str>,
+}
+
+impl<'m, 'a> Naming<'m, 'a> {
+    fn new(model: &'m Model<'a>, found: &[Matrix<'a>]) -> Self {
         let mut stacks = found.iter().filter_map(|matrix| matrix.place.layer.map(|_| &matrix.place.stack));
         let first = stacks.next();
-        stacks.any(|stack| Some(stack) != first)
-    };
-    found.sort_by_cached_key(|matrix| matrix.place.model_order());
-    discovery.modules.extend(found.into_iter().flat_map(|matrix| model.modules(matrix, several_stacks, base)));
-    discovery.others.extend(others.into_iter().flat_map(|matrix| model.modules(matrix, several_stacks, base)));
+        let several_stacks = stacks.any(|stack| Some(stack) != first);
+        Self { model, several_stacks, base: model.missing_base() }
+    }
+
+    /// The module that a matrix is, with its parts if they are wanted.
+    fn modules(&self, matrix: Matrix<'a>) -> Vec<Module> {
+        self.model.modules(matrix, self.several_stacks, self.base)
+    }
+
+    /// What is missing at a gap.
+    fn missing(&self, gap: Gap<'a>) -> Missing {
+        let Gap { name, matrices, is_shaped, cause, .. } = gap;
+        let module = |matrix| {
+            let module = self.model.module(matrix, self.several_stacks, self.base);
+            if is_shaped { module } else { Module { shape: [0, 0], ..module } }
+        };
+        let modules = matrices.into_iter().map(module).collect();
+        Missing { name: self.model.component.full_name(&name), modules, cause }
+    }
 }
 
 #[cfg(test)]

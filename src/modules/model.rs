@@ -40,16 +40,25 @@ pub struct Model<'a> {
 }
 
 /// A matrix of a weight.
+#[derive(Clone)]
 pub struct Matrix<'a> {
     pub place: Place,
-    weight: &'a Arc<Weight>,
-    selection: Selection,
+    pub weight: &'a Arc<Weight>,
+    pub selection: Selection,
     /// The name of the whole stack, for one of a stack.
-    stack: Option<String>,
+    pub stack: Option<String>,
+}
+
+impl<'a> Matrix<'a> {
+    /// The whole of `weight`, as that of the module in this `place`.
+    pub fn whole(place: Place, weight: &'a Arc<Weight>) -> Self {
+        Self { place, weight, selection: Selection::default(), stack: None }
+    }
 }
 
 impl Model<'_> {
-    /// The matrices of `weight`, or why there are none.
+    /// The matrices of `weight`, or why there are none. Whether their numbers can be read is not asked: codes that are packed
+    /// may have any shape.
     pub fn matrices<'a>(&self, weight: &'a Arc<Weight>) -> Result<Vec<Matrix<'a>>, Reason> {
         let module = weight.name.strip_suffix(WEIGHT).filter(|module| !module.is_empty());
         let name = module.unwrap_or(&weight.name);
@@ -62,11 +71,9 @@ impl Model<'_> {
             return Err(Reason::Empty);
         }
         let selections = self.selections(&weight.shape, stack)?;
-        if selections.first().is_none_or(|selection| selection.shape(&weight.shape).contains(&1)) {
+        let is_vector = selections.first().is_none_or(|selection| selection.shape(&weight.shape).contains(&1));
+        if is_vector && weight.is_floating() {
             return Err(Reason::Vector);
-        }
-        if !weight.is_floating() {
-            return Err(Reason::Dtype(weight.dtype()));
         }
         let matrix = |(index, selection)| match stack {
             Some(_) => {
@@ -77,20 +84,14 @@ impl Model<'_> {
         Ok(selections.into_iter().enumerate().map(matrix).collect())
     }
 
-    /// Why the matrices of `weight` are not to be measured, if they are not.
-    pub fn reason_against(&self, weight: &Weight) -> Option<Reason> {
-        let name = module_name(weight);
-        match self.class(weight) {
+    /// Why the module called `name` is not to be measured, if it is not.
+    pub fn reason_against(&self, name: &str) -> Option<Reason> {
+        match Class::of(name, self.family, self.config) {
             Class::Linear => None,
             Class::Head if self.config.ties_embeddings && class::is_output(name) => Some(Reason::TiedHead),
             class if class.is_linear() && self.wanted.all_linear => None,
             class => Some(Reason::Class(class)),
         }
-    }
-
-    /// What the module of `weight` is.
-    fn class(&self, weight: &Weight) -> Class {
-        Class::of(module_name(weight), self.family, self.config)
     }
 
     /// What the tensor or module called `stored` on disk is called in memory; `base` is what the checkpoint's names lack.
@@ -131,6 +132,15 @@ impl Model<'_> {
 
     /// The module that a matrix is, with its parts if they are wanted.
     pub fn modules(&self, matrix: Matrix<'_>, several_stacks: bool, base: Option<&str>) -> Vec<Module> {
+        let stack = matrix.stack.clone();
+        let stored = stack.as_deref().unwrap_or(&matrix.place.name).to_owned();
+        let module = self.module(matrix, several_stacks, base);
+        let parts = if self.wanted.parts { self.parts(&module, &stored, stack.is_some()) } else { Vec::new() };
+        std::iter::once(module).chain(parts).collect()
+    }
+
+    /// The module that a matrix is.
+    pub fn module(&self, matrix: Matrix<'_>, several_stacks: bool, base: Option<&str>) -> Module {
         let Matrix { place, weight, selection, stack } = matrix;
         let stored = stack.as_deref().unwrap_or(&place.name);
         let mut targets = self.names(stored, base);
@@ -143,7 +153,7 @@ impl Model<'_> {
             targets.iter_mut().filter(|target| target.ends_with(leaf)).for_each(|target| target.push_str(WEIGHT));
         }
         let name = self.component.full_name(&place.name);
-        let module = Module {
+        Module {
             shape: selection.shape(&weight.shape),
             tensor: self.component.full_name(&weight.name),
             kind: self.component.full_name(&place.kind(several_stacks)),
@@ -154,23 +164,30 @@ impl Model<'_> {
             weight: Arc::clone(weight),
             name,
             selection,
-            class: self.class(weight),
-        };
-        let parts = if self.wanted.parts { self.parts(&module, stored, stack.is_some()) } else { Vec::new() };
-        std::iter::once(module).chain(parts).collect()
+            class: Class::of(stored, self.family, self.config),
+        }
     }
 }
 
-/// The name of the module that `weight` belongs to, or its own if it is called otherwise.
-fn module_name(weight: &Weight) -> &str {
-    weight.name.strip_suffix(WEIGHT).filter(|module| !module.is_empty()).unwrap_or(&weight.name)
+/// The name of the module that a tensor is the weight of, or the tensor's own if it is called otherwise.
+pub fn module_name(tensor: &str) -> &str {
+    tensor.strip_suffix(WEIGHT).filter(|module| !module.is_empty()).unwrap_or(tensor)
 }
 
 /// Whether a tensor of three dimensions is a stack of experts by its name. What comes with experts' weights is not.
 fn is_stack(name: &str, shape: &[usize]) -> bool {
+    shape.len() == 3 && !is_companion(name) && is_of_experts(name)
+}
+
+/// Whether a name's last segment is that of what comes with a weight.
+pub fn is_companion(name: &str) -> bool {
     let leaf = name.rsplit('.').next().unwrap_or(name);
-    let is_companion = ["bias", "scale", "zero"].iter().any(|part| leaf.contains(part));
-    shape.len() == 3 && !is_companion && name.split('.').any(|segment| segment == EXPERTS)
+    ["bias", "scale", "zero"].iter().any(|part| leaf.contains(part))
+}
+
+/// Whether a name is that of something within experts.
+pub fn is_of_experts(name: &str) -> bool {
+    name.split('.').any(|segment| segment == EXPERTS)
 }
 
 /// The name of one expert of the stack `name`: its number stands before the last segment.

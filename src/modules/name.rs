@@ -61,6 +61,14 @@ const LEAVES: [&str; 40] = [
     "wo",
 ];
 
+/// Leaves of linear modules beside those of [`LEAVES`] and those that end as [`LINEAR_ENDINGS`] say.
+const OTHER_LINEAR: [&str; 15] = [
+    "proj", "qkv", "wqkv", "wq", "wk", "wv", "v1", "to_q", "to_k", "to_v", "wi", "linear", "linear1", "linear2", "lin",
+];
+
+/// Endings of leaves of linear modules.
+const LINEAR_ENDINGS: [&str; 4] = ["_proj", "_linear", "_lin", "_fc"];
+
 /// A module's place in its model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -114,6 +122,18 @@ impl Place {
         }
     }
 
+    /// The path of the layer that the module is in, with `layer` in place of its number.
+    pub fn layer_path(&self, layer: &str) -> Option<String> {
+        self.layer?;
+        let own = self.name.strip_suffix(&self.within)?.strip_suffix('.')?;
+        Some(format!("{}.{layer}", own.rsplit_once('.')?.0))
+    }
+
+    /// What the module of another layer is called that is in the same place there.
+    pub fn in_layer(&self, layer: &str) -> Option<String> {
+        Some(format!("{}.{}", self.layer_path(layer)?, self.within))
+    }
+
     /// What sorts modules into model order: stack by stack, layer by layer, attention before the rest, then as the leaves
     /// are defined; what lies outside the layers comes last.
     pub fn model_order(&self) -> impl Ord + use<> {
@@ -123,6 +143,14 @@ impl Place {
         let within = (!attention, numbers(&self.within), rank);
         (self.layer.is_none(), self.stack.clone(), self.layer, within, self.name.clone())
     }
+}
+
+/// Whether the last segment of a name is one that linear modules, and nothing else, are usually called by.
+pub fn is_called_linear(name: &str) -> bool {
+    let leaf = name.rsplit('.').next().unwrap_or(name);
+    LEAVES.contains(&leaf)
+        || OTHER_LINEAR.contains(&leaf)
+        || LINEAR_ENDINGS.iter().any(|ending| leaf.ends_with(ending))
 }
 
 /// The number that a segment is, if it is one.
@@ -151,6 +179,23 @@ mod tests {
         assert_eq!(place("a.layers.99999999999999999999999.b"), (String::new(), None));
         // A number with nothing after it is the module itself, not its layer.
         assert_eq!(place("head.layers.2"), (String::new(), None));
+    }
+
+    #[test]
+    fn a_module_has_the_same_place_in_other_layers() {
+        let place = |name: &str| (Place::of(name).layer_path("7"), Place::of(name).in_layer("*"));
+        let (layer, other) = place("model.layers.3.mlp.up_proj");
+        assert_eq!((layer.as_deref(), other.as_deref()), (Some("model.layers.7"), Some("model.layers.*.mlp.up_proj")));
+        assert_eq!(place("h.0.attn.c_attn"), (Some("h.7".into()), Some("h.*.attn.c_attn".into())));
+        assert_eq!(place("lm_head"), (None, None));
+    }
+
+    #[test]
+    fn linear_modules_are_told_from_norms_by_their_last_segment() {
+        let linear = ["h.0.attn.c_attn", "m.layers.0.self_attn.q_proj", "blocks.0.attn.qkv", "b.0.mlp.input_linear"];
+        assert!(linear.into_iter().all(is_called_linear));
+        let others = ["m.layers.0.input_layernorm", "m.layers.0.self_attn.q_norm", "m.norm", "h.0.ln_1", "c.layer_norm1"];
+        assert!(!others.into_iter().any(is_called_linear));
     }
 
     #[test]

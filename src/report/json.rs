@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::ser::PrettyFormatter;
 
+use super::manifest::Failure;
 use crate::modules::Module;
 use crate::scan::{Outcome, Plan};
 use crate::select::{Chosen, Pool, Pooling};
@@ -15,6 +16,8 @@ use crate::spectrum;
 
 /// The full file: every measured module in model order, keyed by its name, then the pools of experts if there are any.
 pub fn full(modules: &[Module], outcomes: &[Outcome], pools: &[Pool], how: Pooling) -> Vec<u8> {
+    // All members of a pool with a ratio were measured; those of others may be missing.
+    let pools: Vec<&Pool> = pools.iter().filter(|pool| pool.snr.is_some()).collect();
     let targets: Vec<Vec<String>> = pools.iter().map(|pool| pool_targets(pool, modules)).collect();
     let measured = modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
         let measurement = outcome.as_ref().ok()?;
@@ -55,6 +58,7 @@ pub fn dry_run(plan: &Plan, download: u64) -> Vec<u8> {
         flops: plan.flops(),
         modules: plan.modules.iter().map(Planned::new).collect(),
         quantization: plan.quantizations(),
+        failed: plan.missing.iter().map(Failure::missing).collect(),
         left_out: &plan.left_out,
     })
 }
@@ -139,6 +143,7 @@ struct DryRun<'a> {
     flops: f64,
     modules: Vec<Planned<'a>>,
     quantization: Vec<&'a str>,
+    failed: Vec<Failure<'a>>,
     left_out: &'a [crate::modules::LeftOut],
 }
 

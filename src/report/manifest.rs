@@ -1,12 +1,13 @@
 //! The run's manifest: what was read, how, and what was not.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::Outputs;
 use super::json::python_json;
-use crate::modules::LeftOut;
+use crate::modules::{LeftOut, Missing};
 use crate::results::{self, Surroundings};
 use crate::scan::{Outcome, Plan, Resources};
 use crate::select::{self, Pool, Pooling};
@@ -45,7 +46,7 @@ pub struct Manifest<'a> {
     pub seconds: Seconds,
     /// How many modules were measured.
     pub measured: usize,
-    /// Modules that could not be measured.
+    /// Modules that could not be measured, those that are missing from the model's files too.
     pub failed: Vec<Failure<'a>>,
     /// Tensors that were not to be measured.
     pub left_out: &'a [LeftOut],
@@ -146,10 +147,17 @@ pub struct Seconds {
 /// A module that could not be measured.
 #[derive(Debug, Serialize)]
 pub struct Failure<'a> {
-    /// The module's name.
+    /// The module's name; a layer's where all of it is missing.
     pub module: &'a str,
     /// Why.
-    pub reason: &'a str,
+    pub reason: Cow<'a, str>,
+}
+
+impl<'a> Failure<'a> {
+    /// That a module is missing from the model's files.
+    pub fn missing(missing: &'a Missing) -> Self {
+        Self { module: missing.module(), reason: missing.cause.to_string().into() }
+    }
 }
 
 impl ManifestOutputs {
@@ -176,10 +184,10 @@ impl<'a> Manifest<'a> {
             outcomes.iter().flatten().filter(|measurement| measurement.processor == processor).count()
         };
         let failed = plan.modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
-            outcome.as_ref().err().map(|reason| Failure { module: &module.name, reason })
+            outcome.as_ref().err().map(|reason| Failure { module: &module.name, reason: reason.into() })
         });
         let incomplete = pools.iter().filter(|pool| pool.snr.is_none());
-        let incomplete = incomplete.map(|pool| Failure { module: &pool.name, reason: select::INCOMPLETE_POOL });
+        let incomplete = incomplete.map(|pool| Failure { module: &pool.name, reason: select::INCOMPLETE_POOL.into() });
         let files = plan.checkpoint.shards.iter().map(|shard| ManifestFile {
             file: &shard.file,
             size: shard.size,
@@ -201,7 +209,7 @@ impl<'a> Manifest<'a> {
             options,
             seconds,
             measured: outcomes.iter().flatten().count(),
-            failed: failed.chain(incomplete).collect(),
+            failed: failed.chain(plan.missing.iter().map(Failure::missing)).chain(incomplete).collect(),
             left_out: &plan.left_out,
             outputs,
             surroundings: plan.surroundings(outcomes),

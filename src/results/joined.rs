@@ -67,17 +67,18 @@ fn places<'a>(modules: &[&'a Module]) -> HashMap<&'a str, usize> {
 /// Gives an entry what is known of its module. A scan of the model in memory has the parts of a divided weight by
 /// themselves, which lie below each other and are equal.
 fn complete(entry: &mut Entry, module: &Module) -> Result<(), JoinError> {
-    let [rows, columns] = module.shape;
     let divided = module.targets.len();
     let is_part = divided > 1 && entry.name != module.name;
-    let shape = if is_part { [rows / divided, columns] } else { module.shape };
-    if let Some(scanned) = entry.shape.filter(|scanned| *scanned != shape) {
-        return Err(JoinError::OtherShape { name: entry.name.clone(), scanned, model: shape });
+    let shape = module.known_shape().map(|[rows, columns]| [if is_part { rows / divided } else { rows }, columns]);
+    if let (Some(scanned), Some(model)) = (entry.shape, shape)
+        && scanned != model
+    {
+        return Err(JoinError::OtherShape { name: entry.name.clone(), scanned, model });
     }
     if !is_part {
         entry.targets = module.targets_in_memory().to_vec();
     }
-    entry.shape = Some(shape);
+    entry.shape = shape.or(entry.shape);
     entry.layer = module.layer;
     entry.is_parameter = module.is_parameter;
     entry.is_matrix = module.is_matrix();

@@ -45,7 +45,7 @@ impl Entry {
             kind: module.kind.clone(),
             layer: module.layer,
             snr,
-            shape: Some(module.shape),
+            shape: module.known_shape(),
             targets: module.targets_in_memory().to_vec(),
             is_parameter: module.is_parameter,
             is_matrix: module.is_matrix(),

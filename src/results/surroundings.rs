@@ -39,8 +39,8 @@ pub struct Other {
     pub class: Class,
     /// The layer that it belongs to.
     pub layer: Option<usize>,
-    /// Rows and columns.
-    pub shape: [usize; 2],
+    /// Rows and columns, where they are known.
+    pub shape: Option<[usize; 2]>,
     /// What a trainer sees in memory.
     pub target: Vec<String>,
     /// Whether the target is a parameter of a module that is not linear itself.
@@ -58,7 +58,7 @@ impl Other {
             r#type: module.kind.clone(),
             class: module.class,
             layer: module.layer,
-            shape: module.shape,
+            shape: module.known_shape(),
             target: module.targets_in_memory().to_vec(),
             target_is_parameter: module.is_parameter,
             target_is_matrix: module.is_matrix(),
@@ -72,7 +72,7 @@ impl Other {
             kind: self.r#type.clone(),
             layer: self.layer,
             snr: None,
-            shape: Some(self.shape),
+            shape: self.shape,
             targets: self.target.clone(),
             is_parameter: self.target_is_parameter,
             is_matrix: self.target_is_matrix,

@@ -22,7 +22,7 @@ pub use measure::Measurement;
 pub use memory::ceiling as memory_ceiling;
 
 use crate::checkpoint::{Checkpoint, Selection, Storage};
-use crate::modules::{self, Discovery, Filter, LeftOut, Line, Module, Wanted};
+use crate::modules::{self, Discovery, Filter, LeftOut, Line, Missing, Module, UnreadableError, Wanted};
 use crate::results::{Entry, Other, Surroundings};
 use crate::source::{Model, Source, Transfer};
 use crate::spectrum::{self, Device, Fault, Processor};
@@ -50,6 +50,8 @@ pub struct Plan {
     pub modules: Vec<Module>,
     /// The tensors that are not measured.
     pub left_out: Vec<LeftOut>,
+    /// The modules that should be measured, but of which no matrix is stored that can be read.
+    pub missing: Vec<Missing>,
     /// The architectures that are not known, so that general rules had to find the modules.
     pub unknown: Vec<String>,
     /// The linear modules that are not measured.
@@ -140,12 +142,16 @@ impl Plan {
         let checkpoint = Checkpoint::open(source)?;
         let model = source.model().clone();
         let mut discovery = modules::discover(&checkpoint.components, wanted);
-        anyhow::ensure!(
-            !discovery.modules.is_empty(),
-            "'{}' holds no linear module: none of its {} tensors is the weight of one",
-            model.spelling,
-            discovery.left_out.len()
-        );
+        if discovery.modules.is_empty() {
+            modules::check_readable(&model.spelling, &discovery.missing)?;
+            let why = match modules::warnings(&discovery.missing) {
+                why if why.is_empty() => {
+                    format!("none of its {} tensors is the weight of one", discovery.left_out.len())
+                }
+                why => why.join("; "),
+            };
+            anyhow::bail!("'{}' holds no linear module that can be measured: {why}", model.spelling);
+        }
         let mut names = HashSet::new();
         if let Some(twice) = discovery.modules.iter().find(|module| !names.insert(module.name.as_str())) {
             anyhow::bail!(
@@ -155,20 +161,38 @@ impl Plan {
             );
         }
         filter.apply(&mut discovery)?;
-        let Discovery { modules, left_out, unknown, others, names, ties_embeddings } = discovery;
-        Ok(Self { model, checkpoint, modules, left_out, unknown, others, names, ties_embeddings, line: wanted.line })
+        let Discovery { modules, left_out, missing, unknown, others, names, ties_embeddings } = discovery;
+        let line = wanted.line;
+        Ok(Self { model, checkpoint, modules, left_out, missing, unknown, others, names, ties_embeddings, line })
     }
 
-    /// The modules with these outcomes, as plain data.
+    /// Makes sure that all modules that are to be measured are stored in a form that is read: a scan that leaves some out
+    /// in silence would be one of another model.
+    ///
+    /// # Errors
+    ///
+    /// Fails with a tensor that cannot be read, and the number of the others.
+    pub fn check_readable(&self) -> Result<(), UnreadableError> {
+        modules::check_readable(&self.model.spelling, &self.missing)
+    }
+
+    /// The modules with these outcomes, as plain data; after them, without ratios, those that are missing.
     pub fn entries(&self, outcomes: &[Outcome]) -> Vec<Entry> {
         let ratio = |outcome: &Outcome| outcome.as_ref().ok().map(|measurement| measurement.statistic.snr());
-        self.modules.iter().zip(outcomes).map(|(module, outcome)| Entry::new(module, ratio(outcome))).collect()
+        let modules = self.modules.iter().zip(outcomes).map(|(module, outcome)| Entry::new(module, ratio(outcome)));
+        modules.chain(self.missing_modules().map(|module| Entry::new(module, None))).collect()
+    }
+
+    /// The modules that are missing, as far as their names are known.
+    pub fn missing_modules(&self) -> impl Iterator<Item = &Module> {
+        self.missing.iter().flat_map(|missing| &missing.modules)
     }
 
     /// What the model is beside the modules that have these outcomes.
     pub fn surroundings(&self, outcomes: &[Outcome]) -> Surroundings {
         let types = self.checkpoint.components.iter().filter_map(|component| component.config.model_type.clone());
-        let unmeasured = self.modules.iter().zip(outcomes).filter(|(_, outcome)| outcome.is_err());
+        let failed = self.modules.iter().zip(outcomes).filter(|(_, outcome)| outcome.is_err());
+        let unmeasured = failed.map(|(module, _)| module).chain(self.missing_modules());
         let whole = |module: &&Module| module.part_of.is_none();
         Surroundings {
             // A commit tells that the model is the Hub's.
@@ -178,7 +202,7 @@ impl Plan {
             transformers: self.line.version(),
             ties_embeddings: self.ties_embeddings,
             modules: self.others.iter().filter(whole).map(Other::new).collect(),
-            unmeasured: unmeasured.map(|(module, _)| module).filter(whole).map(Other::new).collect(),
+            unmeasured: unmeasured.filter(whole).map(Other::new).collect(),
             names: self.names.clone(),
         }
     }
@@ -227,9 +251,9 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Fails if a shard cannot be had, if one has changed since the plan was made, or if the journal cannot be written;
-    /// what was measured of files that have not changed is in the journal then. What cannot be measured of a module is no
-    /// failure of the scan: it is the module's outcome.
+    /// Fails if modules are stored in a form that is not read, if a shard cannot be had, if one has changed since the plan
+    /// was made, or if the journal cannot be written; what was measured of files that have not changed is in the journal
+    /// then. What cannot be measured of a module is no failure of the scan: it is the module's outcome.
     pub fn run(
         &self,
         source: &dyn Source,
@@ -237,6 +261,7 @@ impl Plan {
         resources: &Resources,
         observer: &(dyn Fn(Event<'_>) + Sync),
     ) -> Result<Vec<Outcome>> {
+        self.check_readable()?;
         // What the CPU computes is exactly reproducible, and a scan on the CPU takes nothing else.
         let is_on_cpu = resources.devices.iter().all(|device| device.processor() == Processor::Cpu);
         let serves = |measurement: &&Measurement| !is_on_cpu || measurement.processor == Processor::Cpu;

@@ -16,9 +16,6 @@ pub const WEIGHT: &str = ".weight";
 const CODES: [Dtype; 7] =
     [Dtype::F8_E4M3, Dtype::F8_E5M2, Dtype::F8_E4M3FNUZ, Dtype::F8_E5M2FNUZ, Dtype::I8, Dtype::U8, Dtype::I32];
 
-/// Endings of what comes with codes of experts that are stacked in one tensor.
-const EXPERT_SCALES: [&str; 7] = ["_scale", "_scales", "_scale_inv", "_zero", "_zeros", "_zero_point", "_qzeros"];
-
 /// Endings of tensors that only a quantised module has, with the format's name, where the configuration is silent.
 const TELLING: [(&str, &str); 6] = [
     (".bitmask", "compressed-tensors with a bitmask for sparse weights"),
@@ -83,7 +80,8 @@ pub struct Stored<'a> {
 }
 
 impl Stored<'_> {
-    /// The weight whose codes `part` is, if it is codes.
+    /// The weight whose codes `part` is, if it is codes of a format that is known. Other codes stay what they are stored as:
+    /// whether they matter depends on what they are to the model.
     fn weight(&self, part: &Part) -> Result<Option<Weight>, QuantizationError> {
         let name = part.tensor.name.as_str();
         if part.tensor.shape.contains(&0) {
@@ -105,13 +103,7 @@ impl Stored<'_> {
         if part.tensor.shape.len() < 2 || !CODES.contains(&part.tensor.dtype) {
             return Ok(None);
         }
-        let Some(base) = name.strip_suffix(WEIGHT) else {
-            return match EXPERT_SCALES.iter().find_map(|ending| self.find(&format!("{name}{ending}"))) {
-                Some(_) => Err(part.undecodable("holds codes of experts in a form that is not known").into()),
-                None => Ok(None),
-            };
-        };
-        self.bytes(part, base)
+        name.strip_suffix(WEIGHT).map_or(Ok(None), |base| self.bytes(part, base))
     }
 
     /// The tensor of this name.

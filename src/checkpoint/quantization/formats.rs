@@ -17,10 +17,9 @@ const WIDTHS: [(usize, &str); 4] = [(4, "INT4"), (8, "INT8"), (2, "INT2"), (3, "
 const SCALES: [&str; 5] = ["weight_scale_inv", "weight_scale", "scale", "qscale_weight", "scale_weight"];
 
 impl Stored<'_> {
-    /// One code a byte: 8-bit floats and integers, and 4-bit floats two to a byte.
+    /// One code a byte: 8-bit floats and integers, and 4-bit floats two to a byte. Nothing, if it is none of these.
     pub fn bytes(&self, part: &Part, base: &str) -> Result<Option<Weight>, QuantizationError> {
-        let unknown = || part.undecodable(&format!("is {} of no known quantisation", part.tensor.dtype)).into();
-        let Some(mut shape) = matrix(part) else { return Err(unknown()) };
+        let Some(mut shape) = matrix(part) else { return Ok(None) };
         let bitsandbytes = self.find(&format!("{base}.SCB")).filter(|_| part.tensor.dtype == Dtype::I8);
         if let Some(scale) = bitsandbytes {
             // Zero is the plain order of rows; the others are those of kernels for inference.
@@ -36,13 +35,13 @@ impl Stored<'_> {
                 (Code::E2m1, "NVFP4")
             }
             // Under fp8, bytes that are called integers are pairs of 4-bit floats in a layout of its own.
-            Dtype::I8 if self.method.is_none_or(|method| method.kind == Kind::Fp8) => return Err(unknown()),
+            Dtype::I8 if self.method.is_none_or(|method| method.kind == Kind::Fp8) => return Ok(None),
             Dtype::I8 => (Code::Byte(Dtype::I8), "INT8"),
             Dtype::F8_E4M3 => (Code::Byte(part.tensor.dtype), "F8_E4M3"),
             Dtype::F8_E5M2 => (Code::Byte(part.tensor.dtype), "F8_E5M2"),
             Dtype::F8_E4M3FNUZ => (Code::Byte(part.tensor.dtype), "F8_E4M3FNUZ"),
             Dtype::F8_E5M2FNUZ => (Code::Byte(part.tensor.dtype), "F8_E5M2FNUZ"),
-            _ => return Err(unknown()),
+            _ => return Ok(None),
         };
         let is_float = matches!(code, Code::Byte(dtype) if dtype != Dtype::I8);
         let Some(scale) = scale else {

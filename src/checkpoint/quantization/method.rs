@@ -55,11 +55,13 @@ impl Method {
         let text = |key: &str| config.get(key).and_then(Value::as_str);
         let flag = |key: &str| config.get(key).and_then(Value::as_bool).unwrap_or(false);
         let named = text("quant_method").map(str::to_lowercase);
-        // bitsandbytes and old GPTQ files do without the name.
+        // bitsandbytes, MLX and old GPTQ files do without the name.
         let method = match named.as_deref() {
             Some(method) => method,
             None if flag("load_in_4bit") || flag("load_in_8bit") => "bitsandbytes",
             None if config.get("desc_act").is_some() => "gptq",
+            // mlx-lm gives these two alone, or with a mode.
+            None if config.get("group_size").is_some() && config.get("bits").is_some() => "MLX",
             None => "unnamed",
         };
         let unsupported = |name: String| Err(QuantizationError::Unsupported(name));
@@ -168,6 +170,7 @@ mod tests {
             (json!({"quant_method": "awq", "version": "gemv"}), "awq (gemv)"),
             (json!({"quant_method": "gptq", "checkpoint_format": "marlin"}), "gptq (marlin)"),
             (json!({"quant_method": "compressed-tensors", "format": "marlin-24"}), "compressed-tensors (marlin-24)"),
+            (json!({"group_size": 64, "bits": 4}), "MLX"),
             (json!({}), "unnamed"),
         ] {
             match method(config) {

@@ -1,0 +1,150 @@
+//! Tensors that are no matrices -> the linear modules that are missing because of them.
+//!
+//! Most tensors that are left out are no linear module's: norms, biases, buffers. One is at a linear module's place if the
+//! tensor of the same name in another layer is a matrix that is measured, or if its name is one that only linear modules
+//! have; a tensor of two dimensions or more that is called `.weight` or is a stack of experts needs no other evidence.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::left_out::Reason;
+use super::missing::Cause;
+use super::model::{Matrix, Model, is_companion, is_of_experts, module_name};
+use super::name::{Place, is_called_linear};
+use super::siblings::{Gap, Siblings, nothing};
+use super::{WEIGHT, layers};
+use crate::checkpoint::Weight;
+
+/// Endings of the names of packed codes, which belong to the module before them.
+const CODES: [&str; 3] = [".qweight", ".weight_packed", "_blocks"];
+
+/// Names of the vectors that FSDP makes of all parameters of a module.
+const FLAT: [&str; 2] = ["flat_param", "_flat_param"];
+
+/// A tensor that is left out.
+pub struct Left<'a> {
+    /// Its name, as the component knows it.
+    pub name: &'a str,
+    /// The tensor, where its shape is known.
+    pub weight: Option<&'a Arc<Weight>>,
+    /// Why it is left out.
+    pub reason: Reason,
+}
+
+/// All places of linear modules where there is no matrix, in a component of which these matrices are `found`.
+pub fn find<'a>(model: &Model<'a>, found: &[Matrix<'a>], left: &[Left<'a>]) -> Vec<Gap<'a>> {
+    let siblings = Siblings::new(found);
+    let known = layers::known(model);
+    let mut gaps = of_tensors(model, &siblings, left);
+    gaps.extend(layers::without_tensors(model, found));
+    let mut nothing = without_weight(model, &siblings, &known);
+    nothing.extend(layers::without_modules(model, &siblings, &known));
+    // The same may be told by a bias and by the module's like.
+    let mut seen = HashSet::new();
+    nothing.retain(|gap| seen.insert(gap.name.clone()));
+    gaps.extend(nothing);
+    gaps
+}
+
+/// The linear modules that are missing because a tensor at their place is no matrix.
+fn of_tensors<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, left: &[Left<'a>]) -> Vec<Gap<'a>> {
+    let weights = &model.component.weights;
+    let names: HashSet<&str> = weights.iter().map(|weight| weight.name.as_str()).collect();
+    let gap = |(at, left): (usize, &Left<'a>)| {
+        let (module, cause) = cause(left, siblings, &names)?;
+        if model.reason_against(module).is_some() {
+            return None;
+        }
+        let own = || left.weight.and_then(|weight| model.matrices(weight).ok());
+        let like = if cause.is_unreadable() { Vec::new() } else { siblings.like(module) };
+        let is_shaped = !like.is_empty();
+        let whole = || left.weight.map(|weight| Matrix::whole(Place::of(module), weight)).into_iter().collect();
+        let matrices = if is_shaped { like } else { own().unwrap_or_else(whole) };
+        Some(Gap { name: left.name.to_owned(), left: Some(at), matrices, is_shaped, cause })
+    };
+    left.iter().enumerate().filter_map(gap).collect()
+}
+
+/// The module that a tensor is at the place of, and what the tensor is instead of a matrix; `None` if it is elsewhere.
+fn cause<'a>(left: &Left<'a>, siblings: &Siblings<'_, '_>, names: &HashSet<&str>) -> Option<(&'a str, Cause)> {
+    let module = module_of(left.name)?;
+    let is_called = || is_called_linear(module) || siblings.has(module);
+    let cause = match (left.weight, &left.reason) {
+        (None, Reason::Unlisted) => Some(Cause::Unlisted).filter(|_| is_called() && !names.contains(left.name)),
+        (None, Reason::Unreadable) => Some(Cause::Unreadable).filter(|_| is_called()),
+        (Some(weight), Reason::ExpertsUncounted(_)) if weight.is_floating() => Some(Cause::Uncounted),
+        (Some(weight), reason) => of_weight(weight, reason, module, names, &is_called),
+        (None, _) => None,
+    };
+    Some((module, cause?))
+}
+
+/// What a tensor with this shape is instead of a matrix of `module`.
+fn of_weight(
+    weight: &Weight,
+    reason: &Reason,
+    module: &str,
+    names: &HashSet<&str>,
+    is_called: &dyn Fn() -> bool,
+) -> Option<Cause> {
+    let is_measured_otherwise = matches!(reason, Reason::Class(_) | Reason::TiedHead);
+    if is_measured_otherwise || is_companion(&weight.name) {
+        return None;
+    }
+    let is_flat_parameter = FLAT.iter().any(|leaf| module.rsplit('.').next() == Some(leaf));
+    match weight.shape[..] {
+        _ if weight.shape.contains(&0) => Some(Cause::Placeholder).filter(|_| is_called() || is_flat_parameter),
+        [] | [_] => Some(Cause::Flat).filter(|_| is_called() || is_flat_parameter),
+        _ if !weight.is_floating() => {
+            let is_certain = matches!(reason, Reason::Dtype(_)) || is_of_experts(module);
+            (is_certain || is_called()).then(|| codes(weight, module, names))
+        }
+        // A row or a column has no singular values to speak of, wherever it is.
+        [rows, columns] if rows > 1 && columns > 1 && matches!(reason, Reason::NoWeight) => {
+            Some(Cause::Uncounted).filter(|_| is_called())
+        }
+        // The kernel of a pointwise convolution is of one element.
+        [_, rows, columns] if rows > 1 && columns > 1 => Some(Cause::Dimensions(3)).filter(|_| is_called()),
+        _ => None,
+    }
+}
+
+/// Which codes a tensor holds, as far as that can be told.
+fn codes(weight: &Weight, module: &str, names: &HashSet<&str>) -> Cause {
+    let dtype = weight.dtype();
+    let has = |ending: &str| names.contains(format!("{module}.{ending}").as_str());
+    if has("scales") && has("biases") {
+        Cause::Mlx(dtype)
+    } else if weight.shape.len() > 2 && is_of_experts(module) {
+        Cause::Experts(dtype)
+    } else {
+        Cause::Dtype(dtype)
+    }
+}
+
+/// The module that a tensor's name makes it the weight of: what stands before `.weight` or the name of codes, and within
+/// experts, or where FSDP has flattened, the name itself.
+fn module_of(tensor: &str) -> Option<&str> {
+    let module = module_name(tensor);
+    let packed = CODES.iter().find_map(|ending| tensor.strip_suffix(ending));
+    let is_parameter = || is_of_experts(tensor) || FLAT.iter().any(|leaf| tensor.rsplit('.').next() == Some(leaf));
+    packed.or_else(|| (module != tensor || is_parameter()).then_some(module))
+}
+
+/// Modules of which something is stored, but not the weight, although their counterparts in other layers have one.
+fn without_weight<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known: &HashSet<String>) -> Vec<Gap<'a>> {
+    let component = model.component;
+    let stored = component.weights.iter().map(|weight| weight.name.as_str());
+    let stored = stored.chain(component.others.iter().map(|(name, _)| name.as_str()));
+    let mut seen = HashSet::new();
+    let owner = |name: &'a str| {
+        let (module, leaf) = name.rsplit_once('.')?;
+        let belongs = leaf == "bias" || (is_companion(leaf) && !leaf.starts_with("input") && !leaf.starts_with("output"));
+        Some(module).filter(|module| belongs && !module.ends_with(WEIGHT) && !known.contains(*module))
+    };
+    let gap = |module: &'a str| {
+        (siblings.has(module) && model.reason_against(module).is_none() && seen.insert(module))
+            .then(|| nothing(module, siblings))
+    };
+    stored.filter_map(owner).filter_map(gap).collect()
+}

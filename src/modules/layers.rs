@@ -1,0 +1,154 @@
+//! Which layers, and which modules of a layer, a model has by all that is known of it, but not among its tensors.
+//!
+//! Architectures differ, and so do layers within one. Something is said to be missing only where nothing else can be: where
+//! the configuration counts the layers of the stack in question, or where all other layers have it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::class::{is_decoder, is_tower};
+use super::missing::Cause;
+use super::model::{Matrix, Model, is_of_experts, module_name};
+use super::name::{Place, number};
+use super::siblings::{Gap, Siblings, in_layer, nothing};
+
+/// The most layers that are taken for true; a configuration may say anything.
+const MAX_LAYERS: usize = 4096;
+
+/// Modules of which a layer has all if it has one.
+const TOGETHER: [&[&str]; 3] =
+    [&["q_proj", "k_proj", "v_proj", "o_proj"], &["gate_proj", "up_proj", "down_proj"], &["w1", "w2", "w3"]];
+
+/// The layers of a stack of which something is stored, and one name of those.
+type Stacks = BTreeMap<String, (BTreeSet<usize>, Place)>;
+
+/// The layers that the model has, but of which nothing is stored.
+pub fn without_tensors<'a>(model: &Model<'a>, found: &[Matrix<'a>]) -> Vec<Gap<'a>> {
+    let stacks = stacks(model);
+    let mut gaps = Vec::new();
+    for (stack, (layers, example)) in &stacks {
+        let promised = promised(model, stack, &stacks);
+        let is_plain = is_only_decoder(stack, &stacks) && model.config.text.is_object();
+        let between = layers.last().map(|last| last + 1).filter(|_| is_plain);
+        let Some(count) = promised.or(between).filter(|count| *count <= MAX_LAYERS) else { continue };
+        let missing: Vec<usize> = (0..count).filter(|layer| !layers.contains(layer)).collect();
+        if missing.is_empty() {
+            continue;
+        }
+        let common = common(stack, found);
+        gaps.extend(missing.into_iter().filter_map(|layer| {
+            let name = example.layer_path(&layer.to_string())?;
+            let matrices = common.iter().filter_map(|matrix| in_layer(matrix, layer)).collect();
+            Some(Gap { name, left: None, matrices, is_shaped: true, cause: Cause::Layer(promised) })
+        }));
+    }
+    gaps
+}
+
+/// The stacks of layers that the component's tensors are in.
+fn stacks(model: &Model<'_>) -> Stacks {
+    let component = model.component;
+    let names = component.weights.iter().map(|weight| weight.name.as_str());
+    let mut stacks = Stacks::new();
+    for name in names.chain(component.others.iter().map(|(name, _)| name.as_str())) {
+        let place = Place::of(name);
+        if let Some(layer) = place.layer {
+            stacks.entry(place.stack.clone()).or_insert_with(|| (BTreeSet::new(), place)).0.insert(layer);
+        }
+    }
+    stacks
+}
+
+/// How many layers the configuration promises the `stack`, where it plainly speaks of this one.
+fn promised(model: &Model<'_>, stack: &str, stacks: &Stacks) -> Option<usize> {
+    let config = model.config;
+    // Architectures that were searched for describe each layer by itself, and some layers have no tensors at all.
+    if is_tower(stack) || config.text.get("block_configs").is_some() {
+        return None;
+    }
+    let decoders = config.number(&["decoder_layers", "num_decoder_layers"]);
+    match stack.rsplit('.').next() {
+        _ if is_only_decoder(stack, stacks) => config.layer_count,
+        // What an unknown architecture counts under a name is not known either.
+        _ if super::Family::of(config).is_none() => None,
+        Some("encoder") if decoders.is_some() => config.number(&["encoder_layers", "num_layers"]),
+        Some("decoder") if decoders.is_some() => decoders,
+        _ if stacks.len() == 1 => config.layer_count,
+        _ => None,
+    }
+}
+
+/// Whether a stack is the language model's, and no other is by its name.
+fn is_only_decoder(stack: &str, stacks: &Stacks) -> bool {
+    is_decoder(stack) && stacks.keys().filter(|stack| is_decoder(stack)).count() == 1
+}
+
+/// The matrices of one layer of `stack` that all its layers have which have any.
+fn common<'a>(stack: &str, found: &[Matrix<'a>]) -> Vec<Matrix<'a>> {
+    let of_stack = || found.iter().filter(|matrix| matrix.place.layer.is_some() && matrix.place.stack == stack);
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for name in of_stack().filter_map(|matrix| matrix.place.in_layer("*")) {
+        *counts.entry(name).or_default() += 1;
+    }
+    let layers: HashSet<usize> = of_stack().filter_map(|matrix| matrix.place.layer).collect();
+    let Some(first) = layers.iter().min() else { return Vec::new() };
+    let is_common = |matrix: &&Matrix<'a>| {
+        let name = matrix.place.in_layer("*");
+        matrix.place.layer == Some(*first) && name.is_some_and(|name| counts.get(&name) == Some(&layers.len()))
+    };
+    of_stack().filter(is_common).cloned().collect()
+}
+
+/// Modules of which nothing is stored, while all of their like have them: a layer's keys where its queries are and the
+/// other layers have both, or one expert's projection.
+pub fn without_modules<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known: &HashSet<String>) -> Vec<Gap<'a>> {
+    // Some architectures share keys and values between layers.
+    let shares = ["num_kv_shared_layers", "cla_share_factor"].iter().any(|key| model.config.number(&[key]) > Some(0));
+    let mut groups: BTreeMap<String, BTreeMap<String, BTreeSet<&str>>> = BTreeMap::new();
+    for name in known.iter().filter(|name| model.reason_against(name).is_none()) {
+        let Some((path, member)) = group(name).filter(|(_, member)| !shares || !TOGETHER[0].contains(member)) else {
+            continue;
+        };
+        let Some(starred) = Place::of(&format!("{path}.*")).in_layer("*") else { continue };
+        groups.entry(starred).or_default().entry(path.to_owned()).or_default().insert(member);
+    }
+    let missing = groups.values().flat_map(lacking);
+    missing.filter(|module| siblings.has(module)).map(|module| nothing(&module, siblings)).collect()
+}
+
+/// Where the modules are that `name` is never without, and which of them it is.
+fn group(name: &str) -> Option<(&str, &str)> {
+    if is_of_experts(name) {
+        let (path, member) = name.split_once(".experts.")?;
+        let (expert, leaf) = member.split_once('.')?;
+        number(expert).filter(|_| !leaf.contains('.'))?;
+        return Some((&name[..path.len() + ".experts".len()], member));
+    }
+    let (path, leaf) = name.rsplit_once('.')?;
+    TOGETHER.iter().any(|group| group.contains(&leaf)).then_some((path, leaf))
+}
+
+/// The modules that a few of the groups lack of what most have. Where many lack something, it is meant to be so.
+fn lacking(groups: &BTreeMap<String, BTreeSet<&str>>) -> Vec<String> {
+    let mut counts: HashMap<&BTreeSet<&str>, usize> = HashMap::new();
+    for members in groups.values() {
+        *counts.entry(members).or_default() += 1;
+    }
+    let Some((most, count)) = counts.into_iter().max_by_key(|(_, count)| *count) else { return Vec::new() };
+    let few = groups.len() - count;
+    if few == 0 || few > (groups.len() / 16).max(1) || count < 2 {
+        return Vec::new();
+    }
+    let lacks = |(path, members): (&String, &BTreeSet<&str>)| -> Vec<String> {
+        let is_part = members.is_subset(most);
+        most.difference(members).filter(|_| is_part).map(|member| format!("{path}.{member}")).collect()
+    };
+    groups.iter().flat_map(lacks).collect()
+}
+
+/// The names of all modules and parameters of which a weight is stored, whatever may be the matter with it.
+pub fn known(model: &Model<'_>) -> HashSet<String> {
+    let component = model.component;
+    let names = component.weights.iter().map(|weight| weight.name.as_str());
+    let names = names.chain(component.others.iter().map(|(name, _)| name.as_str()));
+    names.map(|name| module_name(name).to_owned()).collect()
+}

@@ -1,0 +1,222 @@
+//! Linear modules that a model has and that cannot be measured, because no matrix is stored at their place; and the
+//! sentences that say so.
+
+use std::fmt;
+
+use super::left_out::Reason;
+use super::model::module_name;
+use super::{Module, name};
+
+/// How many types of modules a message gives patterns for at most.
+const PATTERNS: usize = 3;
+
+/// What is missing of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Missing {
+    /// The tensor that is no matrix; the module or the layer, where there is no tensor.
+    pub name: String,
+    /// The modules that are missing with it, as far as their names are known. Where no other layer tells, their shape is
+    /// not known.
+    pub modules: Vec<Module>,
+    /// What is in their place.
+    pub cause: Cause,
+}
+
+/// What is in the place of a module's matrix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Elements of a type that is no number by itself.
+    Dtype(String),
+    /// Codes of this type as MLX quantises.
+    Mlx(String),
+    /// Codes of experts, of this type, in a form that is not known.
+    Experts(String),
+    /// A tensor that is stored in a way that is not read.
+    Unreadable,
+    /// A tensor without elements.
+    Placeholder,
+    /// A vector with the elements of the matrix, or of a part of it, or of several.
+    Flat,
+    /// A tensor of this many dimensions.
+    Dimensions(usize),
+    /// Experts in one matrix, whose number is not known.
+    Uncounted,
+    /// A tensor that is not in the index.
+    Unlisted,
+    /// Nothing, although something else of the module or of its like is stored.
+    Nothing,
+    /// A layer of which nothing is stored, with the number of layers that the configuration gives.
+    Layer(Option<usize>),
+}
+
+/// Weights of linear modules are stored in a form that is not read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(
+    "'{model}' holds weights of linear modules that cannot be read: the tensor '{tensor}' {cause}{}; {}",
+    and_others(*.others),
+    .cause.remedy()
+)]
+pub struct UnreadableError {
+    /// The model.
+    pub model: String,
+    /// One of the tensors.
+    pub tensor: String,
+    /// What it is.
+    pub cause: Cause,
+    /// How many tensors more there are that cannot be read.
+    pub others: usize,
+    /// Patterns that all of the modules match, and only such; none if these would be many.
+    pub patterns: Vec<String>,
+}
+
+fn and_others(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => ", and 1 other cannot be read either".to_owned(),
+        count => format!(", and {count} others cannot be read either"),
+    }
+}
+
+impl Missing {
+    /// How many modules are missing, as far as that is known.
+    pub fn count(&self) -> usize {
+        self.modules.len().max(1)
+    }
+
+    /// The name of the module or layer.
+    pub fn module(&self) -> &str {
+        module_name(&self.name)
+    }
+}
+
+impl Cause {
+    /// Whether weights are there that cannot be read, so that a scan would be of another model than the one that is stored.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Dtype(_) | Self::Mlx(_) | Self::Experts(_) | Self::Unreadable)
+    }
+
+    /// Why the tensor is left out, if there is one.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Dtype(dtype) | Self::Mlx(dtype) | Self::Experts(dtype) => Some(Reason::Dtype(dtype.clone())),
+            Self::Placeholder => Some(Reason::Empty),
+            Self::Flat => Some(Reason::Vector),
+            Self::Dimensions(count) => Some(Reason::Dimensions(*count)),
+            Self::Unreadable | Self::Uncounted | Self::Unlisted | Self::Nothing | Self::Layer(_) => None,
+        }
+    }
+
+    /// What to do about it.
+    fn remedy(&self) -> &'static str {
+        match self {
+            Self::Mlx(_) => "scan the model that it was made from, or save it without MLX's quantisation",
+            Self::Unreadable => "save it anew with transformers' save_pretrained, or scan the model that it was made from",
+            Self::Dtype(_) | Self::Experts(_) => "scan the model that it was made from",
+            Self::Placeholder => "gather the weights before they are saved, or rebuild them with DeepSpeed's zero_to_fp32.py",
+            Self::Flat => "save FSDP's full state dict, or join its shards with 'accelerate merge-weights'",
+            Self::Dimensions(_) => "save each matrix under a name of its own",
+            Self::Uncounted => "put the model's own config.json beside them and name the folder",
+            Self::Unlisted => "write the index anew, as save_pretrained does",
+            Self::Nothing => "download or copy the model again",
+            Self::Layer(_) => "download or copy the model again, or correct config.json if the layers were cut out",
+        }
+    }
+
+    /// What is said of several modules, or layers, in whose place it is.
+    fn of_several(&self, count: usize) -> String {
+        let modules = if count == 1 { "1 linear module".to_owned() } else { format!("{count} linear modules") };
+        let (is, has) = if count == 1 { ("is", "has") } else { ("are", "have") };
+        match self {
+            Self::Placeholder => {
+                format!("{modules} {is} stored without elements, as DeepSpeed's ZeRO-3 does where weights are not gathered")
+            }
+            Self::Flat => format!("{modules} {is} stored as flat vectors, as FSDP does where weights are sharded"),
+            Self::Dimensions(dimensions) => format!("{modules} {is} stored in {dimensions} dimensions, which is not understood"),
+            Self::Uncounted => format!("{modules} {is} experts in one matrix, whose number is not known"),
+            Self::Unlisted => format!("{modules} {is} in a shard, but not in the index, so that no loader reads them"),
+            Self::Nothing => format!("{modules} {has} no weight, although others of their kind have"),
+            Self::Layer(Some(promised)) => format!("config.json promises {promised} layers, of which {count} {is} not stored"),
+            Self::Layer(None) => {
+                format!("nothing is stored of {count} {} between others", if count == 1 { "layer" } else { "layers" })
+            }
+            Self::Dtype(_) | Self::Mlx(_) | Self::Experts(_) | Self::Unreadable => format!("{modules} cannot be read"),
+        }
+    }
+}
+
+/// What is said of one tensor, module or layer.
+impl fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dtype(dtype) => write!(formatter, "is {dtype} of no known quantisation"),
+            Self::Mlx(dtype) => write!(formatter, "is {dtype}, codes of MLX's quantisation"),
+            Self::Experts(dtype) => write!(formatter, "holds codes of experts ({dtype}) in a form that is not known"),
+            Self::Unreadable => formatter.write_str("is stored in a way that is not read"),
+            Self::Placeholder => formatter.write_str("is stored without elements"),
+            Self::Flat => formatter.write_str("is stored as a flat vector"),
+            Self::Dimensions(count) => write!(formatter, "is stored in {count} dimensions"),
+            Self::Uncounted => formatter.write_str("holds experts in one matrix, whose number is not known"),
+            Self::Unlisted => formatter.write_str("is in a shard, but not in the index"),
+            Self::Nothing => formatter.write_str("has no weight"),
+            Self::Layer(Some(promised)) => {
+                write!(formatter, "is one of the {promised} layers that config.json promises, but nothing is stored of it")
+            }
+            Self::Layer(None) => formatter.write_str("is a layer between others, but nothing is stored of it"),
+        }
+    }
+}
+
+/// That weights cannot be read, if that is so of some of what is `missing` in `model`.
+///
+/// # Errors
+///
+/// Fails with the first of these tensors, and how many there are.
+pub fn check(model: &str, missing: &[Missing]) -> Result<(), UnreadableError> {
+    let mut unreadable = missing.iter().filter(|missing| missing.cause.is_unreadable());
+    let Some(first) = unreadable.next() else { return Ok(()) };
+    let rest: Vec<&Missing> = unreadable.collect();
+    let mut patterns: Vec<String> = std::iter::once(first).chain(rest.iter().copied()).flat_map(patterns).collect();
+    patterns.sort_unstable();
+    patterns.dedup();
+    if patterns.len() > PATTERNS {
+        patterns.clear();
+    }
+    Err(UnreadableError {
+        model: model.to_owned(),
+        tensor: first.name.clone(),
+        cause: first.cause.clone(),
+        others: rest.len(),
+        patterns,
+    })
+}
+
+/// Patterns that match the modules that are missing: their names, with any number in place of each.
+fn patterns(missing: &Missing) -> Vec<String> {
+    let starred = |name: &str| {
+        let segments = name.split('.').map(|segment| if name::number(segment).is_some() { "*" } else { segment });
+        segments.collect::<Vec<_>>().join(".")
+    };
+    match missing.modules.as_slice() {
+        [] => vec![starred(missing.module())],
+        modules => modules.iter().map(|module| starred(&module.name)).collect(),
+    }
+}
+
+/// What a person should know of what is missing, in one sentence for each cause, with an example.
+pub fn warnings(missing: &[Missing]) -> Vec<String> {
+    let mut causes: Vec<&Cause> = Vec::new();
+    for Missing { cause, .. } in missing {
+        if !causes.contains(&cause) {
+            causes.push(cause);
+        }
+    }
+    let warning = |cause: &Cause| {
+        let of_cause: Vec<&Missing> = missing.iter().filter(|missing| missing.cause == *cause).collect();
+        let count = match cause {
+            Cause::Layer(_) => of_cause.len(),
+            _ => of_cause.iter().map(|missing| missing.count()).sum(),
+        };
+        format!("{} ('{}'): {}", cause.of_several(count), of_cause[0].module(), cause.remedy())
+    };
+    causes.into_iter().map(warning).collect()
+}

@@ -1,0 +1,80 @@
+//! What a module would be that is missing, by its counterparts in other layers.
+
+use std::collections::HashMap;
+
+use super::missing::Cause;
+use super::model::{Matrix, without_expert};
+use super::name::Place;
+
+/// A place of a linear module, or of a layer of them, where there is no matrix.
+pub struct Gap<'a> {
+    /// The tensor that is there, or the module or the layer that is not.
+    pub name: String,
+    /// The tensor, by its place among those that are left out.
+    pub left: Option<usize>,
+    /// The modules that are missing, under the names that they would have.
+    pub matrices: Vec<Matrix<'a>>,
+    /// Whether the matrices have the shape that the modules would have.
+    pub is_shaped: bool,
+    /// What is there instead.
+    pub cause: Cause,
+}
+
+/// The matrices that are measured, to be asked for by their place within a layer.
+pub struct Siblings<'a, 'b> {
+    by_key: HashMap<String, Vec<&'b Matrix<'a>>>,
+}
+
+impl<'a, 'b> Siblings<'a, 'b> {
+    /// All that are in layers.
+    pub fn new(found: &'b [Matrix<'a>]) -> Self {
+        let mut by_key: HashMap<String, Vec<&Matrix<'a>>> = HashMap::new();
+        for matrix in found {
+            if let Some(key) = key(&matrix.place) {
+                by_key.entry(key).or_default().push(matrix);
+            }
+        }
+        Self { by_key }
+    }
+
+    /// Whether the module called `name` has a counterpart in a layer that is measured.
+    pub fn has(&self, name: &str) -> bool {
+        key(&Place::of(name)).is_some_and(|key| self.by_key.contains_key(&key))
+    }
+
+    /// The matrices that the module called `name` would have, by its counterpart: one, or those of a stack.
+    pub fn like(&self, name: &str) -> Vec<Matrix<'a>> {
+        let place = Place::of(name);
+        let (Some(key), Some(layer)) = (key(&place), place.layer) else { return Vec::new() };
+        let Some(siblings) = self.by_key.get(&key) else { return Vec::new() };
+        let first = siblings[0];
+        if first.stack.is_none() || without_expert(name).is_some() {
+            return vec![Matrix { place, stack: None, ..first.clone() }];
+        }
+        let of_stack = siblings.iter().filter(|sibling| sibling.place.layer == first.place.layer);
+        of_stack.filter_map(|sibling| in_layer(sibling, layer)).collect()
+    }
+}
+
+/// A module's place within its layer, without an expert's number.
+fn key(place: &Place) -> Option<String> {
+    let name = place.in_layer("*")?;
+    Some(without_expert(&name).unwrap_or(name))
+}
+
+/// What a matrix would be in another layer.
+pub fn in_layer<'a>(matrix: &Matrix<'a>, layer: usize) -> Option<Matrix<'a>> {
+    let layer = layer.to_string();
+    let stack = matrix.stack.as_ref().map(|stack| Place::of(stack).in_layer(&layer));
+    if stack.as_ref().is_some_and(Option::is_none) {
+        return None;
+    }
+    let place = Place::of(&matrix.place.in_layer(&layer)?);
+    Some(Matrix { place, stack: stack.flatten(), ..matrix.clone() })
+}
+
+/// That nothing is stored of a module, whose counterparts are.
+pub fn nothing<'a>(module: &str, siblings: &Siblings<'a, '_>) -> Gap<'a> {
+    let matrices = siblings.like(module);
+    Gap { name: module.to_owned(), left: None, matrices, is_shaped: true, cause: Cause::Nothing }
+}
