@@ -5,13 +5,13 @@
 //! have; a tensor of two dimensions or more that is called `.weight` or is a stack of experts needs no other evidence.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use super::left_out::Reason;
 use super::missing::Cause;
 use super::model::{Matrix, Model, is_companion, is_of_experts, module_name};
 use super::name::{Place, is_called_linear};
 use super::siblings::{Gap, Siblings, nothing};
+use super::sorted::Left;
 use super::{WEIGHT, layers};
 use crate::checkpoint::Weight;
 
@@ -20,16 +20,6 @@ const CODES: [&str; 3] = [".qweight", ".weight_packed", "_blocks"];
 
 /// Names of the vectors that FSDP makes of all parameters of a module.
 const FLAT: [&str; 2] = ["flat_param", "_flat_param"];
-
-/// A tensor that is left out.
-pub struct Left<'a> {
-    /// Its name, as the component knows it.
-    pub name: &'a str,
-    /// The tensor, where its shape is known.
-    pub weight: Option<&'a Arc<Weight>>,
-    /// Why it is left out.
-    pub reason: Reason,
-}
 
 /// All places of linear modules where there is no matrix, in a component of which these matrices are `found`.
 pub fn find<'a>(model: &Model<'a>, found: &[Matrix<'a>], left: &[Left<'a>]) -> Vec<Gap<'a>> {
@@ -139,7 +129,8 @@ fn without_weight<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known: &Ha
     let mut seen = HashSet::new();
     let owner = |name: &'a str| {
         let (module, leaf) = name.rsplit_once('.')?;
-        let belongs = leaf == "bias" || (is_companion(leaf) && !leaf.starts_with("input") && !leaf.starts_with("output"));
+        let belongs =
+            leaf == "bias" || (is_companion(leaf) && !leaf.starts_with("input") && !leaf.starts_with("output"));
         Some(module).filter(|module| belongs && !module.ends_with(WEIGHT) && !known.contains(*module))
     };
     let gap = |module: &'a str| {
@@ -147,4 +138,75 @@ fn without_weight<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known: &Ha
             .then(|| nothing(module, siblings))
     };
     stored.filter_map(owner).filter_map(gap).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::checkpoint::{Component, Config, Dtype, Other, Part, TensorInfo, Weight};
+    use crate::modules::{Wanted, discover};
+
+    /// What is missing of a model with this `config`, these stored tensors and these others.
+    fn missing(config: &str, tensors: &[(&str, &[usize])], others: &[(&str, Other)]) -> Vec<String> {
+        let weight = |(name, shape): &(&str, &[usize])| {
+            let tensor = TensorInfo { name: (*name).into(), dtype: Dtype::F32, shape: shape.to_vec(), bytes: 0..0 };
+            Arc::new(Weight::plain(Part { shard: 0, tensor }))
+        };
+        let component = Component {
+            name: None,
+            config: Config::parse(config.as_bytes()).expect("JSON"),
+            quantization: None,
+            weights: tensors.iter().map(weight).collect(),
+            others: others.iter().map(|(name, other)| ((*name).to_owned(), *other)).collect(),
+        };
+        discover(&[component], Wanted::default()).missing.into_iter().map(|missing| missing.name).collect()
+    }
+
+    #[test]
+    fn what_is_stored_in_a_way_that_is_not_read_is_missed_at_a_linear_modules_place() {
+        let tensors: [(&str, &[usize]); 1] = [("model.layers.0.custom.weight", &[8, 8])];
+        let others = [
+            ("model.layers.1.custom.weight", Other::Unreadable),
+            ("model.layers.1.mlp.up_proj.weight", Other::Unreadable),
+            ("model.layers.1.input_layernorm.weight", Other::Unreadable),
+            ("model.layers.1.mlp.gate.weight", Other::Unreadable),
+            ("model.embed_tokens.weight", Other::Unreadable),
+        ];
+        assert_eq!(
+            missing("{}", &tensors, &others),
+            ["model.layers.1.custom.weight", "model.layers.1.mlp.up_proj.weight"]
+        );
+    }
+
+    #[test]
+    fn a_stack_is_missed_with_all_its_experts() {
+        let config = r#"{"model_type": "qwen3_moe"}"#;
+        let tensors: [(&str, &[usize]); 3] = [
+            ("model.layers.0.mlp.experts.down_proj", &[4, 8, 8]),
+            ("model.layers.1.mlp.experts.down_proj", &[0]),
+            ("model.layers.1.mlp.experts.down_proj_bias", &[0]),
+        ];
+        assert_eq!(missing(config, &tensors, &[]), ["model.layers.1.mlp.experts.down_proj"]);
+    }
+
+    #[test]
+    fn layers_are_counted_only_where_it_is_plain_which() {
+        let query = |name: &str| format!("{name}.0.self_attn.q_proj.weight");
+        let missed = |config: &str, stacks: &[&str]| {
+            let names: Vec<String> = stacks.iter().map(|stack| query(stack)).collect();
+            let tensors: Vec<(&str, &[usize])> = names.iter().map(|name| (name.as_str(), &[8, 8][..])).collect();
+            missing(config, &tensors, &[])
+        };
+        let two = r#"{"model_type": "llama", "num_hidden_layers": 2}"#;
+        assert_eq!(missed(two, &["model.layers"]), ["model.layers.1"]);
+        assert_eq!(missed(two, &["layers"]), ["layers.1"]);
+        assert_eq!(missed(two, &["model.layers", "visual.blocks"]), ["model.layers.1"]);
+        // Two language models, of which the configuration describes one.
+        assert_eq!(missed(two, &["thinker.model.layers", "talker.model.layers"]), [""; 0]);
+        assert_eq!(missed(r#"{"model_type": "new", "num_hidden_layers": 2}"#, &["model.layers"]), ["model.layers.1"]);
+        assert_eq!(missed(r#"{"model_type": "new", "num_hidden_layers": 2}"#, &["net.blocks"]), [""; 0]);
+        let searched = r#"{"model_type": "nemotron-nas", "num_hidden_layers": 2, "block_configs": []}"#;
+        assert_eq!(missed(searched, &["model.layers"]), [""; 0]);
+    }
 }

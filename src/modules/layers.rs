@@ -9,7 +9,7 @@ use super::class::{is_decoder, is_tower};
 use super::missing::Cause;
 use super::model::{Matrix, Model, is_of_experts, module_name};
 use super::name::{Place, number};
-use super::siblings::{Gap, Siblings, in_layer, nothing};
+use super::siblings::{Gap, MOST_MODULES, Siblings, in_layer, nothing};
 
 /// The most layers that are taken for true; a configuration may say anything.
 const MAX_LAYERS: usize = 4096;
@@ -35,6 +35,7 @@ pub fn without_tensors<'a>(model: &Model<'a>, found: &[Matrix<'a>]) -> Vec<Gap<'
             continue;
         }
         let common = common(stack, found);
+        let common = if common.len() > MOST_MODULES / missing.len() { Vec::new() } else { common };
         gaps.extend(missing.into_iter().filter_map(|layer| {
             let name = example.layer_path(&layer.to_string())?;
             let matrices = common.iter().filter_map(|matrix| in_layer(matrix, layer)).collect();
@@ -50,7 +51,8 @@ fn stacks(model: &Model<'_>) -> Stacks {
     let names = component.weights.iter().map(|weight| weight.name.as_str());
     let mut stacks = Stacks::new();
     for name in names.chain(component.others.iter().map(|(name, _)| name.as_str())) {
-        let place = Place::of(name);
+        // What follows a layer's number is a module; a number before a parameter is a module's own.
+        let place = Place::of(name.rsplit_once('.').map_or(name, |(module, _)| module));
         if let Some(layer) = place.layer {
             stacks.entry(place.stack.clone()).or_insert_with(|| (BTreeSet::new(), place)).0.insert(layer);
         }

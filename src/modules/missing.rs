@@ -110,9 +110,13 @@ impl Cause {
     fn remedy(&self) -> &'static str {
         match self {
             Self::Mlx(_) => "scan the model that it was made from, or save it without MLX's quantisation",
-            Self::Unreadable => "save it anew with transformers' save_pretrained, or scan the model that it was made from",
+            Self::Unreadable => {
+                "save it anew with transformers' save_pretrained, or scan the model that it was made from"
+            }
             Self::Dtype(_) | Self::Experts(_) => "scan the model that it was made from",
-            Self::Placeholder => "gather the weights before they are saved, or rebuild them with DeepSpeed's zero_to_fp32.py",
+            Self::Placeholder => {
+                "gather the weights before they are saved, or rebuild them with DeepSpeed's zero_to_fp32.py"
+            }
             Self::Flat => "save FSDP's full state dict, or join its shards with 'accelerate merge-weights'",
             Self::Dimensions(_) => "save each matrix under a name of its own",
             Self::Uncounted => "put the model's own config.json beside them and name the folder",
@@ -128,14 +132,20 @@ impl Cause {
         let (is, has) = if count == 1 { ("is", "has") } else { ("are", "have") };
         match self {
             Self::Placeholder => {
-                format!("{modules} {is} stored without elements, as DeepSpeed's ZeRO-3 does where weights are not gathered")
+                format!(
+                    "{modules} {is} stored without elements, as DeepSpeed's ZeRO-3 does where weights are not gathered"
+                )
             }
             Self::Flat => format!("{modules} {is} stored as flat vectors, as FSDP does where weights are sharded"),
-            Self::Dimensions(dimensions) => format!("{modules} {is} stored in {dimensions} dimensions, which is not understood"),
+            Self::Dimensions(dimensions) => {
+                format!("{modules} {is} stored in {dimensions} dimensions, which is not understood")
+            }
             Self::Uncounted => format!("{modules} {is} experts in one matrix, whose number is not known"),
             Self::Unlisted => format!("{modules} {is} in a shard, but not in the index, so that no loader reads them"),
-            Self::Nothing => format!("{modules} {has} no weight, although others of their kind have"),
-            Self::Layer(Some(promised)) => format!("config.json promises {promised} layers, of which {count} {is} not stored"),
+            Self::Nothing => format!("{modules} {has} no weight, although others of the kind have one"),
+            Self::Layer(Some(promised)) => {
+                format!("config.json promises {promised} layers, of which {count} {is} not stored")
+            }
             Self::Layer(None) => {
                 format!("nothing is stored of {count} {} between others", if count == 1 { "layer" } else { "layers" })
             }
@@ -159,7 +169,10 @@ impl fmt::Display for Cause {
             Self::Unlisted => formatter.write_str("is in a shard, but not in the index"),
             Self::Nothing => formatter.write_str("has no weight"),
             Self::Layer(Some(promised)) => {
-                write!(formatter, "is one of the {promised} layers that config.json promises, but nothing is stored of it")
+                write!(
+                    formatter,
+                    "is one of the {promised} layers that config.json promises, but nothing is stored of it"
+                )
             }
             Self::Layer(None) => formatter.write_str("is a layer between others, but nothing is stored of it"),
         }

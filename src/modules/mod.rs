@@ -17,6 +17,7 @@ mod model;
 pub(crate) mod name;
 mod runtime;
 mod siblings;
+mod sorted;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -30,12 +31,12 @@ pub use missing::{Cause, Missing, UnreadableError, check as check_readable, warn
 pub(crate) use model::without_expert;
 pub use runtime::Line;
 
-use crate::checkpoint::{Component, Other, Selection, Weight};
+use crate::checkpoint::{Component, Selection, Weight};
 use families::Family;
-use gaps::Left;
-use siblings::Gap;
 use model::{Matrix, Model};
 use runtime::Runtime;
+use siblings::Gap;
+use sorted::{Left, Sorted};
 
 /// The end of the name of a module's weight.
 pub(crate) const WEIGHT: &str = ".weight";
@@ -137,7 +138,7 @@ fn discover_component(component: &Component, wanted: Wanted, discovery: &mut Dis
     let runtime = Runtime::new(config, wanted.line);
     let model = Model { component, config, family: family.unwrap_or(&families::UNKNOWN), wanted, runtime };
     discovery.ties_embeddings |= config.ties_embeddings && runtime::has_vocabulary_head(config);
-    let Sorted { mut found, others, mut left } = sort(&model);
+    let Sorted { mut found, others, mut left } = Sorted::new(&model);
     let mut gaps = gaps::find(&model, &found, &left);
     let naming = Naming::new(&model, &found);
     for gap in &mut gaps {
@@ -157,48 +158,6 @@ fn discover_component(component: &Component, wanted: Wanted, discovery: &mut Dis
     found.sort_by_cached_key(|matrix| matrix.place.model_order());
     discovery.modules.extend(found.into_iter().flat_map(|matrix| naming.modules(matrix)));
     discovery.others.extend(others.into_iter().flat_map(|matrix| naming.modules(matrix)));
-}
-
-/// A component's tensors, sorted by what they are to a scan.
-struct Sorted<'a> {
-    /// The matrices that are measured.
-    found: Vec<Matrix<'a>>,
-    /// The other matrices of linear modules.
-    others: Vec<Matrix<'a>>,
-    /// The tensors that are left out, those of the other matrices too.
-    left: Vec<Left<'a>>,
-}
-
-fn sort<'a>(model: &Model<'a>) -> Sorted<'a> {
-    let component = model.component;
-    let mut sorted = Sorted { found: Vec::new(), others: Vec::new(), left: Vec::new() };
-    for weight in &component.weights {
-        let reason = match model.matrices(weight) {
-            Ok(_) if !weight.is_floating() => Reason::Dtype(weight.dtype()),
-            Ok(matrices) => match model.reason_against(model::module_name(&weight.name)) {
-                None => {
-                    sorted.found.extend(matrices);
-                    continue;
-                }
-                Some(reason) if reason.is_linear() => {
-                    sorted.others.extend(matrices);
-                    reason
-                }
-                Some(reason) => reason,
-            },
-            Err(reason) => reason,
-        };
-        sorted.left.push(Left { name: &weight.name, weight: Some(weight), reason });
-    }
-    sorted.left.extend(component.others.iter().map(|(name, other)| {
-        let reason = match other {
-            Other::Unlisted => Reason::Unlisted,
-            Other::Companion => Reason::Companion,
-            Other::Unreadable => Reason::Unreadable,
-        };
-        Left { name, weight: None, reason }
-    }));
-    sorted
 }
 
 /// How the modules of a model are called.

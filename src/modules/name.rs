@@ -148,9 +148,7 @@ impl Place {
 /// Whether the last segment of a name is one that linear modules, and nothing else, are usually called by.
 pub fn is_called_linear(name: &str) -> bool {
     let leaf = name.rsplit('.').next().unwrap_or(name);
-    LEAVES.contains(&leaf)
-        || OTHER_LINEAR.contains(&leaf)
-        || LINEAR_ENDINGS.iter().any(|ending| leaf.ends_with(ending))
+    LEAVES.contains(&leaf) || OTHER_LINEAR.contains(&leaf) || LINEAR_ENDINGS.iter().any(|ending| leaf.ends_with(ending))
 }
 
 /// The number that a segment is, if it is one.
@@ -194,7 +192,8 @@ mod tests {
     fn linear_modules_are_told_from_norms_by_their_last_segment() {
         let linear = ["h.0.attn.c_attn", "m.layers.0.self_attn.q_proj", "blocks.0.attn.qkv", "b.0.mlp.input_linear"];
         assert!(linear.into_iter().all(is_called_linear));
-        let others = ["m.layers.0.input_layernorm", "m.layers.0.self_attn.q_norm", "m.norm", "h.0.ln_1", "c.layer_norm1"];
+        let others =
+            ["m.layers.0.input_layernorm", "m.layers.0.self_attn.q_norm", "m.norm", "h.0.ln_1", "c.layer_norm1"];
         assert!(!others.into_iter().any(is_called_linear));
     }
 

@@ -1,10 +1,14 @@
 //! What a module would be that is missing, by its counterparts in other layers.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use super::missing::Cause;
 use super::model::{Matrix, without_expert};
 use super::name::Place;
+
+/// The most missing modules whose names are told: files may be made such that there would be too many for any memory.
+pub const MOST_MODULES: usize = 1 << 18;
 
 /// A place of a linear module, or of a layer of them, where there is no matrix.
 pub struct Gap<'a> {
@@ -23,6 +27,8 @@ pub struct Gap<'a> {
 /// The matrices that are measured, to be asked for by their place within a layer.
 pub struct Siblings<'a, 'b> {
     by_key: HashMap<String, Vec<&'b Matrix<'a>>>,
+    /// How many modules may yet be told of.
+    budget: Cell<usize>,
 }
 
 impl<'a, 'b> Siblings<'a, 'b> {
@@ -34,7 +40,7 @@ impl<'a, 'b> Siblings<'a, 'b> {
                 by_key.entry(key).or_default().push(matrix);
             }
         }
-        Self { by_key }
+        Self { by_key, budget: Cell::new(MOST_MODULES) }
     }
 
     /// Whether the module called `name` has a counterpart in a layer that is measured.
@@ -51,8 +57,10 @@ impl<'a, 'b> Siblings<'a, 'b> {
         if first.stack.is_none() || without_expert(name).is_some() {
             return vec![Matrix { place, stack: None, ..first.clone() }];
         }
-        let of_stack = siblings.iter().filter(|sibling| sibling.place.layer == first.place.layer);
-        of_stack.filter_map(|sibling| in_layer(sibling, layer)).collect()
+        let of_stack = || siblings.iter().filter(|sibling| sibling.place.layer == first.place.layer);
+        let Some(budget) = self.budget.get().checked_sub(of_stack().count()) else { return Vec::new() };
+        self.budget.set(budget);
+        of_stack().filter_map(|sibling| in_layer(sibling, layer)).collect()
     }
 }
 

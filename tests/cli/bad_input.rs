@@ -254,7 +254,10 @@ fn tensors_of_a_quantised_weight_that_do_not_fit() {
     let scales = ("up.weight_scale", "U8", &[4usize, 2][..], 1);
     refused(modelopt, &[codes, scales, ("up.weight_scale_2", "F32", &[1], 4)], &["up.weight_scale'", "8-bit floats"]);
     let experts = [("experts.up", "I32", &[2usize, 4, 4][..], 4), ("experts.up_scales", "F32", &[2, 4, 4], 4)];
-    refused(gptq, &experts, &["experts.up'", "codes of experts"]);
+    let config = format!(r#"{{"quantization_config": {{{gptq}}}}}"#);
+    let (header, bytes) = header(&experts);
+    scan_files(&[("config.json", config.as_bytes()), ("model.safetensors", &raw_file(&header, bytes))])
+        .refused(1, &["experts.up'", "codes of experts"]);
 }
 
 #[test]

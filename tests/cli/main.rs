@@ -18,6 +18,7 @@ mod program;
 mod scanning;
 mod scans;
 mod settings;
+mod silent_miss;
 mod token;
 mod trees;
 mod web;

@@ -46,7 +46,8 @@ pub fn assemble(
         }
     }
     let by_name = parts.iter().map(|part| (part.tensor.name.as_str(), part)).collect();
-    let stored = Stored { by_name, method, peek, described: RefCell::default() };
+    let scaled = parts.iter().filter_map(|part| scaled_module(&part.tensor.name)).collect();
+    let stored = Stored { by_name, scaled, method, peek, described: RefCell::default() };
     let mut quantized = HashMap::new();
     let mut consumed = HashSet::new();
     for part in &parts {
@@ -69,9 +70,18 @@ pub fn assemble(
     Ok((weights, companions))
 }
 
+/// The module whose weight's scales `name` is, if it is called as such. Those of inputs and outputs are not the weight's.
+fn scaled_module(name: &str) -> Option<&str> {
+    let (module, leaf) = name.rsplit_once('.')?;
+    let is_of_weight = leaf.contains("scale") && !leaf.starts_with("input") && !leaf.starts_with("output");
+    is_of_weight.then(|| module.strip_suffix(WEIGHT).unwrap_or(module))
+}
+
 /// The stored tensors of a model, to be asked for by name.
 pub struct Stored<'a> {
     by_name: HashMap<&'a str, &'a Part>,
+    /// The modules that have scales of whatever name.
+    scaled: HashSet<&'a str>,
     /// What the configuration says of the quantisation.
     pub method: Option<&'a Method>,
     peek: &'a Peek<'a>,
@@ -109,6 +119,11 @@ impl Stored<'_> {
     /// The tensor of this name.
     pub fn find(&self, name: &str) -> Option<&Part> {
         self.by_name.get(name).copied()
+    }
+
+    /// Whether the module `base` has scales, which no format that is known calls so.
+    pub fn has_other_scale(&self, base: &str) -> bool {
+        self.scaled.contains(base)
     }
 
     /// The tensor of this name, without which `codes` are of no use.

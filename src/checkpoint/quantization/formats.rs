@@ -47,6 +47,7 @@ impl Stored<'_> {
         let Some(scale) = scale else {
             // Floats that were only cast are numbers as they are; where a quantisation is announced, a scale is missing.
             return match (is_float, self.method) {
+                (true, None) if self.has_other_scale(base) => Ok(None),
                 (true, None) => Ok(Some(weight(base, dtype, grid(part, shape, None, [1, 1])))),
                 _ => Err(part.undecodable("is quantised, but there is no tensor with its scales").into()),
             };
