@@ -18,6 +18,12 @@ use crate::checkpoint::Weight;
 /// Endings of the names of packed codes, which belong to the module before them.
 const CODES: [&str; 3] = [".qweight", ".weight_packed", "_blocks"];
 
+/// Leaves of experts, which are stacked under other names too. Other leaves of three dimensions may be convolutions.
+const EXPERTS: [&str; 7] = ["gate_proj", "up_proj", "down_proj", "gate_up_proj", "w1", "w2", "w3"];
+
+/// Types of elements that count or mark something, where nothing else tells what they are for.
+const COUNTS: [&str; 3] = ["I64", "U64", "BOOL"];
+
 /// Names of the vectors that FSDP makes of all parameters of a module.
 const FLAT: [&str; 2] = ["flat_param", "_flat_param"];
 
@@ -38,16 +44,17 @@ pub fn find<'a>(model: &Model<'a>, found: &[Matrix<'a>], left: &[Left<'a>]) -> V
 
 /// The linear modules that are missing because a tensor at their place is no matrix.
 fn of_tensors<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, left: &[Left<'a>]) -> Vec<Gap<'a>> {
-    let weights = &model.component.weights;
-    let names: HashSet<&str> = weights.iter().map(|weight| weight.name.as_str()).collect();
+    let names = model.component.weights.iter().map(|weight| weight.name.as_str()).collect();
+    let evidence = Evidence { siblings, names };
     let gap = |(at, left): (usize, &Left<'a>)| {
-        let (module, cause) = cause(left, siblings, &names)?;
+        let module = module_of(left.name)?;
+        let cause = evidence.cause(left, module)?;
         if model.reason_against(module).is_some() {
             return None;
         }
-        let own = || left.weight.and_then(|weight| model.matrices(weight).ok());
         let like = if cause.is_unreadable() { Vec::new() } else { siblings.like(module) };
         let is_shaped = !like.is_empty();
+        let own = || left.weight.and_then(|weight| model.matrices(weight).ok());
         let whole = || left.weight.map(|weight| Matrix::whole(Place::of(module), weight)).into_iter().collect();
         let matrices = if is_shaped { like } else { own().unwrap_or_else(whole) };
         Some(Gap { name: left.name.to_owned(), left: Some(at), matrices, is_shaped, cause })
@@ -55,61 +62,71 @@ fn of_tensors<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, left: &[Left<'
     left.iter().enumerate().filter_map(gap).collect()
 }
 
-/// The module that a tensor is at the place of, and what the tensor is instead of a matrix; `None` if it is elsewhere.
-fn cause<'a>(left: &Left<'a>, siblings: &Siblings<'_, '_>, names: &HashSet<&str>) -> Option<(&'a str, Cause)> {
-    let module = module_of(left.name)?;
-    let is_called = || is_called_linear(module) || siblings.has(module);
-    let cause = match (left.weight, &left.reason) {
-        (None, Reason::Unlisted) => Some(Cause::Unlisted).filter(|_| is_called() && !names.contains(left.name)),
-        (None, Reason::Unreadable) => Some(Cause::Unreadable).filter(|_| is_called()),
-        (Some(weight), Reason::ExpertsUncounted(_)) if weight.is_floating() => Some(Cause::Uncounted),
-        (Some(weight), reason) => of_weight(weight, reason, module, names, &is_called),
-        (None, _) => None,
-    };
-    Some((module, cause?))
+/// What tells that a tensor is at a linear module's place.
+struct Evidence<'s, 'a, 'b> {
+    siblings: &'s Siblings<'a, 'b>,
+    /// The names of the component's weights.
+    names: HashSet<&'a str>,
 }
 
-/// What a tensor with this shape is instead of a matrix of `module`.
-fn of_weight(
-    weight: &Weight,
-    reason: &Reason,
-    module: &str,
-    names: &HashSet<&str>,
-    is_called: &dyn Fn() -> bool,
-) -> Option<Cause> {
-    let is_measured_otherwise = matches!(reason, Reason::Class(_) | Reason::TiedHead);
-    if is_measured_otherwise || is_companion(&weight.name) {
-        return None;
+impl Evidence<'_, '_, '_> {
+    /// Whether `module` is called as linear modules are.
+    fn is_linear(&self, module: &str) -> bool {
+        is_called_linear(module) || self.siblings.has(module)
     }
-    let is_flat_parameter = FLAT.iter().any(|leaf| module.rsplit('.').next() == Some(leaf));
-    match weight.shape[..] {
-        _ if weight.shape.contains(&0) => Some(Cause::Placeholder).filter(|_| is_called() || is_flat_parameter),
-        [] | [_] => Some(Cause::Flat).filter(|_| is_called() || is_flat_parameter),
-        _ if !weight.is_floating() => {
-            let is_certain = matches!(reason, Reason::Dtype(_)) || is_of_experts(module);
-            (is_certain || is_called()).then(|| codes(weight, module, names))
+
+    /// What a tensor is that is at the place of `module`; `None` if that is no linear module.
+    fn cause(&self, left: &Left<'_>, module: &str) -> Option<Cause> {
+        match (left.weight, &left.reason) {
+            (_, Reason::Class(_) | Reason::TiedHead | Reason::Companion) => None,
+            // A loader takes what the index names in another shard.
+            (None, Reason::Unlisted) if self.names.contains(left.name) => None,
+            (None, Reason::Unlisted) => self.is_linear(module).then_some(Cause::Unlisted),
+            (None, _) => self.is_linear(module).then_some(Cause::Unreadable),
+            (Some(weight), _) if is_companion(&weight.name) => None,
+            (Some(weight), reason) => self.cause_of_weight(weight, reason, module),
         }
-        // A row or a column has no singular values to speak of, wherever it is.
-        [rows, columns] if rows > 1 && columns > 1 && matches!(reason, Reason::NoWeight) => {
-            Some(Cause::Uncounted).filter(|_| is_called())
+    }
+
+    /// The same of a tensor whose shape is known.
+    fn cause_of_weight(&self, weight: &Weight, reason: &Reason, module: &str) -> Option<Cause> {
+        let is_linear = || self.is_linear(module);
+        let is_parameter = matches!(reason, Reason::NoWeight);
+        match weight.shape[..] {
+            _ if weight.shape.contains(&0) => (is_linear() || is_flat(module)).then_some(Cause::Placeholder),
+            [] | [_] => (is_linear() || is_flat(module)).then_some(Cause::Flat),
+            _ if !weight.is_floating() => {
+                let is_code = is_parameter && !COUNTS.contains(&weight.dtype().as_str());
+                (matches!(reason, Reason::Dtype(_)) || is_code || is_linear()).then(|| self.codes(weight, module))
+            }
+            // Of a row or a column there is nothing to measure, wherever it is.
+            [rows, columns] if is_parameter && rows > 1 && columns > 1 => is_linear().then_some(Cause::Uncounted),
+            [_, _] if matches!(reason, Reason::ExpertsUncounted(_)) => Some(Cause::Uncounted),
+            [_, rows, columns] if rows > 1 && columns > 1 => {
+                let leaf = module.rsplit('.').next().unwrap_or(module);
+                (EXPERTS.contains(&leaf) || self.siblings.has(module)).then_some(Cause::Dimensions(3))
+            }
+            _ => None,
         }
-        // The kernel of a pointwise convolution is of one element.
-        [_, rows, columns] if rows > 1 && columns > 1 => Some(Cause::Dimensions(3)).filter(|_| is_called()),
-        _ => None,
+    }
+
+    /// Which codes a tensor holds, as far as that can be told.
+    fn codes(&self, weight: &Weight, module: &str) -> Cause {
+        let dtype = weight.dtype();
+        let has = |ending: &str| self.names.contains(format!("{module}.{ending}").as_str());
+        if has("scales") && has("biases") {
+            Cause::Mlx(dtype)
+        } else if weight.shape.len() > 2 && is_of_experts(module) {
+            Cause::Experts(dtype)
+        } else {
+            Cause::Dtype(dtype)
+        }
     }
 }
 
-/// Which codes a tensor holds, as far as that can be told.
-fn codes(weight: &Weight, module: &str, names: &HashSet<&str>) -> Cause {
-    let dtype = weight.dtype();
-    let has = |ending: &str| names.contains(format!("{module}.{ending}").as_str());
-    if has("scales") && has("biases") {
-        Cause::Mlx(dtype)
-    } else if weight.shape.len() > 2 && is_of_experts(module) {
-        Cause::Experts(dtype)
-    } else {
-        Cause::Dtype(dtype)
-    }
+/// Whether a parameter is one that FSDP has made of others.
+fn is_flat(parameter: &str) -> bool {
+    FLAT.contains(&parameter.rsplit('.').next().unwrap_or(parameter))
 }
 
 /// The module that a tensor's name makes it the weight of: what stands before `.weight` or the name of codes, and within
@@ -117,8 +134,7 @@ fn codes(weight: &Weight, module: &str, names: &HashSet<&str>) -> Cause {
 fn module_of(tensor: &str) -> Option<&str> {
     let module = module_name(tensor);
     let packed = CODES.iter().find_map(|ending| tensor.strip_suffix(ending));
-    let is_parameter = || is_of_experts(tensor) || FLAT.iter().any(|leaf| tensor.rsplit('.').next() == Some(leaf));
-    packed.or_else(|| (module != tensor || is_parameter()).then_some(module))
+    packed.or_else(|| (module != tensor || is_of_experts(tensor) || is_flat(tensor)).then_some(module))
 }
 
 /// Modules of which something is stored, but not the weight, although their counterparts in other layers have one.

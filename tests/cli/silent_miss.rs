@@ -416,6 +416,8 @@ fn what_is_no_linear_module_is_left_out_as_before() {
         zeros(&layer("mlp.gate.e_score_correction_bias"), Dtype::F32, &[4]),
         zeros(&layer("mlp.shared_expert_gate.weight"), Dtype::F32, &[1, 8]),
         zeros(&layer("mlp.experts.tokens_per_expert"), Dtype::I64, &[4]),
+        zeros(&layer("mlp.experts.routed"), Dtype::I64, &[4, 16]),
+        zeros(&layer("conv.proj.weight"), Dtype::F32, &[8, 8, 3]),
         zeros(&layer("mlp.experts.gate_up_proj_bias"), Dtype::F32, &[4, 16]),
         zeros(&layer("mixer.A_log"), Dtype::F32, &[8]),
         zeros(&layer("mixer.conv1d.weight"), Dtype::F32, &[8, 1, 4]),
