@@ -5,19 +5,29 @@
 //! mind, ranges against each other. What passes here is what the `safetensors` crate accepts; the checks are made in this
 //! room because its errors do not name the tensor, and because it reads a header only together with the tensors' bytes.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use safetensors::Dtype;
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+
+use super::entries::{Entries, Entry};
+use super::excerpt::excerpt;
 
 /// The longest header that the format allows, in bytes.
 pub const MAX_HEADER: u64 = 100_000_000;
 
 /// The bytes before the header, which give its length.
 pub const PREFIX: u64 = 8;
+
+/// The most tensors in one file. The largest models have about 100,000, in hundreds of files.
+pub const MAX_TENSORS: usize = 1 << 18;
+
+/// The longest name of a tensor, in bytes; names in use have at most 200.
+pub const MAX_NAME: usize = 1024;
+
+/// The most dimensions of a tensor, as NumPy had them up to version 1.
+pub const MAX_DIMENSIONS: usize = 32;
 
 /// One tensor as the header describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,13 +76,13 @@ pub enum HeaderError {
     )]
     TooLong(u64),
     /// The header is not the JSON object that it should be.
-    #[error("its header is not valid: {0}")]
+    #[error("its header is not valid: {}", excerpt(.0))]
     Invalid(#[from] serde_json::Error),
     /// A name stands twice.
     #[error("its header lists tensor '{0}' twice")]
     Duplicate(String),
     /// A type of element that the format does not know.
-    #[error("tensor '{name}' has the unknown dtype '{dtype}'")]
+    #[error("tensor '{name}' has the unknown dtype '{}'", excerpt(.dtype))]
     UnknownDtype {
         /// The tensor.
         name: String,
@@ -185,14 +195,6 @@ pub fn parse(header: &[u8], file_size: u64) -> Result<Header, HeaderError> {
     }
 }
 
-/// A tensor's entry as it is written, unchecked.
-#[derive(Deserialize)]
-struct Entry {
-    dtype: String,
-    shape: Vec<u64>,
-    data_offsets: (u64, u64),
-}
-
 impl Entry {
     fn check(self, name: String) -> Result<TensorInfo, HeaderError> {
         let Ok(dtype) =
@@ -212,45 +214,6 @@ impl Entry {
             return Err(HeaderError::WrongSize { name, start, end, size });
         }
         Ok(TensorInfo { name, dtype, shape, bytes: start..end })
-    }
-}
-
-/// The header's entries in the order in which they are written, every one of them: a map type would keep only the last
-/// of two with the same name.
-struct Entries {
-    tensors: Vec<(String, Entry)>,
-    metadata: BTreeMap<String, String>,
-}
-
-impl<'de> Deserialize<'de> for Entries {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EntriesVisitor;
-
-        impl<'de> Visitor<'de> for EntriesVisitor {
-            type Value = Entries;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object of tensors")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
-                let mut tensors = Vec::new();
-                let mut metadata = None;
-                while let Some(name) = map.next_key::<String>()? {
-                    if name == "__metadata__" {
-                        if metadata.is_some() {
-                            return Err(serde::de::Error::duplicate_field("__metadata__"));
-                        }
-                        metadata = Some(map.next_value::<Option<BTreeMap<String, String>>>()?.unwrap_or_default());
-                    } else {
-                        tensors.push((name, map.next_value()?));
-                    }
-                }
-                Ok(Entries { tensors, metadata: metadata.unwrap_or_default() })
-            }
-        }
-
-        deserializer.deserialize_map(EntriesVisitor)
     }
 }
 

@@ -5,11 +5,14 @@ use std::path::{Component, Path};
 
 use serde::Deserialize;
 
+use super::entries;
+use super::excerpt::excerpt;
+
 /// What is wrong with an index.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
     /// It is not the JSON object that it should be.
-    #[error("it is not a valid index: {0}")]
+    #[error("it is not a valid index: {}", excerpt(.0))]
     Invalid(#[from] serde_json::Error),
     /// It lists no tensor.
     #[error("it lists no tensor")]
@@ -23,6 +26,7 @@ pub enum IndexError {
 #[derive(Debug, Deserialize)]
 pub struct Index {
     /// Tensor name -> file name, relative to the index.
+    #[serde(deserialize_with = "entries::weight_map")]
     pub weight_map: BTreeMap<String, String>,
 }
 

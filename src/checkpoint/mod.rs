@@ -6,7 +6,9 @@
 //! their matrices to a device through candle-nn's `VarBuilder`.
 
 mod config;
+mod entries;
 mod error;
+mod excerpt;
 mod files;
 mod header;
 mod index;

@@ -1,0 +1,174 @@
+//! JSON that names tensors, read so that it takes no more memory than a model's needs.
+//!
+//! JSON of a megabyte can hold a hundred thousand entries, or one name of a megabyte that is copied with every message
+//! and result. What no model has is refused while it is read, before it is kept.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use super::excerpt::excerpt;
+use super::header::{MAX_DIMENSIONS, MAX_NAME, MAX_TENSORS};
+
+/// The most tensors in an index, which is of a whole model.
+const MAX_INDEXED: usize = 4 * MAX_TENSORS;
+
+/// A tensor's entry in a header as it is written, unchecked.
+#[derive(Deserialize)]
+pub struct Entry {
+    pub dtype: String,
+    #[serde(deserialize_with = "shape")]
+    pub shape: Vec<u64>,
+    pub data_offsets: (u64, u64),
+}
+
+/// A header's entries in the order in which they are written, every one of them: a map type would keep only the last
+/// of two with the same name.
+#[derive(Default)]
+pub struct Entries {
+    pub tensors: Vec<(String, Entry)>,
+    /// What the header says beside, without what is too long to name a tensor.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EntriesVisitor;
+
+        impl<'de> Visitor<'de> for EntriesVisitor {
+            type Value = Entries;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object of tensors")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut tensors = Vec::new();
+                let mut metadata = None;
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == "__metadata__" {
+                        if metadata.is_some() {
+                            return Err(Error::duplicate_field("__metadata__"));
+                        }
+                        metadata = Some(map.next_value::<Option<Metadata>>()?.unwrap_or_default());
+                    } else {
+                        check_name(&name)
+                            .and_then(|()| check_count(tensors.len(), MAX_TENSORS))
+                            .map_err(Error::custom)?;
+                        tensors.push((name, map.next_value()?));
+                    }
+                }
+                Ok(Entries { tensors, metadata: metadata.unwrap_or_default().0 })
+            }
+        }
+
+        deserializer.deserialize_map(EntriesVisitor)
+    }
+}
+
+/// `__metadata__`, of which only the pairs are kept in which both can be names.
+#[derive(Default)]
+struct Metadata(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let is_name = |text: &String| text.len() <= MAX_NAME;
+        let mut pairs = BTreeMap::new();
+        each_pair(deserializer, |key, value| {
+            if is_name(&key) && is_name(&value) {
+                check_count(pairs.len(), MAX_TENSORS)?;
+                pairs.insert(key, value);
+            }
+            Ok(())
+        })?;
+        Ok(Self(pairs))
+    }
+}
+
+/// The shard of every tensor, as an index names it.
+///
+/// # Errors
+///
+/// Fails if a name is too long or stands twice, or if there are too many.
+pub fn weight_map<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let mut shards = BTreeMap::new();
+    each_pair(deserializer, |tensor, shard| {
+        check_name(&tensor)?;
+        check_name(&shard)?;
+        check_count(shards.len(), MAX_INDEXED)?;
+        match shards.entry(tensor) {
+            btree_map::Entry::Vacant(place) => {
+                place.insert(shard);
+                Ok(())
+            }
+            btree_map::Entry::Occupied(place) => Err(format!("it lists tensor '{}' twice", place.key())),
+        }
+    })?;
+    Ok(shards)
+}
+
+/// Reads an object of texts and hands on each pair; what `each` says against one is the error.
+fn each_pair<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    each: impl FnMut(String, String) -> Result<(), String>,
+) -> Result<(), D::Error> {
+    struct Pairs<F>(F);
+
+    impl<'de, F: FnMut(String, String) -> Result<(), String>> Visitor<'de> for Pairs<F> {
+        type Value = ();
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an object of texts")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+            while let Some((key, value)) = map.next_entry()? {
+                self.0(key, value).map_err(Error::custom)?;
+            }
+            Ok(())
+        }
+    }
+
+    deserializer.deserialize_map(Pairs(each))
+}
+
+/// The extents of a tensor.
+fn shape<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
+    struct Shape;
+
+    impl<'de> Visitor<'de> for Shape {
+        type Value = Vec<u64>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a tensor's extents")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut extents: A) -> Result<Vec<u64>, A::Error> {
+            let mut shape = Vec::new();
+            while let Some(extent) = extents.next_element()? {
+                if shape.len() == MAX_DIMENSIONS {
+                    return Err(Error::custom(format_args!("a tensor has more than {MAX_DIMENSIONS} dimensions")));
+                }
+                shape.push(extent);
+            }
+            Ok(shape)
+        }
+    }
+
+    deserializer.deserialize_seq(Shape)
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    if name.len() <= MAX_NAME {
+        return Ok(());
+    }
+    let (length, start) = (name.len(), excerpt(&name));
+    Err(format!("a name has {length} bytes, more than the {MAX_NAME} that any tensor's has: '{start}'"))
+}
+
+fn check_count(count: usize, most: usize) -> Result<(), String> {
+    if count < most { Ok(()) } else { Err(format!("it lists more than {most} names")) }
+}
