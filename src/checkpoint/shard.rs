@@ -74,24 +74,13 @@ fn read_header(source: &dyn Source, file: &str, size: u64) -> Result<(header::He
 
 /// What one of PyTorch's files lists at its start.
 fn read_pickle(source: &dyn Source, file: &str, size: u64) -> Result<(header::Header, u64), CheckpointError> {
-    let mut length = pickle::FIRST_READ;
-    loop {
-        let start = source.read(file, 0..length)?;
-        match pickle::list(&start, size) {
-            Ok(pickle::Listing { tensors, others }) => {
-                if source.is_on_disk(file) {
-                    // What is wrong with a file that is here is found before the scan, not in it.
-                    let path = source.fetch(file, &|_| {})?;
-                    let lies = |error| CheckpointError::Pickle { file: file.to_owned(), error };
-                    pickle::storages(&path, &tensors).map_err(lies)?;
-                }
-                let tensors = tensors.into_iter().map(|tensor| tensor.info).collect();
-                return Ok((header::Header { tensors, aliases: Vec::new(), others }, 0));
-            }
-            Err(pickle::PickleError::CutShort) if (start.len() as u64) < size.min(pickle::MAX_LIST) => {
-                length = (length * 4).min(pickle::MAX_LIST);
-            }
-            Err(error) => return Err(CheckpointError::Pickle { file: file.to_owned(), error }),
-        }
+    let lies = |error| CheckpointError::Pickle { file: file.to_owned(), error };
+    let listing = pickle::list(size, |range| source.read(file, range))?.map_err(lies)?;
+    if source.is_on_disk(file) {
+        // What is wrong with a file that is here is found before the scan, not in it.
+        let path = source.fetch(file, &|_| {})?;
+        pickle::storages(&path, &listing).map_err(lies)?;
     }
+    let tensors = listing.tensors.into_iter().map(|tensor| tensor.info).collect();
+    Ok((header::Header { tensors, aliases: Vec::new(), others: listing.others }, 0))
 }

@@ -5,6 +5,7 @@
 #[allow(dead_code)]
 mod program;
 
+mod bombs;
 mod damaged;
 mod families;
 mod pickles;

@@ -74,8 +74,8 @@ enum Content {
 struct Pickle {
     path: PathBuf,
     tensors: HashMap<String, PickledTensor>,
-    /// Where each storage begins, and how many bytes it has.
-    storages: HashMap<String, (u64, u64)>,
+    /// Where each storage begins.
+    storages: HashMap<Arc<str>, u64>,
 }
 
 impl Mapped {
@@ -259,11 +259,11 @@ fn narrow(matrix: Tensor, band: Option<&Band>) -> candle_core::Result<Tensor> {
 fn open_pickle(path: &Path, shard: &Shard) -> Result<Pickle, CheckpointError> {
     let unreadable = |error| SourceError::Unreadable { path: PathBuf::from(path), error };
     let listed = pickle::list_file(path).map_err(unreadable)?;
-    let listed = listed.map_err(|error| CheckpointError::Pickle { file: shard.file.clone(), error })?.tensors;
-    let storages = pickle::storages(path, &listed);
-    let storages = storages.map_err(|error| CheckpointError::Pickle { file: shard.file.clone(), error })?;
+    let lies = |error| CheckpointError::Pickle { file: shard.file.clone(), error };
+    let listing = listed.map_err(lies)?;
+    let storages = pickle::storages(path, &listing).map_err(lies)?;
     let tensors: HashMap<String, PickledTensor> =
-        listed.into_iter().map(|tensor| (tensor.info.name.clone(), tensor)).collect();
+        listing.tensors.into_iter().map(|tensor| (tensor.info.name.clone(), tensor)).collect();
     if shard.tensors.iter().all(|tensor| tensors.get(&tensor.name).is_some_and(|listed| listed.info == *tensor)) {
         Ok(Pickle { path: path.to_owned(), tensors, storages })
     } else {

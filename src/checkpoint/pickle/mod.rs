@@ -1,30 +1,30 @@
 //! `pytorch_model.bin`: a ZIP archive of a pickled dictionary and the bytes of its tensors.
 //!
-//! candle's interpreter reads the pickle. It builds values and calls nothing, so that no code in the file runs. What is
-//! taken from the result is checked here: a name, a type, extents, strides and the archive's member that holds the bytes.
+//! The pickle is read by an interpreter that calls nothing, so that no code in the file runs, and that holds little, so
+//! that no file fills the memory. What is taken from it is a name, a type, extents, strides and the archive's member that
+//! holds the bytes, each checked against the file's true size before anything is made of it.
 
-mod limits;
+mod archive;
+mod dictionary;
+mod interpreter;
+mod values;
+mod view;
 
-use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
-use candle_core::pickle::{Object, Stack};
-use safetensors::Dtype;
-use zip::ZipArchive;
-
-use super::header::TensorInfo;
+use super::header::{MAX_NAME, TensorInfo};
+pub use archive::storages;
+pub use view::read;
 
 /// How much of a file is read first; a list of a few hundred tensors takes less.
-pub const FIRST_READ: u64 = 128 << 10;
+const FIRST_READ: u64 = 128 << 10;
 
-/// The most of a file that is read for the list of its tensors.
-pub const MAX_LIST: u64 = 256 << 20;
-
-/// The length of the fixed part of a member's header in a ZIP archive (APPNOTE 6.3.10, section 4.3.7).
-const LOCAL_HEADER: usize = 30;
+/// The most of a file that is read for the list of its tensors: as much as safetensors allows for it.
+const MAX_LIST: u64 = super::header::MAX_HEADER;
 
 /// What is wrong with a pickled file.
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +55,27 @@ pub enum PickleError {
     /// A name stands twice.
     #[error("its data.pkl lists tensor '{0}' twice")]
     Duplicate(String),
+    /// A name is longer than any model's.
+    #[error("its data.pkl has a tensor's name of {length} bytes, more than {MAX_NAME}: '{name}'")]
+    LongName {
+        /// How the name begins.
+        name: String,
+        /// Its length in bytes.
+        length: usize,
+    },
     /// A tensor claims more bytes than the file has.
     #[error(
         "tensor '{0}' takes more bytes than the file has: load it in PyTorch and save it anew, in safetensors form"
     )]
     TooLarge(String),
+    /// A tensor's strides lead to no memory that there can be, or to the same element again and again.
+    #[error(
+        "tensor '{0}' cannot be read, as its strides are impossible: load it in PyTorch and save it anew, in safetensors form"
+    )]
+    Strides(String),
+    /// A tensor's elements, or all of its storage, are not in the archive.
+    #[error("tensor '{0}' reaches beyond its storage: load it in PyTorch and save it anew, in safetensors form")]
+    BeyondStorage(String),
     /// There is something else than a dictionary of tensors.
     #[error("its data.pkl is no dictionary of tensors: it is no model's weights")]
     NoTensors,
@@ -72,8 +88,10 @@ pub struct PickledTensor {
     pub info: TensorInfo,
     /// The elements between neighbours along each dimension.
     pub strides: Vec<usize>,
-    /// The archive's member that holds the storage.
-    pub storage: String,
+    /// The key of its storage, which is the name of the archive's member that holds it.
+    pub storage: Arc<str>,
+    /// The bytes that the storage is said to have.
+    pub bytes_in_storage: u64,
 }
 
 /// What a pickled file lists.
@@ -83,32 +101,34 @@ pub struct Listing {
     pub tensors: Vec<PickledTensor>,
     /// Tensors of a kind that is not read.
     pub others: Vec<String>,
+    /// The archive's folder, in which its members are.
+    pub archive: String,
 }
 
-/// What the file of `size` bytes that begins with `start` lists.
+/// What the file of `size` bytes lists of which `read` brings a range, or as much of it as there is.
 ///
 /// # Errors
 ///
-/// Fails if the file is not as PyTorch writes it; with [`PickleError::CutShort`] if `start` does not hold the list in full.
-pub fn list(start: &[u8], size: u64) -> Result<Listing, PickleError> {
-    let (archive, pickle) = first_member(start)?;
-    let pickle = &pickle[..limits::check(pickle)?];
-    let mut stack = Stack::empty();
-    let unreadable = |error: candle_core::Error| PickleError::Unreadable(error.to_string());
-    stack.read_loop(&mut std::io::Cursor::new(pickle)).map_err(unreadable)?;
-    let object = stack.finalize().map_err(unreadable)?;
-    let mut listing = Listing::default();
-    collect(&object, archive, &mut listing);
-    let mut names = HashSet::new();
-    for PickledTensor { info, .. } in &listing.tensors {
-        if !names.insert(&info.name) {
-            return Err(PickleError::Duplicate(info.name.clone()));
-        }
-        if info.bytes.end > size {
-            return Err(PickleError::TooLarge(info.name.clone()));
+/// Fails if the file cannot be read; the inner result, if it is not as PyTorch writes it.
+pub fn list<E>(
+    size: u64,
+    mut read: impl FnMut(Range<u64>) -> Result<Vec<u8>, E>,
+) -> Result<Result<Listing, PickleError>, E> {
+    let mut start = Vec::new();
+    let mut wanted = FIRST_READ;
+    loop {
+        let known = start.len() as u64;
+        start.append(&mut read(known..wanted)?);
+        let known = start.len() as u64;
+        // A file that has become shorter meanwhile ends earlier than it should.
+        let is_whole = known < wanted || known >= size;
+        match list_start(&start, size) {
+            Err(PickleError::CutShort) if is_whole => return Ok(Err(PickleError::CutShort)),
+            Err(PickleError::CutShort) if known >= MAX_LIST => return Ok(Err(PickleError::Excessive)),
+            Err(PickleError::CutShort) => wanted = (4 * known).min(MAX_LIST),
+            listed => return Ok(listed),
         }
     }
-    if listing.tensors.is_empty() { Err(PickleError::NoTensors) } else { Ok(listing) }
 }
 
 /// What the file at `path` lists.
@@ -117,203 +137,97 @@ pub fn list(start: &[u8], size: u64) -> Result<Listing, PickleError> {
 ///
 /// Fails if the file cannot be read; the inner result, if it is not as PyTorch writes it.
 pub fn list_file(path: &Path) -> std::io::Result<Result<Listing, PickleError>> {
-    let size = std::fs::metadata(path)?.len();
-    let mut file = BufReader::new(File::open(path)?);
-    let mut start = Vec::new();
-    loop {
-        let missing = if start.is_empty() { FIRST_READ } else { start.len() as u64 };
-        let read = file.by_ref().take(missing).read_to_end(&mut start)?;
-        match list(&start, size) {
-            Err(PickleError::CutShort) if read > 0 && (start.len() as u64) < MAX_LIST => {}
-            listed => return Ok(listed),
-        }
-    }
-}
-
-/// The archive's folder, and the bytes from the start of its first member, which is the pickle.
-fn first_member(start: &[u8]) -> Result<(&str, &[u8]), PickleError> {
-    let number = |at: usize| start.get(at..at + 2).map(|bytes| usize::from(u16::from_le_bytes([bytes[0], bytes[1]])));
-    if start.starts_with(b"version https://git-lfs") {
-        return Err(PickleError::LfsPointer);
-    }
-    if !start.starts_with(b"PK\x03\x04") {
-        return Err(PickleError::NoArchive);
-    }
-    let (Some(method), Some(name), Some(extra)) = (number(8), number(26), number(28)) else {
-        return Err(PickleError::NoPickle);
-    };
-    let folder = start.get(LOCAL_HEADER..LOCAL_HEADER + name).and_then(|name| name.strip_suffix(b"/data.pkl"));
-    let folder = folder.filter(|_| method == 0).and_then(|folder| std::str::from_utf8(folder).ok());
-    folder.zip(start.get(LOCAL_HEADER + name + extra..)).ok_or(PickleError::NoPickle)
-}
-
-/// The tensors of a dictionary, and of those that training scripts put one into.
-fn collect(object: &Object, archive: &str, listing: &mut Listing) {
-    let Object::Dict(entries) = object else { return };
-    for (key, value) in entries {
-        let Object::Unicode(name) = key else { continue };
-        match value {
-            Object::Dict(_) if matches!(name.as_str(), "state_dict" | "model" | "module") => {
-                collect(value, archive, listing);
-            }
-            Object::Reduce { .. } => match tensor(name, archive, value) {
-                Some(tensor) => listing.tensors.push(tensor),
-                None => listing.others.push(name.clone()),
-            },
-            _ => {}
-        }
-    }
-}
-
-/// The tensor that a pickled value rebuilds, if it is one of a type that is known here.
-fn tensor(name: &str, archive: &str, value: &Object) -> Option<PickledTensor> {
-    let Object::Reduce { callable, args } = value else { return None };
-    let Object::Class { module_name, class_name } = &**callable else { return None };
-    let Object::Tuple(args) = &**args else { return None };
-    match (module_name.as_str(), class_name.as_str()) {
-        ("torch._utils", "_rebuild_parameter") => return tensor(name, archive, args.first()?),
-        ("torch._utils", "_rebuild_tensor_v2") => {}
-        _ => return None,
-    }
-    let [Object::PersistentLoad(storage), offset, Object::Tuple(shape), Object::Tuple(strides), ..] = &args[..] else {
-        return None;
-    };
-    let Object::Tuple(storage) = &**storage else { return None };
-    let [_, Object::Class { class_name, .. }, Object::Unicode(key), ..] = &storage[..] else { return None };
-    let dtype = match class_name.as_str() {
-        "DoubleStorage" => Dtype::F64,
-        "FloatStorage" => Dtype::F32,
-        "HalfStorage" => Dtype::F16,
-        "BFloat16Storage" => Dtype::BF16,
-        "LongStorage" => Dtype::I64,
-        "IntStorage" => Dtype::I32,
-        "ShortStorage" => Dtype::I16,
-        "CharStorage" => Dtype::I8,
-        "ByteStorage" => Dtype::U8,
-        "BoolStorage" => Dtype::BOOL,
-        _ => return None,
-    };
-    let shape: Vec<usize> = shape.iter().map(size).collect::<Option<_>>()?;
-    let strides: Vec<usize> = strides.iter().map(size).collect::<Option<_>>()?;
-    if shape.len() != strides.len() {
-        return None;
-    }
-    let element = dtype.bitsize() / 8;
-    let elements = shape.iter().try_fold(1usize, |product, extent| product.checked_mul(*extent))?;
-    let start = size(offset)?.checked_mul(element)? as u64;
-    let end = start.checked_add(elements.checked_mul(element)? as u64)?;
-    let info = TensorInfo { name: name.to_owned(), dtype, shape, bytes: start..end };
-    Some(PickledTensor { info, strides, storage: format!("{archive}/data/{key}") })
-}
-
-fn size(object: &Object) -> Option<usize> {
-    match object {
-        Object::Int(number) => usize::try_from(*number).ok(),
-        Object::Long(number) => usize::try_from(*number).ok(),
-        _ => None,
-    }
-}
-
-/// Where in the archive at `path` the storages of `tensors` begin, and how many bytes each has.
-///
-/// # Errors
-///
-/// Fails if the archive cannot be read, or does not hold a storage as it is.
-pub fn storages(path: &Path, tensors: &[PickledTensor]) -> Result<HashMap<String, (u64, u64)>, PickleError> {
-    let broken = |error: &dyn std::fmt::Display| PickleError::NotWhole(error.to_string());
-    let file = File::open(path).map_err(|error| broken(&error))?;
-    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| broken(&error))?;
-    let folder = tensors.first().and_then(|tensor| tensor.storage.split_once("/data/"));
-    let folder = folder.map_or("", |(folder, _)| folder);
-    if let Ok(mut member) = archive.by_name(&format!("{folder}/byteorder")) {
-        let mut order = String::new();
-        member.by_ref().take(16).read_to_string(&mut order).map_err(|error| broken(&error))?;
-        if order != "little" {
-            return Err(PickleError::Unreadable("its numbers are stored with the high byte first".into()));
-        }
-    }
-    let mut storages = HashMap::new();
-    for tensor in tensors {
-        if storages.contains_key(&tensor.storage) {
-            continue;
-        }
-        let member = archive.by_name(&tensor.storage).map_err(|error| broken(&error))?;
-        let start = member.data_start().filter(|_| member.compression() == zip::CompressionMethod::Stored);
-        let start = start.ok_or_else(|| PickleError::Unreadable("its archive is compressed".into()))?;
-        storages.insert(tensor.storage.clone(), (start, member.size()));
-    }
-    Ok(storages)
-}
-
-fn invalid(reason: &str) -> std::io::Error {
-    std::io::Error::new(std::io::ErrorKind::InvalidData, reason.to_owned())
-}
-
-/// The bytes `range` of `tensor`, element after element in row-major order, from the file at `path`, in which its storage
-/// begins at `start` and has `available` bytes.
-///
-/// # Errors
-///
-/// Fails if the file cannot be read, or if the tensor reaches beyond its storage.
-pub fn read(
-    path: &Path,
-    tensor: &PickledTensor,
-    (start, available): (u64, u64),
-    range: Range<u64>,
-) -> std::io::Result<Vec<u8>> {
-    let element = tensor.info.dtype.bitsize() / 8;
-    if range.is_empty() {
-        return Ok(Vec::new());
-    }
-    let is_row_major = is_row_major(tensor);
-    let within = if is_row_major { range.clone() } else { 0..span(tensor, element)? };
-    let from = tensor.info.bytes.start + within.start;
-    let end = tensor.info.bytes.start.checked_add(within.end).filter(|end| *end <= available);
-    if end.is_none() {
-        return Err(invalid("it reaches beyond its storage"));
-    }
-    let mut bytes = vec![0; (within.end - within.start) as usize];
     let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(start + from))?;
-    file.read_exact(&mut bytes)?;
-    if is_row_major {
-        return Ok(bytes);
-    }
-    Ok(gather(tensor, &bytes, element)[range.start as usize..range.end as usize].to_vec())
-}
-
-/// The bytes from a view's first element to its last, which are more than its own.
-fn span(tensor: &PickledTensor, element: usize) -> std::io::Result<u64> {
-    let steps = tensor.info.shape.iter().zip(&tensor.strides);
-    let last = steps
-        .into_iter()
-        .try_fold(0usize, |last, (extent, stride)| last.checked_add(extent.saturating_sub(1).checked_mul(*stride)?));
-    let bytes = last.and_then(|last| last.checked_add(1)?.checked_mul(element));
-    bytes.map(|bytes| bytes as u64).ok_or_else(|| invalid("its strides are impossible"))
-}
-
-fn is_row_major(tensor: &PickledTensor) -> bool {
-    let mut expected = 1;
-    tensor.info.shape.iter().zip(&tensor.strides).rev().all(|(extent, stride)| {
-        let fits = *extent == 1 || *stride == expected;
-        expected *= extent;
-        fits
+    let size = file.metadata()?.len();
+    list(size, |range| {
+        let mut bytes = Vec::new();
+        file.by_ref().take(range.end - range.start).read_to_end(&mut bytes)?;
+        Ok(bytes)
     })
 }
 
-/// The elements of a view in row-major order.
-fn gather(tensor: &PickledTensor, bytes: &[u8], element: usize) -> Vec<u8> {
-    let shape = &tensor.info.shape;
-    let elements: usize = shape.iter().product();
-    let mut gathered = Vec::with_capacity(elements * element);
-    for at in 0..elements {
-        let mut rest = at;
-        let mut place = 0;
-        for (extent, stride) in shape.iter().zip(&tensor.strides).rev() {
-            place += rest % extent * stride;
-            rest /= extent;
-        }
-        gathered.extend_from_slice(&bytes[place * element..][..element]);
+/// What the file of `size` bytes that begins with `start` lists; that it is cut short, if `start` does not hold it all.
+fn list_start(start: &[u8], size: u64) -> Result<Listing, PickleError> {
+    let (archive, pickle) = archive::first_member(start)?;
+    dictionary::list(&interpreter::read(pickle)?, archive, size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A file that torch.save wrote.
+    fn saved() -> Vec<u8> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/catalogue/pickle/whole/pytorch_model.bin");
+        std::fs::read(path).expect("readable")
     }
-    gathered
+
+    /// The beginning of an archive whose pickle is a text of so many bytes.
+    fn text(length: u32) -> Vec<u8> {
+        let header = [&b"PK\x03\x04"[..], &[0; 22], &[10, 0, 0, 0], b"a/data.pkl", b"\x80\x02X", &length.to_le_bytes()];
+        let mut bytes = header.concat();
+        bytes.resize(bytes.len() + length as usize, b'a');
+        bytes.push(b'.');
+        bytes
+    }
+
+    /// What `bytes` list, and the ranges that are read of them.
+    fn listed(bytes: &[u8], size: u64) -> (Result<Listing, PickleError>, Vec<Range<u64>>) {
+        let mut ranges = Vec::new();
+        let listed = list(size, |range| {
+            ranges.push(range.clone());
+            let place = |at: u64| bytes.len().min(at as usize);
+            Ok::<_, ()>(bytes[place(range.start)..place(range.end)].to_vec())
+        });
+        (listed.expect("readable"), ranges)
+    }
+
+    #[test]
+    fn a_long_list_is_read_once() {
+        let bytes = text(2 << 20);
+        let (listing, ranges) = listed(&bytes, bytes.len() as u64);
+        assert!(matches!(listing, Err(PickleError::NoTensors)), "{listing:?}");
+        assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start), "{ranges:?}");
+        assert_eq!((ranges[0].clone(), ranges.len()), (0..FIRST_READ, 4));
+    }
+
+    #[test]
+    fn a_file_that_becomes_shorter_ends_the_reading() {
+        let bytes = text(2 << 20);
+        for length in [0, 100, FIRST_READ as usize, 200_000, 1 << 20] {
+            let (listing, ranges) = listed(&bytes[..length], bytes.len() as u64);
+            let expected = if length == 0 { "no ZIP archive" } else { "cut short" };
+            assert!(listing.expect_err("cut short").to_string().contains(expected), "{length}");
+            assert!(ranges.len() <= 4, "{ranges:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_far_too_long_is_not_read_whole() {
+        let (listing, ranges) = listed(&text(MAX_LIST as u32), MAX_LIST + 1000);
+        assert!(matches!(listing, Err(PickleError::Excessive)), "{listing:?}");
+        assert_eq!(ranges.last().map(|range| range.end), Some(MAX_LIST));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn a_damaged_list_is_an_error_or_a_list(
+            changes in proptest::collection::vec((0usize..2500, any::<u8>()), 1..6),
+            inserted in proptest::collection::vec(any::<u8>(), 0..4),
+            at in 60usize..2500,
+        ) {
+            let mut bytes = saved();
+            for (at, byte) in changes {
+                bytes[at] = byte;
+            }
+            bytes.splice(at..at, inserted);
+            let (listing, _) = listed(&bytes, bytes.len() as u64);
+            for tensor in listing.map(|listing| listing.tensors).unwrap_or_default() {
+                prop_assert!(tensor.info.bytes.end <= bytes.len() as u64);
+            }
+        }
+    }
 }

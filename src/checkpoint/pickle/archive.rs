@@ -1,0 +1,279 @@
+//! The ZIP archive that PyTorch puts a pickle and its tensors' bytes into.
+//!
+//! Of the archive's directory only the members that the pickle names are kept, and nothing that it claims is believed
+//! before it is held against the file's length. So reading it takes no more memory than the list of tensors does.
+//! Sections are those of PKWARE's APPNOTE 6.3.10.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Listing, PickleError, PickledTensor, view};
+
+/// The length of the fixed part of a member's header (4.3.7).
+const LOCAL_HEADER: usize = 30;
+
+/// The length of the fixed part of an entry of the directory (4.3.12).
+const DIRECTORY_ENTRY: usize = 46;
+
+/// The length of the record that ends the archive, without its comment (4.3.16).
+const END: usize = 22;
+
+/// The longest comment after that record.
+const MAX_COMMENT: usize = 0xffff;
+
+/// The length of what says where the larger record of that kind is (4.3.15).
+const ZIP64_LOCATOR: usize = 20;
+
+/// The length of the fixed part of the larger record (4.3.14).
+const ZIP64_END: usize = 56;
+
+/// The number that stands where a field of 32 bits is too small (4.4.1.4).
+const TOO_SMALL: u64 = 0xffff_ffff;
+
+/// The archive's folder, and the bytes from the start of its first member, which is the pickle, in the file that begins
+/// with `start`.
+///
+/// # Errors
+///
+/// Fails if the file is no archive, or one that does not begin with a pickle.
+pub fn first_member(start: &[u8]) -> Result<(&str, &[u8]), PickleError> {
+    if start.starts_with(b"version https://git-lfs") {
+        return Err(PickleError::LfsPointer);
+    }
+    if !start.starts_with(b"PK\x03\x04") {
+        return Err(PickleError::NoArchive);
+    }
+    let header = start.get(..LOCAL_HEADER).ok_or(PickleError::NoPickle)?;
+    let (method, name, extra) = (number(header, 8, 2), number(header, 26, 2) as usize, number(header, 28, 2) as usize);
+    let folder = start.get(LOCAL_HEADER..LOCAL_HEADER + name).and_then(|name| name.strip_suffix(b"/data.pkl"));
+    let folder = folder.filter(|_| method == 0).and_then(|folder| std::str::from_utf8(folder).ok());
+    folder.zip(start.get(LOCAL_HEADER + name + extra..)).ok_or(PickleError::NoPickle)
+}
+
+/// Where in the archive at `path` the storages of the tensors of `listing` begin, by their keys.
+///
+/// # Errors
+///
+/// Fails if the archive cannot be read, does not hold a storage as it is, or if a tensor reaches beyond its storage.
+pub fn storages(path: &Path, listing: &Listing) -> Result<HashMap<Arc<str>, u64>, PickleError> {
+    let mut archive = Archive::open(path)?;
+    let mut members = archive.members(listing)?;
+    if let Some(order) = members.remove("byteorder") {
+        archive.check_byte_order(&order)?;
+    }
+    let mut starts = HashMap::new();
+    for tensor in &listing.tensors {
+        let Some(member) = members.get(member_name(tensor).as_str()) else {
+            return Err(not_whole(format!("it has no member '{}'", member_name(tensor))));
+        };
+        if !starts.contains_key(&tensor.storage) {
+            starts.insert(Arc::clone(&tensor.storage), archive.data_start(member)?);
+        }
+        let in_storage = view::end(tensor).is_some_and(|end| end <= tensor.bytes_in_storage);
+        if !in_storage || tensor.bytes_in_storage > member.size {
+            return Err(PickleError::BeyondStorage(tensor.info.name.clone()));
+        }
+    }
+    Ok(starts)
+}
+
+/// The name of the member that holds a tensor's storage, within the archive's folder.
+fn member_name(tensor: &PickledTensor) -> String {
+    format!("data/{}", tensor.storage)
+}
+
+fn not_whole(reason: impl ToString) -> PickleError {
+    PickleError::NotWhole(reason.to_string())
+}
+
+/// The field of `length` bytes at `at`, of which there are enough.
+fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
+    bytes[at..at + length].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// A member as the directory describes it.
+struct Member {
+    /// Where its header begins.
+    header: u64,
+    /// Its bytes, of which there are as many in the archive.
+    size: u64,
+}
+
+struct Archive {
+    file: File,
+    length: u64,
+}
+
+/// Where the directory is, and how many entries it has.
+struct Directory {
+    start: u64,
+    length: u64,
+    entries: u64,
+}
+
+impl Archive {
+    fn open(path: &Path) -> Result<Self, PickleError> {
+        let file = File::open(path).map_err(not_whole)?;
+        let length = file.metadata().map_err(not_whole)?.len();
+        Ok(Self { file, length })
+    }
+
+    /// The `length` bytes from `start` on.
+    fn read(&mut self, start: u64, length: usize) -> Result<Vec<u8>, PickleError> {
+        if start.checked_add(length as u64).is_none_or(|end| end > self.length) {
+            return Err(not_whole("it points beyond its end"));
+        }
+        let mut bytes = vec![0; length];
+        self.file.seek(SeekFrom::Start(start)).map_err(not_whole)?;
+        self.file.read_exact(&mut bytes).map_err(not_whole)?;
+        Ok(bytes)
+    }
+
+    /// Finds the directory by the record at the archive's end.
+    fn directory(&mut self) -> Result<Directory, PickleError> {
+        let tail_length = self.length.min((END + MAX_COMMENT) as u64) as usize;
+        let tail_start = self.length - tail_length as u64;
+        let tail = self.read(tail_start, tail_length)?;
+        // The record is followed by its comment and by nothing else.
+        let is_end = |at: &usize| {
+            tail[*at..].starts_with(b"PK\x05\x06") && *at + END + number(&tail, at + 20, 2) as usize == tail.len()
+        };
+        let at = (0..=tail.len().saturating_sub(END)).rev().filter(|at| at + END <= tail.len()).find(is_end);
+        let at = at.ok_or_else(|| not_whole("the directory at its end is missing"))?;
+        let end = &tail[at..at + END];
+        let directory =
+            Directory { start: number(end, 16, 4), length: number(end, 12, 4), entries: number(end, 10, 2) };
+        let record_start = tail_start + at as u64;
+        let is_small = directory.start != TOO_SMALL && directory.length != TOO_SMALL && directory.entries != 0xffff;
+        let (directory, record_start) =
+            if is_small { (directory, record_start) } else { self.zip64_directory(directory, record_start)? };
+        let fits = directory.start.checked_add(directory.length).is_some_and(|end| end <= record_start)
+            && directory.entries <= directory.length / DIRECTORY_ENTRY as u64;
+        if fits { Ok(directory) } else { Err(not_whole("its directory reaches beyond its end")) }
+    }
+
+    /// The directory by the larger record, if there is one before the record at `end`.
+    fn zip64_directory(&mut self, small: Directory, end: u64) -> Result<(Directory, u64), PickleError> {
+        let Some(locator_start) = end.checked_sub(ZIP64_LOCATOR as u64) else { return Ok((small, end)) };
+        let locator = self.read(locator_start, ZIP64_LOCATOR)?;
+        if !locator.starts_with(b"PK\x06\x07") {
+            return Ok((small, end));
+        }
+        let start = number(&locator, 8, 8);
+        let record = self.read(start, ZIP64_END)?;
+        if !record.starts_with(b"PK\x06\x06") {
+            return Err(not_whole("the directory at its end is missing"));
+        }
+        let directory = Directory {
+            start: number(&record, 48, 8),
+            length: number(&record, 40, 8),
+            entries: number(&record, 32, 8),
+        };
+        Ok((directory, start))
+    }
+
+    /// The members that the tensors of `listing` need, and the one that says in which order bytes are stored, by their
+    /// names within the archive's folder.
+    fn members(&mut self, listing: &Listing) -> Result<HashMap<String, Member>, PickleError> {
+        let mut wanted: HashMap<String, Option<Member>> =
+            listing.tensors.iter().map(|tensor| (member_name(tensor), None)).collect();
+        wanted.insert("byteorder".into(), None);
+        let folder = format!("{}/", listing.archive);
+        let directory = self.directory()?;
+        self.file.seek(SeekFrom::Start(directory.start)).map_err(not_whole)?;
+        let mut entries = BufReader::new((&self.file).take(directory.length));
+        let mut entry = Entry { fixed: [0; DIRECTORY_ENTRY], name: Vec::new(), extra: Vec::new() };
+        for _ in 0..directory.entries {
+            entry.read(&mut entries)?;
+            let Some(name) = std::str::from_utf8(&entry.name).ok().and_then(|name| name.strip_prefix(&folder)) else {
+                continue;
+            };
+            let Some(place) = wanted.get_mut(name) else { continue };
+            if place.replace(entry.member()?).is_some() {
+                return Err(PickleError::Unreadable(format!("its archive holds '{name}' twice")));
+            }
+        }
+        Ok(wanted.into_iter().filter_map(|(name, member)| Some((name, member?))).collect())
+    }
+
+    /// Where a member's bytes begin; they end within the file.
+    fn data_start(&mut self, member: &Member) -> Result<u64, PickleError> {
+        let header = self.read(member.header, LOCAL_HEADER)?;
+        if !header.starts_with(b"PK\x03\x04") {
+            return Err(not_whole("a member is not where its directory says"));
+        }
+        let start = member.header + LOCAL_HEADER as u64 + number(&header, 26, 2) + number(&header, 28, 2);
+        match start.checked_add(member.size) {
+            Some(end) if end <= self.length => Ok(start),
+            _ => Err(not_whole("a member reaches beyond its end")),
+        }
+    }
+
+    fn check_byte_order(&mut self, member: &Member) -> Result<(), PickleError> {
+        let start = self.data_start(member)?;
+        if self.read(start, member.size.min(16) as usize)? == b"little" {
+            return Ok(());
+        }
+        Err(PickleError::Unreadable("its numbers are stored with the high byte first".into()))
+    }
+}
+
+/// An entry of the directory.
+struct Entry {
+    fixed: [u8; DIRECTORY_ENTRY],
+    name: Vec<u8>,
+    /// What is said beyond the fixed part.
+    extra: Vec<u8>,
+}
+
+impl Entry {
+    /// Reads the next entry into the place of this one.
+    fn read(&mut self, from: &mut impl Read) -> Result<(), PickleError> {
+        from.read_exact(&mut self.fixed).map_err(not_whole)?;
+        if !self.fixed.starts_with(b"PK\x01\x02") {
+            return Err(not_whole("its directory has an entry that is none"));
+        }
+        self.name.resize(self.field(28, 2) as usize, 0);
+        from.read_exact(&mut self.name).map_err(not_whole)?;
+        self.extra.resize(self.field(30, 2) as usize, 0);
+        from.read_exact(&mut self.extra).map_err(not_whole)?;
+        std::io::copy(&mut from.take(self.field(32, 2)), &mut std::io::sink()).map_err(not_whole)?;
+        Ok(())
+    }
+
+    fn field(&self, at: usize, length: usize) -> u64 {
+        number(&self.fixed, at, length)
+    }
+
+    /// The member that the entry describes, which must be stored as it is.
+    fn member(&self) -> Result<Member, PickleError> {
+        let (flags, method) = (self.field(8, 2), self.field(10, 2));
+        if method != 0 || flags & 1 != 0 {
+            return Err(PickleError::Unreadable("its archive is compressed or encrypted".into()));
+        }
+        // Of the numbers that are too large for their places only those follow, in this order (4.5.3).
+        let mut large = self.zip64().chunks_exact(8).map(|bytes| number(bytes, 0, 8));
+        let mut widen = |small: u64| {
+            let wide = if small == TOO_SMALL { large.next() } else { Some(small) };
+            wide.ok_or_else(|| not_whole("its directory has an entry without a size"))
+        };
+        let (size, stored, header) = (widen(self.field(24, 4))?, widen(self.field(20, 4))?, widen(self.field(42, 4))?);
+        if size == stored { Ok(Member { header, size }) } else { Err(not_whole("a member has two sizes")) }
+    }
+
+    /// The extra field for numbers that are too large for their places; empty if there is none.
+    fn zip64(&self) -> &[u8] {
+        let mut fields = self.extra.as_slice();
+        while let Some((head, rest)) = fields.split_at_checked(4) {
+            let Some((field, rest)) = rest.split_at_checked(number(head, 2, 2) as usize) else { break };
+            if number(head, 0, 2) == 1 {
+                return field;
+            }
+            fields = rest;
+        }
+        &[]
+    }
+}
