@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::{Model, Source, SourceError, Stamp, Transfer};
+use super::{BrokenLink, Form, Model, Source, SourceError, Stamp, Transfer};
 
 /// A model that is on disk already.
 #[derive(Debug)]
@@ -32,13 +32,17 @@ impl Local {
         if fs::metadata(path).map_err(unreadable)?.is_dir() {
             // A folder that cannot be listed would look like an empty one.
             fs::read_dir(path).map_err(unreadable)?;
+            if let Some(id) = cached_repository(&absolute) {
+                return Err(SourceError::CachedRepository { path: spelling, id, snapshot: some_snapshot(path) });
+            }
             let name = cached_name(&absolute).unwrap_or_else(|| {
                 absolute.file_name().map_or("root".into(), |name| name.to_string_lossy()).into_owned()
             });
             return Ok(Self { model: Model { spelling, name, commit: None }, folder: absolute, single_file: None });
         }
         // An index stands for the model that it lists, which is called after its folder.
-        let is_index = [".safetensors.index.json", ".bin.index.json"].iter().any(|end| spelling.ends_with(end));
+        let is_index = spelling.ends_with(".json")
+            && [".safetensors.index.", ".bin.index."].iter().any(|part| spelling.contains(part));
         if let (true, Some(folder), Some(file)) = (is_index, absolute.parent(), absolute.file_name()) {
             let whole = Self::open(folder)?;
             let single_file = Some(file.to_string_lossy().into_owned());
@@ -46,8 +50,13 @@ impl Local {
         }
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("safetensors" | "bin") => {}
-            Some("gguf") => return Err(SourceError::Gguf(spelling)),
-            _ => return Err(SourceError::NotWeights(spelling)),
+            _ => {
+                let form = absolute.file_name().and_then(|name| Form::of(&name.to_string_lossy()));
+                return Err(match form {
+                    Some(form) => SourceError::OtherForm { path: spelling, form },
+                    None => SourceError::NotWeights(spelling),
+                });
+            }
         }
         let (Some(folder), Some(file), Some(name)) = (absolute.parent(), absolute.file_name(), absolute.file_stem())
         else {
@@ -61,6 +70,18 @@ impl Local {
             folder: folder.to_owned(),
             single_file: Some(file.to_owned()),
         })
+    }
+
+    /// The entries of the model's folder and of those within it for which `is_wanted` says so.
+    fn entries(&self, is_wanted: fn(&Path) -> bool) -> Vec<String> {
+        let mut files = entries_of(&self.folder, is_wanted);
+        // The components of a pipeline have folders of their own; nothing of a model lies deeper.
+        for name in entries_of(&self.folder, Path::is_dir) {
+            let within = entries_of(&self.folder.join(&name), is_wanted);
+            files.extend(within.into_iter().map(|file| format!("{name}/{file}")));
+        }
+        files.sort_unstable();
+        files
     }
 
     fn unreadable(&self, file: &str) -> impl FnOnce(std::io::Error) -> SourceError {
@@ -79,15 +100,13 @@ impl Source for Local {
     }
 
     fn files(&self) -> Vec<String> {
-        let mut files = files_in(&self.folder);
-        // The components of a pipeline have folders of their own; nothing of a model lies deeper.
-        let folders = fs::read_dir(&self.folder).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir());
-        for folder in folders {
-            let Ok(name) = folder.file_name().into_string() else { continue };
-            files.extend(files_in(&folder.path()).into_iter().map(|file| format!("{name}/{file}")));
-        }
-        files.sort_unstable();
-        files
+        self.entries(Path::is_file)
+    }
+
+    fn broken_links(&self) -> Vec<BrokenLink> {
+        let links = self.entries(|path| path.is_symlink() && !path.exists()).into_iter();
+        let broken = links.map(|file| Some(BrokenLink { target: self.folder.join(&file).read_link().ok()?, file }));
+        broken.flatten().collect()
     }
 
     fn size(&self, file: &str) -> Option<u64> {
@@ -123,10 +142,26 @@ impl Source for Local {
     }
 }
 
-/// The names of the files in a folder.
-fn files_in(folder: &Path) -> Vec<String> {
+/// The names of those entries of a folder for which `is_wanted` says so.
+fn entries_of(folder: &Path, is_wanted: fn(&Path) -> bool) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.path().is_file()).filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    entries.filter(|entry| is_wanted(&entry.path())).filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// The Hub id of the model whose commits Hugging Face's cache keeps in `folder`.
+fn cached_repository(folder: &Path) -> Option<String> {
+    let name = folder.file_name()?.to_str()?.strip_prefix("models--")?;
+    folder.join("snapshots").is_dir().then(|| name.replacen("--", "/", 1))
+}
+
+/// The folder of a commit in a model's folder in Hugging Face's cache: the main branch's if that is there.
+fn some_snapshot(repository: &Path) -> Option<PathBuf> {
+    let snapshots = repository.join("snapshots");
+    let main = fs::read_to_string(repository.join("refs/main")).ok().map(|commit| commit.trim().to_owned());
+    let mut commits = entries_of(&snapshots, Path::is_dir);
+    commits.sort_unstable();
+    let commit = commits.iter().find(|commit| Some(*commit) == main.as_ref()).or(commits.first())?;
+    Some(snapshots.join(commit))
 }
 
 /// The model's name, of a folder in Hugging Face's cache: `models--org--name/snapshots/commit` is called `name`.

@@ -1,10 +1,13 @@
 //! A model's name -> files on disk.
 //!
 //! A [`Source`] is a folder or a file here ([`local`]) or a repository of the Hugging Face Hub ([`hub`]). It answers what
-//! files there are, gives a range of bytes of one without fetching the rest, and brings a whole one to disk.
+//! files there are, gives a range of bytes of one without fetching the rest, and brings a whole one to disk. Files of a form
+//! that is not read are told by their names (`form.rs`).
 
+mod form;
 pub mod hub;
 pub mod local;
+mod nearest;
 mod stamp;
 
 use std::fs::File;
@@ -13,6 +16,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use form::Form;
+pub(crate) use form::is_training_state;
 pub use hub::{HubOptions, Token};
 pub use stamp::Stamp;
 
@@ -26,6 +31,11 @@ pub trait Source: Sync {
 
     /// The names of all files, relative to the model's folder, with `/` between folders.
     fn files(&self) -> Vec<String>;
+
+    /// The links among the model's files that lead to nothing, which are no files.
+    fn broken_links(&self) -> Vec<BrokenLink> {
+        Vec::new()
+    }
 
     /// The size of `file` in bytes; `None` if there is no such file.
     fn size(&self, file: &str) -> Option<u64>;
@@ -70,6 +80,15 @@ pub struct Model {
     pub commit: Option<String>,
 }
 
+/// A link that leads to nothing, such as remains of a folder in the Hub's cache that is copied without what it links to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenLink {
+    /// Its name, relative to the model's folder.
+    pub file: String,
+    /// What it should lead to, as the link says.
+    pub target: PathBuf,
+}
+
 /// News of a download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transfer {
@@ -97,8 +116,40 @@ pub enum Transfer {
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The name is neither a path that exists nor a Hub id.
-    #[error("there is no file or folder '{0}', and it is no Hub id of the form org/name either: {advice}", advice = spelling_advice(.0))]
-    NoSuchPath(String),
+    #[error(
+        "there is no file or folder '{spelling}', and it is no Hub id of the form org/name either: {}",
+        .nearest.as_ref().map_or_else(|| spelling_advice(.spelling).to_owned(), |path| format!("did you mean '{path}'?"))
+    )]
+    NoSuchPath {
+        /// What was asked for.
+        spelling: String,
+        /// What exists and is spelled much like it.
+        nearest: Option<String>,
+    },
+    /// A link that leads to nothing.
+    #[error(
+        "'{path}' is a link to '{target}', which does not exist: copy what it leads to, too, as 'cp -rL' does, or download \
+         the model again"
+    )]
+    BrokenLink {
+        /// The link.
+        path: String,
+        /// What it should lead to, as the link says.
+        target: PathBuf,
+    },
+    /// A model's folder in the Hub's cache, which holds all its commits.
+    #[error(
+        "'{path}' is where the Hub's cache keeps the model '{id}': name the model by that id{}",
+        .snapshot.as_ref().map(|path| format!(", or one of its commits, such as '{}'", path.display())).unwrap_or_default()
+    )]
+    CachedRepository {
+        /// The folder.
+        path: String,
+        /// The model.
+        id: String,
+        /// The folder of a commit.
+        snapshot: Option<PathBuf>,
+    },
     /// A revision of something that has none.
     #[error(
         "'{0}' is on this machine and has no revisions: leave out --revision, or spell the name so that no such path exists"
@@ -107,11 +158,14 @@ pub enum SourceError {
     /// A file of another kind.
     #[error("'{0}' is no .safetensors or .bin file: name a model's folder, one such file, or a Hub id")]
     NotWeights(String),
-    /// A GGUF file.
-    #[error(
-        "'{0}' is a GGUF file, whose weights are quantised for inference: name the model in safetensors form that it was made from"
-    )]
-    Gguf(String),
+    /// A file of weights in a form that is not read.
+    #[error("'{path}' is {}: {}", .form.what, .form.way_out)]
+    OtherForm {
+        /// The file.
+        path: String,
+        /// Its form.
+        form: &'static Form,
+    },
     /// A local file or folder cannot be read.
     #[error("cannot read '{path}': {error}")]
     Unreadable {
@@ -129,12 +183,18 @@ pub enum SourceError {
         file: String,
     },
     /// The Hub knows no such model, or hides it.
-    #[error("there is no folder '{id}' here, and the Hub has no model '{id}', or it is private: check the spelling{}", token_advice(.had_token))]
+    #[error(
+        "there is no folder '{id}' here, and the Hub has no model '{id}', or it is private: {}check the spelling{}",
+        .nearest.as_ref().map(|path| format!("did you mean '{path}', which is here? If not, ")).unwrap_or_default(),
+        token_advice(.had_token)
+    )]
     NoSuchModel {
         /// The Hub id.
         id: String,
         /// Whether a token was sent.
         had_token: bool,
+        /// What exists on this machine and is spelled much like the id.
+        nearest: Option<String>,
     },
     /// The model's authors grant access one by one.
     #[error("the model '{id}' is gated: accept its terms at {url}, then set HF_TOKEN to a token of that account{}", .had_token.then_some(" (the token that is set has no access)").unwrap_or_default())]
@@ -311,6 +371,8 @@ fn waiting_advice(asked: &Option<Duration>) -> String {
 fn spelling_advice(spelling: &str) -> &'static str {
     if spelling.contains("://") {
         "give the model's name without the address before it"
+    } else if spelling.starts_with('~') {
+        "the shell puts the home folder in place of '~' only where it stands unquoted at the beginning of a word"
     } else if spelling.contains('@') {
         "name a revision with --revision"
     } else {
@@ -347,8 +409,17 @@ pub fn open<'a>(
         }
         return Ok(Box::new(local::Local::open(path)?));
     }
-    if !hub::is_id(model) {
-        return Err(SourceError::NoSuchPath(model.to_owned()));
+    if let Ok(target) = path.read_link() {
+        return Err(SourceError::BrokenLink { path: model.to_owned(), target });
     }
-    Ok(Box::new(hub::Hub::open(model, revision, options, news)?))
+    if !hub::is_id(model) {
+        return Err(SourceError::NoSuchPath { spelling: model.to_owned(), nearest: nearest::nearest(path) });
+    }
+    match hub::Hub::open(model, revision, options, news) {
+        Ok(hub) => Ok(Box::new(hub)),
+        Err(SourceError::NoSuchModel { id, had_token, .. }) => {
+            Err(SourceError::NoSuchModel { id, had_token, nearest: nearest::nearest(path) })
+        }
+        Err(error) => Err(error),
+    }
 }

@@ -249,7 +249,7 @@ impl<'a> Connection<'a> {
                 SourceError::Gated { url: self.client.address(id.split('/')).into(), id, had_token }
             }
             // To those without access, the Hub answers for a private model as for one that does not exist.
-            (401, _) | (404, Some("RepoNotFound")) => SourceError::NoSuchModel { id, had_token },
+            (401, _) | (404, Some("RepoNotFound")) => SourceError::NoSuchModel { id, had_token, nearest: None },
             (404, Some("RevisionNotFound")) => SourceError::NoSuchRevision { id, revision: what.to_owned() },
             (403, _) => SourceError::NoAccess { id, had_token },
             (404, _) => SourceError::NoSuchFile { model: id, file: what.to_owned() },

@@ -1,0 +1,59 @@
+//! What a person may have meant by a path that does not exist.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+/// How many letters of a name stand for one mistake that is forgiven.
+const LETTERS_A_MISTAKE: usize = 4;
+
+/// The path that exists and is spelled most like `path`, where one part of that is misspelled.
+pub fn nearest(path: &Path) -> Option<String> {
+    let mut before = PathBuf::new();
+    let mut parts = path.components();
+    let wrong = parts.by_ref().find_map(|part| {
+        let next = before.join(part);
+        let is_missing = matches!(part, Component::Normal(_)) && !next.exists();
+        let wrong = is_missing.then(|| part.as_os_str().to_str()).flatten();
+        if !is_missing {
+            before = next;
+        }
+        wrong
+    })?;
+    let after = parts.as_path();
+    let entries = fs::read_dir(if before.as_os_str().is_empty() { Path::new(".") } else { &before }).ok()?;
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let near = names.filter_map(|name| Some((distance(wrong, &name)?, name)));
+    let mut near: Vec<(usize, String)> = near.filter(|(_, name)| before.join(name).join(after).exists()).collect();
+    near.sort_unstable();
+    let (_, name) = near.into_iter().next()?;
+    let found = if after.as_os_str().is_empty() { before.join(name) } else { before.join(name).join(after) };
+    Some(found.display().to_string())
+}
+
+/// How many letters differ, the case of them aside; none if that is too many for a mistake.
+fn distance(wrong: &str, name: &str) -> Option<usize> {
+    let distance = strsim::damerau_levenshtein(&wrong.to_lowercase(), &name.to_lowercase());
+    let forgiven = (wrong.chars().count() / LETTERS_A_MISTAKE).max(1);
+    // A name of which nothing is left is no misspelling of it.
+    (distance <= forgiven && distance < wrong.chars().count()).then_some(distance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_part_may_be_misspelled_at_any_depth() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let there = folder.path().join("models/Mistral-7B/checkpoint-500");
+        fs::create_dir_all(&there).expect("created");
+        let meant = |path: &str| nearest(&folder.path().join(path));
+        let found = Some(there.display().to_string());
+        assert_eq!(meant("models/Mistral-7B/chekpoint-500"), found);
+        assert_eq!(meant("models/mistral_7b/checkpoint-500"), found);
+        assert_eq!(meant("modles/Mistral-7B/checkpoint-500"), found);
+        assert_eq!(meant("modles/Mistral-7B/chekpoint-500"), None);
+        assert_eq!(meant("models/Llama-3-8B"), None);
+        assert_eq!(meant("models/Mistral-7B/checkpoint-500"), None);
+    }
+}
