@@ -14,7 +14,7 @@ use anstyle::AnsiColor;
 use indicatif::{HumanBytes, MultiProgress, ProgressDrawTarget};
 use laser_scan::export::Export;
 use laser_scan::export::edit::Change;
-use laser_scan::modules;
+use laser_scan::modules::{self, Reason};
 use laser_scan::report::{self, Outputs};
 use laser_scan::scan::{Plan, Resources};
 use laser_scan::select::{Candidate, Chosen};
@@ -184,6 +184,13 @@ impl Terminal {
             self.note(&format!(
                 "the architecture '{architecture}' is not known to laser-scan: its modules are found by general rules, \
                  and are taken to be called in memory as they are on disk"
+            ));
+        }
+        let factors = plan.left_out.iter().filter(|tensor| tensor.reason == Reason::Factor).count();
+        if factors > 0 {
+            self.note(&format!(
+                "beside its own weights, the model holds {} of adapters, which are left out: it is scanned without its adapters",
+                counted(factors, "factor"),
             ));
         }
         if self.verbosity > Verbosity::Quiet {

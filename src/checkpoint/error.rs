@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::absence::Absence;
 use super::header::HeaderError;
 use super::index::IndexError;
 use super::pickle::PickleError;
@@ -48,6 +49,12 @@ pub enum CheckpointError {
         /// The file in the cache.
         path: PathBuf,
     },
+    /// A file is not the one that it stands for.
+    #[error("'{0}' is a pointer of Git LFS, not the file itself: run 'git lfs pull' in the model's folder")]
+    LfsPointer(String),
+    /// A download is still under way.
+    #[error("'{0}' is not whole: '{0}.aria2' beside it says that aria2 has not finished: let the download finish")]
+    Unfinished(String),
     /// The index names a shard that does not exist.
     #[error("'{index}' names the shard '{shard}', which does not exist: download or copy the model again")]
     MissingShard {
@@ -68,19 +75,16 @@ pub enum CheckpointError {
         /// The shard.
         shard: String,
     },
-    /// The model is a LoRA adapter.
-    #[error("'{model}' is a LoRA adapter, not a model: scan its base model{}", .base.as_ref().map(|base| format!(", '{base}'")).unwrap_or_default())]
+    /// The model is an adapter.
+    #[error("'{model}' is {kind}, not a model: scan its base model{}", .base.as_ref().map(|base| format!(", '{base}'")).unwrap_or_default())]
     Adapter {
         /// The model.
         model: String,
+        /// What such an adapter is called, with its article.
+        kind: &'static str,
         /// The base model that the adapter's configuration names.
         base: Option<String>,
     },
-    /// There are only GGUF files.
-    #[error(
-        "'{0}' holds GGUF files, whose weights are quantised for inference: scan the model in safetensors form that they were made from"
-    )]
-    GgufOnly(String),
     /// A pickled file is not what is read here.
     #[error("cannot read '{file}': {error}")]
     Pickle {
@@ -89,11 +93,6 @@ pub enum CheckpointError {
         /// What is wrong.
         error: PickleError,
     },
-    /// There are only pickled weights of an unusual name.
-    #[error(
-        "'{0}' holds PyTorch files, but no pytorch_model.bin and no safetensors: convert it with transformers' save_pretrained, or look for a revision in safetensors form"
-    )]
-    PickleOnly(String),
     /// Quantised weights are not understood.
     #[error("'{model}' {error}")]
     Quantization {
@@ -102,11 +101,14 @@ pub enum CheckpointError {
         /// What is not understood.
         error: QuantizationError,
     },
-    /// There are no weights at all.
-    #[error(
-        "'{0}' holds no .safetensors file and no pytorch_model.bin: name the folder that holds a model's weights, one weight file, or a Hub id"
-    )]
-    NoWeights(String),
+    /// There are no weights that can be read.
+    #[error("'{model}' {absence}")]
+    Absent {
+        /// The model, or the folder in it.
+        model: String,
+        /// What there is instead.
+        absence: Absence,
+    },
     /// There are several weight files and nothing says which belong together.
     #[error(
         "'{model}' has no model.safetensors and no index, but {count} .safetensors files ({first}, …): name one of them"
@@ -119,15 +121,47 @@ pub enum CheckpointError {
         /// One of them.
         first: String,
     },
-    /// A shard without the others.
+    /// Shards without an index, and not all of them.
     #[error(
-        "'{model}' has the shard '{shard}', but no index that names the others: download or copy the model again, or name the shard alone"
+        "'{model}' has no index and lacks {count} of its {total} shards ({}): download or copy the model again, or name one \
+         shard alone",
+        missing_names(.missing, .count)
     )]
-    NoIndex {
+    IncompleteShards {
         /// The model.
         model: String,
-        /// The shard.
-        shard: String,
+        /// How many shards are not there.
+        count: u64,
+        /// How many there should be.
+        total: u64,
+        /// The first of those that are not there.
+        missing: Vec<String>,
+    },
+    /// Shards of several models and no index.
+    #[error(
+        "'{model}' has no index, but shards of several models, such as '{first}' and '{second}': move those away that do not \
+         belong to it"
+    )]
+    SeveralSets {
+        /// The model.
+        model: String,
+        /// A shard of one.
+        first: String,
+        /// A shard of another.
+        second: String,
+    },
+    /// Two shards hold a tensor, and no index says which counts.
+    #[error(
+        "'{first}' and '{second}' both hold the tensor '{tensor}', and there is no index that says which counts: download or \
+         copy the model again, with its index"
+    )]
+    HeldTwice {
+        /// The tensor.
+        tensor: String,
+        /// A shard.
+        first: String,
+        /// Another.
+        second: String,
     },
     /// Two shards give one name to different tensors.
     #[error(
@@ -184,4 +218,11 @@ impl CheckpointError {
             None => self,
         }
     }
+}
+
+/// Names of missing shards, and a sign that there are more where these are not all.
+fn missing_names(names: &[String], count: &u64) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+    let more = if (names.len() as u64) < *count { ", …" } else { "" };
+    format!("{}{more}", names.join(", "))
 }

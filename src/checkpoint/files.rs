@@ -1,10 +1,12 @@
 //! Which files of a model's folder hold its weights.
 
+use super::absence;
 use super::config::Config;
 use super::error::CheckpointError;
 use super::index::{self, Index, IndexError};
-use super::{adapter, read_json};
-use crate::source::Source;
+use super::numbered::{self, Numbered, is_shard};
+use super::{broken, read_json, spelling};
+use crate::source::{BrokenLink, Form, Source};
 
 /// The names that transformers and diffusers give to a model's weights, in the order in which they are looked for. Of a
 /// pickled form the weights are read only where there is no other.
@@ -22,9 +24,15 @@ const NAMES: [&str; 8] = [
 /// How many of [`NAMES`] are safetensors.
 const SAFETENSORS_NAMES: usize = 4;
 
+/// How the shards of [`NAMES`] that are safetensors are called before their numbers.
+const STEMS: [&str; 2] = ["model", "diffusion_pytorch_model"];
+
 /// Names of files that hold something else than the model's weights, or hold them a second time: an adapter, and Mistral's
 /// own form beside the shards.
 const NOT_WEIGHTS: [&str; 2] = ["adapter_model", "consolidated"];
+
+/// How many missing shards are named.
+const MISSING_SHOWN: usize = 3;
 
 /// The files that hold a model's weights.
 pub enum WeightFiles {
@@ -37,12 +45,14 @@ pub enum WeightFiles {
         /// Its content; files are relative to the model's folder.
         index: Index,
     },
+    /// All shards by their numbers, without an index: each says itself what it holds.
+    Numbered(Vec<String>),
 }
 
 impl WeightFiles {
     /// Chooses among the files in `folder` (empty, or ending in `/`) as transformers and diffusers do: the file that the
-    /// configuration names, one of the usual names, then the only variant or the only file there is; pickled files where
-    /// there is none of these.
+    /// configuration names, one of the usual names, shards of a usual name, then the only variant or the only file there is;
+    /// pickled files where there is none of these.
     pub fn find(source: &dyn Source, folder: &str, config: &Config) -> Result<Self, CheckpointError> {
         if let Some(file) = source.single_file() {
             return Self::open(source, folder, file);
@@ -57,27 +67,59 @@ impl WeightFiles {
         if let Some(file) = named.into_iter().chain(safetensors.iter().copied()).find(there) {
             return Self::open(source, folder, file);
         }
-        if let Some(file) = unusual(source, folder)? {
-            return Self::open(source, folder, &file);
+        if let Some(files) = unusual(source, folder)? {
+            return Ok(files);
         }
-        match pickles.iter().copied().find(there) {
-            Some(file) => Self::open(source, folder, file),
-            None => Err(explain_absence(source, folder)),
+        if let Some(file) = pickles.iter().copied().find(there) {
+            return Self::open(source, folder, file);
+        }
+        let sets = numbered::sets(&names(source, folder), ".bin");
+        match only_set(source, folder, &sets.iter().collect::<Vec<_>>())? {
+            Some(files) => Ok(files),
+            None => Err(absence::explain(source, folder)),
         }
     }
 
     fn open(source: &dyn Source, folder: &str, file: &str) -> Result<Self, CheckpointError> {
-        let file = format!("{folder}{file}");
+        let path = format!("{folder}{file}");
         if !file.ends_with(".json") {
-            return Ok(Self::One(file));
+            return Ok(Self::One(path));
         }
-        let bytes = read_json(source, &file)?;
-        let invalid = |error| CheckpointError::Index { file: file.clone(), error };
-        let mut index = Index::parse(&bytes).map_err(invalid)?;
-        for shard in index.weight_map.values_mut() {
-            shard.insert_str(0, folder);
+        match read_index(source, folder, &path) {
+            Ok(index) => Ok(Self::Indexed { file: path, index }),
+            // What the index would say stands in the shards, too.
+            Err(error) if is_no_index(&error) => Self::beside(source, folder, file).ok_or(error),
+            Err(error) => Err(error),
         }
-        Ok(Self::Indexed { file, index })
+    }
+
+    /// The shards to which the index `file` belongs, if they are all there.
+    fn beside(source: &dyn Source, folder: &str, file: &str) -> Option<Self> {
+        let ending = if file.contains(".bin.index.") { ".bin" } else { ".safetensors" };
+        let (stem, _) = file.split_once(&format!("{ending}.index."))?;
+        let sets = numbered::sets(&names(source, folder), ending);
+        let own: Vec<&Numbered> = sets.iter().filter(|set| set.stem == stem).collect();
+        only_set(source, folder, &own).ok().flatten()
+    }
+}
+
+/// The index at `path`, its shards named from the model's folder on.
+fn read_index(source: &dyn Source, folder: &str, path: &str) -> Result<Index, CheckpointError> {
+    let invalid = |error| CheckpointError::Index { file: path.to_owned(), error };
+    let mut index = Index::parse(&read_json(source, path)?).map_err(invalid)?;
+    for shard in index.weight_map.values_mut() {
+        shard.insert_str(0, folder);
+    }
+    Ok(index)
+}
+
+/// Whether an index failed because it is none, and not because of what it says.
+fn is_no_index(error: &CheckpointError) -> bool {
+    let is_empty = |error: &IndexError| matches!(error, IndexError::Invalid(_) | IndexError::Empty);
+    match error {
+        CheckpointError::LfsPointer(_) => true,
+        CheckpointError::Index { error, .. } => is_empty(error),
+        _ => false,
     }
 }
 
@@ -87,79 +129,75 @@ pub fn has_weights(source: &dyn Source, folder: &str) -> bool {
     names(source, folder).iter().any(|name| endings.iter().any(|ending| name.ends_with(ending)))
 }
 
+/// Whether a file is one of safetensors, or an index of such, by its name.
+pub fn is_weights(name: &str) -> bool {
+    name.ends_with(".safetensors") || name.contains(".safetensors.index.") && name.ends_with(".json")
+}
+
+/// Whether a file holds something else than the model's weights, or holds them a second time.
+pub fn is_other_than_weights(name: &str) -> bool {
+    NOT_WEIGHTS.iter().any(|start| name.starts_with(start))
+}
+
 /// The names of the files in `folder`, without those in folders within it.
-fn names(source: &dyn Source, folder: &str) -> Vec<String> {
+pub fn names(source: &dyn Source, folder: &str) -> Vec<String> {
     let files = source.files();
     let within = files.iter().filter_map(|file| file.strip_prefix(folder));
     within.filter(|name| !name.contains('/')).map(str::to_owned).collect()
 }
 
-/// The only variant of the weights, or the only file, where none has a usual name: `model.fp16.safetensors`, or
-/// `diffusion_pytorch_model.safetensors.index.fp16.json` with its shards, or `my-finetune.safetensors`.
-fn unusual(source: &dyn Source, folder: &str) -> Result<Option<String>, CheckpointError> {
-    let names = names(source, folder);
-    let weights = |name: &&String| {
-        let is_index = name.contains(".safetensors.index.") && name.ends_with(".json");
-        let is_whole = name.ends_with(".safetensors") && !is_shard(name);
-        (is_index || is_whole) && !NOT_WEIGHTS.iter().any(|start| name.starts_with(start))
-    };
-    let candidates: Vec<&String> = names.iter().filter(weights).collect();
-    let model = || source.model().spelling.clone();
-    match candidates.as_slice() {
-        [only] => Ok(Some((*only).clone())),
-        [] => match names.iter().find(|name| name.ends_with(".safetensors") && is_shard(name)) {
-            Some(shard) => Err(CheckpointError::NoIndex { model: model(), shard: format!("{folder}{shard}") }),
-            None => Ok(None),
-        },
-        [first, ..] => Err(CheckpointError::Ambiguous {
-            model: model(),
-            count: candidates.len(),
-            first: format!("{folder}{first}"),
-        }),
+/// The links in `folder` that lead to nothing, those that should be weights first.
+pub fn links_within(source: &dyn Source, folder: &str) -> Vec<BrokenLink> {
+    let is_within = |link: &BrokenLink| link.file.strip_prefix(folder).is_some_and(|name| !name.contains('/'));
+    let mut links: Vec<BrokenLink> = source.broken_links().into_iter().filter(is_within).collect();
+    links.sort_by_key(|link| !is_weights(&link.file));
+    links
+}
+
+/// The safetensors where none has a usual name: shards without an index, the only variant or the only file, as
+/// `model.fp16.safetensors`, or `diffusion_pytorch_model.safetensors.index.fp16.json` with its shards, or
+/// `my-finetune.safetensors`.
+fn unusual(source: &dyn Source, folder: &str) -> Result<Option<WeightFiles>, CheckpointError> {
+    let is_candidate = |name: &str| is_weights(name) && !is_other_than_weights(name);
+    let is_missing = |link: &BrokenLink| is_candidate(&link.file[folder.len()..]);
+    if let Some(link) = links_within(source, folder).into_iter().find(is_missing) {
+        return Err(broken(link));
+    }
+    let mut names = names(source, folder);
+    names.retain(|name| is_candidate(name));
+    let sets = numbered::sets(&names, ".safetensors");
+    let is_usual = |set: &&Numbered| set.ending == ".safetensors" && STEMS.contains(&&*set.stem);
+    if let Some(files) = only_set(source, folder, &sets.iter().filter(is_usual).collect::<Vec<_>>())? {
+        return Ok(Some(files));
+    }
+    names.retain(|name| !is_shard(name));
+    let model = spelling(source, folder);
+    match names.as_slice() {
+        [only] => WeightFiles::open(source, folder, only).map(Some),
+        [] => only_set(source, folder, &sets.iter().collect::<Vec<_>>()),
+        [first, ..] if Form::of(first).is_some() => Err(absence::explain(source, folder)),
+        [first, ..] => Err(CheckpointError::Ambiguous { model, count: names.len(), first: format!("{folder}{first}") }),
     }
 }
 
-/// Whether a name is that of one shard of several: `…-00001-of-00003…`.
-fn is_shard(name: &str) -> bool {
-    name.split_once("-of-").is_some_and(|(before, after)| {
-        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let total: String = after.chars().take_while(char::is_ascii_digit).collect();
-        before.rsplit('-').next().is_some_and(digits) && digits(&total)
-    })
-}
-
-/// Why a model without weights that can be read has none, from the files that it has instead.
-fn explain_absence(source: &dyn Source, folder: &str) -> CheckpointError {
-    let names = names(source, folder);
-    let model = match folder.strip_suffix('/') {
-        Some(component) => format!("{}/{component}", source.model().spelling),
-        None => source.model().spelling.clone(),
-    };
-    let ends_with = |suffix: &str| names.iter().any(|name| name.ends_with(suffix));
-    if names.iter().any(|name| name == "adapter_config.json" || name.starts_with("adapter_model")) {
-        adapter(source)
-    } else if ends_with(".gguf") {
-        CheckpointError::GgufOnly(model)
-    } else if ends_with(".bin") || ends_with(".pt") || ends_with(".pth") {
-        CheckpointError::PickleOnly(model)
-    } else {
-        CheckpointError::NoWeights(model)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shards_are_told_by_their_names() {
-        for name in
-            ["model-00001-of-00003.safetensors", "a.fp16-00002-of-00002.safetensors", "a-1-of-2.fp16.safetensors"]
-        {
-            assert!(is_shard(name), "{name}");
+/// The shards of the only set, if there is one; all of them must be there.
+fn only_set(source: &dyn Source, folder: &str, sets: &[&Numbered]) -> Result<Option<WeightFiles>, CheckpointError> {
+    let model = || spelling(source, folder);
+    let path = |file: &String| format!("{folder}{file}");
+    match sets {
+        [] => Ok(None),
+        [set] => {
+            let missing: Vec<String> = set.missing().take(MISSING_SHOWN).collect();
+            if missing.is_empty() {
+                Ok(Some(WeightFiles::Numbered(set.files().map(path).collect())))
+            } else {
+                let (count, total) = (set.lacking().max(missing.len() as u64), set.total);
+                Err(CheckpointError::IncompleteShards { model: model(), count, total, missing })
+            }
         }
-        for name in ["model.safetensors", "best-of-both.safetensors", "x-3-of-a.safetensors"] {
-            assert!(!is_shard(name), "{name}");
+        [first, second, ..] => {
+            let example = |set: &Numbered| set.files().next().map(path).unwrap_or_default();
+            Err(CheckpointError::SeveralSets { model: model(), first: example(first), second: example(second) })
         }
     }
 }

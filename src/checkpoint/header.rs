@@ -17,6 +17,9 @@ use super::excerpt::excerpt;
 /// The longest header that the format allows, in bytes.
 pub const MAX_HEADER: u64 = 100_000_000;
 
+/// How a pointer of Git LFS begins, which stands for a file that has not been fetched.
+pub const LFS_POINTER: &[u8] = b"version https://git-lfs";
+
 /// The bytes before the header, which give its length.
 pub const PREFIX: u64 = 8;
 
@@ -142,7 +145,7 @@ pub enum HeaderError {
 ///
 /// Fails if `start` is shorter than the prefix, or gives a length beyond the file's size or the format's limit.
 pub fn extent(start: &[u8], file_size: u64) -> Result<u64, HeaderError> {
-    if start.starts_with(b"version https://git-lfs") {
+    if start.starts_with(LFS_POINTER) {
         return Err(HeaderError::LfsPointer);
     }
     let Some((length, _)) = start.split_first_chunk::<{ PREFIX as usize }>() else {

@@ -2,9 +2,12 @@
 //!
 //! [`Checkpoint::open`] finds out which files hold a model's weights and reads their headers, and hardly anything else
 //! of them: what there is to scan is known before the first weight is read or downloaded. It says what the stored
-//! tensors are to the model ([`Weight`]), quantised ones too. [`Mapped`] holds the shards that have come to disk, and hands
+//! tensors are to the model ([`Weight`]), quantised ones too, and of a folder without weights, what it holds instead
+//! ([`Absence`]). [`Mapped`] holds the shards that have come to disk, and hands
 //! their matrices to a device through candle-nn's `VarBuilder`.
 
+mod absence;
+mod adapter;
 mod config;
 mod entries;
 mod error;
@@ -13,6 +16,7 @@ mod files;
 mod header;
 mod index;
 mod mapped;
+mod numbered;
 mod pickle;
 mod quantization;
 mod shard;
@@ -23,6 +27,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+pub use absence::Absence;
 pub use config::Config;
 pub use error::CheckpointError;
 pub use header::{HeaderError, TensorInfo};
@@ -34,7 +39,7 @@ pub use safetensors::Dtype;
 pub use shard::Shard;
 pub use weight::{Axis, Band, Part, Selection, Storage, Weight};
 
-use crate::source::{Source, SourceError, Transfer};
+use crate::source::{BrokenLink, Source, SourceError, Transfer};
 use files::WeightFiles;
 use quantization::Method;
 
@@ -78,6 +83,8 @@ pub enum Other {
     Unlisted,
     /// It is a part of a quantised weight: scales, zero points and the like.
     Companion,
+    /// It is a factor of an adapter that is stored beside the model's weights.
+    Factor,
     /// It is stored in a way that is not read.
     Unreadable,
 }
@@ -109,10 +116,6 @@ impl Checkpoint {
         for folder in folders {
             checkpoint.add_component(source, Some(folder))?;
         }
-        let mut names = checkpoint.shards.iter().flat_map(|shard| &shard.tensors).map(|tensor| &tensor.name);
-        if names.any(|name| name.contains(".lora_A.") || name.contains(".lora_B.")) {
-            return Err(adapter(source));
-        }
         Ok(checkpoint)
     }
 
@@ -129,18 +132,12 @@ impl Checkpoint {
             Some(file) if !file.ends_with(".json") => Config::default(),
             _ => read_config(source, &folder)?,
         };
-        let (shards, mut others) = match WeightFiles::find(source, &folder, &config)? {
-            WeightFiles::One(file) => (shard::read_all(source, &[file])?, Vec::new()),
-            WeightFiles::Indexed { file, index } => {
-                let files = index.shards();
-                if let Some(shard) = files.iter().find(|shard| source.size(shard).is_none()) {
-                    return Err(CheckpointError::MissingShard { index: file, shard: shard.clone() });
-                }
-                let mut shards = shard::read_all(source, &files)?;
-                let unlisted = keep_indexed(&mut shards, &file, &index)?;
-                (shards, unlisted.into_iter().map(|tensor| (tensor, Other::Unlisted)).collect())
-            }
-        };
+        let mut others = Vec::new();
+        let shards = read_shards(source, WeightFiles::find(source, &folder, &config)?, &mut others)?;
+        let names = shards.iter().flat_map(|shard| &shard.tensors).map(|tensor| &*tensor.name);
+        if let Some(kind) = adapter::kind(names) {
+            return Err(adapter::refused(source, &folder, Some(kind)));
+        }
         let refused = |error| CheckpointError::Quantization { model: source.model().spelling.clone(), error };
         let method = match &config.quantization {
             Some(described) => Some(Method::of(described).map_err(refused)?),
@@ -153,7 +150,9 @@ impl Checkpoint {
         let unreadable = shards.iter().flat_map(|shard| &shard.others).cloned();
         others.extend(unreadable.map(|tensor| (tensor, Other::Unreadable)));
         self.shards.extend(shards);
-        let parts = self.parts_from(first);
+        let (factors, parts): (Vec<Part>, Vec<Part>) =
+            self.parts_from(first).into_iter().partition(|part| adapter::is_factor(&part.tensor.name));
+        others.extend(factors.into_iter().map(|part| (part.tensor.name, Other::Factor)));
         let peek = |part: &Part| self.peek(source, part);
         let (mut weights, companions) = quantization::assemble(parts, method.as_ref(), &peek).map_err(refused)?;
         others.extend(companions.into_iter().map(|tensor| (tensor, Other::Companion)));
@@ -211,8 +210,10 @@ fn pipeline_components(source: &dyn Source) -> Result<Vec<String>, CheckpointErr
                 .any(|end| class.ends_with(end));
         if files::has_weights(source, &folder) {
             folders.push(name.clone());
-        } else if is_model && source.size(&format!("{folder}config.json")).is_some() {
-            return Err(CheckpointError::NoWeights(format!("{}/{name}", source.model().spelling)));
+        } else if is_model
+            && (exists(source, &format!("{folder}config.json"))? || !files::links_within(source, &folder).is_empty())
+        {
+            return Err(absence::explain(source, &folder));
         }
     }
     folders.sort_unstable();
@@ -228,7 +229,7 @@ fn quantization_beside(source: &dyn Source, folder: &str) -> Result<Option<Value
         [("quantize_config.json", "gptq"), ("quant_config.json", "awq"), ("hf_quant_config.json", "modelopt")]
     {
         let file = format!("{folder}{file}");
-        if source.size(&file).is_none() {
+        if !exists(source, &file)? {
             continue;
         }
         let bytes = read_json(source, &file)?;
@@ -261,21 +262,80 @@ fn add_aliases(weights: &mut Vec<Weight>, shards: &[Shard]) -> Result<(), Checkp
     Ok(())
 }
 
-/// That the model is a LoRA adapter, with its base model if its configuration names one.
-fn adapter(source: &dyn Source) -> CheckpointError {
-    let config = read_json(source, "adapter_config.json").ok();
-    let config: Option<Value> = config.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let base = config.and_then(|config| Some(config.get("base_model_name_or_path")?.as_str()?.to_owned()));
-    CheckpointError::Adapter { model: source.model().spelling.clone(), base }
-}
-
 fn read_config(source: &dyn Source, folder: &str) -> Result<Config, CheckpointError> {
     let file = format!("{folder}config.json");
-    if source.size(&file).is_none() {
+    if !exists(source, &file)? {
         return Ok(Config::default());
     }
     let bytes = read_json(source, &file)?;
     Config::parse(&bytes).map_err(|error| CheckpointError::Json { file, reason: error.to_string() })
+}
+
+/// How `folder` (empty, or ending in `/`) of the model can be named.
+fn spelling(source: &dyn Source, folder: &str) -> String {
+    let model = &source.model().spelling;
+    match folder.strip_suffix('/') {
+        Some(within) => format!("{}/{within}", model.trim_end_matches('/')),
+        None => model.clone(),
+    }
+}
+
+/// Whether the model has the file; that it has a link to it which leads to nothing is an error.
+fn exists(source: &dyn Source, file: &str) -> Result<bool, CheckpointError> {
+    if source.size(file).is_some() {
+        return Ok(true);
+    }
+    match source.broken_links().into_iter().find(|link| link.file == file) {
+        Some(link) => Err(broken(link)),
+        None => Ok(false),
+    }
+}
+
+fn broken(link: BrokenLink) -> CheckpointError {
+    SourceError::BrokenLink { path: link.file, target: link.target }.into()
+}
+
+/// Reads the headers of the shards. Which tensors in them are not the model's goes to `others`.
+fn read_shards(
+    source: &dyn Source,
+    files: WeightFiles,
+    others: &mut Vec<(String, Other)>,
+) -> Result<Vec<Shard>, CheckpointError> {
+    match files {
+        WeightFiles::One(file) => shard::read_all(source, &[file]),
+        WeightFiles::Numbered(files) => {
+            let shards = shard::read_all(source, &files)?;
+            check_held_once(&shards)?;
+            Ok(shards)
+        }
+        WeightFiles::Indexed { file, index } => {
+            let files = index.shards();
+            for shard in &files {
+                if !exists(source, shard)? {
+                    return Err(CheckpointError::MissingShard { index: file, shard: shard.clone() });
+                }
+            }
+            let mut shards = shard::read_all(source, &files)?;
+            let unlisted = keep_indexed(&mut shards, &file, &index)?;
+            others.extend(unlisted.into_iter().map(|tensor| (tensor, Other::Unlisted)));
+            Ok(shards)
+        }
+    }
+}
+
+/// Checks that no tensor is in two shards, where no index says which counts.
+fn check_held_once(shards: &[Shard]) -> Result<(), CheckpointError> {
+    let mut held: HashMap<&str, &Shard> = HashMap::new();
+    for shard in shards {
+        let names = shard.tensors.iter().map(|tensor| &tensor.name).chain(&shard.others);
+        for name in names {
+            if let Some(first) = held.insert(name, shard) {
+                let (first, second) = (first.file.clone(), shard.file.clone());
+                return Err(CheckpointError::HeldTwice { tensor: name.clone(), first, second });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A small file, whole.
@@ -286,7 +346,11 @@ fn read_json(source: &dyn Source, file: &str) -> Result<Vec<u8>, CheckpointError
         return Err(CheckpointError::Json { file: file.to_owned(), reason });
     }
     let path = source.fetch(file, &|_: Transfer| {})?;
-    Ok(std::fs::read(&path).map_err(|error| SourceError::Unreadable { path, error })?)
+    let bytes = std::fs::read(&path).map_err(|error| SourceError::Unreadable { path, error })?;
+    if bytes.starts_with(header::LFS_POINTER) {
+        return Err(CheckpointError::LfsPointer(file.to_owned()));
+    }
+    Ok(bytes)
 }
 
 /// Checks that every tensor is where the index says, and takes out the tensors that it does not name, which are returned.

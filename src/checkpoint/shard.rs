@@ -52,6 +52,10 @@ pub fn read_all(source: &dyn Source, files: &[String]) -> Result<Vec<Shard>, Che
 fn read_one(source: &dyn Source, file: &str) -> Result<Shard, CheckpointError> {
     let missing = || SourceError::NoSuchFile { model: source.model().spelling.clone(), file: file.to_owned() };
     let size = source.size(file).ok_or_else(missing)?;
+    // aria2 gives a file its whole size at once, and fills it afterwards.
+    if source.size(&format!("{file}.aria2")).is_some() {
+        return Err(CheckpointError::Unfinished(file.to_owned()));
+    }
     let header = if file.ends_with(".bin") { read_pickle(source, file, size) } else { read_header(source, file, size) };
     let (header, data_start) = header?;
     let identity = source.identity(file)?;

@@ -40,6 +40,8 @@ pub enum Reason {
     TiedHead,
     /// It is a part of a quantised weight.
     Companion,
+    /// It is a factor of an adapter that is stored beside the model's weights.
+    Factor,
     /// It is not in the index.
     Unlisted,
     /// It is stored in a way that is not read.
@@ -77,6 +79,7 @@ impl fmt::Display for Reason {
             Self::Class(class) => class.fmt(formatter),
             Self::TiedHead => formatter.write_str("a head that shares the embedding's weight"),
             Self::Companion => formatter.write_str("part of a quantised weight"),
+            Self::Factor => formatter.write_str("a factor of an adapter"),
             Self::Unreadable => formatter.write_str("stored in a way that is not read"),
             Self::Unlisted => formatter.write_str("not in the index"),
             Self::NotIncluded => formatter.write_str("not matched by --include"),

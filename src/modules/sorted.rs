@@ -53,6 +53,7 @@ impl<'a> Sorted<'a> {
             let reason = match other {
                 Other::Unlisted => Reason::Unlisted,
                 Other::Companion => Reason::Companion,
+                Other::Factor => Reason::Factor,
                 Other::Unreadable => Reason::Unreadable,
             };
             Left { name, weight: None, reason }

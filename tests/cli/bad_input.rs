@@ -34,7 +34,9 @@ fn no_such_path() {
 fn a_file_of_another_kind() {
     let place = Workplace::new();
     fs::write(place.path("weights.pt"), "x").expect("written");
-    place.run(&["--model", "weights.pt"]).refused(1, &["'weights.pt' is no .safetensors or .bin file"]);
+    place
+        .run(&["--model", "weights.pt"])
+        .refused(1, &["'weights.pt' is one of those PyTorch files", "safetensors form"]);
     fs::write(place.path("weights.bin"), "x").expect("written");
     place.run(&["--model", "weights.bin"]).refused(1, &["'weights.bin'", "no ZIP archive", "save it anew"]);
     fs::write(place.path("weights.gguf"), "GGUF").expect("written");
@@ -48,7 +50,7 @@ fn a_folder_without_weights() {
 
 #[test]
 fn a_lora_adapter() {
-    let config = br#"{"base_model_name_or_path": "mistralai/Mistral-7B-v0.1", "r": 64}"#;
+    let config = br#"{"peft_type": "LORA", "base_model_name_or_path": "mistralai/Mistral-7B-v0.1", "r": 64}"#;
     let adapter = checkpoint::file(&[checkpoint::matrix("base_model.model.a.lora_A.weight", 4, 8)]);
     scan_files(&[("adapter_config.json", config), ("adapter_model.safetensors", &adapter)])
         .refused(1, &["is a LoRA adapter", "'mistralai/Mistral-7B-v0.1'"]);
@@ -70,13 +72,14 @@ fn a_revision_of_a_folder() {
 
 #[test]
 fn gguf_only() {
-    scan_files(&[("model-Q4_K_M.gguf", b"GGUF")]).refused(1, &["'model' holds GGUF files", "safetensors"]);
+    scan_files(&[("model-Q4_K_M.gguf", b"GGUF")])
+        .refused(1, &["'model' holds 'model-Q4_K_M.gguf', a GGUF file", "safetensors"]);
 }
 
 #[test]
 fn pickled_weights_that_are_none() {
     scan_files(&[("pytorch_model.bin", b"PK")]).refused(1, &["'pytorch_model.bin'", "no ZIP archive"]);
-    scan_files(&[("training_args.bin", b"PK")]).refused(1, &["PyTorch files", "save_pretrained"]);
+    scan_files(&[("training_args.bin", b"PK")]).refused(1, &["'training_args.bin'", "no weights"]);
     let empty = [b"PK\x03\x04".as_slice(), &[0; 200]].concat();
     scan_files(&[("pytorch_model.bin", &empty)]).refused(1, &["'pytorch_model.bin'", "data.pkl"]);
 }
@@ -100,7 +103,7 @@ fn a_pipeline_without_weights() {
     scan_files(&[("model_index.json", index), ("unet/config.json", b"{}"), ("scheduler/config.json", b"{}")])
         .refused(1, &["'model/unet' holds no .safetensors file"]);
     scan_files(&[("model_index.json", index), ("unet/model.fp16.bin", b"x")])
-        .refused(1, &["'model/unet' holds PyTorch files"]);
+        .refused(1, &["'model/unet' holds 'model.fp16.bin', one of those PyTorch files"]);
     let dotted = br#"{"a.b": ["diffusers", "UNet2DConditionModel"]}"#;
     scan_files(&[("model_index.json", dotted)]).refused(1, &["'model_index.json'", "'a.b' is no name of a component"]);
     scan_files(&[("model_index.json", b"[]")]).refused(1, &["'model_index.json'", "no JSON object"]);
@@ -109,7 +112,7 @@ fn a_pipeline_without_weights() {
 #[test]
 fn one_shard_without_the_others() {
     scan_files(&[("model-00001-of-00003.safetensors", &raw_file(ONE_TENSOR, 64))])
-        .refused(1, &["'model-00001-of-00003.safetensors'", "no index"]);
+        .refused(1, &["no index", "lacks 2 of its 3 shards", "'model-00002-of-00003.safetensors'"]);
 }
 
 #[test]

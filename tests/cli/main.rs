@@ -1,11 +1,13 @@
 //! What the program does, as a user sees it.
 
+mod adapters;
 mod bad_input;
 #[cfg(unix)]
 mod changing_files;
 mod checkpoint;
 mod compare;
 mod export;
+mod folders;
 mod golden;
 #[cfg(feature = "cuda")]
 mod gpus;

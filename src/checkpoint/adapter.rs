@@ -1,0 +1,206 @@
+//! Adapters: small factors that change a model's weights, and are no model by themselves.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::error::CheckpointError;
+use super::read_json;
+use crate::source::Source;
+
+/// What an adapter of no listed kind is called.
+const ADAPTER: &str = "an adapter";
+
+/// What an adapter of the most frequent kind is called.
+const LORA: &str = "a LoRA adapter";
+
+/// A kind of adapter.
+struct Kind {
+    /// What it is called in a sentence.
+    name: &'static str,
+    /// Its `peft_type`, in small letters.
+    peft: &'static str,
+    /// Segments in the names of its factors, in small letters, with spaces between them; those that end in `_` are only how
+    /// a segment begins.
+    segments: &'static str,
+}
+
+/// The kinds, as PEFT and its `adapter_layer_names`, LyCORIS, kohya's scripts, torchtune and MLX write them.
+const KINDS: [Kind; 8] = [
+    Kind {
+        name: LORA,
+        peft: "lora",
+        segments: "lora_a lora_b lora_embedding_a lora_embedding_b lora_magnitude_vector lora_down lora_up lora_mid \
+                   lora_linear_layer dora_scale",
+    },
+    Kind { name: "a LoHa adapter", peft: "loha", segments: "hada_" },
+    Kind { name: "a LoKr adapter", peft: "lokr", segments: "lokr_" },
+    Kind { name: "an IA3 adapter", peft: "ia3", segments: "ia3_" },
+    Kind { name: "a VeRA adapter", peft: "vera", segments: "vera_" },
+    Kind { name: "an OFT adapter", peft: "oft", segments: "oft_" },
+    Kind { name: "a BOFT adapter", peft: "boft", segments: "boft_" },
+    Kind {
+        name: ADAPTER,
+        peft: "",
+        segments: "lora_e vblora_ randlora_ fourierft_ waveft_ shira_ c3a_ hra_u bone_block miss_block \
+                   trainable_tokens_delta",
+    },
+];
+
+/// How the names begin that kohya's scripts make of a module's whole name.
+const KOHYA: [&str; 3] = ["lora_unet_", "lora_te", "lora_transformer_"];
+
+/// A tensor that is a factor of an adapter.
+struct Factor<'a> {
+    /// The module that it changes.
+    module: &'a str,
+    /// What such an adapter is called.
+    kind: &'static str,
+}
+
+impl<'a> Factor<'a> {
+    fn of(tensor: &'a str) -> Option<Self> {
+        if KOHYA.iter().any(|start| tensor.starts_with(start)) {
+            return Some(Self { module: "", kind: LORA });
+        }
+        let mut before = None;
+        for (start, segment) in segments(tensor) {
+            let lower = segment.to_ascii_lowercase();
+            let of_kind = KINDS.iter().find(|kind| kind.segments.split(' ').any(|known| is_segment(&lower, known)));
+            // diffusers: `to_q_lora.down`, `to_q.lora.up`. A `lora` of other parts is RWKV's own.
+            let is_of_diffusers = matches!(&*lower, "up" | "down") && before.is_some_and(is_lora);
+            let kind = of_kind.map(|kind| kind.name).or(is_of_diffusers.then_some(LORA));
+            if let Some(kind) = kind {
+                return Some(Self { module: tensor[..start].trim_end_matches('.'), kind });
+            }
+            before = Some(segment);
+        }
+        None
+    }
+}
+
+/// The segments of a name, with where each begins.
+fn segments(name: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut start = 0;
+    name.split('.').map(move |segment| {
+        let place = start;
+        start += segment.len() + 1;
+        (place, segment)
+    })
+}
+
+fn is_segment(segment: &str, known: &str) -> bool {
+    if known.ends_with('_') { segment.starts_with(known) } else { segment == known }
+}
+
+/// Whether a segment is `lora`, `to_q_lora` or `qkv_lora1`.
+fn is_lora(segment: &str) -> bool {
+    let name = segment.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    name == "lora" || name.ends_with("_lora")
+}
+
+/// Whether a tensor is a factor of an adapter.
+pub fn is_factor(tensor: &str) -> bool {
+    Factor::of(tensor).is_some()
+}
+
+/// What an adapter is called that consists of `tensors`; `None` if they are a model's, with or without factors beside them.
+///
+/// A model has the weight of a module in its layers to which a factor belongs. An adapter has not: what else it may hold are
+/// modules that were trained whole, biases, and the embedding or head that its factors belong to, where the vocabulary grew.
+pub fn kind<'a>(tensors: impl Iterator<Item = &'a str> + Clone) -> Option<&'static str> {
+    let factors: Vec<Factor<'_>> = tensors.clone().filter_map(Factor::of).collect();
+    let kind = factors.first()?.kind;
+    let others: BTreeSet<&str> = tensors.filter(|name| !is_factor(name) && !name.ends_with("bias")).collect();
+    let is_in_layer = |module: &str| module.split('.').any(|segment| segment.parse::<usize>().is_ok());
+    let has_weight = |module: &str| {
+        let within = format!("{module}.");
+        others.range(&*within..).next().is_some_and(|name| name.starts_with(&within))
+    };
+    let has_base = factors.iter().any(|factor| is_in_layer(factor.module) && has_weight(factor.module));
+    (!has_base).then_some(kind)
+}
+
+/// That what `folder` (empty, or ending in `/`) holds is an adapter, of this `kind` if that is known, with its base model if
+/// its configuration names one.
+pub fn refused(source: &dyn Source, folder: &str, kind: Option<&'static str>) -> CheckpointError {
+    let config = read_json(source, &format!("{folder}adapter_config.json")).ok();
+    let config: Value = config.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let text = |key: &str| config.get(key).and_then(Value::as_str);
+    let of_type = |peft: &str| KINDS.iter().find(|kind| kind.peft.eq_ignore_ascii_case(peft));
+    let kind = kind.or_else(|| Some(of_type(text("peft_type")?)?.name)).unwrap_or(ADAPTER);
+    let base = text("base_model_name_or_path").filter(|base| !base.is_empty()).map(str::to_owned);
+    CheckpointError::Adapter { model: super::spelling(source, folder), kind, base }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind_of(tensors: &[&str]) -> Option<&'static str> {
+        kind(tensors.iter().copied())
+    }
+
+    #[test]
+    fn factors_of_all_kinds_are_known() {
+        for (tensor, name) in [
+            ("base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", LORA),
+            ("base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight", LORA),
+            ("base_model.model.model.embed_tokens.lora_embedding_B", LORA),
+            ("model.layers.0.self_attn.q_proj.lora_magnitude_vector.vision.weight", LORA),
+            ("layers.0.attn.q_proj.lora_a.weight", LORA),
+            ("lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight", LORA),
+            ("lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha", LORA),
+            ("unet.down_blocks.0.attn1.processor.to_q_lora.up.weight", LORA),
+            ("double_blocks.0.processor.qkv_lora1.down.weight", LORA),
+            ("text_encoder.layers.0.to_k.lora.down.weight", LORA),
+            ("transformer.transformer_blocks.0.attn.to_q.lora_A.weight", LORA),
+            ("unet.mid_block.attn.to_q.lora_linear_layer.down.weight", LORA),
+            ("base_model.model.layers.0.q_proj.hada_w1_a", "a LoHa adapter"),
+            ("base_model.model.layers.0.q_proj.lokr_w1", "a LoKr adapter"),
+            ("base_model.model.layers.0.q_proj.ia3_l", "an IA3 adapter"),
+            ("base_model.model.layers.0.q_proj.vera_lambda_b", "a VeRA adapter"),
+            ("base_model.model.layers.0.q_proj.oft_R.weight", "an OFT adapter"),
+            ("base_model.model.layers.0.q_proj.boft_s", "a BOFT adapter"),
+            ("base_model.model.layers.0.q_proj.randlora_lambda", ADAPTER),
+        ] {
+            assert_eq!(kind_of(&[tensor]), Some(name), "{tensor}");
+        }
+    }
+
+    #[test]
+    fn what_is_called_alike_is_no_factor() {
+        for tensor in [
+            "model.layers.0.self_attn.kv_a_proj_with_mqa.weight",
+            // RWKV 7's own.
+            "model.layers.0.attn.w_lora.lora.0.weight",
+            "model.layers.0.mlp.down.weight",
+            "model.layers.0.explora_a.weight",
+            "down_blocks.0.up.weight",
+        ] {
+            assert!(!is_factor(tensor), "{tensor}");
+        }
+    }
+
+    #[test]
+    fn a_model_has_the_weights_that_its_factors_change() {
+        let factor = "model.layers.0.self_attn.qkv_proj.lora_A.vision.weight";
+        for weight in ["base_layer.weight", "weight", "base_layer.qweight"] {
+            assert_eq!(kind_of(&[factor, &format!("model.layers.0.self_attn.qkv_proj.{weight}")]), None, "{weight}");
+        }
+        for beside in [
+            "lm_head.weight",
+            "model.embed_tokens.weight",
+            "model.norm.weight",
+            "model.layers.0.mlp.gate.weight",
+            "model.layers.0.self_attn.qkv_proj.bias",
+            "model.layers.0.self_attn.qkv_proj2.weight",
+        ] {
+            assert_eq!(kind_of(&[factor, beside]), Some(LORA), "{beside}");
+        }
+        // The embedding is kept whole where the vocabulary grew.
+        let embedding = ["model.embed_tokens.lora_embedding_A", "model.embed_tokens.base_layer.weight"];
+        assert_eq!(kind_of(&embedding), Some(LORA));
+        assert_eq!(kind_of(&["model.layers.0.self_attn.q_proj.weight"]), None);
+    }
+}
