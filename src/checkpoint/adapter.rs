@@ -71,7 +71,10 @@ impl<'a> Factor<'a> {
             let is_of_diffusers = matches!(&*lower, "up" | "down") && before.is_some_and(is_lora);
             let kind = of_kind.map(|kind| kind.name).or(is_of_diffusers.then_some(LORA));
             if let Some(kind) = kind {
-                return Some(Self { module: tensor[..start].trim_end_matches('.'), kind });
+                let module = tensor[..start].trim_end_matches('.');
+                // torch.nn.utils.parametrize keeps a module's own weight beside what changes it.
+                let module = module.split_once(".parametrizations.").map_or(module, |(module, _)| module);
+                return Some(Self { module, kind });
             }
             before = Some(segment);
         }
@@ -188,6 +191,8 @@ mod tests {
         for weight in ["base_layer.weight", "weight", "base_layer.qweight"] {
             assert_eq!(kind_of(&[factor, &format!("model.layers.0.self_attn.qkv_proj.{weight}")]), None, "{weight}");
         }
+        let parametrized = "encoder.layers.0.mixer.Wqkv.parametrizations.weight";
+        assert_eq!(kind_of(&[&format!("{parametrized}.0.lora_A"), &format!("{parametrized}.original")]), None);
         for beside in [
             "lm_head.weight",
             "model.embed_tokens.weight",

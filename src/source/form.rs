@@ -31,7 +31,7 @@ const FORMS: [Form; 17] = [
         files: &["**/*zero_pp_rank_*"],
         what: "a part of a checkpoint of DeepSpeed",
         way_out: "make whole weights of it with the zero_to_fp32.py that DeepSpeed leaves beside its folders \
-                  'global_step…', with --safe_serialization, and name the folder that it writes",
+                  'global_step…', and name what it writes",
     },
     Form {
         files: &["**/latest_checkpointed_iteration.txt", "**/mp_rank_*/*", "**/model_optim_rng.pt"],

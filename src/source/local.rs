@@ -32,9 +32,7 @@ impl Local {
         if fs::metadata(path).map_err(unreadable)?.is_dir() {
             // A folder that cannot be listed would look like an empty one.
             fs::read_dir(path).map_err(unreadable)?;
-            if let Some(id) = cached_repository(&absolute) {
-                return Err(SourceError::CachedRepository { path: spelling, id, snapshot: some_snapshot(path) });
-            }
+            refuse_cache(path, &absolute)?;
             let name = cached_name(&absolute).unwrap_or_else(|| {
                 absolute.file_name().map_or("root".into(), |name| name.to_string_lossy()).into_owned()
             });
@@ -146,6 +144,22 @@ impl Source for Local {
 fn entries_of(folder: &Path, is_wanted: fn(&Path) -> bool) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter(|entry| is_wanted(&entry.path())).filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// Refuses a folder of Hugging Face's cache that holds a model's commits, or models, in folders of their own.
+fn refuse_cache(path: &Path, absolute: &Path) -> Result<(), SourceError> {
+    let is_of_model = |name: &String| [".json", ".safetensors", ".bin"].iter().any(|ending| name.ends_with(ending));
+    if entries_of(path, Path::is_file).iter().any(is_of_model) {
+        return Ok(());
+    }
+    let spelling = path.display().to_string();
+    if let Some(id) = cached_repository(absolute) {
+        return Err(SourceError::CachedRepository { path: spelling, id, snapshot: some_snapshot(path) });
+    }
+    match entries_of(path, Path::is_dir).iter().find_map(|name| cached_repository(&path.join(name))) {
+        Some(id) => Err(SourceError::HubCache { path: spelling, id }),
+        None => Ok(()),
+    }
 }
 
 /// The Hub id of the model whose commits Hugging Face's cache keeps in `folder`.

@@ -150,6 +150,14 @@ pub enum SourceError {
         /// The folder of a commit.
         snapshot: Option<PathBuf>,
     },
+    /// The Hub's cache.
+    #[error("'{path}' is a cache of the Hub's models: name one of them by its id, such as '{id}'")]
+    HubCache {
+        /// The folder.
+        path: String,
+        /// A model in it.
+        id: String,
+    },
     /// A revision of something that has none.
     #[error(
         "'{0}' is on this machine and has no revisions: leave out --revision, or spell the name so that no such path exists"

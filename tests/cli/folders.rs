@@ -180,6 +180,12 @@ fn the_cache_of_a_model_is_told_from_its_commits() {
     let snapshot = format!("{repository}/snapshots/{commit}");
     place.run(&["--model", repository]).refused(1, &["model 'tiny/Mistral-0B'", &format!("such as '{snapshot}'")]);
     place.run(&["--model", &snapshot]).succeeded();
+    let snapshots = format!("{repository}/snapshots");
+    place.run(&["--model", &snapshots]).refused(1, &["holds no weights itself", &format!("'{snapshots}/")]);
+    place.run(&["--model", "hub"]).refused(1, &["'hub' is a cache of the Hub's models", "such as 'tiny/Mistral-0B'"]);
+    // A model's own folder may have a cache in it.
+    write_model(&place.path("hub"), 8);
+    place.run(&["--model", "hub"]).succeeded();
 }
 
 #[test]
@@ -219,7 +225,7 @@ fn other_forms_are_named_with_the_way_out() {
 
 #[test]
 fn a_folder_with_nothing_to_read_says_so() {
-    scan(&[]).refused(1, &["'m' holds no files"]);
+    scan(&[]).refused(1, &["'m' holds no files", "Hub id"]);
     scan(&["tokenizer.json", "README.md"]).refused(1, &["only what describes a model, such as 'tokenizer.json'"]);
     scan(&["README.md"]).refused(1, &["'m' holds no .safetensors file and no pytorch_model.bin: name the folder"]);
 }
