@@ -28,7 +28,7 @@ const FORMS: [Form; 17] = [
         way_out: "let it finish, or download the model again",
     },
     Form {
-        files: &["**/*zero_pp_rank_*"],
+        files: &["**/*zero_pp_rank_*", "**/zero_to_fp32.py"],
         what: "a part of a checkpoint of DeepSpeed",
         way_out: "make whole weights of it with the zero_to_fp32.py that DeepSpeed leaves beside its folders \
                   'global_step…', and name what it writes",
@@ -52,7 +52,7 @@ const FORMS: [Form; 17] = [
     },
     Form {
         files: &["consolidated*.safetensors"],
-        what: "the weights in Mistral's own form, whose names a trainer that loads Hugging Face's form does not know",
+        what: "the weights in Mistral's own form, whose names trainers do not know",
         way_out: "name the model in Hugging Face form, convert it with transformers' convert_mistral_weights_to_hf.py, or \
                   name the file itself to scan it under the names that it has",
     },
@@ -64,15 +64,15 @@ const FORMS: [Form; 17] = [
     Form {
         files: &["**/*.msgpack", "**/*.msgpack.index.json"],
         what: "a file of Flax",
-        way_out: "convert the model with transformers 4.57, which still reads it, by from_pretrained with from_flax=True and \
-                  save_pretrained",
+        way_out: "convert the model with transformers 4.57, which still reads it: from_pretrained with from_flax=True, \
+                  then save_pretrained",
     },
     // The checkpoints of TensorFlow 1 that models such as BERT came in are read by the same option.
     Form {
         files: &["**/tf_model*.h5", "**/tf_model*.h5.index.json", "**/*.ckpt.index", "**/*.ckpt.data-*-of-*"],
         what: "a file of TensorFlow",
-        way_out: "convert the model with transformers 4.57, which still reads it, by from_pretrained with from_tf=True and \
-                  save_pretrained",
+        way_out: "convert the model with transformers 4.57, which still reads it: from_pretrained with from_tf=True, \
+                  then save_pretrained",
     },
     Form {
         files: &["**/*.h5", "**/*.keras", "**/saved_model.pb"],
@@ -101,12 +101,12 @@ const FORMS: [Form; 17] = [
     Form { files: &["**/*.npz", "**/*.npy"], what: "a file of NumPy", way_out: FRAMEWORK },
     Form {
         files: &["**/*.{pt,pth,ckpt,pkl}"],
-        what: "one of those PyTorch files that may hold anything",
+        what: "a PyTorch file, which may hold more than a model's weights",
         way_out: "load it in PyTorch and save the model's weights anew, in safetensors form",
     },
     Form {
         files: &["**/*.bin"],
-        what: "one of those PyTorch files that may hold anything",
+        what: "a PyTorch file of no usual name",
         way_out: "name the file itself if it holds the model's weights, or convert the model with transformers' \
                   save_pretrained",
     },

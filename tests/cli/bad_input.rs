@@ -34,9 +34,7 @@ fn no_such_path() {
 fn a_file_of_another_kind() {
     let place = Workplace::new();
     fs::write(place.path("weights.pt"), "x").expect("written");
-    place
-        .run(&["--model", "weights.pt"])
-        .refused(1, &["'weights.pt' is one of those PyTorch files", "safetensors form"]);
+    place.run(&["--model", "weights.pt"]).refused(1, &["'weights.pt' is a PyTorch file", "safetensors form"]);
     fs::write(place.path("weights.bin"), "x").expect("written");
     place.run(&["--model", "weights.bin"]).refused(1, &["'weights.bin'", "no ZIP archive", "save it anew"]);
     fs::write(place.path("weights.gguf"), "GGUF").expect("written");
@@ -103,7 +101,7 @@ fn a_pipeline_without_weights() {
     scan_files(&[("model_index.json", index), ("unet/config.json", b"{}"), ("scheduler/config.json", b"{}")])
         .refused(1, &["'model/unet' holds no .safetensors file"]);
     scan_files(&[("model_index.json", index), ("unet/model.fp16.bin", b"x")])
-        .refused(1, &["'model/unet' holds 'model.fp16.bin', one of those PyTorch files"]);
+        .refused(1, &["'model/unet' holds 'model.fp16.bin', a PyTorch file"]);
     let dotted = br#"{"a.b": ["diffusers", "UNet2DConditionModel"]}"#;
     scan_files(&[("model_index.json", dotted)]).refused(1, &["'model_index.json'", "'a.b' is no name of a component"]);
     scan_files(&[("model_index.json", b"[]")]).refused(1, &["'model_index.json'", "no JSON object"]);

@@ -214,8 +214,12 @@ fn other_forms_are_named_with_the_way_out() {
         (&["openvino_model.xml", "openvino_model.bin"], "for inference alone", "made from"),
         (&["model.safetensors.part"], "download that has not finished", "download the model again"),
         (&["9f2a.incomplete", "config.json"], "download that has not finished", "let it finish"),
-        (&["model.ckpt", "optimizer.pt"], "'model.ckpt', one of those PyTorch files", "safetensors form"),
-        (&["weights.bin", "training_args.bin"], "'weights.bin', one of those PyTorch files", "name the file itself"),
+        (&["model.ckpt", "optimizer.pt"], "'model.ckpt', a PyTorch file", "safetensors form"),
+        (
+            &["weights.bin", "training_args.bin"],
+            "'weights.bin', a PyTorch file of no usual name",
+            "name the file itself",
+        ),
         (&["optimizer.pt", "training_args.bin"], "state of a training run", "saved the model in"),
     ];
     for (files, what, way_out) in cases {
@@ -313,7 +317,7 @@ fn files_of_other_forms_are_named_with_the_way_out() {
         ("model.onnx", "for inference alone", "made from"),
         ("model.gguf", "a GGUF file", "made from"),
         ("model.nemo", "an archive of NeMo", "Hugging Face form"),
-        ("model.ckpt", "PyTorch files", "in safetensors form"),
+        ("model.ckpt", "a PyTorch file", "in safetensors form"),
         ("consolidated.00.pth", "Meta's own form", "convert_llama_weights_to_hf.py"),
         ("__0_0.distcp", "distributed checkpoint", "accelerate merge-weights"),
         ("model.safetensors.incomplete", "not finished", "let it finish"),
