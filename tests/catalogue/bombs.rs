@@ -9,11 +9,11 @@ use assert_cmd::Command;
 use crate::pickles::{archive, dictionary, tensor, text};
 use crate::program::{Run, Workplace, finish};
 
-/// Plans a scan of a file of this name and content in 512 MB of address space.
+/// Plans a scan of a file of this name and content in 500 MB of address space and 30 seconds of a core.
 fn scan(name: &str, content: &[u8]) -> Run {
     let place = Workplace::new();
     fs::write(place.path(name), content).expect("written");
-    let line = "ulimit -v 500000; exec \"$0\" \"$@\"";
+    let line = "ulimit -v 500000 && ulimit -t 30 && exec \"$0\" \"$@\"";
     let mut shell = Command::new("sh");
     shell.args(["-c", line, env!("CARGO_BIN_EXE_laser-scan"), "--model", name, "--device", "cpu", "--dry-run"]);
     finish(shell.env("RAYON_NUM_THREADS", "1").current_dir(place.path("")))
@@ -42,6 +42,17 @@ fn many_of_one(count: usize, name: impl Fn(usize) -> String) -> Vec<u8> {
 #[test]
 fn pickles_that_repeat_or_nest_are_refused() {
     let class = [b"\x80\x02c".as_slice(), &[b'a'; 1_000_000], b"\nb\nq\x00", &b"h\x00".repeat(20_000), b"."].concat();
+    // A megabyte that is a key, or a storage's name, a hundred thousand times.
+    let long = text(&"k".repeat(4 << 20));
+    let keys = [b"\x80\x02}q\x000".as_slice(), &long, b"q\x010h\x00", &b"h\x01h\x00s".repeat(100_000), b"."].concat();
+    let one = tensor([4, 4], [4, 1]);
+    let call = &one[text("m.weight").len()..one.len() - 1];
+    let at = call.windows(6).position(|bytes| bytes == text("0")).expect("a storage");
+    let mut storages = [b"\x80\x02".as_slice(), &call[..at], &long, &call[at + 6..], b"q\x010q\x00}("].concat();
+    for at in 0..100_000 {
+        storages.extend([text(&format!("{at}.weight")).as_slice(), b"h\x00h\x01R"].concat());
+    }
+    let storages = [storages.as_slice(), b"u."].concat();
     let marks = [b"\x80\x02".as_slice(), &[b'('; 17_000_000], b"."].concat();
     let slots: Vec<u8> = (0..4_300_000u32).flat_map(|slot| [b'r'].into_iter().chain(slot.to_le_bytes())).collect();
     let slots = [b"\x80\x02N".as_slice(), &slots, b"."].concat();
@@ -54,7 +65,9 @@ fn pickles_that_repeat_or_nest_are_refused() {
     }
     let nested = [nested.as_slice(), &text("model"), b"h\x00s."].concat();
     for (pickle, part) in [
-        (class, "no dictionary of tensors"),
+        (class, "a class has a name beyond all measure"),
+        (keys, "no dictionary of tensors"),
+        (storages, "no dictionary of tensors"),
         (marks, "beyond measure"),
         (slots, "beyond measure"),
         (far, "beyond measure"),

@@ -277,3 +277,37 @@ impl Entry {
         &[]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An entry with these sizes and this place of the header, and with fields beyond the fixed part.
+    fn entry(sizes: [u32; 2], header: u32, extra: &[u8]) -> Entry {
+        let mut fixed = [0; DIRECTORY_ENTRY];
+        for (at, number) in [(20, sizes[0]), (24, sizes[1]), (42, header)] {
+            fixed[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        }
+        Entry { fixed, name: b"a/data/0".to_vec(), extra: extra.to_vec() }
+    }
+
+    /// The field for large numbers, after one of another kind.
+    fn large(numbers: &[u64]) -> Vec<u8> {
+        let length = 8 * numbers.len() as u16;
+        let numbers: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        [&b"UT\x02\0??"[..], &[1, 0], &length.to_le_bytes(), &numbers].concat()
+    }
+
+    #[test]
+    fn numbers_beyond_32_bits_stand_apart() {
+        let read = |entry: Entry| entry.member().map(|member| (member.size, member.header)).ok();
+        assert_eq!(read(entry([5, 5], 7, &[])), Some((5, 7)));
+        assert_eq!(read(entry([u32::MAX; 2], 7, &large(&[5 << 32, 5 << 32]))), Some((5 << 32, 7)));
+        assert_eq!(read(entry([5, 5], u32::MAX, &large(&[7 << 32]))), Some((5, 7 << 32)));
+        assert_eq!(read(entry([u32::MAX; 2], u32::MAX, &large(&[1, 1, 2]))), Some((1, 2)));
+        for extra in [&[][..], &[1], &[1, 0, 0xff, 0xff], &large(&[1]), &large(&[1, 2])] {
+            assert_eq!(read(entry([u32::MAX; 2], 7, extra)), None, "{extra:?}");
+        }
+        assert_eq!(read(entry([4, 5], 7, &[])), None);
+    }
+}

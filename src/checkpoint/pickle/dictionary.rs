@@ -8,7 +8,7 @@ use safetensors::Dtype;
 use super::values::{Items, Pickle, Text, Value};
 use super::{Listing, PickleError, PickledTensor, view};
 use crate::checkpoint::excerpt::excerpt;
-use crate::checkpoint::header::{MAX_DIMENSIONS, MAX_NAME, MAX_TENSORS, TensorInfo};
+use crate::checkpoint::header::{MAX_DIMENSIONS, MAX_TENSORS, TensorInfo};
 
 /// What stands in the dictionary of the file of `size` bytes that is the archive `archive`.
 ///
@@ -26,7 +26,9 @@ pub fn list(pickle: &Pickle, archive: &str, size: u64) -> Result<Listing, Pickle
         next += 1;
         for (key, value) in pickle.entries(dict) {
             match value {
-                Value::Dict(inner) if is_wrapped(pickle.text(key)) && seen.insert(inner) => dicts.push(inner),
+                Value::Dict(inner) if pickle.name(key).is_some_and(is_wrapped) && seen.insert(inner) => {
+                    dicts.push(inner)
+                }
                 Value::Call { .. } => reader.add(key, value, &mut listing)?,
                 _ => {}
             }
@@ -52,10 +54,10 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Adds what a call rebuilds under a name.
     fn add(&mut self, key: Text, value: Value, listing: &mut Listing) -> Result<(), PickleError> {
-        let name = self.pickle.text(key);
-        if name.len() > MAX_NAME {
+        let Some(name) = self.pickle.name(key) else {
+            let name = self.pickle.text(key);
             return Err(PickleError::LongName { name: excerpt(&name), length: name.len() });
-        }
+        };
         if !self.names.insert(name) {
             return Err(PickleError::Duplicate(name.to_owned()));
         }
@@ -123,8 +125,7 @@ impl<'a> Reader<'a> {
             "BoolStorage" => Dtype::BOOL,
             _ => return None,
         };
-        let key = self.pickle.text(*key);
-        (key.len() <= MAX_NAME).then_some((dtype, key, extent(elements)?))
+        Some((dtype, self.pickle.name(*key)?, extent(elements)?))
     }
 
     fn extents(&self, extents: Items) -> Option<Vec<usize>> {

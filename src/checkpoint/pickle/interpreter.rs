@@ -7,6 +7,7 @@
 
 use super::PickleError;
 use super::values::{Entry, Items, Pickle, Text, Value, characters};
+use crate::checkpoint::header::MAX_NAME;
 
 /// The most bytes that are held while a pickle is read, beside the pickle. A tensor of a state dictionary takes about 400.
 const MAX_HELD: usize = 64 << 20;
@@ -184,6 +185,10 @@ impl Machine<'_> {
                 _ => return Err(unreadable("a class has no name")),
             }
         };
+        // It is looked at whenever it is called.
+        if module.length.max(name.length) as usize > MAX_NAME {
+            return Err(unreadable("a class has a name beyond all measure"));
+        }
         let place = index(self.globals.len())?;
         self.globals.push((module, name));
         self.push(Value::Global(place))

@@ -4,6 +4,8 @@
 //! dictionary the number that its entries bear. So a value that stands in many places is not copied, and nesting costs no
 //! stack when it is built or dropped.
 
+use crate::checkpoint::header::MAX_NAME;
+
 /// What an instruction leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -75,9 +77,14 @@ pub struct Entry {
 }
 
 impl<'a> Pickle<'a> {
-    /// The characters of a text.
+    /// The characters of a text, which takes as long as it is.
     pub fn text(&self, text: Text) -> &'a str {
         characters(self.bytes, text)
+    }
+
+    /// The characters of a text that can be a name; none of one that is too long, however often it is asked for.
+    pub fn name(&self, text: Text) -> Option<&'a str> {
+        (text.length as usize <= MAX_NAME).then(|| self.text(text))
     }
 
     /// The items of a tuple.
