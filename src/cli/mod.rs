@@ -7,6 +7,7 @@ mod export;
 mod scan;
 mod selection;
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::num::NonZeroUsize;
 
@@ -175,10 +176,11 @@ impl Cli {
 /// Ends the process with clap's message. A script may have put names from files that others wrote on the command line, of
 /// which it quotes whatever is wrong.
 fn end(error: &clap::Error) -> ! {
-    let text = error.render().to_string();
-    if text.chars().all(|character| character == '\n' || !report::is_deceptive(character)) {
+    let is_plain = |argument: OsString| !argument.to_string_lossy().contains(report::is_deceptive);
+    if std::env::args_os().all(is_plain) {
         error.exit();
     }
+    let text = error.render().to_string();
     let lines: Vec<String> = text.lines().map(report::visible).collect();
     // A standard error that is closed cannot be told so.
     let _ = writeln!(anstream::stderr(), "{}", lines.join("\n"));
