@@ -52,11 +52,10 @@ fn of_tensors<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, left: &[Left<'
         if model.reason_against(module).is_some() {
             return None;
         }
-        let like = if cause.is_unreadable() { Vec::new() } else { siblings.like(module) };
-        let is_shaped = !like.is_empty();
         let own = || left.weight.and_then(|weight| model.matrices(weight).ok());
         let whole = || left.weight.map(|weight| Matrix::whole(Place::of(module), weight)).into_iter().collect();
-        let matrices = if is_shaped { like } else { own().unwrap_or_else(whole) };
+        let like = siblings.like(module).filter(|_| !cause.is_unreadable());
+        let (matrices, is_shaped) = like.unwrap_or_else(|| (own().unwrap_or_else(whole), false));
         Some(Gap { name: left.name.to_owned(), left: Some(at), matrices, is_shaped, cause })
     };
     left.iter().enumerate().filter_map(gap).collect()

@@ -25,21 +25,25 @@ type Stacks = BTreeMap<String, (BTreeSet<usize>, Place)>;
 pub fn without_tensors<'a>(model: &Model<'a>, found: &[Matrix<'a>]) -> Vec<Gap<'a>> {
     let stacks = stacks(model);
     let mut gaps = Vec::new();
+    // Architectures that were searched for describe each layer by itself, and some layers have no tensors at all.
+    if model.config.text.get("block_configs").is_some() {
+        return gaps;
+    }
     for (stack, (layers, example)) in &stacks {
         let promised = promised(model, stack, &stacks);
         let is_plain = is_only_decoder(stack, &stacks) && model.config.text.is_object();
-        let between = layers.last().map(|last| last + 1).filter(|_| is_plain);
+        let between = layers.last().and_then(|last| last.checked_add(1)).filter(|_| is_plain);
         let Some(count) = promised.or(between).filter(|count| *count <= MAX_LAYERS) else { continue };
         let missing: Vec<usize> = (0..count).filter(|layer| !layers.contains(layer)).collect();
         if missing.is_empty() {
             continue;
         }
-        let common = common(stack, found);
+        let (common, is_shaped) = common(stack, found);
         let common = if common.len() > MOST_MODULES / missing.len() { Vec::new() } else { common };
         gaps.extend(missing.into_iter().filter_map(|layer| {
             let name = example.layer_path(&layer.to_string())?;
             let matrices = common.iter().filter_map(|matrix| in_layer(matrix, layer)).collect();
-            Some(Gap { name, left: None, matrices, is_shaped: true, cause: Cause::Layer(promised) })
+            Some(Gap { name, left: None, matrices, is_shaped, cause: Cause::Layer(promised) })
         }));
     }
     gaps
@@ -63,8 +67,7 @@ fn stacks(model: &Model<'_>) -> Stacks {
 /// How many layers the configuration promises the `stack`, where it plainly speaks of this one.
 fn promised(model: &Model<'_>, stack: &str, stacks: &Stacks) -> Option<usize> {
     let config = model.config;
-    // Architectures that were searched for describe each layer by itself, and some layers have no tensors at all.
-    if is_tower(stack) || config.text.get("block_configs").is_some() {
+    if is_tower(stack) {
         return None;
     }
     let decoders = config.number(&["decoder_layers", "num_decoder_layers"]);
@@ -84,20 +87,22 @@ fn is_only_decoder(stack: &str, stacks: &Stacks) -> bool {
     is_decoder(stack) && stacks.keys().filter(|stack| is_decoder(stack)).count() == 1
 }
 
-/// The matrices of one layer of `stack` that all its layers have which have any.
-fn common<'a>(stack: &str, found: &[Matrix<'a>]) -> Vec<Matrix<'a>> {
+/// The matrices of one layer of `stack` that all its layers have which have any, and whether they are alike in shape.
+fn common<'a>(stack: &str, found: &[Matrix<'a>]) -> (Vec<Matrix<'a>>, bool) {
     let of_stack = || found.iter().filter(|matrix| matrix.place.layer.is_some() && matrix.place.stack == stack);
-    let mut counts: HashMap<String, usize> = HashMap::new();
-    for name in of_stack().filter_map(|matrix| matrix.place.in_layer("*")) {
-        *counts.entry(name).or_default() += 1;
+    let mut shapes: HashMap<String, Vec<[usize; 2]>> = HashMap::new();
+    for matrix in of_stack() {
+        if let Some(name) = matrix.place.in_layer("*") {
+            shapes.entry(name).or_default().push(matrix.shape());
+        }
     }
     let layers: HashSet<usize> = of_stack().filter_map(|matrix| matrix.place.layer).collect();
-    let Some(first) = layers.iter().min() else { return Vec::new() };
-    let is_common = |matrix: &&Matrix<'a>| {
-        let name = matrix.place.in_layer("*");
-        matrix.place.layer == Some(*first) && name.is_some_and(|name| counts.get(&name) == Some(&layers.len()))
-    };
-    of_stack().filter(is_common).cloned().collect()
+    let first = layers.iter().min().copied();
+    shapes.retain(|_, shapes| shapes.len() == layers.len());
+    let is_common = |matrix: &&Matrix<'a>| matrix.place.in_layer("*").is_some_and(|name| shapes.contains_key(&name));
+    let of_first = of_stack().filter(|matrix| matrix.place.layer == first);
+    let is_shaped = shapes.values().all(|shapes| shapes.iter().all(|shape| *shape == shapes[0]));
+    (of_first.filter(is_common).cloned().collect(), is_shaped)
 }
 
 /// Modules of which nothing is stored, while all of their like have them: a layer's keys where its queries are and the

@@ -141,7 +141,7 @@ impl Cause {
                 format!("{modules} {is} stored in {dimensions} dimensions, which is not understood")
             }
             Self::Uncounted => format!("{modules} {is} experts in one matrix, whose number is not known"),
-            Self::Unlisted => format!("{modules} {is} in a shard, but not in the index, so that no loader reads them"),
+            Self::Unlisted => format!("{modules} {is} in a shard, but not in the index, by which weights are loaded"),
             Self::Nothing => format!("{modules} {has} no weight, although others of the kind have one"),
             Self::Layer(Some(promised)) => {
                 format!("config.json promises {promised} layers, of which {count} {is} not stored")

@@ -107,13 +107,13 @@ pub struct Discovery {
     pub modules: Vec<Module>,
     /// All its other tensors.
     pub left_out: Vec<LeftOut>,
-    /// The linear modules that are to be measured, but cannot be: their weights are not there, or not as matrices that can
-    /// be read.
-    pub missing: Vec<Missing>,
     /// The linear modules among those: heads, routers, and what a filter keeps out.
     pub others: Vec<Module>,
     /// What the rest of those is called in memory: a trainer's patterns meet it too.
     pub names: Vec<String>,
+    /// The linear modules that are to be measured, but cannot be: their weights are not there, or not as matrices that can
+    /// be read.
+    pub missing: Vec<Missing>,
     /// Whether the head shares the embedding's weight.
     pub ties_embeddings: bool,
     /// The architectures for which there is no row in the table, so that general rules had to do.

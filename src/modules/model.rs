@@ -54,6 +54,11 @@ impl<'a> Matrix<'a> {
     pub fn whole(place: Place, weight: &'a Arc<Weight>) -> Self {
         Self { place, weight, selection: Selection::default(), stack: None }
     }
+
+    /// Rows and columns, as stored.
+    pub fn shape(&self) -> [usize; 2] {
+        self.selection.shape(&self.weight.shape)
+    }
 }
 
 impl Model<'_> {

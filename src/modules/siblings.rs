@@ -26,18 +26,31 @@ pub struct Gap<'a> {
 
 /// The matrices that are measured, to be asked for by their place within a layer.
 pub struct Siblings<'a, 'b> {
-    by_key: HashMap<String, Vec<&'b Matrix<'a>>>,
+    by_key: HashMap<String, Counterparts<'a, 'b>>,
     /// How many modules may yet be told of.
     budget: Cell<usize>,
+}
+
+/// The matrices at one place within their layers.
+struct Counterparts<'a, 'b> {
+    /// Those of the first layer: one, or one for each expert.
+    first: Vec<&'b Matrix<'a>>,
+    /// Whether those of all layers have the same shape.
+    is_uniform: bool,
 }
 
 impl<'a, 'b> Siblings<'a, 'b> {
     /// All that are in layers.
     pub fn new(found: &'b [Matrix<'a>]) -> Self {
-        let mut by_key: HashMap<String, Vec<&Matrix<'a>>> = HashMap::new();
+        let mut by_key: HashMap<String, Counterparts<'a, 'b>> = HashMap::new();
         for matrix in found {
-            if let Some(key) = key(&matrix.place) {
-                by_key.entry(key).or_default().push(matrix);
+            let Some(key) = key(&matrix.place) else { continue };
+            let counterparts =
+                by_key.entry(key).or_insert_with(|| Counterparts { first: vec![matrix], is_uniform: true });
+            let first = counterparts.first[0];
+            counterparts.is_uniform &= matrix.shape() == first.shape();
+            if matrix.place.layer == first.place.layer && matrix.place != first.place {
+                counterparts.first.push(matrix);
             }
         }
         Self { by_key, budget: Cell::new(MOST_MODULES) }
@@ -45,22 +58,26 @@ impl<'a, 'b> Siblings<'a, 'b> {
 
     /// Whether the module called `name` has a counterpart in a layer that is measured.
     pub fn has(&self, name: &str) -> bool {
-        key(&Place::of(name)).is_some_and(|key| self.by_key.contains_key(&key))
+        self.counterparts(&Place::of(name)).is_some()
     }
 
-    /// The matrices that the module called `name` would have, by its counterpart: one, or those of a stack.
-    pub fn like(&self, name: &str) -> Vec<Matrix<'a>> {
+    fn counterparts(&self, place: &Place) -> Option<&Counterparts<'a, 'b>> {
+        self.by_key.get(&key(place)?)
+    }
+
+    /// The matrices that the module called `name` would have, by its counterpart: one, or those of a stack; and whether
+    /// they would have the same shape.
+    pub fn like(&self, name: &str) -> Option<(Vec<Matrix<'a>>, bool)> {
         let place = Place::of(name);
-        let (Some(key), Some(layer)) = (key(&place), place.layer) else { return Vec::new() };
-        let Some(siblings) = self.by_key.get(&key) else { return Vec::new() };
-        let first = siblings[0];
-        if first.stack.is_none() || without_expert(name).is_some() {
-            return vec![Matrix { place, stack: None, ..first.clone() }];
-        }
-        let of_stack = || siblings.iter().filter(|sibling| sibling.place.layer == first.place.layer);
-        let Some(budget) = self.budget.get().checked_sub(of_stack().count()) else { return Vec::new() };
-        self.budget.set(budget);
-        of_stack().filter_map(|sibling| in_layer(sibling, layer)).collect()
+        let Counterparts { first, is_uniform } = self.counterparts(&place)?;
+        let is_stack = first[0].stack.is_some() && without_expert(name).is_none();
+        let count = if is_stack { first.len() } else { 1 };
+        self.budget.set(self.budget.get().checked_sub(count)?);
+        let matrices = match place.layer {
+            Some(layer) if is_stack => first.iter().filter_map(|sibling| in_layer(sibling, layer)).collect(),
+            _ => vec![Matrix { place, stack: None, ..first[0].clone() }],
+        };
+        Some((matrices, *is_uniform))
     }
 }
 
@@ -83,6 +100,6 @@ pub fn in_layer<'a>(matrix: &Matrix<'a>, layer: usize) -> Option<Matrix<'a>> {
 
 /// That nothing is stored of a module, whose counterparts are.
 pub fn nothing<'a>(module: &str, siblings: &Siblings<'a, '_>) -> Gap<'a> {
-    let matrices = siblings.like(module);
-    Gap { name: module.to_owned(), left: None, matrices, is_shaped: true, cause: Cause::Nothing }
+    let (matrices, is_shaped) = siblings.like(module).unwrap_or_default();
+    Gap { name: module.to_owned(), left: None, matrices, is_shaped, cause: Cause::Nothing }
 }
