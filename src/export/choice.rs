@@ -6,6 +6,7 @@ use super::lora::{self, Lora};
 use super::resolve::{self, Rule, Universe};
 use super::targets::{Target, Targets, belongs};
 use super::{Adapter, Document, ExportError, Format, Request, Trainer, peft, unsloth};
+use crate::report;
 use crate::results::{Entry, Surroundings};
 use crate::select::{Chosen, Counted};
 
@@ -133,7 +134,7 @@ impl<'a> Choice<'a> {
     /// A file's name after what it is for.
     fn file(&self, ending: &str) -> String {
         let model = self.model().rsplit('/').next().unwrap_or("model");
-        format!("laser_scan_{model}_{}.{ending}", self.trainer.key())
+        format!("laser_scan_{}_{}.{ending}", report::in_file_name(model), self.trainer.key())
     }
 
     /// The configuration in one form.

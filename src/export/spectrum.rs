@@ -29,7 +29,7 @@ pub fn export(choice: &Choice<'_>, candidates: &[Candidate<'_>]) -> Result<Expor
             is_literal(name) && strays.is_empty()
         })
     };
-    let slug = choice.model().replace(['/', '_'], "-");
+    let slug = report::in_file_name(&choice.model().replace(['/', '_'], "-"));
     let file = |ending: &str| format!("{FOLDER}/snr_results_{slug}{ending}");
     let documents = vec![
         Document { file: file("_unfrozenparameters.yaml"), format: Format::Yaml, text: unfrozen(choice)? },

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempPath};
 
+use super::text::in_file_name;
+
 /// Why output cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
@@ -61,6 +63,7 @@ impl Outputs {
     /// The files for the model called `name`.
     pub fn new(name: &str, destination: &Destination) -> Self {
         let folder = destination.folder.clone().unwrap_or_default();
+        let name = in_file_name(name);
         let beside = |ending: &str| folder.join(format!("laser_scan_{name}{ending}"));
         let full = followed(destination.full.clone().unwrap_or_else(|| beside(".json")));
         let mut journal = full.clone().into_os_string();

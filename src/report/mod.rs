@@ -10,4 +10,4 @@ pub use files::{Destination, OutputError, Outputs, manifest_of, replace_keeping,
 pub use html::{Cell, Page, TypeRow, html};
 pub use json::{dry_run, full, python_json_text, top};
 pub use manifest::{Failure, Manifest, ManifestFile, ManifestOutputs, Methods, Options, Processors, Seconds};
-pub use text::{digits, is_deceptive, visible};
+pub use text::{digits, in_file_name, is_deceptive, visible};

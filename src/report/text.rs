@@ -1,5 +1,10 @@
 //! Numbers and names as people read them.
 
+use crate::results::sha256;
+
+/// The longest name within a file's name, in bytes. File systems take 255; what stands before and after it needs some.
+const LONGEST_NAME: usize = 180;
+
 /// A ratio in `count` significant digits.
 pub fn digits(ratio: f64, count: usize) -> String {
     let scientific = format!("{ratio:.*e}", count - 1);
@@ -40,9 +45,33 @@ pub fn visible(text: &str) -> String {
     visible
 }
 
+/// A model's name as a part of a file's name that every file system and shell takes. Since something always stands before it
+/// and after it, a dash at its beginning, a dot at its end and the names that Windows reserves do no harm.
+pub fn in_file_name(name: &str) -> String {
+    let is_unsafe = |character| is_deceptive(character) || "/\\:*?\"<>|".contains(character);
+    let safe: String = name.chars().map(|character| if is_unsafe(character) { '_' } else { character }).collect();
+    if safe.len() <= LONGEST_NAME {
+        return safe;
+    }
+    // Names that differ only at their ends stay apart.
+    let hash = &sha256(name.as_bytes())[..8];
+    format!("{}-{hash}", &safe[..safe.floor_char_boundary(LONGEST_NAME - 9)])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_safe_in_file_names() {
+        for name in ["Mistral-7B-v0.1", "a-checkpoint-500", "Modell größer", "模型", "-rf", "CON", "a=b,c"] {
+            assert_eq!(in_file_name(name), name);
+        }
+        assert_eq!(in_file_name("a:b\\c/d\u{1b}[2J\n\u{202e}e*?"), "a_b_c_d_[2J__e__");
+        let long = |end: &str| in_file_name(&format!("{}{end}", "é".repeat(200)));
+        assert!(long("a").len() <= LONGEST_NAME && long("a").starts_with("éé"));
+        assert_ne!(long("a"), long("b"));
+    }
 
     #[test]
     fn ratios_have_their_digits() {

@@ -1,10 +1,11 @@
 //! A folder, or one file, on this machine.
 
 use std::fs;
+use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use super::{BrokenLink, Form, Model, Source, SourceError, Stamp, Transfer};
+use super::{BrokenLink, Form, Model, Source, SourceError, Stamp, Transfer, name};
 
 /// A model that is on disk already.
 #[derive(Debug)]
@@ -23,20 +24,13 @@ impl Local {
     pub fn open(path: &Path) -> Result<Self, SourceError> {
         let unreadable = |error| SourceError::Unreadable { path: path.to_owned(), error };
         let spelling = path.to_string_lossy().into_owned();
-        // '.' and 'models/..' have no name of their own.
-        let absolute = std::path::absolute(path).and_then(|path| match path.file_name() {
-            Some(_) if !path.ends_with("..") => Ok(path),
-            _ => path.canonicalize(),
-        });
-        let absolute = absolute.map_err(unreadable)?;
+        let absolute = absolute(path).map_err(unreadable)?;
         if fs::metadata(path).map_err(unreadable)?.is_dir() {
             // A folder that cannot be listed would look like an empty one.
             fs::read_dir(path).map_err(unreadable)?;
             refuse_cache(path, &absolute)?;
-            let name = cached_name(&absolute).unwrap_or_else(|| {
-                absolute.file_name().map_or("root".into(), |name| name.to_string_lossy()).into_owned()
-            });
-            return Ok(Self { model: Model { spelling, name, commit: None }, folder: absolute, single_file: None });
+            let model = Model { spelling, name: name::of_folder(&absolute), commit: None, origin: origin(&absolute) };
+            return Ok(Self { model, folder: absolute, single_file: None });
         }
         // An index stands for the model that it lists, which is called after its folder.
         let is_index = spelling.ends_with(".json")
@@ -56,15 +50,14 @@ impl Local {
                 });
             }
         }
-        let (Some(folder), Some(file), Some(name)) = (absolute.parent(), absolute.file_name(), absolute.file_stem())
-        else {
+        let (Some(folder), Some(file)) = (absolute.parent(), absolute.file_name()) else {
             return Err(SourceError::NotWeights(spelling));
         };
         let Some(file) = file.to_str() else {
             return Err(SourceError::NotWeights(spelling));
         };
         Ok(Self {
-            model: Model { spelling, name: name.to_string_lossy().into_owned(), commit: None },
+            model: Model { spelling, name: name::of_file(&absolute), commit: None, origin: origin(&absolute) },
             folder: folder.to_owned(),
             single_file: Some(file.to_owned()),
         })
@@ -82,7 +75,7 @@ impl Local {
         files
     }
 
-    fn unreadable(&self, file: &str) -> impl FnOnce(std::io::Error) -> SourceError {
+    fn unreadable(&self, file: &str) -> impl FnOnce(io::Error) -> SourceError {
         let path = self.folder.join(file);
         move |error| SourceError::Unreadable { path, error }
     }
@@ -178,11 +171,21 @@ fn some_snapshot(repository: &Path) -> Option<PathBuf> {
     Some(snapshots.join(commit))
 }
 
-/// The model's name, of a folder in Hugging Face's cache: `models--org--name/snapshots/commit` is called `name`.
-fn cached_name(folder: &Path) -> Option<String> {
-    let snapshots = folder.parent().filter(|parent| parent.ends_with("snapshots"))?;
-    let repository = snapshots.parent()?.file_name()?.to_str()?.strip_prefix("models--")?;
-    repository.rsplit("--").next().map(str::to_owned)
+/// The absolute path, under the name that the user gives, even if that is a link. '.' and 'models/..' have no name of their own.
+fn absolute(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) if folder.components().any(|part| part == Component::ParentDir) => {
+            Ok(folder.canonicalize()?.join(name))
+        }
+        (Some(_), Some(_)) => Ok(path),
+        _ => path.canonicalize(),
+    }
+}
+
+/// Which model the folder or file at this absolute path is: a folder of Hugging Face's cache is the Hub's model.
+pub fn origin(path: &Path) -> String {
+    name::cached(path).unwrap_or_else(|| path.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -203,6 +206,23 @@ mod tests {
         let snapshot = folder.path().join("models--org--Tiny-1B/snapshots/26bca36bde83");
         fs::create_dir_all(&snapshot).expect("created");
         assert_eq!(name(&snapshot), "Tiny-1B");
+        let checkpoint = model.join("checkpoint-500");
+        fs::create_dir_all(checkpoint.join("sub")).expect("created");
+        assert_eq!(name(&checkpoint.join("sub/..")), "my.model-7B-checkpoint-500");
+    }
+
+    #[test]
+    fn a_model_is_the_same_however_it_is_spelled() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let folder = folder.path().canonicalize().expect("there");
+        let snapshot = folder.join("models--org--Tiny-1B/snapshots/26bca36bde83");
+        fs::create_dir_all(&snapshot).expect("created");
+        let origin = |path: &Path| Local::open(path).expect("opens").model.origin;
+        assert_eq!(origin(&snapshot), "org/Tiny-1B");
+        assert_eq!(origin(&folder), folder.to_str().expect("UTF-8"));
+        assert_eq!(origin(&folder.join("models--org--Tiny-1B/..")), folder.to_str().expect("UTF-8"));
+        fs::write(folder.join("model.safetensors.index.json"), b"{}").expect("written");
+        assert_eq!(origin(&folder.join("model.safetensors.index.json")), folder.to_str().expect("UTF-8"));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod form;
 pub mod hub;
 pub mod local;
+mod name;
 mod nearest;
 mod stamp;
 
@@ -74,8 +75,11 @@ pub trait Source: Sync {
 pub struct Model {
     /// As the user spells it.
     pub spelling: String,
-    /// The last part of its name, of which the names of output files are made.
+    /// The last part of its name, with what is before it where that tells nothing by itself. The names of output files are
+    /// made of it.
     pub name: String,
+    /// Which model it is, whatever its weights are at the time: its Hub id, or the absolute path of its folder or file.
+    pub origin: String,
     /// The commit that every file is read at, for a model of the Hub.
     pub commit: Option<String>,
 }

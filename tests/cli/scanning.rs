@@ -103,7 +103,7 @@ fn one_file_is_a_model_too() {
     let place = Workplace::new();
     let shard = Path::new(&tiny_mistral()).join("model-00002-of-00002.safetensors");
     place.run(&["--model", shard.to_str().expect("UTF-8")]).succeeded();
-    let full = place.json("laser_scan_model-00002-of-00002.json");
+    let full = place.json("laser_scan_tiny-mistral-model-00002-of-00002.json");
     assert_eq!(full.as_object().map(serde_json::Map::len), Some(14));
 }
 

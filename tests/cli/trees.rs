@@ -51,7 +51,7 @@ fn a_training_runs_checkpoint() {
         write(&place, &[(&format!("run/checkpoint-500/{name}"), other)]);
     }
     place.run(&["--model", "run/checkpoint-500"]).succeeded();
-    assert_eq!(place.json("laser_scan_checkpoint-500.json").as_object().expect("an object").len(), 6);
+    assert_eq!(place.json("laser_scan_run-checkpoint-500.json").as_object().expect("an object").len(), 6);
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl<'a> Hub<'a> {
         let files = connection.files(&commit)?;
         cache.remember(revision, &commit).map_err(unwritable(&options.cache))?;
         Ok(Self {
-            model: Model { spelling: id.to_owned(), name: last_part(id), commit: Some(commit.clone()) },
+            model: model(id, &commit),
             commit,
             cache,
             options: options.clone(),
@@ -106,7 +106,7 @@ impl<'a> Hub<'a> {
         // A file whose link leads to nothing belongs to the model all the same: who needs it hears that it is not there.
         let files = cache.files(&commit).into_iter().map(|(file, length)| (file, length.unwrap_or(0)));
         Ok(Self {
-            model: Model { spelling: id.to_owned(), name: last_part(id), commit: Some(commit.clone()) },
+            model: model(id, &commit),
             files: files.collect(),
             commit,
             cache,
@@ -210,9 +210,10 @@ impl Source for Hub<'_> {
     }
 }
 
-/// The last part of a Hub id.
-fn last_part(id: &str) -> String {
-    id.rsplit('/').next().unwrap_or(id).to_owned()
+/// What the model of this id is called.
+fn model(id: &str, commit: &str) -> Model {
+    let name = id.rsplit('/').next().unwrap_or(id).to_owned();
+    Model { spelling: id.to_owned(), name, origin: id.to_owned(), commit: Some(commit.to_owned()) }
 }
 
 #[cfg(test)]

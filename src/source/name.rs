@@ -1,0 +1,231 @@
+//! What a model of this machine is called: after its folder, and with as many of the folders above as tell it from others.
+
+use std::path::Path;
+
+/// Words of which the names are made that tools give to folders and files whatever the model: trainers to what they save
+/// (`checkpoint-500`, `global_step1000`, `epoch=3-step=1000`, `final_model`), libraries to weights (`pytorch_model`,
+/// `model-00001-of-00002`, `consolidated.00`), and scripts to what they make (`merged_16bit`, `output`).
+const GENERIC: [&str; 53] = [
+    "best",
+    "bf",
+    "bit",
+    "checkpoint",
+    "checkpoints",
+    "ckpt",
+    "ckpts",
+    "consolidated",
+    "converted",
+    "diffusion",
+    "epoch",
+    "epochs",
+    "export",
+    "exported",
+    "final",
+    "finetuned",
+    "fp",
+    "global",
+    "hf",
+    "iter",
+    "iteration",
+    "iterations",
+    "iters",
+    "last",
+    "latest",
+    "main",
+    "merge",
+    "merged",
+    "model",
+    "models",
+    "of",
+    "out",
+    "output",
+    "outputs",
+    "pytorch",
+    "result",
+    "results",
+    "run",
+    "runs",
+    "safetensors",
+    "save",
+    "saved",
+    "snapshot",
+    "snapshots",
+    "step",
+    "steps",
+    "temp",
+    "tmp",
+    "train",
+    "trained",
+    "training",
+    "v",
+    "weights",
+];
+
+/// How many of the folders above a name may take with it.
+const MOST_ABOVE: usize = 3;
+
+/// How many hexadecimal digits name a commit.
+const COMMIT: usize = 40;
+
+/// What the model in the folder `path` is called, which must be absolute.
+pub fn of_folder(path: &Path) -> String {
+    let own = path.file_name().map_or("root".into(), |name| name.to_string_lossy());
+    cached(path).map_or_else(|| with_above(path, &own, MOST_ABOVE), |id| last_part(&id).to_owned())
+}
+
+/// What the model in the single file `path` is called, which must be absolute.
+pub fn of_file(path: &Path) -> String {
+    with_above(path, &path.file_stem().unwrap_or_default().to_string_lossy(), MOST_ABOVE)
+}
+
+/// The Hub id of a folder in Hugging Face's cache, which is `models--org--name/snapshots/commit`.
+pub fn cached(folder: &Path) -> Option<String> {
+    let snapshots = folder.parent().filter(|parent| parent.ends_with("snapshots"))?;
+    let repository = snapshots.parent()?.file_name()?.to_str()?.strip_prefix("models--")?;
+    Some(repository.replace("--", "/"))
+}
+
+/// The name `own` of what is at `path`, behind those of the folders above if it tells nothing by itself.
+fn with_above(path: &Path, own: &str, most: usize) -> String {
+    let above =
+        path.parent().filter(|folder| most > 0 && (is_generic(own) || folder.join("model_index.json").is_file()));
+    match above.and_then(|folder| as_above(folder, most - 1)) {
+        Some(above) => format!("{above}-{own}"),
+        None => own.to_owned(),
+    }
+}
+
+/// What a folder adds to the names below it. A hidden one adds nothing: programs name those (a cache, a temporary folder), and
+/// what is above does not tell of the model either.
+fn as_above(folder: &Path, most: usize) -> Option<String> {
+    if let Some(id) = cached(folder) {
+        return Some(last_part(&id).to_owned());
+    }
+    let own = folder.file_name()?.to_string_lossy();
+    (!own.starts_with('.')).then(|| with_above(folder, &own, most))
+}
+
+/// Whether a name is as good as none: a commit's hash, or nothing but generic words and numbers.
+fn is_generic(name: &str) -> bool {
+    if name.len() == COMMIT && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return true;
+    }
+    let characters: Vec<char> = name.chars().collect();
+    let kind = |character: &char| (character.is_alphabetic(), character.is_numeric());
+    let mut words = characters.chunk_by(|a, b| kind(a) == kind(b)).filter(|word| word[0].is_alphabetic());
+    words.all(|word| GENERIC.contains(&word.iter().collect::<String>().to_ascii_lowercase().as_str()))
+}
+
+fn last_part(id: &str) -> &str {
+    id.rsplit('/').next().unwrap_or(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_tell_nothing_are_generic() {
+        for name in [
+            "model",
+            "Model",
+            "models",
+            "checkpoint-500",
+            "checkpoint_1000",
+            "ckpt-3",
+            "step_20",
+            "steps100",
+            "global_step1000",
+            "epoch-3",
+            "epoch=3-step=1000",
+            "iter_0000100",
+            "final",
+            "final_model",
+            "best-model",
+            "last",
+            "output",
+            "merged",
+            "merged_16bit",
+            "model_fp16",
+            "model.fp16",
+            "hf_model",
+            "v2",
+            "500",
+            "00",
+            "2026-01-31_12-00-00",
+            "pytorch_model",
+            "pytorch_model-00001-of-00002",
+            "model-00001-of-00003",
+            "diffusion_pytorch_model",
+            "consolidated.00",
+            "weights",
+            "26bca36bde8333b5d7f72e9ed20ccda6a618af24",
+        ] {
+            assert!(is_generic(name), "{name}");
+        }
+        for name in [
+            "Mistral-7B-v0.1",
+            "tiny-mistral",
+            "Qwen2.5-7B",
+            "my-run",
+            "a",
+            "b2",
+            "sd",
+            "unet",
+            "vae",
+            "llama",
+            "模型",
+            "modelling",
+            "7B",
+            "part",
+            "merged-llama",
+            "26bca36bde8333b5",
+            "checkpoint-final-mistral",
+        ] {
+            assert!(!is_generic(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_generic_name_takes_those_above_with_it() {
+        for (path, name) in [
+            ("/home/me/Tiny-1B", "Tiny-1B"),
+            ("/home/me/runs/a/checkpoint-500", "a-checkpoint-500"),
+            ("/home/me/my-run/model", "my-run-model"),
+            ("/home/me/my-run/output/checkpoint-500", "my-run-output-checkpoint-500"),
+            ("/x/merged/output/final/model", "merged-output-final-model"),
+            ("/model", "model"),
+            ("/outputs/checkpoint-5", "outputs-checkpoint-5"),
+            ("/tmp/.tmpA1b2/model", "model"),
+            ("/tmp/.hidden", ".hidden"),
+            ("/hub/models--org--Tiny-1B/snapshots/26bca36bde83", "Tiny-1B"),
+            ("/hub/models--org--Tiny-1B/snapshots/26bca36bde83/checkpoint-500", "Tiny-1B-checkpoint-500"),
+            ("/copy/Tiny/26bca36bde8333b5d7f72e9ed20ccda6a618af24", "Tiny-26bca36bde8333b5d7f72e9ed20ccda6a618af24"),
+            ("/", "root"),
+        ] {
+            assert_eq!(of_folder(Path::new(path)), name, "{path}");
+        }
+        for (path, name) in [
+            ("/home/me/Tiny-1B/model.safetensors", "Tiny-1B-model"),
+            ("/home/me/a/checkpoint-500/pytorch_model.bin", "a-checkpoint-500-pytorch_model"),
+            ("/home/me/sd/v1-5-pruned.safetensors", "v1-5-pruned"),
+            ("/hub/models--org--Tiny/snapshots/26bca36bde83/model.safetensors", "Tiny-model"),
+        ] {
+            assert_eq!(of_file(Path::new(path)), name, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_component_is_called_after_its_pipeline_too() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let pipeline = folder.path().join("sdxl");
+        std::fs::create_dir_all(pipeline.join("unet")).expect("created");
+        assert_eq!(of_folder(&pipeline.join("unet")), "unet");
+        std::fs::write(pipeline.join("model_index.json"), b"{}").expect("written");
+        assert_eq!(of_folder(&pipeline.join("unet")), "sdxl-unet");
+        assert_eq!(
+            of_file(&pipeline.join("unet/diffusion_pytorch_model.safetensors")),
+            "sdxl-unet-diffusion_pytorch_model"
+        );
+    }
+}
