@@ -48,6 +48,10 @@ pub struct ReportArgs {
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 
+    /// Replace a file of that name, even if it is no such page
+    #[arg(long, help_heading = "Output")]
+    pub overwrite: bool,
+
     #[command(flatten)]
     pub choice: ChoiceArgs,
 

@@ -77,6 +77,10 @@ pub struct ExportArgs {
     #[arg(long, value_name = "DIR", help_heading = "Output", conflicts_with = "format")]
     pub output_dir: Option<PathBuf>,
 
+    /// Replace files of these names, even if laser-scan did not write them
+    #[arg(long, help_heading = "Output", conflicts_with = "into")]
+    pub overwrite: bool,
+
     /// The form: yaml, json, sorted-json (spectrum), or args, for a command line (llama-factory, ms-swift) [default: the first
     /// that the trainer has]
     #[arg(long, value_name = "FORMAT", help_heading = "Output")]

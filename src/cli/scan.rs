@@ -85,6 +85,10 @@ pub struct ScanArgs {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub top_output: Option<PathBuf>,
 
+    /// Replace files of these names, even if they are another model's results or no results at all
+    #[arg(long, help_heading = "Output")]
+    pub overwrite: bool,
+
     /// Print the names of the best as JSON instead of a table; with --dry-run, the plan
     #[arg(long, help_heading = "Output")]
     pub json: bool,

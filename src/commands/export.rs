@@ -1,9 +1,8 @@
 //! `laser-scan export`.
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use laser_scan::export::{self, Export, Format, Request};
 use laser_scan::modules::{Filter, Line, Wanted};
 use laser_scan::report;
@@ -13,7 +12,7 @@ use laser_scan::select::{self, Pooling};
 use laser_scan::source;
 
 use super::into::Config;
-use super::{STANDARD_OUTPUT, read_scan, write_export};
+use super::{Kept, STANDARD_OUTPUT, read_scan, write_export};
 use crate::cli::ExportArgs;
 use crate::terminal::Terminal;
 
@@ -43,10 +42,12 @@ pub fn run(arguments: &ExportArgs, terminal: &Terminal) -> Result<ExitCode> {
     if is_all && arguments.selection.top().is_some_and(|count| count > 1) {
         terminal.note("everything is chosen: a smaller --top-n takes fewer of each type");
     }
+    let manifest = report::manifest_of(&arguments.scan);
+    let kept = Kept { scan: &[&arguments.scan, &manifest], overwrite: arguments.overwrite };
     match (config, &arguments.output_dir) {
         (Some(config), _) => config.edit(&export, arguments.dry_run, terminal)?,
-        (None, Some(folder)) => write_export(&export, folder, terminal)?,
-        (None, None) => print(arguments, &export, terminal)?,
+        (None, Some(folder)) => write_export(&export, folder, &kept, terminal)?,
+        (None, None) => print(arguments, &export, &kept, terminal)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -85,17 +86,13 @@ fn surroundings(
 }
 
 /// Prints the configuration, or writes it to one file.
-fn print(arguments: &ExportArgs, export: &Export, terminal: &Terminal) -> Result<()> {
+fn print(arguments: &ExportArgs, export: &Export, kept: &Kept<'_>, terminal: &Terminal) -> Result<()> {
     let format = arguments.format.map(Format::from);
     let mut documents = export.documents.iter();
     let document = documents.find(|document| format.is_none_or(|format| document.format == format));
     let text = document.map_or("", |document| &document.text);
     if let Some(path) = &arguments.output {
-        let is =
-            |other: &Path| path.canonicalize().is_ok_and(|path| other.canonicalize().is_ok_and(|other| path == other));
-        if is(&arguments.scan) || is(&report::manifest_of(&arguments.scan)) {
-            bail!("'{}' belongs to the scan itself: name another file with --output", path.display());
-        }
+        kept.allows(path, export::is_export)?;
         report::write_all(&[(path, text.as_bytes())])?;
     } else {
         terminal.output(text.trim_end().as_bytes()).context(STANDARD_OUTPUT)?;

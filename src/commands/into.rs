@@ -80,6 +80,9 @@ impl Config {
         terminal.exported(export, &[]);
         Self { text: edited.text.clone(), ..self.clone() }.warn(export, terminal)?;
         if edited.changed.is_empty() {
+            if !dry_run {
+                report::sweep(&self.path);
+            }
             terminal.note(&format!("'{name}' says all that already"));
         } else if dry_run {
             let header = name.to_string();

@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use laser_scan::report::{self, Cell, Page, TypeRow};
 use laser_scan::results::{self, Entry, Results};
 use laser_scan::select::{self, Candidate, Pooling};
 
-use super::read_scan;
+use super::{Kept, read_scan};
 use crate::cli::ReportArgs;
 use crate::terminal::Terminal;
 
@@ -16,10 +16,10 @@ use crate::terminal::Terminal;
 pub fn run(arguments: &ReportArgs, terminal: &Terminal) -> Result<ExitCode> {
     let Results { format, mut entries, pooling } = read_scan(&arguments.scan)?;
     let output = arguments.output.clone().unwrap_or_else(|| arguments.scan.with_extension("html"));
-    if output.canonicalize().is_ok_and(|path| arguments.scan.canonicalize().is_ok_and(|scan| scan == path)) {
-        bail!("'{}' is the scan itself: name another file with --output", output.display());
-    }
-    let around = results::surroundings(&arguments.scan, &report::manifest_of(&arguments.scan)).ok();
+    let manifest = report::manifest_of(&arguments.scan);
+    let kept = Kept { scan: &[&arguments.scan, &manifest], overwrite: arguments.overwrite };
+    kept.allows(&output, report::is_page)?;
+    let around = results::surroundings(&arguments.scan, &manifest).ok();
     entries.extend(around.iter().flat_map(|around| &around.unmeasured).map(results::Other::entry));
     let pools = select::pool(&entries, arguments.pool_experts.map_or(pooling, Pooling::from));
     let candidates = select::candidates(&entries, &pools);

@@ -6,13 +6,13 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use laser_scan::export::{self, Request};
 use laser_scan::modules::{Missing, UnreadableError};
-use laser_scan::report::{self, Manifest, ManifestOutputs, Outputs, Seconds};
+use laser_scan::report::{self, Manifest, ManifestOutputs, OutputError, Outputs, Seconds};
 use laser_scan::scan::{self, Journal, Plan, Resources};
 use laser_scan::select;
 use laser_scan::source;
 use laser_scan::spectrum::{Device, DeviceError, Opened};
 
-use super::{STANDARD_OUTPUT, write_export};
+use super::{Kept, STANDARD_OUTPUT, or_overwrite, write_export};
 use crate::cli::ScanArgs;
 use crate::terminal::{Progress, Terminal};
 
@@ -46,6 +46,9 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
 
     let outputs = Outputs::new(&source.model().name, &cli.destination());
     outputs.prepare(&plan.files_on_disk(source))?;
+    if !cli.overwrite {
+        or_overwrite(outputs.replace_only_those_of(&plan.model))?;
+    }
     let resources = Resources { devices, threads: cli.threads(), memory: scan::memory_ceiling() };
     let journal = Journal::open(&outputs.journal, cli.fresh)?;
     let planned = begun.elapsed();
@@ -71,7 +74,7 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
     let full = report::full(&plan.modules, &outcomes, &pools, how);
     let files = ManifestOutputs::new(&outputs, &full);
     let manifest = Manifest::new(&plan, &outcomes, &pools, &resources, options, seconds, files).to_json();
-    outputs.write(&full, &top, &manifest)?;
+    outputs.write(&full, &top, &manifest).map_err(|error| unwritten(error, &outputs, cli))?;
     if let Err(error) = journal.finish(plan.is_of_other_modules()) {
         // The results are there; the next scan will find the journal's lines to be its own.
         terminal.warn(&error.to_string());
@@ -92,7 +95,7 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
         around: Some(&around),
         adapter: cli.adapter.adapter(),
     };
-    let emitted = emit(cli, &request, terminal);
+    let emitted = emit(cli, &request, &outputs, terminal);
     let missing: usize = plan.missing.iter().map(Missing::count).sum();
     terminal.finish(&outputs, begun.elapsed(), plan.modules.len() - measured + missing);
     emitted?;
@@ -111,12 +114,28 @@ fn with_patterns(error: UnreadableError) -> anyhow::Error {
     anyhow!("{error}; or leave them out with{others}")
 }
 
+/// Why the results could not be written, and where they are nevertheless.
+fn unwritten(error: OutputError, outputs: &Outputs, cli: &ScanArgs) -> anyhow::Error {
+    if !outputs.journal.exists() {
+        return error.into();
+    }
+    let line = if cli.fresh { "the same line without --fresh" } else { "the same line again" };
+    let journal = outputs.journal.display();
+    anyhow!(
+        "{error}; nothing is lost: all that is measured is in '{journal}', so that {line} writes it without measuring anew"
+    )
+}
+
 /// Writes the configurations that go with a scan. What one trainer cannot do keeps no other from its own.
-fn emit(cli: &ScanArgs, request: &Request<'_>, terminal: &Terminal) -> Result<()> {
+fn emit(cli: &ScanArgs, request: &Request<'_>, outputs: &Outputs, terminal: &Terminal) -> Result<()> {
     let folder = cli.output_dir.clone().unwrap_or_default();
+    let kept = Kept { scan: &[&outputs.full, &outputs.top, &outputs.manifest], overwrite: cli.overwrite };
     let mut told: Vec<String> = Vec::new();
     let mut result = Ok(());
-    for trainer in &cli.emit {
+    for (place, trainer) in cli.emit.iter().enumerate() {
+        if cli.emit[..place].contains(trainer) {
+            continue;
+        }
         let written = match export::export(*trainer, request) {
             Ok(mut export) => {
                 // What is the same for several trainers is said once.
@@ -124,7 +143,7 @@ fn emit(cli: &ScanArgs, request: &Request<'_>, terminal: &Terminal) -> Result<()
                     said.retain(|text| !told.contains(text));
                     told.extend(said.iter().cloned());
                 }
-                write_export(&export, &folder, terminal)
+                write_export(&export, &folder, &kept, terminal)
             }
             Err(error) => Err(error.into()),
         };

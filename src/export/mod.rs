@@ -13,6 +13,7 @@ mod llama_factory;
 mod lora;
 mod ms_swift;
 mod peft;
+mod recognize;
 mod resolve;
 mod spectrum;
 mod targets;
@@ -23,6 +24,7 @@ pub mod yaml;
 use choice::Choice;
 pub use error::ExportError;
 pub use lora::{Adapter, Alpha, Rank};
+pub use recognize::is_export;
 pub use trainer::{Format, Trainer};
 use yaml::Value;
 

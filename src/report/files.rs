@@ -6,8 +6,10 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::NamedTempFile;
 
+use super::places::take_places;
+use super::temporary::{sweep, temporary};
 use super::text::in_file_name;
 
 /// Why output cannot be written.
@@ -21,18 +23,54 @@ pub enum OutputError {
         /// The system's reason.
         error: io::Error,
     },
+    /// A file is refused its place, and one that had taken its own before cannot be taken back.
+    #[error("{refused}; '{path}' is new already{}", kept_at(.kept.as_deref()))]
+    NotPutBack {
+        /// What was refused.
+        refused: Box<Self>,
+        /// The file that is new.
+        path: PathBuf,
+        /// Where that is which it held before, if it held anything.
+        kept: Option<PathBuf>,
+    },
     /// A folder is in the way.
     #[error("cannot write '{0}': a folder of that name is in the way")]
     IsFolder(PathBuf),
     /// A device or a pipe has that name, which a file would replace.
     #[error("'{0}' is no regular file, and nothing is put in its place: choose another name")]
     NotAFile(PathBuf),
+    /// The results of another model have that name.
+    #[error("'{path}' holds the scan of another model, '{model}'")]
+    OfAnother {
+        /// The file.
+        path: PathBuf,
+        /// The model, as its scan's manifest tells it.
+        model: String,
+    },
+    /// Results have that name of which it is not known whose they are.
+    #[error("'{0}' holds a scan, and no manifest that was written with it tells of which model")]
+    Unowned(PathBuf),
+    /// Something else than what is to be written has that name.
+    #[error("'{0}' is there already and is no such file as laser-scan writes")]
+    Foreign(PathBuf),
     /// A file of the model has that name.
     #[error("'{0}' is part of the model that is scanned: choose another name")]
     PartOfModel(PathBuf),
     /// Two outputs have the same name.
     #[error("'{0}' is named for two outputs: give each its own name")]
     Same(PathBuf),
+}
+
+impl OutputError {
+    /// Whether a file is in the way that would be lost, so that the user is to decide.
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::OfAnother { .. } | Self::Unowned(_) | Self::Foreign(_))
+    }
+}
+
+/// Where that is which could not be put back, in words.
+fn kept_at(kept: Option<&Path>) -> String {
+    kept.map(|kept| format!(", and what it held before is in '{}'", kept.display())).unwrap_or_default()
 }
 
 /// What the user says about where output goes.
@@ -96,6 +134,7 @@ impl Outputs {
             let folder = folder_of(path);
             let unwritable = |error| OutputError::Unwritable { path: folder.to_owned(), error };
             fs::create_dir_all(folder).map_err(unwritable)?;
+            sweep(path);
             drop(temporary(folder).map_err(unwritable)?);
             // Two spellings of a path are told by what they lead to.
             let place = folder.canonicalize().map_err(unwritable)?.join(path.file_name().unwrap_or_default());
@@ -110,13 +149,14 @@ impl Outputs {
         Ok(())
     }
 
-    /// Writes the three files, all or none.
+    /// Writes the three files, as [`write_all`] does. The full file takes its place last: the manifest holds its hash, so that
+    /// once the two agree, all three are of one scan.
     ///
     /// # Errors
     ///
     /// Fails if the disk does, such as when it is full; what was there before is then still there.
     pub fn write(&self, full: &[u8], top: &[u8], manifest: &[u8]) -> Result<(), OutputError> {
-        write_all(&[(&self.full, full), (&self.top, top), (&self.manifest, manifest)])
+        write_all(&[(&self.manifest, manifest), (&self.top, top), (&self.full, full)])
     }
 }
 
@@ -128,16 +168,18 @@ pub fn manifest_of(full: &Path) -> PathBuf {
 }
 
 /// Writes files, all or none: each is first written under a temporary name beside its place, and only when all are on disk
-/// do they take their places. A file that is replaced leaves its owner and its permissions to the new one; missing folders are
-/// made.
+/// do they take their places, one after the other. If one is refused its place, those before it are taken back. Only if the
+/// machine or the process ends between two of them are some old and some new, each whole. A file that is replaced leaves its
+/// owner and its permissions to the new one; missing folders are made.
 ///
 /// # Errors
 ///
 /// Fails if the disk does, such as when it is full; what was there before is then still there.
 pub fn write_all(files: &[(&Path, &[u8])]) -> Result<(), OutputError> {
+    let files: Vec<_> = files.iter().map(|(path, content)| (followed(path.to_path_buf()), content)).collect();
+    files.iter().for_each(|(path, _)| sweep(path));
     let mut written = Vec::new();
     for (path, content) in files {
-        let path = followed(path.to_path_buf());
         if path.is_dir() {
             return Err(OutputError::IsFolder(path));
         }
@@ -159,6 +201,7 @@ pub fn write_all(files: &[(&Path, &[u8])]) -> Result<(), OutputError> {
 /// Fails if the disk does, such as when it is full; both files are then what they were.
 pub fn replace_keeping(path: &Path, kept: &Path, text: &[u8]) -> Result<(), OutputError> {
     let path = followed(path.to_path_buf());
+    [&path, kept].into_iter().for_each(sweep);
     let unreadable = |error| OutputError::Unwritable { path: path.clone(), error };
     let old = fs::read(&path).map_err(unreadable)?;
     let replaced = fs::metadata(&path).map_err(unreadable)?;
@@ -169,7 +212,7 @@ pub fn replace_keeping(path: &Path, kept: &Path, text: &[u8]) -> Result<(), Outp
 
 /// A temporary file with this content beside `path`, safe on disk. It belongs to whom the `replaced` file does before there
 /// is anything to read.
-fn beside(path: &Path, content: &[u8], replaced: Option<&Metadata>) -> Result<TempPath, OutputError> {
+fn beside(path: &Path, content: &[u8], replaced: Option<&Metadata>) -> Result<NamedTempFile, OutputError> {
     let write = || {
         fs::create_dir_all(folder_of(path))?;
         let mut file = temporary(folder_of(path))?;
@@ -178,7 +221,7 @@ fn beside(path: &Path, content: &[u8], replaced: Option<&Metadata>) -> Result<Te
         }
         file.write_all(content)?;
         file.as_file().sync_all()?;
-        Ok(file.into_temp_path())
+        Ok(file)
     };
     write().map_err(|error| OutputError::Unwritable { path: path.to_owned(), error })
 }
@@ -203,36 +246,17 @@ fn take_over(file: &File, replaced: &Metadata) -> io::Result<()> {
     file.set_permissions(replaced.permissions())
 }
 
-/// Puts temporary files in the places that they are for.
-fn take_places(written: Vec<(PathBuf, TempPath)>) -> Result<(), OutputError> {
-    for (path, temporary) in written {
-        temporary.persist(&path).map_err(|error| OutputError::Unwritable { path, error: error.error })?;
-    }
-    Ok(())
-}
-
 /// The file that a link leads to, so that it is written and not the link; any other path as it is.
 fn followed(path: PathBuf) -> PathBuf {
     if path.is_symlink() { path.canonicalize().unwrap_or(path) } else { path }
 }
 
 /// The folder that holds `path`.
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     }
-}
-
-/// A new file with a name of its own in `folder`, readable by whom the user's mask allows.
-fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".laser_scan_").suffix(".tmp");
-    // Temporary files are private unless told otherwise; these will be output.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    // The error names the temporary file; its kind says all that matters.
-    builder.tempfile_in(folder).map_err(|error| error.kind().into())
 }
 
 #[cfg(test)]

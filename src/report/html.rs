@@ -53,6 +53,12 @@ pub struct Cell<'a> {
     pub shape: Option<[usize; 2]>,
 }
 
+/// By what a page is known to be one.
+const GENERATOR: &str = "<meta name='generator' content='laser-scan'>";
+
+/// Within how many bytes of a page's beginning it is.
+const LONGEST_HEAD: usize = 1000;
+
 /// What the numbers are, for a reader who has not met them.
 const EXPLANATION: &str = "A weight matrix is signal on top of noise. Most of its singular values are no larger than \
     those of random numbers would be; a few stand out. The signal-to-noise ratio (snr) is the sum of those that stand \
@@ -65,6 +71,12 @@ const LEGEND: &str = "<ul class='legend'>\n<li>lowest of its row <span class='ra
     <li><span class='tile s8 chosen'>1</span> chosen</li>\n<li><span class='tile s8 infinite'>∞</span> infinite: no \
     noise</li>\n<li><span class='tile none'>–</span> not measured</li>\n</ul>\n";
 
+/// Whether a file is such a page.
+pub fn is_page(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(LONGEST_HEAD)];
+    head.windows(GENERATOR.len()).any(|part| part == GENERATOR.as_bytes())
+}
+
 /// The page, whole. The same page is the same bytes.
 pub fn html(page: &Page<'_>) -> String {
     let rows: Vec<Row<'_>> = page.types.iter().enumerate().map(|(anchor, row)| Row::new(anchor, row)).collect();
@@ -73,7 +85,7 @@ pub fn html(page: &Page<'_>) -> String {
     let (map, strips, style) = (map(&layered), strips(&others), include_str!("report.css"));
     format!(
         "<!DOCTYPE html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n<meta name='viewport' \
-         content='width=device-width, initial-scale=1'>\n<title>{title}</title>\n<style>\n{style}</style>\n</head>\n\
+         content='width=device-width, initial-scale=1'>\n{GENERATOR}\n<title>{title}</title>\n<style>\n{style}</style>\n</head>\n\
          <body>\n<main>\n<h1>{title}</h1>\n<p class='sub'>{subtitle}</p>\n<p class='lead'>{EXPLANATION}</p>\n<h2>Ranks\
          </h2>\n{LEGEND}{map}{strips}<h2>Types</h2>\n<div class='types'>\n{cards}</div>\n</main>\n</body>\n</html>\n"
     )

@@ -22,6 +22,8 @@ pub struct Manifest<'a> {
     pub version: &'static str,
     /// The model as the user spelled it.
     pub model: &'a str,
+    /// Which model that is: its Hub id, or the absolute path of its folder or file.
+    pub origin: &'a str,
     /// The commit that every file was read at; `null` for a model that is no Hub model.
     pub commit: Option<&'a str>,
     /// The weight files.
@@ -197,6 +199,7 @@ impl<'a> Manifest<'a> {
             tool: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
             model: &plan.model.spelling,
+            origin: &plan.model.origin,
             commit: plan.model.commit.as_deref(),
             files: files.collect(),
             quantization: plan.quantizations(),

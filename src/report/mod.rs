@@ -4,10 +4,14 @@ mod files;
 mod html;
 mod json;
 mod manifest;
+mod ownership;
+mod places;
+mod temporary;
 mod text;
 
 pub use files::{Destination, OutputError, Outputs, manifest_of, replace_keeping, write_all};
-pub use html::{Cell, Page, TypeRow, html};
+pub use html::{Cell, Page, TypeRow, html, is_page};
 pub use json::{dry_run, full, python_json_text, top};
 pub use manifest::{Failure, Manifest, ManifestFile, ManifestOutputs, Methods, Options, Processors, Seconds};
+pub use temporary::sweep;
 pub use text::{digits, in_file_name, is_deceptive, visible};

@@ -77,7 +77,7 @@ fn a_scan_becomes_a_page() {
     write_two(&place);
     place.run(&["report", "a.json", "-o", "sub/page.html"]).succeeded();
     assert!(place.path("sub/page.html").exists());
-    place.run(&["report", "a.json", "-o", "a.json"]).refused(1, &["'a.json' is the scan itself"]);
+    place.run(&["report", "a.json", "-o", "a.json"]).refused(1, &["'a.json' belongs to the scan itself"]);
     fs::create_dir(place.path("folder")).expect("created");
     place.run(&["report", "a.json", "-o", "folder"]).refused(1, &["folder"]);
 }

@@ -16,6 +16,7 @@ mod hub;
 mod hub_cache;
 mod hub_server;
 mod interruption;
+mod outputs;
 mod program;
 mod scanning;
 mod scans;
