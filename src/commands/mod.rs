@@ -42,8 +42,8 @@ struct Kept<'a> {
 impl Kept<'_> {
     /// Makes sure that `path` may be written, where a file is that may be replaced if it `is_own`.
     fn allows(&self, path: &Path, is_own: fn(&[u8]) -> bool) -> Result<()> {
-        let place = path.canonicalize().ok();
-        if place.is_some() && self.scan.iter().any(|own| own.canonicalize().ok() == place) {
+        let place = place(path);
+        if place.is_some() && self.scan.iter().any(|own| self::place(own) == place) {
             bail!("'{}' belongs to the scan itself: name another file", path.display());
         }
         // What cannot be replaced at all is refused when it is written.
@@ -52,6 +52,12 @@ impl Kept<'_> {
         }
         or_overwrite(Err(OutputError::Foreign(path.to_owned())))
     }
+}
+
+/// What a path leads to, even if there is no file yet.
+fn place(path: &Path) -> Option<PathBuf> {
+    let in_folder = || Some(std::path::absolute(path).ok()?.parent()?.canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize().ok().or_else(in_folder)
 }
 
 /// The result with the ways out, if a file is in the way.

@@ -49,6 +49,8 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
     if !cli.overwrite {
         or_overwrite(outputs.replace_only_those_of(&plan.model))?;
     }
+    let kept = Kept { scan: &[&outputs.full, &outputs.top, &outputs.manifest], overwrite: cli.overwrite };
+    allow_emitting(cli, &plan.surroundings(&[]).model, &kept)?;
     let resources = Resources { devices, threads: cli.threads(), memory: scan::memory_ceiling() };
     let journal = Journal::open(&outputs.journal, cli.fresh)?;
     let planned = begun.elapsed();
@@ -95,7 +97,7 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
         around: Some(&around),
         adapter: cli.adapter.adapter(),
     };
-    let emitted = emit(cli, &request, &outputs, terminal);
+    let emitted = emit(cli, &request, &kept, terminal);
     let missing: usize = plan.missing.iter().map(Missing::count).sum();
     terminal.finish(&outputs, begun.elapsed(), plan.modules.len() - measured + missing);
     emitted?;
@@ -114,6 +116,18 @@ fn with_patterns(error: UnreadableError) -> anyhow::Error {
     anyhow!("{error}; or leave them out with{others}")
 }
 
+/// Makes sure, before any work is done, that the configurations that go with a scan may be written. What there is by then in the
+/// place of a file is asked of again when it is written.
+fn allow_emitting(cli: &ScanArgs, model: &str, kept: &Kept<'_>) -> Result<()> {
+    let folder = cli.output_dir.clone().unwrap_or_default();
+    for trainer in &cli.emit {
+        for format in trainer.formats() {
+            kept.allows(&folder.join(trainer.file(model, *format)), export::is_export)?;
+        }
+    }
+    Ok(())
+}
+
 /// Why the results could not be written, and where they are nevertheless.
 fn unwritten(error: OutputError, outputs: &Outputs, cli: &ScanArgs) -> anyhow::Error {
     if !outputs.journal.exists() {
@@ -127,9 +141,8 @@ fn unwritten(error: OutputError, outputs: &Outputs, cli: &ScanArgs) -> anyhow::E
 }
 
 /// Writes the configurations that go with a scan. What one trainer cannot do keeps no other from its own.
-fn emit(cli: &ScanArgs, request: &Request<'_>, outputs: &Outputs, terminal: &Terminal) -> Result<()> {
+fn emit(cli: &ScanArgs, request: &Request<'_>, kept: &Kept<'_>, terminal: &Terminal) -> Result<()> {
     let folder = cli.output_dir.clone().unwrap_or_default();
-    let kept = Kept { scan: &[&outputs.full, &outputs.top, &outputs.manifest], overwrite: cli.overwrite };
     let mut told: Vec<String> = Vec::new();
     let mut result = Ok(());
     for (place, trainer) in cli.emit.iter().enumerate() {
@@ -143,7 +156,7 @@ fn emit(cli: &ScanArgs, request: &Request<'_>, outputs: &Outputs, terminal: &Ter
                     said.retain(|text| !told.contains(text));
                     told.extend(said.iter().cloned());
                 }
-                write_export(&export, &folder, &kept, terminal)
+                write_export(&export, &folder, kept, terminal)
             }
             Err(error) => Err(error.into()),
         };

@@ -6,7 +6,6 @@ use super::lora::{self, Lora};
 use super::resolve::{self, Rule, Universe};
 use super::targets::{Target, Targets, belongs};
 use super::{Adapter, Document, ExportError, Format, Request, Trainer, peft, unsloth};
-use crate::report;
 use crate::results::{Entry, Surroundings};
 use crate::select::{Chosen, Counted};
 
@@ -131,20 +130,9 @@ impl<'a> Choice<'a> {
         warnings
     }
 
-    /// A file's name after what it is for.
-    fn file(&self, ending: &str) -> String {
-        let model = self.model().rsplit('/').next().unwrap_or("model");
-        format!("laser_scan_{}_{}.{ending}", report::in_file_name(model), self.trainer.key())
-    }
-
     /// The configuration in one form.
     pub fn document(&self, format: Format, text: String) -> Document {
-        let ending = match format {
-            Format::Yaml => "yml",
-            Format::Json | Format::SortedJson => "json",
-            Format::Args => "args",
-        };
-        Document { file: self.file(ending), format, text }
+        Document { file: self.trainer.file(self.model(), format), format, text }
     }
 }
 

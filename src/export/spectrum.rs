@@ -7,15 +7,13 @@ use std::collections::HashSet;
 
 use super::choice::Choice;
 use super::resolve::{Rule, is_literal};
-use super::{Document, Export, ExportError, Format};
+use super::trainer::SPECTRUM_FOLDER;
+use super::{Export, ExportError, Format};
 use crate::report;
 use crate::select::{Candidate, best_first};
 
 /// What the input embedding's weight is called, which Spectrum always trains together with the head.
 const EMBEDDINGS: [&str; 5] = ["embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings"];
-
-/// The folder in which Spectrum and Axolotl's plugin look for results.
-const FOLDER: &str = "model_snr_results";
 
 /// Its three files.
 pub fn export(choice: &Choice<'_>, candidates: &[Candidate<'_>]) -> Result<Export, ExportError> {
@@ -29,12 +27,10 @@ pub fn export(choice: &Choice<'_>, candidates: &[Candidate<'_>]) -> Result<Expor
             is_literal(name) && strays.is_empty()
         })
     };
-    let slug = report::in_file_name(&choice.model().replace(['/', '_'], "-"));
-    let file = |ending: &str| format!("{FOLDER}/snr_results_{slug}{ending}");
     let documents = vec![
-        Document { file: file("_unfrozenparameters.yaml"), format: Format::Yaml, text: unfrozen(choice)? },
-        Document { file: file(".json"), format: Format::Json, text: flat(&clear) },
-        Document { file: file("_sorted.json"), format: Format::SortedJson, text: sorted(&clear) },
+        choice.document(Format::Yaml, unfrozen(choice)?),
+        choice.document(Format::Json, flat(&clear)),
+        choice.document(Format::SortedJson, sorted(&clear)),
     ];
     let mut warnings = Vec::new();
     if let Some((first, _)) = strays.first() {
@@ -44,7 +40,7 @@ pub fn export(choice: &Choice<'_>, candidates: &[Candidate<'_>]) -> Result<Expor
         ));
     }
     let mut notes = vec![format!(
-        "for Axolotl's plugin: put '{FOLDER}' where Axolotl is started, and set plugins: \
+        "for Axolotl's plugin: put '{SPECTRUM_FOLDER}' where Axolotl is started, and set plugins: \
          [axolotl.integrations.spectrum.SpectrumPlugin], spectrum_model_name: {} and spectrum_top_fraction: 0.5, or whatever \
          part of each type it is to choose by itself from the results; how many were chosen here is in the YAML alone",
         choice.model()

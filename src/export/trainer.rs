@@ -2,7 +2,11 @@
 
 use std::fmt;
 
+use crate::report::in_file_name;
 use crate::select::Counted;
+
+/// The folder in which Spectrum and Axolotl's plugin look for results.
+pub const SPECTRUM_FOLDER: &str = "model_snr_results";
 
 /// Who is to train.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,6 +85,27 @@ impl Trainer {
             Self::Peft | Self::Unsloth => &[Format::Json],
             Self::Spectrum => &[Format::Yaml, Format::Json, Format::SortedJson],
         }
+    }
+
+    /// Where its configuration for the model called `model` belongs in one of its forms: a file's name, in a folder if the trainer
+    /// looks for it there.
+    pub fn file(self, model: &str, format: Format) -> String {
+        if self == Self::Spectrum {
+            let ending = match format {
+                Format::SortedJson => "_sorted.json",
+                Format::Json => ".json",
+                Format::Yaml | Format::Args => "_unfrozenparameters.yaml",
+            };
+            let slug = in_file_name(&model.replace(['/', '_'], "-"));
+            return format!("{SPECTRUM_FOLDER}/snr_results_{slug}{ending}");
+        }
+        let ending = match format {
+            Format::Yaml => "yml",
+            Format::Json | Format::SortedJson => "json",
+            Format::Args => "args",
+        };
+        let model = in_file_name(model.rsplit('/').next().unwrap_or(model));
+        format!("laser_scan_{model}_{}.{ending}", self.key())
     }
 
     /// Whether its configuration is a YAML file that people write.

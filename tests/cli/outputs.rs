@@ -163,19 +163,19 @@ fn configurations_and_pages_replace_only_their_kind() {
         place.run(line).succeeded();
     }
     fs::write(place.path("laser_scan_m_axolotl.yml"), config).expect("written");
-    let run = scan(&place, "m", &["--emit", "axolotl", "--emit", "peft", "--json"]);
-    assert_eq!(run.status, 1);
-    assert!(run.stderr.contains("the scan is written, but not the configuration for axolotl"), "{}", run.stderr);
-    assert_eq!(place.bytes("laser_scan_m_axolotl.yml"), config);
-    assert!(place.path("laser_scan_m_peft.json").exists());
+    let before = contents(&place);
+    let run = scan(&place, "m", &["--emit", "peft", "--emit", "axolotl", "--json"]);
+    run.refused(1, &["laser_scan_m_axolotl.yml'", "--overwrite"]);
+    assert!(contents(&place) == before, "it is refused before the scan");
 }
 
 #[test]
 fn nothing_that_is_made_from_a_scan_takes_the_place_of_its_files() {
     let place = with_models(&["m"]);
-    let line = ["--output", "laser_scan_m_peft.json", "--emit", "peft", "--overwrite"];
-    let run = scan(&place, "m", &line);
-    assert!(run.stderr.contains("belongs to the scan itself"), "{}", run.stderr);
+    let line = ["--output", "laser_scan_m_peft.json", "--overwrite"];
+    scan(&place, "m", &[&line[..], &["--emit", "peft"]].concat()).refused(1, &["belongs to the scan itself"]);
+    assert_eq!(results(&place), [""; 0]);
+    scan(&place, "m", &line).succeeded();
     let before = contents(&place);
     for line in [
         &["export", "peft", "laser_scan_m_peft.json", "--output-dir", "."][..],
