@@ -20,7 +20,7 @@ impl InMemory {
     /// A model of these files.
     pub fn new(files: &[(&str, &[u8])]) -> Self {
         let files = files.iter().map(|(name, content)| ((*name).to_owned(), content.to_vec())).collect();
-        let model = Model { spelling: "model".into(), name: "model".into(), commit: None };
+        let model = Model { spelling: "model".into(), name: "model".into(), commit: None, origin: "model".into() };
         Self { model, files, disk: folder() }
     }
 
