@@ -43,6 +43,7 @@
 pub mod checkpoint;
 pub mod diff;
 pub mod export;
+mod json;
 pub mod modules;
 pub mod report;
 pub mod results;

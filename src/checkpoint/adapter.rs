@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::error::CheckpointError;
+use super::outline::Outline;
 use super::read_json;
 use crate::source::Source;
 
@@ -128,7 +129,7 @@ pub fn kind<'a>(tensors: impl Iterator<Item = &'a str> + Clone) -> Option<&'stat
 /// its configuration names one.
 pub fn refused(source: &dyn Source, folder: &str, kind: Option<&'static str>) -> CheckpointError {
     let config = read_json(source, &format!("{folder}adapter_config.json")).ok();
-    let config: Value = config.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let config = config.and_then(|bytes| Outline::Whole.read(&bytes).ok()).unwrap_or_default();
     let text = |key: &str| config.get(key).and_then(Value::as_str);
     let of_type = |peft: &str| KINDS.iter().find(|kind| kind.peft.eq_ignore_ascii_case(peft));
     let kind = kind.or_else(|| Some(of_type(text("peft_type")?)?.name)).unwrap_or(ADAPTER);

@@ -2,8 +2,17 @@
 
 use serde_json::Value;
 
+use super::defaults;
+use super::outline::Outline;
+
 /// Sections in which multimodal models describe their language model.
 const TEXT_SECTIONS: [&str; 4] = ["text_config", "llm_config", "language_config", "thinker_config"];
+
+/// What is kept of the file.
+const KEPT: Outline = Outline::Sections {
+    alike: &["text_config", "llm_config", "language_config", "thinker_config", "attn_config", "ffn_config"],
+    whole: &["quantization_config", "compression_config"],
+};
 
 /// The model's own description, as far as it is needed; every part may be missing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,9 +27,9 @@ pub struct Config {
     pub quantization: Option<Value>,
     /// The weights file or index, where the model names one of its own.
     pub weights_file: Option<String>,
-    /// Whether the head shares the embedding's weight.
-    pub ties_embeddings: bool,
-    /// The description of the language model: the whole, or a section of it.
+    /// Whether the head shares the embedding's weight, if that is said, or is what transformers takes for granted.
+    pub ties_embeddings: Option<bool>,
+    /// The description of the language model: the whole, or a section of it. Tables and long lists are left out.
     pub text: Value,
 }
 
@@ -31,7 +40,7 @@ impl Config {
     ///
     /// Fails if the bytes are not JSON.
     pub fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
-        let root: Value = serde_json::from_slice(bytes)?;
+        let root = KEPT.read(bytes)?;
         let section = text_section(&root);
         let text = |key: &str| root.get(key).and_then(Value::as_str).map(str::to_owned);
         let quantization = root.get("quantization_config").or_else(|| section.get("quantization_config"));
@@ -43,24 +52,47 @@ impl Config {
             layer_count: None,
             quantization: quantization.filter(|value| value.is_object()).cloned(),
             weights_file: text("transformers_weights"),
-            ties_embeddings: ties(&root).or_else(|| ties(section)).unwrap_or(false),
+            ties_embeddings: ties(&root).or_else(|| ties(section)),
             text: section.clone(),
         };
-        config.layer_count = config.number(&["num_hidden_layers", "n_layer", "n_layers", "num_layers"]);
+        config.ties_embeddings =
+            config.ties_embeddings.or_else(|| config.model_types().find_map(defaults::ties_embeddings));
+        // transformers writes the number of layers out in any case. Where it is missing, somebody else wrote the file, and all
+        // layers that are there count.
+        config.layer_count = ["num_hidden_layers", "n_layer", "n_layers", "num_layers"]
+            .iter()
+            .find_map(|key| config.value(key).and_then(whole));
         Ok(config)
     }
 
-    /// The first of `keys` that the language model's description gives as a whole number. A key within a section is
-    /// written `section.key`.
+    /// The first of `keys` that the language model's description gives as a whole number, or transformers takes for granted. A
+    /// key within a section is written `section.key`.
     pub fn number(&self, keys: &[&str]) -> Option<usize> {
-        let find = |key: &&str| self.text.pointer(&format!("/{}", key.replace('.', "/"))).and_then(Value::as_u64);
-        keys.iter().find_map(find).and_then(|number| usize::try_from(number).ok())
+        keys.iter().find_map(|key| match self.value(key) {
+            Some(value) => whole(value),
+            None => self.model_types().find_map(|model_type| defaults::number(model_type, key)),
+        })
     }
 
-    /// Whether the language model's description sets `key` to true.
+    /// Whether the language model's description sets `key` to true, or transformers does where it does not say.
     pub fn flag(&self, key: &str) -> bool {
-        self.text.get(key).and_then(Value::as_bool).unwrap_or(false)
+        let default = || self.model_types().find_map(|model_type| defaults::flag(model_type, key));
+        self.value(key).map_or_else(default, Value::as_bool).unwrap_or(false)
     }
+
+    fn value(&self, key: &str) -> Option<&Value> {
+        self.text.pointer(&format!("/{}", key.replace('.', "/")))
+    }
+
+    /// The names of the architecture that the defaults are of: the language model's own, then that of the model around it.
+    fn model_types(&self) -> impl Iterator<Item = &str> {
+        let own = self.text.get("model_type").and_then(Value::as_str);
+        own.into_iter().chain(self.model_type.as_deref())
+    }
+}
+
+fn whole(value: &Value) -> Option<usize> {
+    value.as_u64().and_then(|number| usize::try_from(number).ok())
 }
 
 /// The description of the language model, which multimodal models keep in a section, some of them in a section of one.
@@ -92,10 +124,40 @@ mod tests {
             br#"{"model_type":"llava","text_config":{"num_hidden_layers":40,"tie_word_embeddings":true,"new":true}}"#,
         );
         let config = config.expect("JSON");
-        assert_eq!((config.layer_count, config.ties_embeddings, config.flag("new")), (Some(40), true, true));
+        assert_eq!((config.layer_count, config.ties_embeddings, config.flag("new")), (Some(40), Some(true), true));
         let config = Config::parse(br#"{"_class_name":"FluxTransformer2DModel"}"#).expect("JSON");
         assert_eq!(config.model_type.as_deref(), Some("FluxTransformer2DModel"));
         assert_eq!(Config::parse(b"[1]").expect("JSON").model_type, None);
         assert!(Config::parse(b"{").is_err());
+    }
+
+    #[test]
+    fn what_is_missing_is_as_the_class_has_it() {
+        let parse = |text: &str| Config::parse(text.as_bytes()).expect("JSON");
+        let falcon = parse(r#"{"model_type": "falcon", "num_attention_heads": 8}"#);
+        assert_eq!((falcon.flag("multi_query"), falcon.flag("new_decoder_architecture")), (true, false));
+        assert!(!parse(r#"{"model_type": "falcon", "multi_query": false}"#).flag("multi_query"));
+        // As many keys as queries, not as many as the class's own default of heads.
+        assert_eq!(falcon.number(&["num_kv_heads"]), None);
+        assert_eq!((falcon.number(&["num_attention_heads"]), falcon.layer_count), (Some(8), None));
+        let mamba = parse(r#"{"model_type": "mamba2", "n_groups": null}"#);
+        assert_eq!((mamba.number(&["mamba_head_dim", "head_dim"]), mamba.number(&["n_groups"])), (Some(64), None));
+        assert_eq!(parse(r#"{"model_type": "dbrx"}"#).number(&["ffn_config.moe_num_experts"]), Some(4));
+    }
+
+    #[test]
+    fn heads_are_tied_as_the_class_has_it_unless_it_is_said() {
+        let ties = |text: &str| Config::parse(text.as_bytes()).expect("JSON").ties_embeddings;
+        for tied in ["opt", "gpt2", "gemma2", "bloom", "t5", "whisper", "cohere"] {
+            assert_eq!(ties(&format!(r#"{{"model_type": "{tied}"}}"#)), Some(true), "{tied}");
+        }
+        for untied in ["llama", "mistral", "qwen2", "gpt_neox", "llava"] {
+            assert_eq!(ties(&format!(r#"{{"model_type": "{untied}"}}"#)), Some(false), "{untied}");
+        }
+        assert_eq!(ties(r#"{"model_type": "gpt2", "tie_word_embeddings": false}"#), Some(false));
+        // The language model's own default goes before that of the model around it.
+        assert_eq!(ties(r#"{"model_type": "llava", "text_config": {"model_type": "gemma2"}}"#), Some(true));
+        assert_eq!(ties(r#"{"model_type": "vit"}"#), None);
+        assert_eq!(ties(r#"{"model_type": "brand_new"}"#), None);
     }
 }

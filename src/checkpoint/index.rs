@@ -1,12 +1,14 @@
 //! `model.safetensors.index.json`: which shard holds which tensor.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::path::{Component, Path};
 
 use serde::Deserialize;
 
 use super::entries;
 use super::excerpt::excerpt;
+use crate::json;
 
 /// What is wrong with an index.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +39,7 @@ impl Index {
     ///
     /// Fails if the bytes are no index, or if a shard's name is absolute or steps upwards.
     pub fn parse(bytes: &[u8]) -> Result<Self, IndexError> {
-        let index: Self = serde_json::from_slice(bytes)?;
+        let index: Self = json::read(bytes, PhantomData)?;
         if index.weight_map.is_empty() {
             return Err(IndexError::Empty);
         }

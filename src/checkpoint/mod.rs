@@ -8,7 +8,9 @@
 
 mod absence;
 mod adapter;
+mod alike;
 mod config;
+mod defaults;
 mod entries;
 mod error;
 mod excerpt;
@@ -17,6 +19,7 @@ mod header;
 mod index;
 mod mapped;
 mod numbered;
+mod outline;
 mod pickle;
 mod quantization;
 mod shard;
@@ -41,10 +44,14 @@ pub use weight::{Axis, Band, Part, Selection, Storage, Weight};
 
 use crate::source::{BrokenLink, Source, SourceError, Transfer};
 use files::WeightFiles;
+use outline::Outline;
 use quantization::Method;
 
-/// The largest JSON file that is read, in bytes: as much as the format allows for a header.
-const MAX_JSON: u64 = header::MAX_HEADER;
+/// The largest index that is read, in bytes: as much as the format allows for a header.
+const MAX_INDEX: u64 = header::MAX_HEADER;
+
+/// The largest of the other JSON files that is read, in bytes: the labels of 22,000 classes take one.
+const MAX_DESCRIPTION: u64 = 16 << 20;
 
 /// The largest tensor that is read while a scan is planned, in bytes: a shape, or a description of a few hundred.
 const MAX_PEEK: u64 = 1 << 16;
@@ -193,7 +200,7 @@ impl Checkpoint {
 fn pipeline_components(source: &dyn Source) -> Result<Vec<String>, CheckpointError> {
     let bytes = read_json(source, PIPELINE)?;
     let invalid = |reason: String| CheckpointError::Json { file: PIPELINE.to_owned(), reason };
-    let index: Value = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
+    let index = Outline::Whole.read(&bytes).map_err(|error| not_json(PIPELINE, &error))?;
     let entries = index.as_object().ok_or_else(|| invalid("it is no JSON object".into()))?;
     let mut folders = Vec::new();
     for (name, value) in entries {
@@ -233,8 +240,7 @@ fn quantization_beside(source: &dyn Source, folder: &str) -> Result<Option<Value
             continue;
         }
         let bytes = read_json(source, &file)?;
-        let invalid = |error: serde_json::Error| CheckpointError::Json { file, reason: error.to_string() };
-        let value: Value = serde_json::from_slice(&bytes).map_err(invalid)?;
+        let value = Outline::Whole.read(&bytes).map_err(|error| not_json(&file, &error))?;
         let mut described = value.get("quantization").unwrap_or(&value).clone();
         if let Some(entries) = described.as_object_mut() {
             entries.entry("quant_method").or_insert_with(|| json!(method));
@@ -250,6 +256,10 @@ fn add_aliases(weights: &mut Vec<Weight>, shards: &[Shard]) -> Result<(), Checkp
         weights.iter().enumerate().map(|(place, weight)| (weight.name.clone(), place)).collect();
     let mut aliased: HashMap<&str, usize> = HashMap::new();
     for shard in shards {
+        // Names that share a tensor in a pickled file are all in its list; one that is missing here is not in the index.
+        if shard.is_pickle() {
+            continue;
+        }
         for (alias, name) in shard.aliases.iter().filter(|(alias, _)| !stored.contains_key(alias)) {
             let Some(&place) = stored.get(name) else { continue };
             match aliased.insert(alias, place) {
@@ -268,7 +278,7 @@ fn read_config(source: &dyn Source, folder: &str) -> Result<Config, CheckpointEr
         return Ok(Config::default());
     }
     let bytes = read_json(source, &file)?;
-    Config::parse(&bytes).map_err(|error| CheckpointError::Json { file, reason: error.to_string() })
+    Config::parse(&bytes).map_err(|error| not_json(&file, &error))
 }
 
 /// How `folder` (empty, or ending in `/`) of the model can be named.
@@ -338,11 +348,20 @@ fn check_held_once(shards: &[Shard]) -> Result<(), CheckpointError> {
     Ok(())
 }
 
-/// A small file, whole.
+/// That a file is not JSON, or not such as is read.
+fn not_json(file: &str, error: &serde_json::Error) -> CheckpointError {
+    let detail = error.to_string().replace("recursion limit exceeded", "it is nested too deeply");
+    CheckpointError::Json { file: file.to_owned(), reason: format!("{detail}: download or copy it again") }
+}
+
+/// A small file, whole. Only an index grows with the number of tensors.
 fn read_json(source: &dyn Source, file: &str) -> Result<Vec<u8>, CheckpointError> {
     let size = source.size(file).unwrap_or(0);
-    if size > MAX_JSON {
-        let reason = format!("it has {size} bytes, more than any such file needs");
+    let limit = if file.contains(".index.") { MAX_INDEX } else { MAX_DESCRIPTION };
+    if size > limit {
+        let reason = format!(
+            "it has {size} bytes, and no such file needs more than {limit}: download or copy it again, from its own model"
+        );
         return Err(CheckpointError::Json { file: file.to_owned(), reason });
     }
     let path = source.fetch(file, &|_: Transfer| {})?;

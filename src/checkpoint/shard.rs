@@ -1,10 +1,12 @@
 //! Weight files, of which only the headers are read.
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
 
 use super::error::CheckpointError;
 use super::header::{self, HeaderError, TensorInfo};
-use super::pickle;
+use super::pickle::{self, PickledTensor};
 use crate::source::{Source, SourceError};
 
 /// How much of a file is asked for first: most headers are shorter, so that one request does.
@@ -24,7 +26,7 @@ pub struct Shard {
     pub identity: String,
     /// Its tensors, in the order of their data.
     pub tensors: Vec<TensorInfo>,
-    /// Names that stand for tensors of other names: `(alias, tensor)`.
+    /// Names that stand for tensors of other names, or for one tensor with them: `(alias, tensor)`.
     pub aliases: Vec<(String, String)>,
     /// Tensors of a kind that is not read.
     pub others: Vec<String>,
@@ -85,6 +87,20 @@ fn read_pickle(source: &dyn Source, file: &str, size: u64) -> Result<(header::He
         let path = source.fetch(file, &|_| {})?;
         pickle::storages(&path, &listing).map_err(lies)?;
     }
+    let aliases = shared(&listing.tensors);
     let tensors = listing.tensors.into_iter().map(|tensor| tensor.info).collect();
-    Ok((header::Header { tensors, aliases: Vec::new(), others: listing.others }, 0))
+    Ok((header::Header { tensors, aliases, others: listing.others }, 0))
+}
+
+/// The tensors that are another one under a second name, as a head is that shares the embedding's weight.
+fn shared(tensors: &[PickledTensor]) -> Vec<(String, String)> {
+    let mut first: HashMap<_, &str> = HashMap::new();
+    let mut aliases = Vec::new();
+    for PickledTensor { info, strides, storage, .. } in tensors {
+        let name = *first.entry((storage, &info.bytes, &info.shape, strides)).or_insert(&info.name);
+        if name != info.name {
+            aliases.push((info.name.clone(), name.to_owned()));
+        }
+    }
+    aliases
 }

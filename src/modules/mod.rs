@@ -18,6 +18,7 @@ pub(crate) mod name;
 mod runtime;
 mod siblings;
 mod sorted;
+mod tied;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -30,13 +31,16 @@ pub use left_out::{LeftOut, Reason};
 pub use missing::{Cause, Missing, UnreadableError, check as check_readable, warnings};
 pub(crate) use model::without_expert;
 pub use runtime::Line;
+pub use tied::Alike;
 
 use crate::checkpoint::{Component, Selection, Weight};
+use crate::source::SourceError;
 use families::Family;
 use model::{Matrix, Model};
 use runtime::Runtime;
 use siblings::Gap;
 use sorted::{Left, Sorted};
+use tied::Ties;
 
 /// The end of the name of a module's weight.
 pub(crate) const WEIGHT: &str = ".weight";
@@ -120,24 +124,30 @@ pub struct Discovery {
     pub unknown: Vec<String>,
 }
 
-/// Finds the linear modules of a checkpoint's components.
-pub fn discover(components: &[Component], wanted: Wanted) -> Discovery {
+/// Finds the linear modules of a checkpoint's components. `is_alike` tells a head that is the embedding a second time.
+///
+/// # Errors
+///
+/// Fails if weights that are to be compared cannot be read.
+pub fn discover(components: &[Component], wanted: Wanted, is_alike: &Alike<'_>) -> Result<Discovery, SourceError> {
     let mut discovery = Discovery::default();
     for component in components {
-        discover_component(component, wanted, &mut discovery);
+        let family = Family::of(&component.config).unwrap_or(&families::UNKNOWN);
+        let ties = Ties::find(component, family, wanted.line, is_alike)?;
+        discover_component(component, wanted, ties, &mut discovery);
     }
-    discovery
+    Ok(discovery)
 }
 
-fn discover_component(component: &Component, wanted: Wanted, discovery: &mut Discovery) {
+fn discover_component(component: &Component, wanted: Wanted, ties: Ties, discovery: &mut Discovery) {
     let config = &component.config;
     let family = Family::of(config);
     if let (None, Some(name)) = (family, &config.model_type) {
         discovery.unknown.push(name.clone());
     }
     let runtime = Runtime::new(config, wanted.line);
-    let model = Model { component, config, family: family.unwrap_or(&families::UNKNOWN), wanted, runtime };
-    discovery.ties_embeddings |= config.ties_embeddings && runtime::has_vocabulary_head(config);
+    discovery.ties_embeddings |= ties.any;
+    let model = Model { component, config, family: family.unwrap_or(&families::UNKNOWN), wanted, runtime, ties };
     let Sorted { mut found, others, mut left } = Sorted::new(&model);
     let mut gaps = gaps::find(&model, &found, &left);
     let naming = Naming::new(&model, &found);
@@ -212,7 +222,9 @@ mod tests {
             weights: weights.iter().cloned().map(Arc::new).collect(),
             others: Vec::new(),
         };
-        discover(&[component], wanted)
+        let is_alike =
+            |one: &Weight, other: &Weight| Ok(one.name.starts_with("same") && other.name.starts_with("same"));
+        discover(&[component], wanted, &is_alike).expect("nothing is read")
     }
 
     fn names(weights: &[Weight], config: &Config, all_linear: bool) -> Vec<String> {
@@ -352,8 +364,42 @@ mod tests {
     #[test]
     fn a_head_that_shares_the_embedding_is_no_module() {
         let weights = [tensor("lm_head.weight", &[9, 8], Dtype::BF16), tensor("h.0.mlp.weight", &[8, 8], Dtype::BF16)];
-        let config = Config { ties_embeddings: true, ..Config::default() };
-        assert_eq!(names(&weights, &config, true), ["h.0.mlp"]);
-        assert_eq!(names(&weights, &Config::default(), true), ["h.0.mlp", "lm_head"]);
+        let ties = |is_tied: Option<bool>| Config { ties_embeddings: is_tied, ..Config::default() };
+        assert_eq!(names(&weights, &ties(Some(true)), true), ["h.0.mlp"]);
+        assert_eq!(names(&weights, &ties(Some(false)), true), ["h.0.mlp", "lm_head"]);
+        assert_eq!(names(&weights, &ties(None), true), ["h.0.mlp", "lm_head"]);
+    }
+
+    #[test]
+    fn weights_that_are_there_tell_more_than_the_configuration() {
+        let ties = |is_tied: Option<bool>| Config { ties_embeddings: is_tied, ..Config::default() };
+        let found = |embedding: &str, head: &str, config: &Config, line: Line| {
+            let weights = [embedding, head].map(|name| tensor(name, &[9, 8], Dtype::BF16));
+            let discovery = found(&weights, config, Wanted { all_linear: true, line, ..Wanted::default() });
+            (discovery.modules.is_empty(), discovery.ties_embeddings)
+        };
+        for line in [Line::Four, Line::Five] {
+            for is_tied in [Some(true), Some(false), None] {
+                let twice = found("same.embed_tokens.weight", "same.lm_head.weight", &ties(is_tied), line);
+                assert_eq!(twice, (true, true), "{is_tied:?} {line:?}");
+                // Version 4 overwrites the head, version 5 warns and keeps it.
+                let is_lost = is_tied == Some(true) && line == Line::Four;
+                let apart = found("model.embed_tokens.weight", "lm_head.weight", &ties(is_tied), line);
+                assert_eq!(apart, (is_lost, is_lost), "{is_tied:?} {line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_model_of_an_unknown_architecture_without_a_head_has_the_embedding_for_one() {
+        let weights = [tensor("model.embed_tokens.weight", &[9, 8], Dtype::BF16)];
+        let ties = |text: &str| {
+            found(&weights, &Config::parse(text.as_bytes()).expect("JSON"), Wanted::default()).ties_embeddings
+        };
+        assert!(ties(r#"{"model_type": "brand_new", "architectures": ["BrandNewForCausalLM"]}"#));
+        assert!(!ties(r#"{"model_type": "brand_new", "architectures": ["BrandNewModel"]}"#));
+        assert!(!ties(r#"{"model_type": "llama", "architectures": ["LlamaForCausalLM"]}"#));
+        assert!(ties(r#"{"model_type": "gpt2"}"#));
+        assert!(!ties("{}"));
     }
 }

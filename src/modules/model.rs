@@ -6,7 +6,8 @@ use super::families::{Family, Stack};
 use super::left_out::Reason;
 use super::name::{Place, number};
 use super::runtime::Runtime;
-use super::{Class, Module, WEIGHT, Wanted, class};
+use super::tied::Ties;
+use super::{Class, Module, WEIGHT, Wanted};
 use crate::checkpoint::{Axis, Band, Component, Config, Selection, Weight};
 
 /// What the name of a module of a base model begins with, where the base model's own name is missing.
@@ -37,6 +38,7 @@ pub struct Model<'a> {
     pub family: &'static Family,
     pub wanted: Wanted,
     pub runtime: Runtime,
+    pub ties: Ties,
 }
 
 /// A matrix of a weight.
@@ -93,7 +95,7 @@ impl Model<'_> {
     pub fn reason_against(&self, name: &str) -> Option<Reason> {
         match Class::of(name, self.family, self.config) {
             Class::Linear => None,
-            Class::Head if self.config.ties_embeddings && class::is_output(name) => Some(Reason::TiedHead),
+            Class::Head if self.ties.contains(name) => Some(Reason::TiedHead),
             class if class.is_linear() && self.wanted.all_linear => None,
             class => Some(Reason::Class(class)),
         }

@@ -4,19 +4,15 @@
 //! notebook writes too. Which one it is shows in its records, not in its name.
 
 mod error;
-mod python;
 
 use std::collections::HashSet;
 use std::fmt;
 
 use super::Entry;
+use crate::json::{self, Json};
 use crate::modules::name::Place;
 use crate::select::Pooling;
 pub use error::ReadError;
-use python::Json;
-
-/// What some editors put before UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Keys of a `config.json`, of which every one has at least one.
 const CONFIG_KEYS: [&str; 3] = ["model_type", "architectures", "_class_name"];
@@ -62,11 +58,10 @@ impl fmt::Display for Format {
 ///
 /// Fails if the file is no scan, or if what it says of a module is unclear.
 pub fn read(bytes: &[u8]) -> Result<Results, ReadError> {
-    let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    if text.iter().all(u8::is_ascii_whitespace) {
+    if json::without_mark(bytes).iter().all(u8::is_ascii_whitespace) {
         return Err(ReadError::Empty);
     }
-    let file = Json::parse(text)?;
+    let file = Json::parse(bytes)?;
     let format = format(&file)?;
     if let Some(name) = repeated(file.pairs().iter().map(|(name, _)| name.as_str())) {
         return Err(ReadError::Twice(name.to_owned()));

@@ -6,6 +6,7 @@ mod bad_input;
 mod changing_files;
 mod checkpoint;
 mod compare;
+mod config_json;
 mod export;
 mod folders;
 mod golden;

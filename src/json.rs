@@ -1,15 +1,34 @@
-//! JSON as Python's `json.dump` writes it: with `Infinity`, `-Infinity` and `NaN`, which are no JSON.
+//! JSON as Python's `json.dump` writes it: with `Infinity`, `-Infinity` and `NaN`, which are no JSON, and behind the mark that
+//! some editors put before UTF-8.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+/// What some editors put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Python's numbers that are no JSON. A longer one comes before the one that it ends in.
 const NON_FINITE: [(&str, f64); 3] = [("-Infinity", f64::NEG_INFINITY), ("Infinity", f64::INFINITY), ("NaN", f64::NAN)];
 
 /// What a string that stands for such a number is filled with: a control character that nobody writes.
 const FILLER: u8 = 0x7f;
+
+/// Reads what `seed` makes of `bytes`. In place of a number that is no JSON it sees a string, which [`stood_for`] knows.
+///
+/// # Errors
+///
+/// Fails if the bytes are not JSON, or not what `seed` takes.
+pub fn read<V, S: for<'de> DeserializeSeed<'de, Value = V>>(bytes: &[u8], seed: S) -> serde_json::Result<V> {
+    let text = with_stand_ins(bytes);
+    let mut deserializer = serde_json::Deserializer::from_slice(&text);
+    let value = seed.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
+}
 
 /// A JSON value. The pairs of an object are all kept, in their order, so that a name that comes twice can be seen.
 #[derive(Debug)]
@@ -31,7 +50,7 @@ pub enum Json {
 impl Json {
     /// Reads a value from `bytes`.
     pub fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
-        serde_json::from_slice(&with_stand_ins(bytes))
+        read(&with_stand_ins(bytes), PhantomData)
     }
 
     /// The value of an object's `key`.
@@ -70,15 +89,15 @@ impl Json {
     }
 }
 
-/// The text with a string in place of every number that is no JSON. It is as long as the number, so that an error
-/// further on still names the right column.
-fn with_stand_ins(bytes: &[u8]) -> Vec<u8> {
-    let mut text = bytes.to_vec();
+/// The text without a mark, with a string in place of every number that is no JSON. It is as long as the number, so that an
+/// error further on still names the right column.
+fn with_stand_ins(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let mut text = Cow::Borrowed(without_mark(bytes));
     let (mut at, mut in_string) = (0, false);
     while at < text.len() {
         let non_finite = NON_FINITE.iter().find(|(name, _)| !in_string && text[at..].starts_with(name.as_bytes()));
         if let Some((name, _)) = non_finite {
-            text[at..at + name.len()].copy_from_slice(stand_in(name).as_bytes());
+            text.to_mut()[at..at + name.len()].copy_from_slice(stand_in(name).as_bytes());
             at += name.len();
             continue;
         }
@@ -89,13 +108,18 @@ fn with_stand_ins(bytes: &[u8]) -> Vec<u8> {
     text
 }
 
+/// The text after a mark, if there is one.
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
+}
+
 /// A JSON string as long as `name`.
 fn stand_in(name: &str) -> String {
     format!("\"{}\"", char::from(FILLER).to_string().repeat(name.len() - 2))
 }
 
 /// The number that a string stands for.
-fn stood_for(text: &str) -> Option<f64> {
+pub fn stood_for(text: &str) -> Option<f64> {
     let is_stand_in = text.bytes().all(|byte| byte == FILLER);
     NON_FINITE.iter().find_map(|(name, number)| (is_stand_in && text.len() + 2 == name.len()).then_some(*number))
 }

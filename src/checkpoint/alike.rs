@@ -1,0 +1,82 @@
+//! Whether two weights are the same numbers.
+
+use super::{Checkpoint, Part, Storage, Weight};
+use crate::source::{Source, SourceError};
+
+/// How many pieces of two large tensors are compared, from the first bytes to the last.
+const PIECES: u64 = 16;
+
+/// The bytes of a piece. That independent numbers agree in one is out of the question.
+const PIECE: u64 = 4 << 10;
+
+impl Checkpoint {
+    /// Whether `one` and `other` are one stored tensor under two names, or hold the same bytes. Of large tensors some pieces
+    /// stand for all, so that the answer is cheap wherever they are. What is quantised is alike only if it is stored once.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a piece cannot be read.
+    pub fn are_alike(&self, source: &dyn Source, one: &Weight, other: &Weight) -> Result<bool, SourceError> {
+        let (Storage::Plain(one), Storage::Plain(other)) = (&one.storage, &other.storage) else {
+            return Ok(one.storage == other.storage);
+        };
+        if one.tensor.dtype != other.tensor.dtype || one.tensor.shape != other.tensor.shape {
+            return Ok(false);
+        }
+        if one == other || self.share_storage(one, other) {
+            return Ok(true);
+        }
+        // Where a pickled tensor is in its file is known only once that is on disk. What is one tensor shares its storage there.
+        if [one, other].iter().any(|part| self.shards[part.shard].is_pickle()) {
+            return Ok(false);
+        }
+        let size = one.tensor.bytes.end - one.tensor.bytes.start;
+        for start in pieces(size) {
+            if self.piece(source, one, start)? != self.piece(source, other, start)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the file says that two of its tensors are one.
+    fn share_storage(&self, one: &Part, other: &Part) -> bool {
+        let first_name = |part: &Part| {
+            let aliases = &self.shards[part.shard].aliases;
+            let alias = aliases.iter().find(|(alias, _)| *alias == part.tensor.name);
+            alias.map_or_else(|| part.tensor.name.clone(), |(_, name)| name.clone())
+        };
+        one.shard == other.shard && first_name(one) == first_name(other)
+    }
+
+    fn piece(&self, source: &dyn Source, part: &Part, start: u64) -> Result<Vec<u8>, SourceError> {
+        let shard = &self.shards[part.shard];
+        let start = part.tensor.bytes.start + start;
+        let end = part.tensor.bytes.end.min(start + PIECE);
+        source.read(&shard.file, shard.data_start + start..shard.data_start + end)
+    }
+}
+
+/// Where the pieces of so many bytes begin.
+fn pieces(size: u64) -> Vec<u64> {
+    if size <= PIECES * PIECE {
+        return (0..size.div_ceil(PIECE)).map(|piece| piece * PIECE).collect();
+    }
+    (0..PIECES).map(|piece| piece * ((size - PIECE) / (PIECES - 1))).chain([size - PIECE]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_reach_from_the_first_bytes_to_the_last() {
+        assert_eq!(pieces(0), [0; 0]);
+        assert_eq!(pieces(PIECE + 1), [0, PIECE]);
+        for size in [PIECES * PIECE, PIECES * PIECE + 1, 1_234_567_890] {
+            let pieces = pieces(size);
+            assert!(pieces[0] == 0 && pieces.iter().all(|start| *start < size), "{pieces:?}");
+            assert!(pieces[pieces.len() - 1] + PIECE >= size && pieces.len() as u64 <= PIECES + 1, "{pieces:?}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! A JSON file -> what matters of it, without the tables and long lists that nobody asks for.
+//!
+//! A `config.json` may hold the labels of 22,000 classes, or be written to fill the memory: what is not kept here is
+//! skipped while it is read.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use crate::json;
+
+/// How many elements of a list are kept: blocks have two extents, and a component of a pipeline a library and a class.
+const MAX_LIST: usize = 16;
+
+/// How many values an object has at most that are kept. The models with the most experts have a third of a million modules,
+/// which some describe one by one.
+const MAX_ENTRIES: usize = 1 << 19;
+
+/// Which objects are kept within a value.
+#[derive(Clone, Copy, Debug)]
+pub enum Outline {
+    /// All.
+    Whole,
+    /// Those under these keys: by the same rule, or as a whole.
+    Sections {
+        /// The keys of the objects within which the rule is the same.
+        alike: &'static [&'static str],
+        /// The keys of the objects that are kept as a whole.
+        whole: &'static [&'static str],
+    },
+    /// None.
+    Nothing,
+}
+
+impl Outline {
+    /// Reads a value. Of two entries of an object that have one name the last counts, as it does for Python; a number that is
+    /// no JSON is `null`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the bytes are not JSON.
+    pub fn read(self, bytes: &[u8]) -> serde_json::Result<Value> {
+        json::read(bytes, self)
+    }
+
+    /// What is kept of the value of `key`, if it is an object.
+    fn within(self, key: &str) -> Self {
+        match self {
+            Self::Sections { alike, .. } if alike.contains(&key) => self,
+            Self::Sections { whole, .. } if whole.contains(&key) => Self::Whole,
+            Self::Whole => Self::Whole,
+            Self::Sections { .. } | Self::Nothing => Self::Nothing,
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Outline {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Outline {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        Ok(if json::stood_for(text).is_some() { Value::Null } else { text.into() })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut kept = Vec::new();
+        while kept.len() < MAX_LIST {
+            match list.next_element_seed(self)? {
+                Some(value) => kept.push(value),
+                None => return Ok(kept.into()),
+            }
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(kept.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
+        let mut kept = Map::new();
+        if matches!(self, Self::Nothing) {
+            while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(Value::Null);
+        }
+        while let Some(key) = object.next_key::<String>()? {
+            if json::stood_for(&key).is_some() {
+                return Err(A::Error::custom("key must be a string"));
+            }
+            let value = object.next_value_seed(self.within(&key))?;
+            kept.insert(key, value);
+            if kept.len() > MAX_ENTRIES {
+                return Err(A::Error::custom("it describes more than any model has"));
+            }
+        }
+        Ok(kept.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const SECTIONS: Outline = Outline::Sections { alike: &["inner"], whole: &["quantization"] };
+
+    #[test]
+    fn tables_and_long_lists_are_passed_over() {
+        let text = r#"{"a": 1, "id2label": {"0": "cat"}, "inner": {"b": "x", "table": {"c": 1}, "inner": {"d": 0.5}},
+            "quantization": {"groups": {"one": {"bits": 4}}}, "list": [[], {"e": 1}, "f"]}"#;
+        let expected = json!({"a": 1, "id2label": null, "inner": {"b": "x", "table": null, "inner": {"d": 0.5}},
+            "quantization": {"groups": {"one": {"bits": 4}}}, "list": [[], null, "f"]});
+        assert_eq!(SECTIONS.read(text.as_bytes()).expect("JSON"), expected);
+        let long = format!("[{}0]", "0,".repeat(1000));
+        assert_eq!(Outline::Whole.read(long.as_bytes()).expect("JSON"), Value::from(vec![0; MAX_LIST]));
+    }
+
+    #[test]
+    fn files_are_read_as_python_reads_them() {
+        let text = "\u{feff}{\"a\": Infinity, \"b\": [NaN, -Infinity, -1], \"c\": 1, \"c\": 2, \"d\": \"NaN\"}";
+        let expected = json!({"a": null, "b": [null, null, -1], "c": 2, "d": "NaN"});
+        assert_eq!(Outline::Whole.read(text.as_bytes()).expect("JSON"), expected);
+        for text in ["{NaN: 1}", "{\"a\": nan}", "{\"a\": 1} 2", "{\"a\": 1", ""] {
+            assert!(SECTIONS.read(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Heads that are the embedding a second time.
+//!
+//! The weights decide before the configuration does, as they do for transformers: a head that is stored with the embedding's
+//! numbers shares its weight whatever `config.json` says, and one with other numbers does not, but for version 4, which
+//! overwrites it. What is stored once is tied if the configuration, or its class, says so.
+
+use std::collections::HashSet;
+
+use super::families::Family;
+use super::{Class, Line, class, model, runtime};
+use crate::checkpoint::{Component, Config, Weight};
+use crate::source::SourceError;
+
+/// What tells whether two weights are the same numbers.
+pub type Alike<'a> = dyn Fn(&Weight, &Weight) -> Result<bool, SourceError> + 'a;
+
+/// The classes of models that project onto the vocabulary in any case.
+const GENERATIVE: [&str; 4] = ["CausalLM", "LMHead", "ConditionalGeneration", "MaskedLM"];
+
+/// Which heads of a model share the embedding's weight.
+#[derive(Debug, Default)]
+pub struct Ties {
+    /// Those that are stored, by their modules' names.
+    stored: HashSet<String>,
+    /// Whether the head shares it, stored or not.
+    pub any: bool,
+}
+
+impl Ties {
+    /// Finds them in a component of this `family`, for a `line` of transformers.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the weights that are to be compared cannot be read.
+    pub fn find(component: &Component, family: &Family, line: Line, is_alike: &Alike<'_>) -> Result<Self, SourceError> {
+        let config = &component.config;
+        let is = |weight: &Weight, wanted: Class| Class::of(model::module_name(&weight.name), family, config) == wanted;
+        let of = |wanted: Class| component.weights.iter().filter(move |weight| is(weight, wanted));
+        let mut stored = HashSet::new();
+        let mut has_head = false;
+        for head in of(Class::Head).filter(|weight| class::is_output(model::module_name(&weight.name))) {
+            has_head = true;
+            let embeddings = of(Class::Embedding).filter(|embedding| embedding.shape == head.shape);
+            if is_tied(head, embeddings.map(AsRef::as_ref), config, line, is_alike)? {
+                stored.insert(model::module_name(&head.name).to_owned());
+            }
+        }
+        let without =
+            || config.ties_embeddings.unwrap_or_else(|| is_generative(config) && of(Class::Embedding).count() > 0);
+        let is_tied = if has_head { !stored.is_empty() } else { without() };
+        Ok(Self { stored, any: is_tied && runtime::has_vocabulary_head(config) })
+    }
+
+    /// Whether the module called `name` is a stored head that shares the embedding's weight.
+    pub fn contains(&self, name: &str) -> bool {
+        self.stored.contains(name)
+    }
+}
+
+/// Whether a head that is stored shares the weight of one of the `embeddings`, which are all that have its shape.
+fn is_tied<'a>(
+    head: &Weight,
+    embeddings: impl Iterator<Item = &'a Weight>,
+    config: &Config,
+    line: Line,
+    is_alike: &Alike<'_>,
+) -> Result<bool, SourceError> {
+    let mut is_compared = false;
+    for embedding in embeddings {
+        if is_alike(head, embedding)? {
+            return Ok(true);
+        }
+        is_compared = true;
+    }
+    Ok(config.ties_embeddings == Some(true) && (line == Line::Four || !is_compared))
+}
+
+/// Whether a model's class tells that it projects onto the vocabulary.
+fn is_generative(config: &Config) -> bool {
+    let is_in = |class: &str| GENERATIVE.iter().any(|part| class.contains(part));
+    config.architecture.as_deref().is_some_and(is_in)
+}
