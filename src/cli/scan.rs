@@ -150,8 +150,6 @@ impl ScanArgs {
             "--budget counts adapters for some of these trainers and weights for others: emit for one kind at a time"
         } else if budget && self.emit.contains(&Trainer::Unsloth) {
             export::UNBOUNDED
-        } else if self.dry_run && !self.emit.is_empty() {
-            "--dry-run measures nothing, so that there is no choice to write: leave out --emit"
         } else {
             return self.emit.iter().find_map(|trainer| self.adapter.contradiction(*trainer));
         };

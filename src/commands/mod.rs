@@ -2,6 +2,7 @@
 
 mod diff;
 mod export;
+mod foresee;
 mod into;
 mod report;
 mod scan;

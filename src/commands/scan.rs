@@ -12,7 +12,7 @@ use laser_scan::select;
 use laser_scan::source;
 use laser_scan::spectrum::{Device, DeviceError, Opened};
 
-use super::{Kept, STANDARD_OUTPUT, or_overwrite, write_export};
+use super::{Kept, STANDARD_OUTPUT, foresee, or_overwrite, write_export};
 use crate::cli::ScanArgs;
 use crate::terminal::{Progress, Terminal};
 
@@ -33,6 +33,8 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
     plan.check_readable().map_err(with_patterns)?;
     terminal.remark(&plan);
     terminal.remark_on_missing(&plan);
+    let rules = cli.rules()?;
+    foresee::run(cli, &plan, &rules)?;
     let download = plan.bytes_to_download(source);
     if cli.dry_run {
         let shown = if cli.json {
@@ -69,7 +71,6 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
     let pools = select::pool(&entries, how);
     let candidates = select::candidates(&entries, &pools);
     // What the numbers are stays, even if nothing can be chosen by these rules.
-    let rules = cli.rules()?;
     let chosen = select::choose(&candidates, &rules);
     let top = report::top(chosen.as_deref().unwrap_or_default());
     let options = cli.options(&resources);

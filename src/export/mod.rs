@@ -9,6 +9,7 @@ mod axolotl;
 mod choice;
 pub mod edit;
 mod error;
+mod foresee;
 mod llama_factory;
 mod lora;
 mod ms_swift;
@@ -23,6 +24,7 @@ pub mod yaml;
 
 use choice::Choice;
 pub use error::ExportError;
+pub use foresee::foresee;
 pub use lora::{Adapter, Alpha, Rank};
 pub use recognize::is_export;
 pub use trainer::{Format, Trainer};

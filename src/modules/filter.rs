@@ -2,7 +2,7 @@
 
 use globset::{Glob, GlobMatcher};
 
-use super::{Discovery, LeftOut, Missing, Module, Reason, WEIGHT};
+use super::{Discovery, LeftOut, Missing, Module, Reason, WEIGHT, pattern};
 use crate::checkpoint::Selection;
 
 /// Patterns over module names, on disk or in memory. `*` matches any run of characters, dots too.
@@ -124,9 +124,13 @@ fn hint(pattern: &GlobMatcher, discovery: &Discovery) -> String {
             };
             format!(": '{}' is left out ({}){option}", module(&left_out.tensor), left_out.reason)
         }
-        None => match discovery.modules.first() {
-            Some(first) => format!(": the names look like '{}'", first.name),
-            None => String::new(),
-        },
+        None => {
+            let names = discovery.modules.iter().map(|module| module.name.as_str());
+            match (pattern::meant(pattern.glob().glob(), names), discovery.modules.first()) {
+                (Some(meant), _) => format!(": did you mean '{meant}'?"),
+                (None, Some(first)) => format!(": the names look like '{}'", first.name),
+                (None, None) => String::new(),
+            }
+        }
     }
 }

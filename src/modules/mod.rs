@@ -15,6 +15,7 @@ mod left_out;
 mod missing;
 mod model;
 pub(crate) mod name;
+mod pattern;
 mod runtime;
 mod siblings;
 mod sorted;
@@ -30,6 +31,7 @@ pub use filter::{Filter, FilterError};
 pub use left_out::{LeftOut, Reason};
 pub use missing::{Cause, Missing, UnreadableError, check as check_readable, warnings};
 pub(crate) use model::without_expert;
+pub(crate) use pattern::meant;
 pub use runtime::Line;
 pub use tied::Alike;
 

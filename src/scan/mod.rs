@@ -189,6 +189,11 @@ impl Plan {
         self.missing.iter().flat_map(|missing| &missing.modules)
     }
 
+    /// The modules as plain data before they are measured, as if all had the same ratio.
+    pub fn entries_alike(&self) -> Vec<Entry> {
+        self.modules.iter().map(|module| Entry::new(module, Some(1.0))).collect()
+    }
+
     /// What the model is beside the modules that have these outcomes.
     pub fn surroundings(&self, outcomes: &[Outcome]) -> Surroundings {
         let types = self.checkpoint.components.iter().filter_map(|component| component.config.model_type.clone());

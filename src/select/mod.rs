@@ -15,6 +15,7 @@ pub use layers::Layers;
 pub use pool::{INCOMPLETE_POOL, Pool, Pooling, pool};
 pub use rules::{Count, Rules, SelectError, Types};
 
+use crate::modules;
 use crate::results::Entry;
 
 /// The module types of a Llama-like model in the order in which the seed's script writes them.
@@ -145,27 +146,40 @@ fn kinds<'a>(candidates: &[Candidate<'a>]) -> Vec<(&'a str, usize)> {
 ///
 /// # Errors
 ///
-/// Fails if a pattern matches no type, or if no candidate is in the layers.
+/// Fails if a pattern matches no type, if a range matches no layer, or if both together leave no candidate.
 pub fn eligible<'a>(candidates: &[Candidate<'a>], rules: &Rules) -> Result<Vec<Candidate<'a>>, SelectError> {
-    let kinds = kinds(candidates);
-    if let Some(pattern) = rules.types.unmatched(&kinds) {
-        let named: Vec<&str> = kinds.iter().take(NAMED).map(|(kind, _)| *kind).collect();
-        let more = if kinds.len() > NAMED { ", …" } else { "" };
-        let types = format!("{}{more}", named.join(", "));
-        return Err(SelectError::NoType { pattern: pattern.to_owned(), types });
+    if candidates.is_empty() {
+        return Ok(Vec::new());
     }
-    let is_in =
-        |layers: &Layers, candidate: &Candidate<'_>| candidate.layer.is_some_and(|layer| layers.contains(layer));
-    let of_types = || candidates.iter().filter(|candidate| rules.types.keep(candidate.kind));
-    let kept = of_types().filter(|candidate| rules.layers.as_ref().is_none_or(|layers| is_in(layers, candidate)));
-    let kept: Vec<Candidate<'a>> = kept.copied().collect();
-    match &rules.layers {
-        Some(layers) if kept.is_empty() && !candidates.is_empty() => {
-            let known = || of_types().filter_map(|candidate| candidate.layer);
-            let (first, last) = (known().min().unwrap_or(0), known().max().unwrap_or(0));
-            Err(SelectError::NoLayer { layers: layers.clone(), first, last })
-        }
-        _ => Ok(kept),
+    check_types(candidates, &rules.types)?;
+    let of_types = candidates.iter().filter(|candidate| rules.types.keep(candidate.kind)).copied();
+    let Some(layers) = &rules.layers else { return Ok(of_types.collect()) };
+    check_layers(candidates, layers)?;
+    let is_in = |candidate: &Candidate<'_>| candidate.layer.is_some_and(|layer| layers.contains(layer));
+    let kept: Vec<Candidate<'a>> = of_types.filter(is_in).collect();
+    if kept.is_empty() { Err(SelectError::NotInLayers(layers.clone())) } else { Ok(kept) }
+}
+
+/// Makes sure that each of the patterns matches the type of a candidate.
+fn check_types(candidates: &[Candidate<'_>], types: &Types) -> Result<(), SelectError> {
+    let kinds = kinds(candidates);
+    let Some(pattern) = types.unmatched(&kinds) else { return Ok(()) };
+    let names = kinds.iter().map(|(kind, _)| *kind);
+    let named: Vec<&str> = names.clone().take(NAMED).collect();
+    let more = if kinds.len() > NAMED { ", …" } else { "" };
+    let types = format!("{}{more}", named.join(", "));
+    Err(SelectError::NoType { pattern: pattern.to_owned(), types, meant: modules::meant(pattern, names) })
+}
+
+/// Makes sure that each of the ranges has the layer of a candidate in it.
+fn check_layers(candidates: &[Candidate<'_>], layers: &Layers) -> Result<(), SelectError> {
+    let known: Vec<usize> = candidates.iter().filter_map(|candidate| candidate.layer).collect();
+    let (Some(first), Some(last)) = (known.iter().min(), known.iter().max()) else {
+        return Err(SelectError::Layerless(layers.clone()));
+    };
+    match layers.unmatched(&known) {
+        Some(range) => Err(SelectError::NoLayer { range: range.to_owned(), first: *first, last: *last }),
+        None => Ok(()),
     }
 }
 
@@ -271,13 +285,24 @@ mod tests {
         let layers = Some("1-2,5".parse().expect("layers"));
         assert_eq!(names(&two_types(), &Rules { layers, ..all.clone() }), ["c", "b", "f"]);
         let error = |rules: Rules| choose(&two_types(), &rules).expect_err("nothing is left").to_string();
+        let layers = |text: &str| Some(text.parse().expect("layers"));
         let unmatched = error(Rules { types: types("q*"), ..all.clone() });
         assert_eq!(unmatched, "--types 'q*' matches none of the types: x, y");
-        let layers = Some("7-".parse().expect("layers"));
-        assert_eq!(
-            error(Rules { layers, ..all }),
-            "--layers 7- leaves no module to choose from: there are layers 0 to 5"
-        );
+        let long = [candidate("a", "self_attn.q_proj", 1.0)];
+        let unmatched = choose(&long, &Rules { types: types("q_proj"), ..all.clone() }).expect_err("no such type");
+        let meant = "--types 'q_proj' matches none of the types: self_attn.q_proj; did you mean '*q_proj'?";
+        assert_eq!(unmatched.to_string(), meant);
+        for (text, range) in [("7-", "7-"), ("0-3, 30-99", "30-99"), ("9,1", "9")] {
+            let expected = format!("--layers {range} matches none of the layers: the layers are 0 to 5");
+            assert_eq!(error(Rules { layers: layers(text), ..all.clone() }), expected);
+        }
+        // A range that reaches beyond the model is what there is of it.
+        assert_eq!(names(&two_types(), &Rules { layers: layers("4-99"), ..all.clone() }), ["e", "f"]);
+        let neither = error(Rules { types: types("x"), layers: layers("1"), ..all.clone() });
+        assert_eq!(neither, "--layers 1 has no module of the types that --types names");
+        let candidates = two_types().map(|candidate| Candidate { layer: None, ..candidate });
+        let layerless = choose(&candidates, &Rules { layers: layers("0"), ..all }).expect_err("no layers");
+        assert_eq!(layerless.to_string(), "--layers 0 matches nothing: none of the modules is in a layer");
     }
 
     #[test]

@@ -43,23 +43,31 @@ pub enum SelectError {
     #[error(transparent)]
     Pattern(#[from] FilterError),
     /// A pattern matches no type.
-    #[error("--types '{pattern}' matches none of the types: {types}")]
+    #[error("--types '{pattern}' matches none of the types: {types}{}", .meant.as_ref().map(|meant| format!("; did you mean '{meant}'?")).unwrap_or_default())]
     NoType {
         /// The pattern.
         pattern: String,
         /// The types that there are.
         types: String,
+        /// The pattern that was meant, if one comes near.
+        meant: Option<String>,
     },
-    /// No module is in the layers.
-    #[error("--layers {layers} leaves no module to choose from: there are layers {first} to {last}")]
+    /// A range matches no layer.
+    #[error("--layers {range} matches none of the layers: the layers are {first} to {last}")]
     NoLayer {
-        /// The layers.
-        layers: Layers,
-        /// The first that there is.
+        /// The range.
+        range: String,
+        /// The first layer that there is.
         first: usize,
-        /// The last that there is.
+        /// The last.
         last: usize,
     },
+    /// The model has no layers.
+    #[error("--layers {0} matches nothing: none of the modules is in a layer")]
+    Layerless(Layers),
+    /// The layers have no module of the types.
+    #[error("--layers {0} has no module of the types that --types names")]
+    NotInLayers(Layers),
     /// The budget cannot be counted.
     #[error("--budget needs the shape of every module, and that of '{0}' is not known: give the model with --model")]
     NoShape(String),

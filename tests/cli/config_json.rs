@@ -1,8 +1,12 @@
 //! `config.json` and its like, as Python writes them and as nobody should.
 
 use std::fs;
+use std::io::{Cursor, Write};
 
 use serde_json::{Value, json};
+use zip::CompressionMethod::Stored;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
 
 use crate::checkpoint::{Tensor, file, layers, matrix, raw_file};
 use crate::program::{Run, Workplace};
@@ -178,4 +182,41 @@ fn a_header_that_names_the_embedding_as_the_head_ties_them() {
     let place = model(&layers(1, 8), br#"{"tie_word_embeddings": false}"#);
     fs::write(place.path("model/model.safetensors"), raw_file(header, 128)).expect("written");
     assert_eq!(modules(&place, &["--all-linear"]), ["model.layers.0.up"]);
+}
+
+/// `pytorch_model.bin` with float tensors of 8 x 8: their names, and the storages that they are in.
+fn pickled(tensors: &[(&str, &str)]) -> Vec<u8> {
+    let text = |text: &str| [b"X".as_slice(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
+    let mut pickle = b"\x80\x02}(".to_vec();
+    for (name, storage) in tensors {
+        pickle.extend(text(name));
+        pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+        pickle.extend([text("storage"), b"ctorch\nFloatStorage\n".to_vec(), text(storage), text("cpu")].concat());
+        // 64 elements, the offset, extents and strides.
+        pickle.extend(b"K\x40tQK\x00K\x08K\x08\x86K\x08K\x01\x86\x89}tR");
+    }
+    pickle.extend(b"u.");
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    let mut add = |name: &str, content: &[u8]| {
+        writer.start_file(name, SimpleFileOptions::default().compression_method(Stored)).expect("started");
+        writer.write_all(content).expect("written");
+    };
+    add("a/data.pkl", &pickle);
+    let mut storages: Vec<&str> = tensors.iter().map(|(_, storage)| *storage).collect();
+    storages.dedup();
+    storages.iter().for_each(|storage| add(&format!("a/data/{storage}"), &matrix(storage, 8, 8).bytes));
+    writer.finish().expect("finished").into_inner()
+}
+
+#[test]
+fn pickled_tensors_of_one_storage_are_tied() {
+    let found = |head: &str| {
+        let place = model(&[], br#"{"model_type": "llama", "tie_word_embeddings": false}"#);
+        fs::remove_file(place.path("model/model.safetensors")).expect("removed");
+        let tensors = [("model.layers.0.up.weight", "0"), ("model.embed_tokens.weight", "1"), ("lm_head.weight", head)];
+        fs::write(place.path("model/pytorch_model.bin"), pickled(&tensors)).expect("written");
+        modules(&place, &["--all-linear"])
+    };
+    assert_eq!(found("1"), ["model.layers.0.up"]);
+    assert_eq!(found("2"), ["model.layers.0.up", "lm_head"]);
 }
