@@ -50,7 +50,7 @@ pub enum Json {
 impl Json {
     /// Reads a value from `bytes`.
     pub fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
-        read(&with_stand_ins(bytes), PhantomData)
+        read(bytes, PhantomData)
     }
 
     /// The value of an object's `key`.

@@ -9,14 +9,30 @@ const PIECES: u64 = 16;
 /// The bytes of a piece. That independent numbers agree in one is out of the question.
 const PIECE: u64 = 4 << 10;
 
+/// How closely two weights are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Whether they are stored as one, which the headers tell.
+    Storage,
+    /// Whether they hold the same bytes, too.
+    Bytes,
+}
+
 impl Checkpoint {
-    /// Whether `one` and `other` are one stored tensor under two names, or hold the same bytes. Of large tensors some pieces
-    /// stand for all, so that the answer is cheap wherever they are. What is quantised is alike only if it is stored once.
+    /// Whether `one` and `other` are one stored tensor under two names or, if their bytes are looked at, hold the same. Of
+    /// large tensors some pieces stand for all, so that the answer is cheap wherever they are. What is quantised is alike only
+    /// if it is stored once.
     ///
     /// # Errors
     ///
     /// Fails if a piece cannot be read.
-    pub fn are_alike(&self, source: &dyn Source, one: &Weight, other: &Weight) -> Result<bool, SourceError> {
+    pub fn are_alike(
+        &self,
+        source: &dyn Source,
+        one: &Weight,
+        other: &Weight,
+        look: Look,
+    ) -> Result<bool, SourceError> {
         let (Storage::Plain(one), Storage::Plain(other)) = (&one.storage, &other.storage) else {
             return Ok(one.storage == other.storage);
         };
@@ -27,7 +43,7 @@ impl Checkpoint {
             return Ok(true);
         }
         // Where a pickled tensor is in its file is known only once that is on disk. What is one tensor shares its storage there.
-        if [one, other].iter().any(|part| self.shards[part.shard].is_pickle()) {
+        if look == Look::Storage || [one, other].iter().any(|part| self.shards[part.shard].is_pickle()) {
             return Ok(false);
         }
         let size = one.tensor.bytes.end - one.tensor.bytes.start;

@@ -40,17 +40,16 @@ impl Config {
     ///
     /// Fails if the bytes are not JSON.
     pub fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
-        let root = KEPT.read(bytes)?;
+        let mut root = KEPT.read(bytes)?;
+        let quantization = take_quantization(&mut root);
         let section = text_section(&root);
         let text = |key: &str| root.get(key).and_then(Value::as_str).map(str::to_owned);
-        let quantization = root.get("quantization_config").or_else(|| section.get("quantization_config"));
-        let quantization = quantization.or_else(|| root.get("compression_config"));
         let ties = |from: &Value| from.get("tie_word_embeddings").and_then(Value::as_bool);
         let mut config = Self {
             model_type: text("model_type").or_else(|| text("_class_name")),
             architecture: root.pointer("/architectures/0").and_then(Value::as_str).map(str::to_owned),
             layer_count: None,
-            quantization: quantization.filter(|value| value.is_object()).cloned(),
+            quantization,
             weights_file: text("transformers_weights"),
             ties_embeddings: ties(&root).or_else(|| ties(section)),
             text: section.clone(),
@@ -95,6 +94,21 @@ fn whole(value: &Value) -> Option<usize> {
     value.as_u64().and_then(|number| usize::try_from(number).ok())
 }
 
+/// Takes out of a model's description how it is quantised: by its own, by its language model's, or by what
+/// compressed-tensors once called it.
+fn take_quantization(root: &mut Value) -> Option<Value> {
+    let take = |from: &mut Value, key: &str| from.get_mut(key).map(Value::take);
+    let mut found = take(root, "quantization_config");
+    let mut section = &mut *root;
+    while found.is_none()
+        && let Some(key) = TEXT_SECTIONS.into_iter().find(|key| section.get(key).is_some_and(Value::is_object))
+    {
+        section = &mut section[key];
+        found = take(section, "quantization_config");
+    }
+    found.or_else(|| take(root, "compression_config")).filter(Value::is_object)
+}
+
 /// The description of the language model, which multimodal models keep in a section, some of them in a section of one.
 fn text_section(root: &Value) -> &Value {
     let section = TEXT_SECTIONS.iter().find_map(|key| root.get(key).filter(|section| section.is_object()));
@@ -125,6 +139,14 @@ mod tests {
         );
         let config = config.expect("JSON");
         assert_eq!((config.layer_count, config.ties_embeddings, config.flag("new")), (Some(40), Some(true), true));
+        for quantized in [
+            r#"{"text_config": {"text_config": {"quantization_config": {"bits": 4}}}}"#,
+            r#"{"compression_config": {"bits": 4}, "text_config": {}}"#,
+            r#"{"quantization_config": {"bits": 4}, "text_config": {"quantization_config": {"bits": 8}}}"#,
+        ] {
+            let config = Config::parse(quantized.as_bytes()).expect("JSON");
+            assert_eq!(config.quantization, Some(serde_json::json!({"bits": 4})), "{quantized}");
+        }
         let config = Config::parse(br#"{"_class_name":"FluxTransformer2DModel"}"#).expect("JSON");
         assert_eq!(config.model_type.as_deref(), Some("FluxTransformer2DModel"));
         assert_eq!(Config::parse(b"[1]").expect("JSON").model_type, None);

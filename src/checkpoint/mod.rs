@@ -31,6 +31,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 pub use absence::Absence;
+pub use alike::Look;
 pub use config::Config;
 pub use error::CheckpointError;
 pub use header::{HeaderError, TensorInfo};

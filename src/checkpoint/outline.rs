@@ -13,9 +13,9 @@ use crate::json;
 /// How many elements of a list are kept: blocks have two extents, and a component of a pipeline a library and a class.
 const MAX_LIST: usize = 16;
 
-/// How many values an object has at most that are kept. The models with the most experts have a third of a million modules,
-/// which some describe one by one.
-const MAX_ENTRIES: usize = 1 << 19;
+/// How many values an object has at most that are kept. The models with the most experts have 70,000 modules, which some
+/// describe one by one.
+const MAX_ENTRIES: usize = 1 << 17;
 
 /// Which objects are kept within a value.
 #[derive(Clone, Copy, Debug)]

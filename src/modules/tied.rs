@@ -1,18 +1,19 @@
 //! Heads that are the embedding a second time.
 //!
-//! The weights decide before the configuration does, as they do for transformers: a head that is stored with the embedding's
-//! numbers shares its weight whatever `config.json` says, and one with other numbers does not, but for version 4, which
-//! overwrites it. What is stored once is tied if the configuration, or its class, says so.
+//! A head that is stored as one with the embedding shares its weight whatever `config.json` says. Where the two are stored
+//! apart and the configuration or its class ties them, or nothing is known, their numbers decide, as they do for transformers:
+//! other ones make a head of its own, but for version 4, which overwrites it. Where the configuration says that they are two,
+//! the loaded model has two, whatever is in them. A head that is not stored is tied if the configuration or its class says so.
 
 use std::collections::HashSet;
 
 use super::families::Family;
 use super::{Class, Line, class, model, runtime};
-use crate::checkpoint::{Component, Config, Weight};
+use crate::checkpoint::{Component, Config, Look, Weight};
 use crate::source::SourceError;
 
-/// What tells whether two weights are the same numbers.
-pub type Alike<'a> = dyn Fn(&Weight, &Weight) -> Result<bool, SourceError> + 'a;
+/// What tells whether two weights are the same, by their storage or by their bytes.
+pub type Alike<'a> = dyn Fn(&Weight, &Weight, Look) -> Result<bool, SourceError> + 'a;
 
 /// The classes of models that project onto the vocabulary in any case.
 const GENERATIVE: [&str; 4] = ["CausalLM", "LMHead", "ConditionalGeneration", "MaskedLM"];
@@ -65,9 +66,10 @@ fn is_tied<'a>(
     line: Line,
     is_alike: &Alike<'_>,
 ) -> Result<bool, SourceError> {
+    let look = if config.ties_embeddings == Some(false) { Look::Storage } else { Look::Bytes };
     let mut is_compared = false;
     for embedding in embeddings {
-        if is_alike(head, embedding)? {
+        if is_alike(head, embedding, look)? {
             return Ok(true);
         }
         is_compared = true;

@@ -21,7 +21,7 @@ pub use journal::{Journal, JournalError, Key};
 pub use measure::Measurement;
 pub use memory::ceiling as memory_ceiling;
 
-use crate::checkpoint::{Checkpoint, Selection, Storage, Weight};
+use crate::checkpoint::{Checkpoint, Look, Selection, Storage, Weight};
 use crate::modules::{self, Discovery, Filter, LeftOut, Line, Missing, Module, UnreadableError, Wanted};
 use crate::results::{Entry, Other, Surroundings};
 use crate::source::{Model, Source, Transfer};
@@ -141,7 +141,7 @@ impl Plan {
     pub fn new(source: &dyn Source, filter: &Filter, wanted: Wanted) -> Result<Self> {
         let checkpoint = Checkpoint::open(source)?;
         let model = source.model().clone();
-        let is_alike = |one: &Weight, other: &Weight| checkpoint.are_alike(source, one, other);
+        let is_alike = |one: &Weight, other: &Weight, look: Look| checkpoint.are_alike(source, one, other, look);
         let mut discovery = modules::discover(&checkpoint.components, wanted, &is_alike)?;
         if discovery.modules.is_empty() {
             modules::check_readable(&model.spelling, &discovery.missing)?;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use laser_scan::checkpoint::{Checkpoint, Mapped, Weight};
+use laser_scan::checkpoint::{Checkpoint, Look, Mapped, Weight};
 use laser_scan::modules::{self, Wanted};
 use laser_scan::source::Source;
 use laser_scan::source::local::Local;
@@ -31,7 +31,7 @@ fn read(folder: &Path) -> Result<usize, String> {
         mapped.map(at, &path, shard).map_err(|error| error.to_string())?;
     }
     let wanted = Wanted { all_linear: true, convolutions: true, parts: true, ..Wanted::default() };
-    let is_alike = |one: &Weight, other: &Weight| checkpoint.are_alike(&source, one, other);
+    let is_alike = |one: &Weight, other: &Weight, look: Look| checkpoint.are_alike(&source, one, other, look);
     let discovery = modules::discover(&checkpoint.components, wanted, &is_alike);
     let modules = discovery.map_err(|error| error.to_string())?.modules;
     for module in &modules {
