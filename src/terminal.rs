@@ -236,7 +236,7 @@ impl Terminal {
         let measured: usize = chosen.iter().map(|chosen| chosen.measured).sum();
         let modules = || chosen.iter().flat_map(|chosen| &chosen.modules);
         let count = modules().count();
-        if count == measured {
+        if count == measured && count > 1 {
             self.note(&format!(
                 "all {} are chosen: a smaller --top-n takes fewer of each type",
                 counted(count, "module")

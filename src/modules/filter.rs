@@ -31,6 +31,14 @@ pub enum FilterError {
         /// What it does match, if it matches something that is left out.
         hint: String,
     },
+    /// An excluded pattern matches nothing in the model, measured or not.
+    #[error("--exclude '{pattern}' matches nothing in the model{hint}")]
+    NothingExcluded {
+        /// The pattern.
+        pattern: String,
+        /// What may have been meant.
+        hint: String,
+    },
     /// Nothing remains.
     #[error("--exclude leaves no module to scan")]
     NothingLeft,
@@ -51,7 +59,7 @@ impl Filter {
     ///
     /// # Errors
     ///
-    /// Fails if an included pattern matches nothing, or if nothing remains.
+    /// Fails if a pattern matches nothing, or if nothing remains.
     pub fn apply(&self, discovery: &mut Discovery) -> Result<(), FilterError> {
         for pattern in &self.include {
             if !discovery.modules.iter().any(|module| is_match(pattern, module)) {
@@ -60,6 +68,12 @@ impl Filter {
                     hint: hint(pattern, discovery),
                 });
             }
+        }
+        if let Some(pattern) = self.exclude.iter().find(|pattern| !is_of_model(pattern, discovery)) {
+            return Err(FilterError::NothingExcluded {
+                pattern: pattern.glob().to_string(),
+                hint: meant(pattern, discovery),
+            });
         }
         discovery.missing.retain_mut(|missing| self.keep(missing));
         let had_modules = !discovery.modules.is_empty();
@@ -89,9 +103,7 @@ impl Filter {
             (self.include.is_empty() || self.include.iter().any(matches)) && !self.exclude.iter().any(matches)
         };
         if missing.modules.is_empty() {
-            // Whoever names what is within a layer means all of a layer of which nothing is known.
-            let within = format!("{}.", missing.module());
-            return wants(&|pattern| pattern.is_match(missing.module()) || pattern.is_match(&within));
+            return wants(&|pattern| is_place(pattern, missing));
         }
         missing.modules.retain(|module| wants(&|pattern| is_match(pattern, module)));
         !missing.modules.is_empty() && !self.exclude.iter().any(|pattern| pattern.is_match(missing.module()))
@@ -112,6 +124,35 @@ fn is_match(pattern: &GlobMatcher, module: &Module) -> bool {
     pattern.is_match(&module.name) || module.targets.iter().any(|target| pattern.is_match(target))
 }
 
+/// Whether a pattern matches what is missing by its own name. Whoever names what is within a layer means all of a layer of which
+/// nothing is known.
+fn is_place(pattern: &GlobMatcher, missing: &Missing) -> bool {
+    pattern.is_match(missing.module()) || pattern.is_match(format!("{}.", missing.module()))
+}
+
+/// Whether a pattern matches anything of the model, be it measured, left out or missing.
+fn is_of_model(pattern: &GlobMatcher, discovery: &Discovery) -> bool {
+    let is_missing = |missing: &Missing| {
+        is_place(pattern, missing) || missing.modules.iter().any(|module| is_match(pattern, module))
+    };
+    discovery.modules.iter().chain(&discovery.others).any(|module| is_match(pattern, module))
+        || discovery.missing.iter().any(is_missing)
+        || discovery.left_out.iter().any(|left_out| {
+            let tensor = left_out.tensor.as_str();
+            pattern.is_match(tensor) || pattern.is_match(tensor.strip_suffix(WEIGHT).unwrap_or(tensor))
+        })
+}
+
+/// What a pattern that matches nothing may have meant.
+fn meant(pattern: &GlobMatcher, discovery: &Discovery) -> String {
+    let names = discovery.modules.iter().map(|module| module.name.as_str());
+    match (pattern::meant(pattern.glob().glob(), names), discovery.modules.first()) {
+        (Some(meant), _) => format!(": did you mean '{meant}'?"),
+        (None, Some(first)) => format!(": the names look like '{}'", first.name),
+        (None, None) => String::new(),
+    }
+}
+
 /// What a pattern that matches no module matches instead.
 fn hint(pattern: &GlobMatcher, discovery: &Discovery) -> String {
     let module = |tensor: &str| tensor.strip_suffix(WEIGHT).unwrap_or(tensor).to_owned();
@@ -124,13 +165,6 @@ fn hint(pattern: &GlobMatcher, discovery: &Discovery) -> String {
             };
             format!(": '{}' is left out ({}){option}", module(&left_out.tensor), left_out.reason)
         }
-        None => {
-            let names = discovery.modules.iter().map(|module| module.name.as_str());
-            match (pattern::meant(pattern.glob().glob(), names), discovery.modules.first()) {
-                (Some(meant), _) => format!(": did you mean '{meant}'?"),
-                (None, Some(first)) => format!(": the names look like '{}'", first.name),
-                (None, None) => String::new(),
-            }
-        }
+        None => meant(pattern, discovery),
     }
 }

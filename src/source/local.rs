@@ -217,11 +217,12 @@ mod tests {
         let folder = folder.path().canonicalize().expect("there");
         let snapshot = folder.join("models--org--Tiny-1B/snapshots/26bca36bde83");
         fs::create_dir_all(&snapshot).expect("created");
+        // A folder of models alone would be taken for the Hub's cache.
+        fs::write(folder.join("model.safetensors.index.json"), b"{}").expect("written");
         let origin = |path: &Path| Local::open(path).expect("opens").model.origin;
         assert_eq!(origin(&snapshot), "org/Tiny-1B");
         assert_eq!(origin(&folder), folder.to_str().expect("UTF-8"));
         assert_eq!(origin(&folder.join("models--org--Tiny-1B/..")), folder.to_str().expect("UTF-8"));
-        fs::write(folder.join("model.safetensors.index.json"), b"{}").expect("written");
         assert_eq!(origin(&folder.join("model.safetensors.index.json")), folder.to_str().expect("UTF-8"));
     }
 

@@ -240,7 +240,7 @@ fn mistrals_own_form_is_scanned_where_it_is_named() {
     write(&place, &[("m/consolidated.safetensors", &file(&[matrix("layers.0.attention.wq.weight", 8, 8)]))]);
     place.run(&["--model", "m"]).refused(1, &["name the file itself"]);
     place.run(&["--model", "m/consolidated.safetensors"]).succeeded();
-    assert!(place.json("laser_scan_consolidated.json")["layers.0.attention.wq"].is_object());
+    assert!(place.json("laser_scan_m-consolidated.json")["layers.0.attention.wq"].is_object());
 }
 
 #[test]

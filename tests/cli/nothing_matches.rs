@@ -53,6 +53,13 @@ fn patterns_of_names_that_there_are_not() {
         &["--include", "q_proj"],
         &["--include 'q_proj' matches no linear module", "did you mean '*q_proj'?"],
     );
+    refused_before(
+        &tiny,
+        &["--exclude", "*.k_proj", "--exclude", "q_proj"],
+        &["--exclude 'q_proj' matches nothing in the model", "did you mean '*q_proj'?"],
+    );
+    // What is not measured anyway may be excluded.
+    Workplace::new().run(&["--model", &tiny, "--exclude", "lm_head", "--exclude", "*norm*", "--dry-run"]).succeeded();
     refused_before(&tiny, &["--include", "*.q_prj"], &["did you mean '*q_proj'?"]);
     refused_before(&tiny, &["--include", "*.fc1"], &["the names look like 'model.layers.0.self_attn.q_proj'"]);
 }

@@ -441,7 +441,8 @@ fn what_is_no_linear_module_is_left_out_as_before() {
 fn experts_of_unknown_number_are_told() {
     let place = Workplace::new();
     let names = ["w1", "v1", "w2"].map(|leaf| format!("transformer.blocks.0.ffn.experts.mlp.{leaf}"));
-    let mut tensors: Vec<Tensor> = names.iter().map(|name| matrix(name, 16, 8)).collect();
+    // DBRX has four experts where nothing else is said.
+    let mut tensors: Vec<Tensor> = names.iter().map(|name| matrix(name, 18, 8)).collect();
     tensors.push(matrix("transformer.blocks.0.norm_attn_norm.attn.Wqkv.weight", 24, 8));
     let run = scan(&place, &json!({"model_type": "dbrx"}), tensors, &[]);
     let modules = ["v1", "w1", "w2"].map(|leaf| format!("transformer.blocks.0.ffn.experts.mlp.{leaf}"));

@@ -1,5 +1,6 @@
 //! A safetensors file -> its tensors' bytes, in memory without a copy.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -12,7 +13,7 @@ use super::guard::Guarded;
 #[cfg(not(unix))]
 use super::unguarded::Guarded;
 use crate::checkpoint::error::CheckpointError;
-use crate::checkpoint::header;
+use crate::checkpoint::header::{self, TensorInfo};
 use crate::checkpoint::shard::Shard;
 use crate::source::SourceError;
 
@@ -79,11 +80,17 @@ impl Mapping {
     }
 }
 
-/// Whether `file` begins with the header that `shard` was made of.
+/// Whether `file` begins with a header that says of every tensor of `shard` what was planned with. It may hold others, which
+/// the index does not list.
 fn has_header(mut file: &File, shard: &Shard) -> io::Result<bool> {
     let mut start = Vec::new();
     file.by_ref().take(shard.data_start).read_to_end(&mut start)?;
     let is_whole = header::extent(&start, shard.size).is_ok_and(|extent| extent == start.len() as u64);
     let found = if is_whole { header::parse(&start, shard.size).ok() } else { None };
-    Ok(found.is_some_and(|found| found.tensors == shard.tensors && found.aliases == shard.aliases))
+    Ok(found.is_some_and(|found| {
+        let by_name: HashMap<&str, &TensorInfo> =
+            found.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+        let is_there = |tensor: &TensorInfo| by_name.get(tensor.name.as_str()) == Some(&tensor);
+        shard.tensors.iter().all(is_there) && found.aliases == shard.aliases
+    }))
 }
