@@ -18,8 +18,8 @@ fuzz_target!(|text: &str| {
     ];
     let Ok(edited) = edit(text, &settings) else { return };
     // What the other parser cannot read before the edit it need not read after it.
-    let Ok(before) = yaml_serde::from_str::<Yaml>(text) else { return };
-    let after: Yaml = yaml_serde::from_str(&edited.text).expect("an edited configuration can be read");
+    let Ok(before) = parse(text) else { return };
+    let after = parse(&edited.text).expect("an edited configuration can be read");
     let mut expected = match before {
         Yaml::Null => yaml_serde::Mapping::new(),
         Yaml::Mapping(mapping) => mapping,
@@ -30,6 +30,11 @@ fuzz_target!(|text: &str| {
     }
     assert_eq!(Yaml::Mapping(expected), after, "an edit changed something else");
 });
+
+/// What the other parser reads. It is told the encoding, and so counts a byte order mark as a column, which PyYAML passes over.
+fn parse(text: &str) -> yaml_serde::Result<Yaml> {
+    yaml_serde::from_str(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
 
 /// A value as the other parser reads it.
 fn yaml(value: &Value) -> Yaml {

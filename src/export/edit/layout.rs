@@ -61,6 +61,9 @@ impl<'a> Layout<'a> {
         }
         let end = events.iter().find(|(event, range)| *event == Event::DocumentEnd && text[range.clone()] == *"...");
         layout.end = end.map_or(text.len(), |(_, range)| range.start);
+        if layout.ends_in_tabs() {
+            return Err(EditError::Unsafe);
+        }
         events.drain(..=events.iter().position(is_start).unwrap_or_default());
         let root = Node::read(text, &mut events.into_iter()).ok_or(EditError::Unsafe)?;
         // A tag may make something else of the document, and an anchor stands for what is to be changed.
@@ -83,6 +86,13 @@ impl<'a> Layout<'a> {
             || self.text.rfind('\u{feff}').is_some_and(|at| at > 0)
     }
 
+    /// Whether there are tabs on blank lines at the document's end. They are nothing there, but would be wrong before a key.
+    fn ends_in_tabs(&self) -> bool {
+        let document = self.text.get(..self.end).unwrap_or_default();
+        let blank = &document[document.trim_end().len()..];
+        blank.split_once('\n').is_some_and(|(_, lines)| lines.contains('\t'))
+    }
+
     /// What stands in a range, if there is such a range.
     pub fn slice(&self, range: Range<usize>) -> Result<&'a str, EditError> {
         self.text.get(range).ok_or(EditError::Unsafe)
@@ -95,8 +105,8 @@ impl<'a> Layout<'a> {
         self.indent = root.range.start - self.line_start(root.range.start);
         let mut children = root.children.into_iter();
         while let (Some(key), Some(value)) = (children.next(), children.next()) {
-            // An alias may stand for any key.
-            if matches!(key.event, Event::Alias(_)) {
+            // An alias may stand for any key, and a tag may make another of what is written.
+            if matches!(key.event, Event::Alias(_) | Event::Scalar(_, _, _, Some(_))) {
                 return Err(EditError::Unsafe);
             }
             let behind = &self.text[key.range.end..];

@@ -295,6 +295,8 @@ mod tests {
             ("r: !!str 1\n", marked()),
             ("r:\n  - &x a\nb: *x\n", marked()),
             ("b: &x r\n*x : 1\n", EditError::Unsafe),
+            ("!other r: 1\n", EditError::Unsafe),
+            ("b: 1\n \t", EditError::Unsafe),
             ("a: 1\rr: 1\r", EditError::Unsafe),
             ("a: |\n  no line end", EditError::Unsafe),
             // What stands at the root is that of the whole document.
