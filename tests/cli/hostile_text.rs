@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::checkpoint::{file, matrix, of_numbers};
-use crate::program::{Run, Workplace, in_project};
+use crate::program::{Run, Workplace};
 use crate::scans::{write, write_mistral};
 
 /// Characters that steer a terminal, cannot be seen, or turn the direction of writing.
