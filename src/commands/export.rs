@@ -43,7 +43,7 @@ pub fn run(arguments: &ExportArgs, terminal: &Terminal) -> Result<ExitCode> {
         terminal.note("everything is chosen: a smaller --top-n takes fewer of each type");
     }
     let manifest = report::manifest_of(&arguments.scan);
-    let kept = Kept { scan: &[&arguments.scan, &manifest], overwrite: arguments.overwrite };
+    let kept = Kept { scan: vec![&arguments.scan, &manifest], overwrite: arguments.overwrite };
     match (config, &arguments.output_dir) {
         (Some(config), _) => config.edit(&export, arguments.dry_run, terminal)?,
         (None, Some(folder)) => write_export(&export, folder, &kept, terminal)?,

@@ -35,7 +35,7 @@ fn read_scan(path: &Path) -> Result<Results> {
 /// What may not be replaced by what is made from a scan.
 struct Kept<'a> {
     /// The scan's own files.
-    scan: &'a [&'a Path],
+    scan: Vec<&'a Path>,
     /// Whether files that laser-scan did not write may be.
     overwrite: bool,
 }

@@ -17,7 +17,7 @@ pub fn run(arguments: &ReportArgs, terminal: &Terminal) -> Result<ExitCode> {
     let Results { format, mut entries, pooling } = read_scan(&arguments.scan)?;
     let output = arguments.output.clone().unwrap_or_else(|| arguments.scan.with_extension("html"));
     let manifest = report::manifest_of(&arguments.scan);
-    let kept = Kept { scan: &[&arguments.scan, &manifest], overwrite: arguments.overwrite };
+    let kept = Kept { scan: vec![&arguments.scan, &manifest], overwrite: arguments.overwrite };
     kept.allows(&output, report::is_page)?;
     let around = results::surroundings(&arguments.scan, &manifest).ok();
     entries.extend(around.iter().flat_map(|around| &around.unmeasured).map(results::Other::entry));

@@ -7,9 +7,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use laser_scan::export::{self, Request};
 use laser_scan::modules::{Missing, UnreadableError};
 use laser_scan::report::{self, Manifest, ManifestOutputs, OutputError, Outputs, Seconds};
-use laser_scan::scan::{self, Journal, Plan, Resources};
-use laser_scan::select;
-use laser_scan::source;
+use laser_scan::scan::{self, Journal, Outcome, Plan, Resources};
+use laser_scan::select::{self, Rules};
+use laser_scan::source::{self, Source};
 use laser_scan::spectrum::{Device, DeviceError, Opened};
 
 use super::{Kept, STANDARD_OUTPUT, foresee, or_overwrite, write_export};
@@ -22,37 +22,18 @@ const PARTIAL: u8 = 3;
 /// Scans a model.
 pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
     let begun = Instant::now();
-    let Opened { devices, passed_over } = Device::open(&cli.device)?;
-    if let Some(DeviceError::Unusable { ordinal, reason }) = passed_over {
-        terminal.warn(&format!("cuda:{ordinal} cannot be used ({reason}): this scan is computed on the CPU"));
-    }
+    let devices = devices(cli, terminal)?;
     let news = |text: String| terminal.note(&text);
     let source = source::open(cli.model(), cli.revision.as_deref(), &cli.hub.options(), &news)?;
     let source = &*source;
-    let plan = Plan::new(source, &cli.filter()?, cli.wanted())?;
-    plan.check_readable().map_err(with_patterns)?;
-    terminal.remark(&plan);
-    terminal.remark_on_missing(&plan);
     let rules = cli.rules()?;
-    foresee::run(cli, &plan, &rules)?;
+    let plan = plan(cli, &rules, source, terminal)?;
     let download = plan.bytes_to_download(source);
     if cli.dry_run {
-        let shown = if cli.json {
-            terminal.output(&report::dry_run(&plan, download))
-        } else {
-            terminal.dry_run(&plan, download)
-        };
-        shown.context(STANDARD_OUTPUT)?;
-        return Ok(status(plan.missing.is_empty()));
+        return dry_run(cli, &plan, download, terminal);
     }
 
-    let outputs = Outputs::new(&source.model().name, &cli.destination());
-    outputs.prepare(&plan.files_on_disk(source))?;
-    if !cli.overwrite {
-        or_overwrite(outputs.replace_only_those_of(&plan.model))?;
-    }
-    let kept = Kept { scan: &[&outputs.full, &outputs.top, &outputs.manifest], overwrite: cli.overwrite };
-    allow_emitting(cli, &plan.surroundings(&[]).model, &kept)?;
+    let outputs = claim_places(cli, &plan, source)?;
     let resources = Resources { devices, threads: cli.threads(), memory: scan::memory_ceiling() };
     let journal = Journal::open(&outputs.journal, cli.fresh)?;
     let planned = begun.elapsed();
@@ -61,48 +42,109 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
     let outcomes = plan.run(source, &journal, &resources, &|event| progress.see(event))?;
     drop(progress);
     let seconds = Seconds { plan: planned.as_secs_f64(), scan: (begun.elapsed() - planned).as_secs_f64() };
-
-    let measured = outcomes.iter().flatten().count();
-    if measured == 0 {
+    if outcomes.iter().flatten().next().is_none() {
         bail!("none of the {} modules of '{}' could be measured", plan.modules.len(), plan.model.spelling);
     }
-    let how = cli.pool_experts.into();
-    let entries = plan.entries(&outcomes);
-    let pools = select::pool(&entries, how);
-    let candidates = select::candidates(&entries, &pools);
-    // What the numbers are stays, even if nothing can be chosen by these rules.
-    let chosen = select::choose(&candidates, &rules);
-    let top = report::top(chosen.as_deref().unwrap_or_default());
-    let options = cli.options(&resources);
-    let full = report::full(&plan.modules, &outcomes, &pools, how);
-    let files = ManifestOutputs::new(&outputs, &full);
-    let manifest = Manifest::new(&plan, &outcomes, &pools, &resources, options, seconds, files).to_json();
-    outputs.write(&full, &top, &manifest).map_err(|error| unwritten(error, &outputs, cli))?;
-    if let Err(error) = journal.finish(plan.is_of_other_modules()) {
-        // The results are there; the next scan will find the journal's lines to be its own.
-        terminal.warn(&error.to_string());
+    Scanned { cli, terminal, plan, rules, outcomes, outputs, resources, begun, seconds }.publish(journal)
+}
+
+/// Where to compute.
+fn devices(cli: &ScanArgs, terminal: &Terminal) -> Result<Vec<Device>> {
+    let Opened { devices, passed_over } = Device::open(&cli.device)?;
+    if let Some(DeviceError::Unusable { ordinal, reason }) = passed_over {
+        terminal.warn(&format!("cuda:{ordinal} cannot be used ({reason}): this scan is computed on the CPU"));
     }
-    let chosen =
-        chosen.with_context(|| format!("the numbers are in '{}', but nothing is chosen", outputs.full.display()))?;
-    let shown = if cli.json { terminal.output(&top) } else { terminal.top(&chosen) };
+    Ok(devices)
+}
+
+/// What is to be done, if all that is asked for can be.
+fn plan(cli: &ScanArgs, rules: &Rules, source: &dyn Source, terminal: &Terminal) -> Result<Plan> {
+    let plan = Plan::new(source, &cli.filter()?, cli.wanted())?;
+    plan.check_readable().map_err(with_patterns)?;
+    terminal.remark(&plan);
+    terminal.remark_on_missing(&plan);
+    foresee::run(cli, &plan, rules)?;
+    Ok(plan)
+}
+
+/// Shows what would be done.
+fn dry_run(cli: &ScanArgs, plan: &Plan, download: u64, terminal: &Terminal) -> Result<ExitCode> {
+    let shown =
+        if cli.json { terminal.output(&report::dry_run(plan, download)) } else { terminal.dry_run(plan, download) };
     shown.context(STANDARD_OUTPUT)?;
-    terminal.remark_on_choice(&chosen, &outputs);
-    for pool in pools.iter().filter(|pool| pool.snr.is_none()) {
-        terminal.warn(&format!("{} is not ranked: {}", pool.name, select::INCOMPLETE_POOL));
+    Ok(status(plan.missing.is_empty()))
+}
+
+/// Where the output goes, once it is sure that all of it may go there.
+fn claim_places(cli: &ScanArgs, plan: &Plan, source: &dyn Source) -> Result<Outputs> {
+    let outputs = Outputs::new(&source.model().name, &cli.destination());
+    outputs.prepare(&plan.files_on_disk(source))?;
+    if !cli.overwrite {
+        or_overwrite(outputs.replace_only_those_of(&plan.model))?;
     }
-    let around = plan.surroundings(&outcomes);
-    let request = Request {
-        entries: &entries,
-        candidates: &select::eligible(&candidates, &rules)?,
-        chosen: &chosen,
-        around: Some(&around),
-        adapter: cli.adapter.adapter(),
-    };
-    let emitted = emit(cli, &request, &kept, terminal);
-    let missing: usize = plan.missing.iter().map(Missing::count).sum();
-    terminal.finish(&outputs, begun.elapsed(), plan.modules.len() - measured + missing);
-    emitted?;
-    Ok(status(measured == plan.modules.len() && plan.missing.is_empty()))
+    allow_emitting(cli, &plan.surroundings(&[]).model, &kept(cli, &outputs))?;
+    Ok(outputs)
+}
+
+/// What the configurations that go with a scan may not replace.
+fn kept<'a>(cli: &ScanArgs, outputs: &'a Outputs) -> Kept<'a> {
+    Kept { scan: vec![&outputs.full, &outputs.top, &outputs.manifest], overwrite: cli.overwrite }
+}
+
+/// A scan whose modules are measured.
+struct Scanned<'a> {
+    cli: &'a ScanArgs,
+    terminal: &'a Terminal,
+    plan: Plan,
+    rules: Rules,
+    outcomes: Vec<Outcome>,
+    outputs: Outputs,
+    resources: Resources,
+    begun: Instant,
+    seconds: Seconds,
+}
+
+impl Scanned<'_> {
+    /// Writes the results, and says what they are.
+    fn publish(self, journal: Journal) -> Result<ExitCode> {
+        let Self { cli, terminal, plan, rules, outcomes, outputs, resources, begun, seconds } = self;
+        let how = cli.pool_experts.into();
+        let entries = plan.entries(&outcomes);
+        let pools = select::pool(&entries, how);
+        let candidates = select::candidates(&entries, &pools);
+        // What the numbers are stays, even if nothing can be chosen by these rules.
+        let chosen = select::choose(&candidates, &rules);
+        let top = report::top(chosen.as_deref().unwrap_or_default());
+        let full = report::full(&plan.modules, &outcomes, &pools, how);
+        let (options, files) = (cli.options(&resources), ManifestOutputs::new(&outputs, &full));
+        let manifest = Manifest::new(&plan, &outcomes, &pools, &resources, options, seconds, files).to_json();
+        outputs.write(&full, &top, &manifest).map_err(|error| unwritten(error, &outputs, cli))?;
+        if let Err(error) = journal.finish(plan.is_of_other_modules()) {
+            // The results are there; the next scan will find the journal's lines to be its own.
+            terminal.warn(&error.to_string());
+        }
+        let chosen = chosen
+            .with_context(|| format!("the numbers are in '{}', but nothing is chosen", outputs.full.display()))?;
+        let shown = if cli.json { terminal.output(&top) } else { terminal.top(&chosen) };
+        shown.context(STANDARD_OUTPUT)?;
+        terminal.remark_on_choice(&chosen, &outputs);
+        for pool in pools.iter().filter(|pool| pool.snr.is_none()) {
+            terminal.warn(&format!("{} is not ranked: {}", pool.name, select::INCOMPLETE_POOL));
+        }
+        let request = Request {
+            entries: &entries,
+            candidates: &select::eligible(&candidates, &rules)?,
+            chosen: &chosen,
+            around: Some(&plan.surroundings(&outcomes)),
+            adapter: cli.adapter.adapter(),
+        };
+        let emitted = emit(cli, &request, &kept(cli, &outputs), terminal);
+        let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+        let missing: usize = plan.missing.iter().map(Missing::count).sum();
+        terminal.finish(&outputs, begun.elapsed(), failed + missing);
+        emitted?;
+        Ok(status(failed == 0 && plan.missing.is_empty()))
+    }
 }
 
 /// The exit status of what is done, for all modules or not. A dry run ends as the scan would.
@@ -117,8 +159,8 @@ fn with_patterns(error: UnreadableError) -> anyhow::Error {
     anyhow!("{error}; or leave them out with{others}")
 }
 
-/// Makes sure, before any work is done, that the configurations that go with a scan may be written. What there is by then in the
-/// place of a file is asked of again when it is written.
+/// Makes sure, before any work is done, that the configurations that go with a scan may be written. Each place is checked again
+/// when its file is written.
 fn allow_emitting(cli: &ScanArgs, model: &str, kept: &Kept<'_>) -> Result<()> {
     let folder = cli.output_dir.clone().unwrap_or_default();
     for trainer in &cli.emit {

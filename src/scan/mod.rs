@@ -179,19 +179,22 @@ impl Plan {
 
     /// The modules with these outcomes, as plain data; after them, without ratios, those that are missing.
     pub fn entries(&self, outcomes: &[Outcome]) -> Vec<Entry> {
-        let ratio = |outcome: &Outcome| outcome.as_ref().ok().map(|measurement| measurement.statistic.snr());
-        let modules = self.modules.iter().zip(outcomes).map(|(module, outcome)| Entry::new(module, ratio(outcome)));
+        self.entries_with(outcomes.iter().map(|outcome| Some(outcome.as_ref().ok()?.statistic.snr())))
+    }
+
+    /// The same before anything is measured, as if all had the same ratio.
+    pub fn entries_alike(&self) -> Vec<Entry> {
+        self.entries_with(std::iter::repeat(Some(1.0)))
+    }
+
+    fn entries_with(&self, ratios: impl Iterator<Item = Option<f64>>) -> Vec<Entry> {
+        let modules = self.modules.iter().zip(ratios).map(|(module, ratio)| Entry::new(module, ratio));
         modules.chain(self.missing_modules().map(|module| Entry::new(module, None))).collect()
     }
 
     /// The modules that are missing, as far as their names are known.
     pub fn missing_modules(&self) -> impl Iterator<Item = &Module> {
         self.missing.iter().flat_map(|missing| &missing.modules)
-    }
-
-    /// The modules as plain data before they are measured, as if all had the same ratio.
-    pub fn entries_alike(&self) -> Vec<Entry> {
-        self.modules.iter().map(|module| Entry::new(module, Some(1.0))).collect()
     }
 
     /// What the model is beside the modules that have these outcomes.
