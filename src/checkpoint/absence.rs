@@ -16,7 +16,7 @@ const NAMES_SHOWN: usize = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum Absence {
     /// Nothing.
-    #[error("holds no files, and no folder in it does: {NAME_A_MODEL}")]
+    #[error("holds no files, and neither does any folder directly in it: {NAME_A_MODEL}")]
     Empty,
     /// Weights of a form that is not read.
     #[error("holds '{file}', {}: {}", .form.what, .form.way_out)]

@@ -19,9 +19,9 @@ pub enum Look {
 }
 
 impl Checkpoint {
-    /// Whether `one` and `other` are one stored tensor under two names or, if their bytes are looked at, hold the same. Of
-    /// large tensors some pieces stand for all, so that the answer is cheap wherever they are. What is quantised is alike only
-    /// if it is stored once.
+    /// Whether `one` and `other` are one stored tensor under two names or, if their bytes are looked at, hold the same; `None`
+    /// if that cannot be told before the scan, as of two storages of a `.bin` file. Of large tensors some pieces stand for all,
+    /// so that the answer is cheap wherever they are. What is quantised is alike only if it is stored once.
     ///
     /// # Errors
     ///
@@ -32,27 +32,30 @@ impl Checkpoint {
         one: &Weight,
         other: &Weight,
         look: Look,
-    ) -> Result<bool, SourceError> {
+    ) -> Result<Option<bool>, SourceError> {
         let (Storage::Plain(one), Storage::Plain(other)) = (&one.storage, &other.storage) else {
-            return Ok(one.storage == other.storage);
+            return Ok(Some(one.storage == other.storage));
         };
         if one.tensor.dtype != other.tensor.dtype || one.tensor.shape != other.tensor.shape {
-            return Ok(false);
+            return Ok(Some(false));
         }
         if one == other || self.share_storage(one, other) {
-            return Ok(true);
+            return Ok(Some(true));
         }
-        // Where a pickled tensor is in its file is known only once that is on disk. What is one tensor shares its storage there.
-        if look == Look::Storage || [one, other].iter().any(|part| self.shards[part.shard].is_pickle()) {
-            return Ok(false);
+        if look == Look::Storage {
+            return Ok(Some(false));
+        }
+        // Where a pickled tensor is in its file is known only once that is on disk.
+        if [one, other].iter().any(|part| self.shards[part.shard].is_pickle()) {
+            return Ok(None);
         }
         let size = one.tensor.bytes.end - one.tensor.bytes.start;
         for start in pieces(size) {
             if self.piece(source, one, start)? != self.piece(source, other, start)? {
-                return Ok(false);
+                return Ok(Some(false));
             }
         }
-        Ok(true)
+        Ok(Some(true))
     }
 
     /// Whether the file says that two of its tensors are one.

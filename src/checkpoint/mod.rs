@@ -25,7 +25,7 @@ mod quantization;
 mod shard;
 mod weight;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -381,9 +381,13 @@ fn keep_indexed(shards: &mut [Shard], file: &str, index: &Index) -> Result<Vec<S
         let (kept, dropped): (Vec<_>, Vec<_>) = shard.tensors.drain(..).partition(belongs);
         shard.tensors = kept;
         unlisted.extend(dropped.into_iter().map(|tensor| tensor.name));
+        let (kept, dropped): (Vec<_>, Vec<_>) =
+            shard.others.drain(..).partition(|name| index.weight_map.get(name) == Some(&shard.file));
+        shard.others = kept;
+        unlisted.extend(dropped);
     }
-    let held: std::collections::HashSet<&str> =
-        shards.iter().flat_map(|shard| &shard.tensors).map(|tensor| tensor.name.as_str()).collect();
+    let tensors = shards.iter().flat_map(|shard| shard.tensors.iter().map(|tensor| &tensor.name).chain(&shard.others));
+    let held: HashSet<&str> = tensors.map(String::as_str).collect();
     match index.weight_map.iter().find(|(tensor, _)| !held.contains(tensor.as_str())) {
         None => Ok(unlisted),
         Some((tensor, shard)) => {

@@ -175,7 +175,7 @@ mod tests {
             weights: tensors.iter().map(weight).collect(),
             others: others.iter().map(|(name, other)| ((*name).to_owned(), *other)).collect(),
         };
-        let discovery = discover(&[component], Wanted::default(), &|_, _, _| Ok(false)).expect("nothing is read");
+        let discovery = discover(&[component], Wanted::default(), &|_, _, _| Ok(None)).expect("nothing is read");
         discovery.missing.into_iter().map(|missing| missing.name).collect()
     }
 

@@ -12,8 +12,8 @@ use super::{Class, Line, class, model, runtime};
 use crate::checkpoint::{Component, Config, Look, Weight};
 use crate::source::SourceError;
 
-/// What tells whether two weights are the same, by their storage or by their bytes.
-pub type Alike<'a> = dyn Fn(&Weight, &Weight, Look) -> Result<bool, SourceError> + 'a;
+/// What tells whether two weights are the same numbers, if that can be told before the scan.
+pub type Alike<'a> = dyn Fn(&Weight, &Weight, Look) -> Result<Option<bool>, SourceError> + 'a;
 
 /// The classes of models that project onto the vocabulary in any case.
 const GENERATIVE: [&str; 4] = ["CausalLM", "LMHead", "ConditionalGeneration", "MaskedLM"];
@@ -69,10 +69,11 @@ fn is_tied<'a>(
     let look = if config.ties_embeddings == Some(false) { Look::Storage } else { Look::Bytes };
     let mut is_compared = false;
     for embedding in embeddings {
-        if is_alike(head, embedding, look)? {
-            return Ok(true);
+        match is_alike(head, embedding, look)? {
+            Some(true) => return Ok(true),
+            Some(false) => is_compared = true,
+            None => {}
         }
-        is_compared = true;
     }
     Ok(config.ties_embeddings == Some(true) && (line == Line::Four || !is_compared))
 }

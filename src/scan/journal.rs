@@ -157,15 +157,10 @@ impl Journal {
     pub fn finish(self, needed: impl Fn(&Key) -> bool) -> Result<(), JournalError> {
         let kept = self.known.iter().filter(|(key, _)| needed(key)).map(|(key, measurement)| line(key, measurement));
         let kept: io::Result<Vec<Vec<u8>>> = kept.collect();
-        let mut target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
+        let target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
         let finished = kept.map(|lines| lines.concat()).and_then(|lines| match &lines[..] {
             [] => remove(&self.path, &target.file),
-            // What is kept is there before what is not goes, so that an interruption in between loses nothing.
-            lines => {
-                target.file.rewind()?;
-                target.file.write_all(lines)?;
-                target.file.set_len(lines.len() as u64)
-            }
+            lines => replace(&self.path, &target.file, lines),
         });
         finished.map_err(|error| JournalError::Unwritable { path: self.path.clone(), error })
     }
@@ -252,6 +247,22 @@ fn is_at(_path: &Path, _file: &File) -> bool {
 /// Removes the journal `file`, if it is still what lies at `path`.
 fn remove(path: &Path, file: &File) -> io::Result<()> {
     if is_at(path, file) { fs::remove_file(path) } else { Ok(()) }
+}
+
+/// Puts `lines` in the place of what `file` holds, whole or not at all. What an interruption has left of them is replaced, too.
+fn replace(path: &Path, file: &File, lines: &[u8]) -> io::Result<()> {
+    if !is_at(path, file) {
+        return Ok(());
+    }
+    let new = path.with_added_extension("new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut kept = OpenOptions::new().write(true).create_new(true).open(&new)?;
+    kept.write_all(lines)?;
+    kept.sync_all()?;
+    fs::rename(new, path)
 }
 
 fn line(key: &Key, measurement: &Measurement) -> io::Result<Vec<u8>> {

@@ -70,7 +70,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Does it.
+    /// Measures what is left, and returns the outcomes of all modules.
     ///
     /// # Errors
     ///
@@ -264,7 +264,7 @@ impl Work<'_> {
 
     fn finish(&self, place: usize, outcome: Outcome, elapsed: Duration) -> Result<()> {
         let module = &self.plan.modules[place];
-        // Whatever it is, it came of these files.
+        // Whatever the outcome is, it came from these files.
         self.weights.check(&module.weight.shards())?;
         if let Ok(measurement) = &outcome {
             self.journal.append(&self.plan.key(module), measurement)?;

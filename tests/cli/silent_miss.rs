@@ -7,6 +7,7 @@ use safetensors::Dtype;
 use serde_json::{Value, json};
 
 use crate::checkpoint::{Tensor, file, matrix, of_numbers, raw_file, write_shards};
+use crate::config_json::pickled;
 use crate::program::{Run, Workplace};
 
 /// The types of a Llama-like layer.
@@ -464,6 +465,44 @@ fn a_missing_module_is_around_the_scan_for_trainers() {
     assert!(!whole.stdout.contains("layers.1.self_attn.q_proj"), "{}", whole.stdout);
     let from_model = export(&["--match-rank", "8", "--types", "self_attn.q_proj", "--model", "m"]);
     assert_eq!(from_model.succeeded().stdout, whole.stdout);
+}
+
+#[test]
+fn what_no_configuration_can_be_written_for_is_found_before_the_scan_where_modules_are_missing() {
+    let place = Workplace::new();
+    // The shape of the one that is missing cannot be told, as its counterparts differ.
+    let others = [matrix("model.layers.1.mlp.up_proj.weight", 8, 12), vector("model.layers.2.mlp.up_proj.weight", 64)];
+    let emit = ["--emit", "peft", "--match-rank", "16"];
+    let run = scan(&place, &config(3), replaced(llama(0..3), others), &emit);
+    assert_eq!(run.status, 1, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("nothing is measured, as no configuration for peft could be written"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(place.files(), ["m"]);
+}
+
+#[test]
+fn pickled_tensors_that_are_not_read_may_be_in_an_index() {
+    let place = Workplace::new();
+    fs::create_dir(place.path("m")).expect("created");
+    let tensors = [
+        ("model.layers.0.mlp.up_proj.weight", "0", "FloatStorage"),
+        ("model.layers.0.mlp.freqs_cis", "1", "ComplexFloatStorage"),
+        ("model.layers.0.mlp.stray", "2", "ComplexFloatStorage"),
+    ];
+    let weight_map: Value = tensors[..2].iter().map(|(name, ..)| ((*name).to_owned(), json!("a.bin"))).collect();
+    fs::write(place.path("m/a.bin"), pickled(&tensors)).expect("written");
+    let index = json!({ "weight_map": weight_map }).to_string();
+    fs::write(place.path("m/pytorch_model.bin.index.json"), index).expect("written");
+    fs::write(place.path("m/config.json"), config(1).to_string()).expect("written");
+    assert!(!place.run(&["--model", "m"]).succeeded().stderr.contains("warning"));
+    let left_out = place.json("laser_scan_m_run.json")["left_out"].clone();
+    for (tensor, reason) in [("freqs_cis", "stored in a way that is not read"), ("stray", "not in the index")] {
+        let entry = json!({ "tensor": format!("model.layers.0.mlp.{tensor}"), "reason": reason });
+        assert!(left_out.as_array().is_some_and(|all| all.contains(&entry)), "{left_out}");
+    }
 }
 
 #[test]

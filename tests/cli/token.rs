@@ -163,6 +163,13 @@ fn pages_without_end_are_refused() {
     run(&place, &front.address, &["--dry-run"]).refused(1, &[MODEL, "does not end within 500 pages", "HF_ENDPOINT"]);
 }
 
+#[test]
+fn an_answer_that_is_far_too_long_is_refused() {
+    let place = Workplace::new();
+    let front = Site::start(|request| reply(request, "200 OK", &[], &vec![b' '; 17 << 20]));
+    run(&place, &front.address, &["--dry-run"]).refused(1, &[MODEL, "it has more than 16777216 bytes"]);
+}
+
 /// A mirror that sends everything on to `hub`.
 fn mirror(hub: &Site) -> Site {
     let target = hub.address.clone();

@@ -121,7 +121,7 @@ impl Stored<'_> {
         self.by_name.get(name).copied()
     }
 
-    /// Whether the module `base` has scales, which no format that is known calls so.
+    /// Whether the module `base` has scales under a name that no known format uses.
     pub fn has_other_scale(&self, base: &str) -> bool {
         self.scaled.contains(base)
     }

@@ -27,6 +27,9 @@ use crate::source::{SourceError, Transfer};
 /// How long an answer that is no file may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The longest answer that is no file, in bytes: a page of a list has a thousand files, of a few hundred bytes each.
+const MAX_ANSWER: usize = 16 << 20;
+
 /// How often a small request is made, at most, where nobody answers.
 const ATTEMPTS: u32 = 4;
 
@@ -100,7 +103,7 @@ impl<'a> Connection<'a> {
         let url = self.client.address(parts);
         let description: Description = self.insist(async || {
             let response = self.accepted(self.client.get(&url, None).await?, revision)?;
-            let bytes = response.bytes().await.map_err(|error| unreachable(&error))?;
+            let bytes = self.body(response).await?;
             let unusable = |error: serde_json::Error| self.unusable(&self.id, &error.to_string());
             serde_json::from_slice(&bytes).map_err(unusable)
         })?;
@@ -117,7 +120,7 @@ impl<'a> Connection<'a> {
             let (page, next) = self.insist(async || {
                 let response = self.accepted(self.client.get(&url, None).await?, commit)?;
                 let next = listing::next_page(&response)?;
-                Ok((response.bytes().await.map_err(|error| unreachable(&error))?, next))
+                Ok((self.body(response).await?, next))
             })?;
             listing::add(&page, &self.id, &mut files)?;
             match next {
@@ -126,6 +129,19 @@ impl<'a> Connection<'a> {
             }
         }
         Err(SourceError::EndlessList { id: self.id.clone(), pages: MAX_PAGES })
+    }
+
+    /// All of an answer that is no file.
+    async fn body(&self, response: Response) -> Result<Vec<u8>, SourceError> {
+        let mut stream = response.bytes_stream();
+        let mut bytes = Vec::new();
+        while let Some(piece) = stream.next().await {
+            bytes.extend_from_slice(&piece.map_err(|error| unreachable(&error))?);
+            if bytes.len() > MAX_ANSWER {
+                return Err(self.unusable(&self.id, &format!("it has more than {MAX_ANSWER} bytes")));
+            }
+        }
+        Ok(bytes)
     }
 
     /// The bytes `range` of a file, which has them all.
