@@ -80,7 +80,7 @@ fn claim_places(cli: &ScanArgs, plan: &Plan, source: &dyn Source) -> Result<Outp
     let outputs = Outputs::new(&source.model().name, &cli.destination());
     outputs.prepare(&plan.files_on_disk(source))?;
     if !cli.overwrite {
-        or_overwrite(outputs.replace_only_those_of(&plan.model))?;
+        or_overwrite(outputs.replace_only_those_of(plan))?;
     }
     allow_emitting(cli, &plan.surroundings(&[]).model, &kept(cli, &outputs))?;
     Ok(outputs)

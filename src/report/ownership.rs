@@ -1,5 +1,6 @@
 //! Whose results a file holds. A scan replaces those of its own model and nothing else, unless the user says so.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,8 @@ use serde::Deserialize;
 
 use super::Outputs;
 use super::files::{OutputError, folder_of};
-use crate::results::{self, Format, ReadError};
+use crate::results::{self, Entry, Format};
+use crate::scan::Plan;
 use crate::source::{Model, local};
 
 /// The largest file that could be a scan's: what is larger is not read to find out. A thousand bytes tell of a module.
@@ -38,9 +40,10 @@ impl Claim {
     }
 
     /// Which model the scan was of. Manifests of the first version do not say it: there a path counts from the current folder.
+    /// Other early ones give the path of what is in Hugging Face's cache.
     fn origin(&self) -> String {
         match (&self.origin, &self.commit) {
-            (Some(origin), _) => origin.clone(),
+            (Some(origin), _) => local::origin(Path::new(origin)),
             (None, Some(_)) => self.model.clone(),
             (None, None) => {
                 let path = std::path::absolute(&self.model);
@@ -72,22 +75,23 @@ fn is_same(one: &str, other: &str) -> bool {
 }
 
 impl Outputs {
-    /// Makes sure, before any work is done, that the files replace nothing but the results of an earlier scan of `model`.
+    /// Makes sure, before any work is done, that the files replace nothing but the results of an earlier scan of the model that
+    /// is planned to be scanned. Nothing is written.
     ///
     /// # Errors
     ///
     /// Fails if one of them holds another model's results, or is no file of a scan at all.
-    pub fn replace_only_those_of(&self, model: &Model) -> Result<(), OutputError> {
+    pub fn replace_only_those_of(&self, plan: &Plan) -> Result<(), OutputError> {
         let claim = Claim::read(&self.manifest);
         match &claim {
-            Some(claim) => claim.is_of(model, if self.full.exists() { &self.full } else { &self.manifest })?,
+            Some(claim) => claim.is_of(&plan.model, if self.full.exists() { &self.full } else { &self.manifest })?,
             None if has_content(&self.manifest) => return Err(OutputError::Foreign(self.manifest.clone())),
             None => {}
         }
         if has_content(&self.full) {
             self.replace_only_scan(claim.as_ref())?;
         }
-        self.replace_only_names_of(model, claim)
+        self.replace_only_names_of(plan, claim)
     }
 
     /// The same for the full file, of which only the manifest `claim` tells the model. A scan that was ended between placing the
@@ -106,23 +110,24 @@ impl Outputs {
         }
     }
 
-    /// The same for the top-N file, which tells nothing of its model by itself. Its scan's manifest is beside it if it is not
-    /// the one that is replaced: the full file may have had another name.
-    fn replace_only_names_of(&self, model: &Model, claim: Option<Claim>) -> Result<(), OutputError> {
+    /// The same for the top-N file, which tells nothing of its model but modules' names. Its scan's manifest is beside it or
+    /// beside the full file: either may have had another name. If none tells of it, the names have to be the model's own.
+    fn replace_only_names_of(&self, plan: &Plan, claim: Option<Claim>) -> Result<(), OutputError> {
         if !has_content(&self.top) {
             return Ok(());
         }
-        if !read(&self.top).is_some_and(|bytes| is_of_names(&bytes)) {
-            return Err(OutputError::Foreign(self.top.clone()));
-        }
-        let claims = claim.into_iter().chain(claims(folder_of(&self.top)));
+        let names = read(&self.top).and_then(|bytes| names_in(&bytes));
+        let names = names.ok_or_else(|| OutputError::Foreign(self.top.clone()))?;
+        let folders = HashSet::from([folder_of(&self.top), folder_of(&self.full)]);
+        let claims = claim.into_iter().chain(claims(folders));
         let name = self.top.file_name().unwrap_or_default();
         let results: Vec<_> = claims
             .filter(|claim| name == claim.outputs.top.as_str())
-            .map(|claim| claim.is_of(model, &self.top))
+            .map(|claim| claim.is_of(&plan.model, &self.top))
             .collect();
         match results.into_iter().reduce(Result::or) {
             Some(result) => result,
+            None if names.is_subset(&names_of(plan)) => Ok(()),
             None => Err(OutputError::Unowned(self.top.clone())),
         }
     }
@@ -139,18 +144,25 @@ fn read(path: &Path) -> Option<Vec<u8>> {
     fs::read(path).ok()
 }
 
-/// Whether a file holds names of modules by type, as a top-N file does.
-fn is_of_names(bytes: &[u8]) -> bool {
-    let is_nothing_chosen = bytes.trim_ascii() == b"{}";
-    is_nothing_chosen || matches!(results::read(bytes), Err(ReadError::TopOnly))
+/// The names of modules that a file holds by type, if it is a top-N file.
+fn names_in(bytes: &[u8]) -> Option<HashSet<String>> {
+    let types: HashMap<String, Vec<String>> = serde_json::from_slice(bytes).ok()?;
+    Some(types.into_values().flatten().collect())
 }
 
-/// What the manifests in `folder` tell, which are known by their names.
-fn claims(folder: &Path) -> Vec<Claim> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+/// The names that a top-N file of the model may hold, whatever the options of its scan: those of linear modules and of pools.
+fn names_of(plan: &Plan) -> HashSet<String> {
+    let modules = plan.modules.iter().chain(&plan.others).chain(plan.missing_modules());
+    let entries = modules.map(|module| Entry::new(module, None));
+    entries.flat_map(|entry| [entry.pool().map(|(name, _)| name), Some(entry.name)]).flatten().collect()
+}
+
+/// What the manifests in these folders tell, which are known by their names.
+fn claims(folders: HashSet<&Path>) -> Vec<Claim> {
+    let entries = folders.into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     let is_named_so = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().ends_with("_run.json");
     let mut paths: Vec<PathBuf> = entries.filter(is_named_so).map(|entry| entry.path()).collect();
-    // The order in which a folder is listed must not decide which model an error names.
+    // The order in which folders are listed must not decide which model an error names.
     paths.sort_unstable();
     paths.iter().filter_map(|path| Claim::read(path)).collect()
 }

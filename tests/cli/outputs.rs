@@ -91,6 +91,27 @@ fn the_same_line_runs_as_often_as_one_likes() {
 }
 
 #[test]
+fn the_best_of_a_model_are_replaced_wherever_its_manifest_is() {
+    let place = with_models(&["m", "n"]);
+    for top in [&["--top-output", "other.json"][..], &[], &["--top-output", "other.json"], &[]] {
+        scan(&place, "m", top).succeeded();
+    }
+    // The full file is in another folder than the best, which are of other types than before.
+    for (full, types) in [("scans/a.json", "*q_proj"), ("scans/b.json", "*up_proj"), ("c/c.json", "*q_proj")] {
+        scan(&place, "n", &["--output", full, "--include", types]).succeeded();
+    }
+    // Another model of the same architecture has modules of the same names: there it is a manifest that tells.
+    let before = contents(&place);
+    for (model, full, top) in
+        [("n", "free.json", "laser_scan_m_top_snr.json"), ("m", "c/free.json", "laser_scan_n_top_snr.json")]
+    {
+        let run = scan(&place, model, &["--output", full, "--top-output", top]);
+        run.refused(1, &[&format!("'{top}' holds the scan of another model"), "--overwrite"]);
+    }
+    assert_eq!(contents(&place), before);
+}
+
+#[test]
 fn a_manifest_of_the_first_version_tells_its_model_too() {
     let place = with_models(&["m", "other/m"]);
     scan(&place, "m", &[]).succeeded();
@@ -111,7 +132,7 @@ fn what_is_no_result_of_the_model_is_not_replaced() {
         ("notes.txt", b"not even JSON", "--output"),
         ("lost.json", &[&scanned[..], b" "].concat(), "--output"),
         ("names.txt", b"mine", "--top-output"),
-        ("top.json", b"{\"mlp.up_proj\": [\"model.layers.0.mlp.up_proj\"]}", "--top-output"),
+        ("top.json", b"{\"mlp.up_proj\": [\"model.layers.99.mlp.up_proj\"]}", "--top-output"),
     ] {
         fs::write(place.path(file), content).expect("written");
         scan(&place, "m", &[option, file]).refused(1, &[&format!("'{file}'"), "--overwrite"]);
