@@ -183,9 +183,9 @@ fn absolute(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Which model the folder or file at this absolute path is: a folder of Hugging Face's cache is the Hub's model.
+/// Which model the folder or file at this absolute path is: what is in Hugging Face's cache is the Hub's model, or a part of it.
 pub fn origin(path: &Path) -> String {
-    name::cached(path).unwrap_or_else(|| path.to_string_lossy().into_owned())
+    name::cached_part(path).unwrap_or_else(|| path.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a model of this machine is called: after its folder, and with as many of the folders above as tell it from others.
 
-use std::path::Path;
+use std::path::{Component, Path};
 
 /// Words of which the names are made that tools give to folders and files whatever the model: trainers to what they save
 /// (`checkpoint-500`, `global_step1000`, `epoch=3-step=1000`, `final_model`), libraries to weights (`pytorch_model`,
@@ -27,17 +27,26 @@ pub fn of_file(path: &Path) -> String {
     with_above(path, &path.file_stem().unwrap_or_default().to_string_lossy(), MOST_ABOVE)
 }
 
-/// The Hub id of a folder in Hugging Face's cache, which is `models--org--name/snapshots/commit`.
-pub fn cached(folder: &Path) -> Option<String> {
+/// Which model of the Hub a folder or file within Hugging Face's cache is, whatever the commit: its id, and the path within the
+/// model's folder, which is `models--org--name/snapshots/commit`.
+pub fn cached_part(path: &Path) -> Option<String> {
+    let (folder, id) = path.ancestors().find_map(|folder| Some((folder, cached(folder)?)))?;
+    let within = path.strip_prefix(folder).ok()?.components().map(Component::as_os_str);
+    Some(within.fold(id, |part, name| format!("{part}/{}", name.to_string_lossy())))
+}
+
+/// The Hub id of a model's folder in Hugging Face's cache.
+fn cached(folder: &Path) -> Option<String> {
     let snapshots = folder.parent().filter(|parent| parent.ends_with("snapshots"))?;
     let repository = snapshots.parent()?.file_name()?.to_str()?.strip_prefix("models--")?;
     Some(repository.replace("--", "/"))
 }
 
-/// The name `own` of what is at `path`, behind those of the folders above if it tells nothing by itself.
+/// The name `own` of what is at `path`, behind those of the folders above if it tells nothing by itself, or is but a part of
+/// a model: of a pipeline, or of a model of the Hub.
 fn with_above(path: &Path, own: &str, most: usize) -> String {
-    let above =
-        path.parent().filter(|folder| most > 0 && (is_generic(own) || folder.join("model_index.json").is_file()));
+    let is_model = |folder: &Path| folder.join("model_index.json").is_file() || cached(folder).is_some();
+    let above = path.parent().filter(|folder| most > 0 && (is_generic(own) || is_model(folder)));
     match above.and_then(|folder| as_above(folder, most - 1)) {
         Some(above) => format!("{above}-{own}"),
         None => own.to_owned(),
@@ -105,6 +114,7 @@ mod tests {
             ("/tmp/.hidden", ".hidden"),
             ("/hub/models--org--Tiny-1B/snapshots/26bca36bde83", "Tiny-1B"),
             ("/hub/models--org--Tiny-1B/snapshots/26bca36bde83/checkpoint-500", "Tiny-1B-checkpoint-500"),
+            ("/hub/models--org--Tiny-1B/snapshots/26bca36bde83/unet", "Tiny-1B-unet"),
             ("/copy/Tiny/26bca36bde8333b5d7f72e9ed20ccda6a618af24", "Tiny-26bca36bde8333b5d7f72e9ed20ccda6a618af24"),
             ("/", "root"),
         ] {
@@ -115,9 +125,27 @@ mod tests {
             ("/home/me/a/checkpoint-500/pytorch_model.bin", "a-checkpoint-500-pytorch_model"),
             ("/home/me/sd/v1-5-pruned.safetensors", "v1-5-pruned"),
             ("/hub/models--org--Tiny/snapshots/26bca36bde83/model.safetensors", "Tiny-model"),
+            ("/hub/models--org--Tiny/snapshots/26bca36bde83/v1-5-pruned.safetensors", "Tiny-v1-5-pruned"),
         ] {
             assert_eq!(of_file(Path::new(path)), name, "{path}");
         }
+    }
+
+    #[test]
+    fn a_part_of_a_model_of_the_hub_is_the_same_at_every_commit() {
+        let part = |path: &str| cached_part(&Path::new("/hub/models--org--Tiny/snapshots").join(path));
+        for commit in ["26bca36bde83", "f1e2d3c4b5a6"] {
+            for (path, expected) in [
+                ("", "org/Tiny"),
+                ("model.safetensors", "org/Tiny/model.safetensors"),
+                ("unet", "org/Tiny/unet"),
+                ("unet/diffusion.safetensors", "org/Tiny/unet/diffusion.safetensors"),
+            ] {
+                assert_eq!(part(&format!("{commit}/{path}")).as_deref(), Some(expected), "{commit}/{path}");
+            }
+        }
+        assert_eq!(part(""), None);
+        assert_eq!(cached_part(Path::new("/copy/Tiny/snapshots/26bca36bde83/unet")), None);
     }
 
     #[test]

@@ -123,6 +123,33 @@ fn a_manifest_of_the_first_version_tells_its_model_too() {
 }
 
 #[test]
+fn a_part_of_a_model_of_the_hub_is_the_same_at_the_next_commit() {
+    let snapshots =
+        ["26bca36bde8333b5", "f1e2d3c4b5a60798"].map(|commit| format!("models--org--Tiny/snapshots/{commit}"));
+    let [old, new] = &snapshots;
+    let place = with_models(&[old, new, &format!("{old}/unet"), &format!("{new}/unet")]);
+    for part in ["", "/model.safetensors", "/unet", "/unet/model.safetensors"] {
+        for snapshot in &snapshots {
+            scan(&place, &format!("{snapshot}{part}"), &["--output", "scan.json", "--top-output", "top.json"])
+                .succeeded();
+        }
+        let origin = place.json("scan_run.json")["origin"].clone();
+        assert_eq!(origin, format!("org/Tiny{part}"));
+        let other = if part.is_empty() { "/unet" } else { "" };
+        let run = scan(&place, &format!("{new}{other}"), &["--output", "scan.json"]);
+        run.refused(1, &[&format!("another model, 'org/Tiny{part}'")]);
+        fs::remove_file(place.path("scan.json")).expect("removed");
+        fs::remove_file(place.path("scan_run.json")).expect("removed");
+    }
+    // A manifest that tells the path instead.
+    scan(&place, &format!("{old}/unet"), &[]).succeeded();
+    let mut manifest = place.json("laser_scan_Tiny-unet_run.json");
+    manifest["origin"] = place.path(&format!("{old}/unet")).to_str().expect("UTF-8").into();
+    fs::write(place.path("laser_scan_Tiny-unet_run.json"), manifest.to_string()).expect("written");
+    scan(&place, &format!("{new}/unet"), &[]).succeeded();
+}
+
+#[test]
 fn what_is_no_result_of_the_model_is_not_replaced() {
     let place = with_models(&["m"]);
     scan(&place, "m", &["--output", "mine.json"]).succeeded();
