@@ -53,6 +53,10 @@ pub struct Cell<'a> {
     pub shape: Option<[usize; 2]>,
 }
 
+/// The first lines of every page.
+const HEAD: &str = "<!DOCTYPE html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n\
+    <meta name='viewport' content='width=device-width, initial-scale=1'>\n";
+
 /// By what a page is known to be one.
 const GENERATOR: &str = "<meta name='generator' content='laser-scan'>";
 
@@ -74,7 +78,16 @@ const LEGEND: &str = "<ul class='legend'>\n<li>lowest of its row <span class='ra
 /// Whether a file is such a page.
 pub fn is_page(bytes: &[u8]) -> bool {
     let head = &bytes[..bytes.len().min(LONGEST_HEAD)];
-    head.windows(GENERATOR.len()).any(|part| part == GENERATOR.as_bytes())
+    head.windows(GENERATOR.len()).any(|part| part == GENERATOR.as_bytes()) || is_early(bytes)
+}
+
+/// Whether a file is a page of the first version, which tells by what is said below the title.
+fn is_early(bytes: &[u8]) -> bool {
+    let rest = bytes.strip_prefix(HEAD.as_bytes()).and_then(|rest| std::str::from_utf8(rest).ok());
+    let body =
+        rest.filter(|rest| rest.starts_with("<title>")).and_then(|rest| rest.split_once("</h1>\n<p class='sub'>"));
+    let subtitle = body.and_then(|(_, body)| body.lines().next());
+    subtitle.is_some_and(|subtitle| subtitle.contains(" chosen; from a file of "))
 }
 
 /// The page, whole. The same page is the same bytes.
@@ -84,8 +97,7 @@ pub fn html(page: &Page<'_>) -> String {
     let (title, subtitle, cards) = (escape(page.title), escape(page.subtitle), join(&rows, Row::card));
     let (map, strips, style) = (map(&layered), strips(&others), include_str!("report.css"));
     format!(
-        "<!DOCTYPE html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n<meta name='viewport' \
-         content='width=device-width, initial-scale=1'>\n{GENERATOR}\n<title>{title}</title>\n<style>\n{style}</style>\n</head>\n\
+        "{HEAD}{GENERATOR}\n<title>{title}</title>\n<style>\n{style}</style>\n</head>\n\
          <body>\n<main>\n<h1>{title}</h1>\n<p class='sub'>{subtitle}</p>\n<p class='lead'>{EXPLANATION}</p>\n<h2>Ranks\
          </h2>\n{LEGEND}{map}{strips}<h2>Types</h2>\n<div class='types'>\n{cards}</div>\n</main>\n</body>\n</html>\n"
     )

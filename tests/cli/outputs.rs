@@ -218,6 +218,26 @@ fn configurations_and_pages_replace_only_their_kind() {
 }
 
 #[test]
+fn a_page_of_the_first_version_is_replaced() {
+    let place = with_models(&["m"]);
+    scan(&place, "m", &[]).succeeded();
+    let line = ["report", "laser_scan_m.json", "-o", "page.html"];
+    place.run(&line).succeeded();
+    let text = || String::from_utf8(place.bytes("page.html")).expect("UTF-8");
+    let page = text();
+    let early = page.replacen("<meta name='generator' content='laser-scan'>\n", "", 1);
+    assert_ne!(early, page);
+    fs::write(place.path("page.html"), &early).expect("written");
+    place.run(&line).succeeded();
+    assert_eq!(text(), page);
+    // A page of another program may begin alike.
+    let other = early.replacen("from a file of", "written in", 1);
+    fs::write(place.path("page.html"), &other).expect("written");
+    place.run(&line).refused(1, &["'page.html'", "--overwrite"]);
+    assert_eq!(text(), other);
+}
+
+#[test]
 fn nothing_that_is_made_from_a_scan_takes_the_place_of_its_files() {
     let place = with_models(&["m"]);
     let line = ["--output", "laser_scan_m_peft.json", "--overwrite"];
