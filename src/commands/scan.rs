@@ -28,12 +28,12 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
     let source = &*source;
     let rules = cli.rules()?;
     let plan = plan(cli, &rules, source, terminal)?;
+    let outputs = claim_places(cli, &plan, source)?;
     let download = plan.bytes_to_download(source);
     if cli.dry_run {
         return dry_run(cli, &plan, download, terminal);
     }
 
-    let outputs = claim_places(cli, &plan, source)?;
     let resources = Resources { devices, threads: cli.threads(), memory: scan::memory_ceiling() };
     let journal = Journal::open(&outputs.journal, cli.fresh)?;
     let planned = begun.elapsed();
@@ -75,10 +75,15 @@ fn dry_run(cli: &ScanArgs, plan: &Plan, download: u64, terminal: &Terminal) -> R
     Ok(status(plan.missing.is_empty()))
 }
 
-/// Where the output goes, once it is sure that all of it may go there.
+/// Where the output goes, once it is sure that all of it may go there. A dry run looks, and makes no folders.
 fn claim_places(cli: &ScanArgs, plan: &Plan, source: &dyn Source) -> Result<Outputs> {
     let outputs = Outputs::new(&source.model().name, &cli.destination());
-    outputs.prepare(&plan.files_on_disk(source))?;
+    let on_disk = plan.files_on_disk(source);
+    if cli.dry_run {
+        outputs.check(&on_disk)?;
+    } else {
+        outputs.prepare(&on_disk)?;
+    }
     if !cli.overwrite {
         or_overwrite(outputs.replace_only_those_of(plan))?;
     }

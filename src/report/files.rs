@@ -114,30 +114,24 @@ impl Outputs {
         }
     }
 
-    /// Makes sure, before any work is done, that the files can be written and that each has a place of its own, apart
-    /// from the files `kept`. Missing folders are made.
+    /// Makes sure that the files are no folders, and that each has a place of its own, apart from the files `kept`. Nothing is
+    /// written.
     ///
     /// # Errors
     ///
-    /// Fails if a folder cannot be made or written to, if one is where a file should be, or if a file would replace
-    /// another.
-    pub fn prepare(&self, kept: &[PathBuf]) -> Result<(), OutputError> {
+    /// Fails if a folder is where a file should be, or if a file would replace another.
+    pub fn check(&self, kept: &[PathBuf]) -> Result<(), OutputError> {
         let kept: Vec<PathBuf> = kept.iter().filter_map(|path| path.canonicalize().ok()).collect();
         let mut places: Vec<PathBuf> = Vec::new();
-        for path in [&self.full, &self.top, &self.manifest, &self.journal] {
+        for path in self.all() {
             if path.is_dir() {
                 return Err(OutputError::IsFolder(path.clone()));
             }
             if path.exists() && !path.is_file() {
                 return Err(OutputError::NotAFile(path.clone()));
             }
-            let folder = folder_of(path);
-            let unwritable = |error| OutputError::Unwritable { path: folder.to_owned(), error };
-            fs::create_dir_all(folder).map_err(unwritable)?;
-            sweep(path);
-            drop(temporary(folder).map_err(unwritable)?);
             // Two spellings of a path are told by what they lead to.
-            let place = folder.canonicalize().map_err(unwritable)?.join(path.file_name().unwrap_or_default());
+            let place = real(folder_of(path)).join(path.file_name().unwrap_or_default());
             if kept.contains(&place.canonicalize().unwrap_or_else(|_| place.clone())) {
                 return Err(OutputError::PartOfModel(path.clone()));
             }
@@ -147,6 +141,29 @@ impl Outputs {
             places.push(place);
         }
         Ok(())
+    }
+
+    /// Makes sure, before any work is done, of what [`Outputs::check`] does, and that the files can be written. Missing folders
+    /// are made.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Outputs::check`] does, or if a folder cannot be made or written to.
+    pub fn prepare(&self, kept: &[PathBuf]) -> Result<(), OutputError> {
+        self.check(kept)?;
+        for path in self.all() {
+            let folder = folder_of(path);
+            let unwritable = |error| OutputError::Unwritable { path: folder.to_owned(), error };
+            fs::create_dir_all(folder).map_err(unwritable)?;
+            sweep(path);
+            drop(temporary(folder).map_err(unwritable)?);
+        }
+        // Where a path leads through folders that were missing is known only now.
+        self.check(kept)
+    }
+
+    fn all(&self) -> [&PathBuf; 4] {
+        [&self.full, &self.top, &self.manifest, &self.journal]
     }
 
     /// Writes the three files, as [`write_all`] does. The full file takes its place last: the manifest holds its hash, so that
@@ -251,6 +268,14 @@ fn followed(path: PathBuf) -> PathBuf {
     if path.is_symlink() { path.canonicalize().unwrap_or(path) } else { path }
 }
 
+/// What the path of a folder leads to, as far as it is there.
+fn real(folder: &Path) -> PathBuf {
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let mut above = absolute.ancestors();
+    let real = above.find_map(|above| Some(above.canonicalize().ok()?.join(absolute.strip_prefix(above).ok()?)));
+    real.unwrap_or(absolute)
+}
+
 /// The folder that holds `path`.
 pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
@@ -295,6 +320,9 @@ mod tests {
         assert!(matches!(prepare("a.json", "./sub/../a.json"), Err(OutputError::Same(_))));
         assert!(matches!(prepare("a.json", "a.json.journal"), Err(OutputError::Same(_))));
         assert!(matches!(prepare("a.json", "a_run.json"), Err(OutputError::Same(_))));
+        assert!(matches!(prepare("new/a.json", "./new/a.json"), Err(OutputError::Same(_))));
+        assert!(!folder.path().join("new").exists(), "no folder is made for what is refused");
+        assert!(matches!(prepare("new/../a.json", "a.json"), Err(OutputError::Same(_))));
         #[cfg(unix)]
         {
             std::os::unix::fs::symlink("sub/real.json", folder.path().join("link.json")).expect("linked");

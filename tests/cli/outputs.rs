@@ -58,11 +58,43 @@ fn results_of_another_model_are_not_replaced() {
     let run = scan(&place, "y/a/checkpoint-500", &[]);
     run.refused(1, &["'laser_scan_a-checkpoint-500.json'", first.to_str().expect("UTF-8"), "--overwrite"]);
     assert_eq!(contents(&place), before);
-    // A dry run writes nothing, so that nothing is in its way.
-    scan(&place, "y/a/checkpoint-500", &["--dry-run", "--json"]).succeeded();
     scan(&place, "y/a/checkpoint-500", &["--output-dir", "other"]).succeeded();
     scan(&place, "y/a/checkpoint-500", &["--overwrite"]).succeeded();
     scan(&place, "x/a/checkpoint-500", &[]).refused(1, &["another model"]);
+}
+
+#[test]
+fn a_dry_run_tells_what_is_in_the_way_and_makes_nothing() {
+    let place = with_models(&["m", "other/m"]);
+    scan(&place, "m", &[]).succeeded();
+    let config = b"base_model: mistralai/Mistral-7B-v0.1\nlora_r: 8\n";
+    fs::write(place.path("laser_scan_m_axolotl.yml"), config).expect("written");
+    fs::write(place.path("notes.json"), "{\"learning_rate\": 1e-4}").expect("written");
+    fs::create_dir(place.path("folder.json")).expect("created");
+    let dry_run = |model: &str, line: &[&str]| {
+        // Another run may have left a file, which a scan removes.
+        fs::write(place.path(".laser_scan_AbC123.tmp"), "half").expect("written");
+        let before = (place.files(), contents(&place));
+        let run = scan(&place, model, &[line, &["--dry-run"]].concat());
+        assert!((place.files(), contents(&place)) == before, "{line:?}");
+        run
+    };
+    for (model, line, said) in [
+        ("other/m", &[][..], "another model"),
+        ("m", &["--output", "notes.json"], "'notes.json'"),
+        ("m", &["--top-output", "notes.json"], "'notes.json'"),
+        ("m", &["--output", "folder.json"], "a folder of that name"),
+        ("m", &["--output", "new/a.json", "--top-output", "./new/a.json"], "two outputs"),
+        ("m", &["--output", "m/model.safetensors", "--overwrite"], "part of the model"),
+        ("m", &["--emit", "axolotl"], "laser_scan_m_axolotl.yml'"),
+    ] {
+        let run = dry_run(model, line);
+        run.refused(1, &[said]);
+        assert_eq!(scan(&place, model, line).stderr, run.stderr, "the scan ends so too");
+    }
+    for line in [&["--output-dir", "new/folder"][..], &["--overwrite"], &[]] {
+        dry_run("m", line).succeeded();
+    }
 }
 
 #[test]
