@@ -2,7 +2,7 @@
 
 use super::adapter;
 use super::error::CheckpointError;
-use super::files::{is_other_than_weights, is_weights, links_within, names};
+use super::files::{NAMES, is_other_than_weights, is_weights, links_within, names};
 use super::numbered::is_shard;
 use crate::source::{Form, Source, is_training_state};
 
@@ -93,7 +93,11 @@ pub fn explain(source: &dyn Source, folder: &str) -> CheckpointError {
     } else {
         Absence::NoWeights
     };
-    CheckpointError::Absent { model: super::spelling(source, folder), absence }
+    let is_of_nothing = matches!(absence, Absence::Empty | Absence::NoWeights | Absence::DescriptionOnly(_));
+    match super::not_only_uncached(source, &format!("{folder}{}", NAMES[0])) {
+        Err(error) if is_of_nothing => error.into(),
+        _ => CheckpointError::Absent { model: super::spelling(source, folder), absence },
+    }
 }
 
 /// The folders that hold a file for which `is_wanted` says so, those of a training run in the order of their numbers.

@@ -174,7 +174,7 @@ pub enum CheckpointError {
         alias: String,
     },
     /// A shard is not what its header said when the scan was planned.
-    #[error("'{file}' has changed since the scan began: run the same line again")]
+    #[error("'{file}' has changed since the scan began, in its content or its attributes: run the same line again")]
     Changed {
         /// The shard.
         file: String,

@@ -10,7 +10,7 @@ use crate::source::{BrokenLink, Form, Source};
 
 /// The names that transformers and diffusers give to a model's weights, in the order in which they are looked for. Of a
 /// pickled form the weights are read only where there is no other.
-const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 8] = [
     "model.safetensors",
     "model.safetensors.index.json",
     "diffusion_pytorch_model.safetensors",

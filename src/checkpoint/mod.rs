@@ -302,6 +302,14 @@ fn exists(source: &dyn Source, file: &str) -> Result<bool, CheckpointError> {
     }
 }
 
+/// Of a file that the model lacks: that it is not the cache alone that lacks it, where nobody else can be asked.
+fn not_only_uncached(source: &dyn Source, file: &str) -> Result<(), SourceError> {
+    match source.fetch(file, &|_: Transfer| {}) {
+        Err(error @ SourceError::NotCached { .. }) => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn broken(link: BrokenLink) -> CheckpointError {
     SourceError::BrokenLink { path: link.file, target: link.target }.into()
 }
@@ -323,6 +331,7 @@ fn read_shards(
             let files = index.shards();
             for shard in &files {
                 if !exists(source, shard)? {
+                    not_only_uncached(source, shard)?;
                     return Err(CheckpointError::MissingShard { index: file, shard: shard.clone() });
                 }
             }

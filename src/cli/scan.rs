@@ -12,7 +12,7 @@ use laser_scan::scan::Resources;
 use laser_scan::select::{Counted, Rules};
 use laser_scan::spectrum::DeviceRequest;
 
-use super::{AdapterArgs, HubArgs, PoolExperts, SelectionArgs, SpeechArgs, at_least_one, export, line};
+use super::{AdapterArgs, HubArgs, PoolExperts, SelectionArgs, SpeechArgs, export, line};
 
 /// The scan.
 #[derive(Debug, Args)]
@@ -105,7 +105,7 @@ pub struct ScanArgs {
     pub device: DeviceRequest,
 
     /// How many threads to compute with, and how many modules to measure at once [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Running")]
+    #[arg(long, value_name = "N", value_parser = threads, help_heading = "Running")]
     pub threads: Option<NonZeroUsize>,
 
     /// Ignore what an interrupted scan has left, and begin anew
@@ -198,4 +198,12 @@ impl ScanArgs {
     pub fn threads(&self) -> usize {
         self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
     }
+}
+
+/// The most threads that are of use: more than any machine has cores, and few enough to be started and ended at once.
+const MOST_THREADS: usize = 1024;
+
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let threads = text.parse().ok().filter(|threads: &NonZeroUsize| threads.get() <= MOST_THREADS);
+    threads.ok_or_else(|| format!("it takes a whole number from 1 to {MOST_THREADS}"))
 }

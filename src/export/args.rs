@@ -37,8 +37,9 @@ fn word(trainer: Trainer, text: &str) -> Result<String, ExportError> {
     if text.starts_with('-') {
         return Err(ExportError::Option { trainer, name: text.to_owned() });
     }
-    if text.chars().any(is_deceptive) {
-        return Err(ExportError::Invisible { trainer, name: text.to_owned() });
+    // LLaMA-Factory takes all names in one word.
+    if let Some(name) = text.split(',').find(|name| name.chars().any(is_deceptive)) {
+        return Err(ExportError::Invisible { trainer, name: name.to_owned() });
     }
     let is_plain = !text.is_empty() && text.split(',').all(is_literal);
     Ok(if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) })
@@ -72,5 +73,8 @@ mod tests {
         for name in ["a\nb", "a\u{1b}[2J", "a\u{202e}b", "a\u{200b}", "\u{e0041}"] {
             assert!(error(name).contains("cannot be seen"), "{}", error(name));
         }
+        let settings = [("lora_target", Value::Text("model.a,b\u{200b},model.c".into()))];
+        let error = line(Trainer::LlamaFactory, &settings).expect_err("hidden").to_string();
+        assert!(error.starts_with("'b\u{200b}' has"), "{error}");
     }
 }

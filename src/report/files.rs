@@ -177,8 +177,9 @@ impl Outputs {
     }
 }
 
-/// Where the manifest of a scan's file of all numbers is: beside it.
+/// Where the manifest of a scan's file of all numbers is: beside it, and not beside a link to it.
 pub fn manifest_of(full: &Path) -> PathBuf {
+    let full = &followed(full.to_owned());
     let mut name = if full.extension() == Some("json".as_ref()) { full.with_extension("") } else { full.to_owned() };
     name.as_mut_os_string().push("_run.json");
     name

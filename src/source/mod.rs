@@ -319,6 +319,16 @@ pub enum SourceError {
         /// The transport's reason.
         reason: String,
     },
+    /// The Hub cannot be reached to ask whether it has a model at all.
+    #[error(
+        "there is no folder '{id}' here, and the Hub cannot be reached ({reason}): check the spelling and the network, or use --offline with a model that is in the cache"
+    )]
+    Unreachable {
+        /// The Hub id.
+        id: String,
+        /// The transport's reason.
+        reason: String,
+    },
     /// The Hub answered, but with nonsense or an error of its own.
     #[error("the Hub's answer about '{what}' is not usable: {reason}")]
     Protocol {
@@ -351,7 +361,7 @@ pub enum SourceError {
     },
     /// Offline, and not in the cache.
     #[error(
-        "'{what}' is not in the cache at '{cache}', and laser-scan is offline: run once without --offline and HF_HUB_OFFLINE"
+        "'{what}' is not in the cache at '{cache}', and the Hub cannot be asked for it: run the same line with a network, and without --offline and HF_HUB_OFFLINE"
     )]
     NotCached {
         /// The model or its file.

@@ -347,6 +347,7 @@ fn wrong_usage() {
     usage(&["--model", &tiny, "--top-n", "0"], "at least 1");
     usage(&["--model", &tiny, "--top-n", "-1"], "-1");
     usage(&["--model", &tiny, "--threads", "0"], "--threads");
+    usage(&["--model", &tiny, "--threads", "5000"], "1 to 1024");
     usage(&["--model", &tiny, "--transformers", "6"], "4 or 5");
     usage(&["--model", &tiny, "--device", "gpu"], "use auto, cpu, cuda");
     usage(&["--model", &tiny, "-q", "-v"], "cannot be used with");

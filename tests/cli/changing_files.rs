@@ -12,7 +12,7 @@ use crate::checkpoint::{self, Tensor, matrix};
 use crate::program::{Run, Running, Workplace};
 
 const JOURNAL: &str = "laser_scan_model.json.journal";
-const CHANGED: &str = "has changed since the scan began: run the same line again";
+const CHANGED: &str = "has changed since the scan began, in its content or its attributes: run the same line again";
 const UNREAD: &str = "could not be read to its end: it was cut short or the disk failed while it was read";
 const REMOVED: &str = "was removed while it was scanned: put it back, and run the same line again";
 

@@ -73,6 +73,13 @@ fn what_is_no_json_is_refused_with_the_way_out() {
 }
 
 #[test]
+fn what_is_no_object_is_no_configuration() {
+    for config in ["[]", "null", "\"x\"", "1"] {
+        scan_with(config.as_bytes()).refused(1, &["cannot read 'config.json'", "it is no JSON object"]);
+    }
+}
+
+#[test]
 fn files_that_are_too_large_to_be_true_are_refused_unread() {
     let place = model(&layers(1, 8), b"{}");
     for name in ["config.json", "quantize_config.json", "model_index.json"] {

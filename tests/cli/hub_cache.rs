@@ -61,6 +61,17 @@ fn a_link_to_nothing_is_downloaded_again() {
 }
 
 #[test]
+fn what_only_the_cache_lacks_is_said_to_be_lacking_there() {
+    let (place, server) = (Workplace::new(), server(Access::Open, Faults::default()));
+    // A dry run leaves what describes the model, the index among it, and no weights.
+    scan(&place, &server, &["--dry-run"]).succeeded();
+    scan(&place, &server, &["--offline"]).refused(1, &[SHARDS[0], "is not in the cache", "with a network"]);
+    let snapshot = repository(&place).join("snapshots").join(COMMIT);
+    fs::remove_file(snapshot.join("model.safetensors.index.json")).expect("removed");
+    scan(&place, &server, &["--offline"]).refused(1, &["is not in the cache", "with a network"]);
+}
+
+#[test]
 fn offline_a_damaged_file_is_named_with_the_way_out() {
     let (place, server) = (Workplace::new(), server(Access::Open, Faults::default()));
     scan(&place, &server, &[]).succeeded();

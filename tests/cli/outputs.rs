@@ -49,6 +49,19 @@ fn checkpoints_of_two_runs_have_results_of_their_own() {
     assert!(place.path("runs/a/checkpoint-500/laser_scan_a-checkpoint-500.json").exists());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_manifest_is_found_where_a_link_leads() {
+    let place = with_models(&["m"]);
+    fs::create_dir(place.path("d")).expect("created");
+    std::os::unix::fs::symlink("d/real.json", place.path("out.json")).expect("linked");
+    fs::write(place.path("d/real.json"), "").expect("written");
+    scan(&place, "m", &["--output", "out.json"]).succeeded();
+    assert!(place.path("d/real_run.json").exists());
+    let run = place.run(&["export", "peft", "out.json", "-q"]);
+    assert!(!run.succeeded().stderr.contains("manifest"), "{}", run.stderr);
+}
+
 #[test]
 fn results_of_another_model_are_not_replaced() {
     let place = with_models(&["x/a/checkpoint-500", "y/a/checkpoint-500"]);

@@ -164,6 +164,15 @@ fn pages_without_end_are_refused() {
 }
 
 #[test]
+fn a_place_that_knows_no_such_model_says_so_in_whatever_words() {
+    let place = Workplace::new();
+    let front = Site::start(|request| reply(request, "404 Not Found", &[], b"nothing here"));
+    run(&place, &front.address, &["--dry-run"]).refused(1, &["the Hub has no model", MODEL]);
+    let front = Site::start(|request| reply(request, "200 OK", &[], b"<html>welcome</html>"));
+    run(&place, &front.address, &["--dry-run"]).refused(1, &["is not usable", "HF_ENDPOINT"]);
+}
+
+#[test]
 fn an_answer_that_is_far_too_long_is_refused() {
     let place = Workplace::new();
     let front = Site::start(|request| reply(request, "200 OK", &[], &vec![b' '; 17 << 20]));

@@ -16,12 +16,12 @@ use reqwest::header::ETAG;
 use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 
-use super::HubOptions;
 use super::cache::is_commit;
 use super::client::{Client, root_cause, shown, unreachable};
 use super::download::Download;
 use super::listing::{self, MAX_PAGES};
 use super::retry;
+use super::{DEFAULT_REVISION, HubOptions};
 use crate::source::{SourceError, Transfer};
 
 /// How long an answer that is no file may take.
@@ -101,11 +101,23 @@ impl<'a> Connection<'a> {
     pub fn commit(&self, revision: &str) -> Result<String, SourceError> {
         let parts = ["api", "models"].into_iter().chain(self.id.split('/')).chain(["revision", revision]);
         let url = self.client.address(parts);
-        let description: Description = self.insist(async || {
+        let description: Result<Description, SourceError> = self.insist(async || {
             let response = self.accepted(self.client.get(&url, None).await?, revision)?;
             let bytes = self.body(response).await?;
-            let unusable = |error: serde_json::Error| self.unusable(&self.id, &error.to_string());
+            let unusable = |error: serde_json::Error| {
+                self.unusable(&self.id, &format!("{error}; if HF_ENDPOINT is set, it may not be the address of a Hub"))
+            };
             serde_json::from_slice(&bytes).map_err(unusable)
+        });
+        let description = description.map_err(|error| match error {
+            // A mirror that tells nothing more does not know the model: every model has a main branch.
+            SourceError::NoSuchFile { model: id, .. } if revision == DEFAULT_REVISION => {
+                SourceError::NoSuchModel { id, had_token: self.client.has_token(), nearest: None }
+            }
+            SourceError::NoSuchFile { model: id, .. } => {
+                SourceError::NoSuchRevision { id, revision: revision.to_owned() }
+            }
+            error => error,
         })?;
         description.sha.filter(|sha| is_commit(sha)).ok_or_else(|| self.unusable(&self.id, "it names no commit"))
     }

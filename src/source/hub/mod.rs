@@ -79,6 +79,9 @@ impl<'a> Hub<'a> {
                 news(format!("the Hub cannot be reached ({}); reading '{id}' from the cache", error.reason()));
                 return Self::open_cached(id, revision, cache, options);
             }
+            Err(SourceError::Network { reason }) => {
+                return Err(SourceError::Unreachable { id: id.to_owned(), reason });
+            }
             Err(error) => return Err(error),
         };
         let files = connection.files(&commit)?;
