@@ -80,6 +80,11 @@ impl WeightFiles {
         }
     }
 
+    /// Whether they may hold a part of the model only: a file that was named by itself, or one that is a shard by its name.
+    pub fn may_be_part(&self, source: &dyn Source) -> bool {
+        matches!(self, Self::One(file) if source.single_file().is_some() || is_shard(file))
+    }
+
     fn open(source: &dyn Source, folder: &str, file: &str) -> Result<Self, CheckpointError> {
         let path = format!("{folder}{file}");
         if !file.ends_with(".json") {

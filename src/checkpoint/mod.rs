@@ -82,6 +82,8 @@ pub struct Component {
     pub weights: Vec<Arc<Weight>>,
     /// Stored tensors that are no weights, with what they are instead.
     pub others: Vec<(String, Other)>,
+    /// Whether what is read may be a part of it only, as one shard of several is: then nothing tells what else it has.
+    pub is_part: bool,
 }
 
 /// What a stored tensor is that is no weight by itself.
@@ -141,7 +143,9 @@ impl Checkpoint {
             _ => read_config(source, &folder)?,
         };
         let mut others = Vec::new();
-        let shards = read_shards(source, WeightFiles::find(source, &folder, &config)?, &mut others)?;
+        let files = WeightFiles::find(source, &folder, &config)?;
+        let is_part = files.may_be_part(source);
+        let shards = read_shards(source, files, &mut others)?;
         let names = shards.iter().flat_map(|shard| &shard.tensors).map(|tensor| &*tensor.name);
         if let Some(kind) = adapter::kind(names) {
             return Err(adapter::refused(source, &folder, Some(kind)));
@@ -168,7 +172,7 @@ impl Checkpoint {
         let quantized = weights.iter().find(|weight| matches!(weight.storage, Storage::Quantized(_)));
         let quantization = quantized.map(|weight| method.map_or_else(|| weight.dtype(), |method| method.name));
         let weights = weights.into_iter().map(Arc::new).collect();
-        self.components.push(Component { name, config, quantization, weights, others });
+        self.components.push(Component { name, config, quantization, weights, others, is_part });
         Ok(())
     }
 

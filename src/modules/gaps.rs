@@ -30,8 +30,12 @@ const FLAT: [&str; 2] = ["flat_param", "_flat_param"];
 /// All places of linear modules where there is no matrix, in a component of which these matrices are `found`.
 pub fn find<'a>(model: &Model<'a>, found: &[Matrix<'a>], left: &[Left<'a>]) -> Vec<Gap<'a>> {
     let siblings = Siblings::new(found);
-    let known = layers::known(model);
     let mut gaps = of_tensors(model, &siblings, left);
+    // What is not in one shard may be in another.
+    if model.component.is_part {
+        return gaps;
+    }
+    let known = layers::known(model);
     gaps.extend(layers::without_tensors(model, found));
     let mut nothing = without_weight(model, &siblings, &known);
     nothing.extend(layers::without_modules(model, &siblings, &known));
@@ -174,6 +178,7 @@ mod tests {
             quantization: None,
             weights: tensors.iter().map(weight).collect(),
             others: others.iter().map(|(name, other)| ((*name).to_owned(), *other)).collect(),
+            is_part: false,
         };
         let discovery = discover(&[component], Wanted::default(), &|_, _, _| Ok(None)).expect("nothing is read");
         discovery.missing.into_iter().map(|missing| missing.name).collect()

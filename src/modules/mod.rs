@@ -223,6 +223,7 @@ mod tests {
             quantization: None,
             weights: weights.iter().cloned().map(Arc::new).collect(),
             others: Vec::new(),
+            is_part: false,
         };
         let is_alike = |one: &Weight, other: &Weight, look: Look| {
             let both = |start: &str| one.name.starts_with(start) && other.name.starts_with(start);

@@ -517,3 +517,36 @@ fn one_row_of_zeros_is_still_the_modules_own_failure() {
     fs::write(place.path("bare.safetensors"), raw_file(header, 0)).expect("written");
     place.run(&["--model", "bare.safetensors"]).refused(1, &["1 linear module is stored without elements"]);
 }
+
+#[test]
+fn a_file_named_alone_may_be_a_part_and_lacks_nothing() {
+    let place = Workplace::new();
+    // Layer 2 is cut between two shards, with biases as Qwen2 has them.
+    let biases = (0..4).flat_map(|layer| LLAMA[..3].iter().map(move |leaf| (layer, leaf)));
+    let biases = biases.map(|(layer, leaf)| vector(&format!("model.layers.{layer}.{leaf}.bias"), 8));
+    let is_second = |tensor: &Tensor| {
+        let last = ["model.layers.3.", "model.layers.2.self_attn.v_proj.weight", "model.layers.2.self_attn.o_proj"];
+        last.iter().any(|start| tensor.name.starts_with(start))
+    };
+    let (second, first): (Vec<_>, Vec<_>) = llama(0..4).into_iter().chain(biases).partition(is_second);
+    let [one, two] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+    write_shards(&place.path("m"), &[(one, first), (two, second)]);
+    fs::write(place.path("m/config.json"), config(4).to_string()).expect("written");
+    place.run(&["--model", "m"]).succeeded();
+    for shard in [one, two] {
+        let run = place.run(&["--model", &format!("m/{shard}")]);
+        assert!(!run.succeeded().stderr.contains("warning"), "{}", run.stderr);
+    }
+    // Whatever the file is called. What is in it and holds nothing is told all the same.
+    let holed = || llama(0..2).into_iter().chain(llama(3..5).split_off(2));
+    let without = holed().filter(|tensor| tensor.name != "model.layers.4.self_attn.q_proj.weight").collect::<Vec<_>>();
+    fs::write(place.path("part.safetensors"), file(&without)).expect("written");
+    let run = place.run(&["--model", "part.safetensors"]);
+    assert!(!run.succeeded().stderr.contains("warning"), "{}", run.stderr);
+    let empty = zeros("model.layers.1.mlp.up_proj.weight", Dtype::F32, &[0]);
+    fs::write(place.path("m/empty-00001-of-00002.safetensors"), file(&replaced(without, [empty]))).expect("written");
+    let run = place.run(&["--model", "m/empty-00001-of-00002.safetensors"]);
+    assert_eq!(run.status, 3, "{}", run.stderr);
+    assert!(run.stderr.contains("1 linear module is stored without elements"), "{}", run.stderr);
+    assert!(!run.stderr.contains("has no weight"), "{}", run.stderr);
+}
