@@ -157,11 +157,16 @@ fn status(is_whole: bool) -> ExitCode {
     if is_whole { ExitCode::SUCCESS } else { ExitCode::from(PARTIAL) }
 }
 
-/// How to go on without the modules that cannot be read.
+/// How to go on without the modules that cannot be read. The names are others' and the line is for a person to paste: it
+/// names nothing that would become an option, or that has characters that cannot be seen.
 fn with_patterns(error: UnreadableError) -> anyhow::Error {
-    let patterns: Vec<String> = error.patterns.iter().map(|pattern| format!(" --exclude '{pattern}'")).collect();
-    let others = if patterns.is_empty() { " --exclude".to_owned() } else { patterns.concat() };
-    anyhow!("{error}; or leave them out with{others}")
+    let is_harmless = |pattern: &String| !pattern.starts_with('-') && !pattern.contains(report::is_deceptive);
+    let patterns = Some(&error.patterns).filter(|patterns| !patterns.is_empty() && patterns.iter().all(is_harmless));
+    let options = match patterns {
+        Some(patterns) => patterns.iter().map(|pattern| format!(" --exclude {}", export::quoted(pattern))).collect(),
+        None => " --exclude".to_owned(),
+    };
+    anyhow!("{error}; or leave them out with{options}")
 }
 
 /// Makes sure, before any work is done, that the configurations that go with a scan may be written. Each place is checked again

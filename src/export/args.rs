@@ -32,7 +32,7 @@ fn words(trainer: Trainer, value: &Value) -> Result<String, ExportError> {
     }
 }
 
-/// A word in quotes, if a shell would take it for something else.
+/// A word of the line, if it is one that stays what it is.
 fn word(trainer: Trainer, text: &str) -> Result<String, ExportError> {
     if text.starts_with('-') {
         return Err(ExportError::Option { trainer, name: text.to_owned() });
@@ -41,8 +41,13 @@ fn word(trainer: Trainer, text: &str) -> Result<String, ExportError> {
     if let Some(name) = text.split(',').find(|name| name.chars().any(is_deceptive)) {
         return Err(ExportError::Invisible { trainer, name: name.to_owned() });
     }
+    Ok(quoted(text))
+}
+
+/// Text as one word of a shell's line: in quotes, if a shell would take it for something else.
+pub fn quoted(text: &str) -> String {
     let is_plain = !text.is_empty() && text.split(',').all(is_literal);
-    Ok(if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) })
+    if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 #[cfg(test)]

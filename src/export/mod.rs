@@ -22,6 +22,7 @@ mod trainer;
 mod unsloth;
 pub mod yaml;
 
+pub use args::quoted;
 use choice::Choice;
 pub use error::ExportError;
 pub use foresee::foresee;

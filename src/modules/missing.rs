@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::left_out::Reason;
 use super::model::module_name;
-use super::{Module, name};
+use super::{Module, name, pattern};
 
 /// How many types of modules a message gives patterns for at most.
 const PATTERNS: usize = 3;
@@ -206,8 +206,8 @@ pub fn check(model: &str, missing: &[Missing]) -> Result<(), UnreadableError> {
 /// Patterns that match the modules that are missing: their names, with any number in place of each.
 fn patterns(missing: &Missing) -> Vec<String> {
     let starred = |name: &str| {
-        let segments = name.split('.').map(|segment| if name::number(segment).is_some() { "*" } else { segment });
-        segments.collect::<Vec<_>>().join(".")
+        let star = |segment| if name::number(segment).is_some() { "*".to_owned() } else { pattern::exact(segment) };
+        name.split('.').map(star).collect::<Vec<_>>().join(".")
     };
     match missing.modules.as_slice() {
         [] => vec![starred(missing.module())],

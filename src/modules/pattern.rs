@@ -1,9 +1,15 @@
-//! What a pattern that matches nothing was meant to be.
+//! Patterns for names: one for a name as it is, and what one that matches nothing was meant to be.
 
 use globset::Glob;
 
 /// Characters that make a pattern of a name.
 const WILDCARDS: [char; 7] = ['*', '?', '[', ']', '{', '}', '!'];
+
+/// The pattern that matches this text and no other.
+pub fn exact(text: &str) -> String {
+    // globset leaves a backslash as it is, which is a sign too where it does not separate folders.
+    globset::escape(text).replace('\\', r"[\]")
+}
 
 /// The pattern that was meant by one that matches none of `names`: the same with stars around it, or what comes nearest to it by
 /// its letters; `None` if nothing is near.
@@ -38,6 +44,17 @@ fn ending(name: &str, count: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_of_signs_is_matched_as_it_is() {
+        let names =
+            ["layers.0.up", "a*", "a?", "[a]", "]", "{a,b}", "{", "!a", r"a\b", r"\", "a**/b", "[!a]", "-", "a,b", "^"];
+        for name in names {
+            let glob = Glob::new(&exact(name)).expect(name).compile_matcher();
+            let matched: Vec<&str> = names.into_iter().filter(|other| glob.is_match(other)).collect();
+            assert_eq!(matched, [name]);
+        }
+    }
 
     #[test]
     fn what_was_meant_is_wider_or_nearly_spelled_so() {

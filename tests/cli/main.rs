@@ -26,4 +26,5 @@ mod settings;
 mod silent_miss;
 mod token;
 mod trees;
+mod unreadable;
 mod web;

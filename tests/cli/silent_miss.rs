@@ -22,7 +22,7 @@ const LLAMA: [&str; 7] = [
 ];
 
 /// A tensor of zeros, of this type and shape.
-fn zeros(name: &str, dtype: Dtype, shape: &[usize]) -> Tensor {
+pub fn zeros(name: &str, dtype: Dtype, shape: &[usize]) -> Tensor {
     let bytes = vec![0; shape.iter().product::<usize>() * dtype.bitsize() / 8];
     Tensor { name: name.into(), dtype, shape: shape.into(), bytes }
 }
@@ -32,7 +32,7 @@ fn vector(name: &str, length: usize) -> Tensor {
 }
 
 /// The tensors of Llama-like layers, with norms and embeddings.
-fn llama(layers: std::ops::Range<usize>) -> Vec<Tensor> {
+pub fn llama(layers: std::ops::Range<usize>) -> Vec<Tensor> {
     let mut tensors = vec![matrix("model.embed_tokens.weight", 16, 8), vector("model.norm.weight", 8)];
     for layer in layers {
         let name = |leaf: &str| format!("model.layers.{layer}.{leaf}.weight");
@@ -42,7 +42,7 @@ fn llama(layers: std::ops::Range<usize>) -> Vec<Tensor> {
     tensors
 }
 
-fn config(layers: usize) -> Value {
+pub fn config(layers: usize) -> Value {
     json!({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "num_hidden_layers": layers})
 }
 
@@ -53,13 +53,13 @@ fn write(place: &Workplace, config: &Value, tensors: Vec<Tensor>) {
 }
 
 /// Scans a model of these tensors.
-fn scan(place: &Workplace, config: &Value, tensors: Vec<Tensor>, arguments: &[&str]) -> Run {
+pub fn scan(place: &Workplace, config: &Value, tensors: Vec<Tensor>, arguments: &[&str]) -> Run {
     write(place, config, tensors);
     place.run(&[&["--model", "m"], arguments].concat())
 }
 
 /// Puts tensors in the place of those of the same names.
-fn replaced(mut tensors: Vec<Tensor>, others: impl IntoIterator<Item = Tensor>) -> Vec<Tensor> {
+pub fn replaced(mut tensors: Vec<Tensor>, others: impl IntoIterator<Item = Tensor>) -> Vec<Tensor> {
     for other in others {
         match tensors.iter_mut().find(|tensor| tensor.name == other.name) {
             Some(tensor) => *tensor = other,

@@ -1,0 +1,58 @@
+//! What is advised where modules cannot be read: a line that leaves out these and no others, and that a shell takes as it is.
+
+use std::process::Command;
+
+use safetensors::Dtype;
+
+use crate::program::{Run, Workplace};
+use crate::silent_miss::{config, llama, replaced, scan, zeros};
+
+/// Scans a model of 12 layers in which these modules are codes.
+fn scan_with_codes(place: &Workplace, modules: &[&str]) -> Run {
+    let codes = modules.iter().map(|module| zeros(&format!("{module}.weight"), Dtype::F4, &[8, 8]));
+    scan(place, &config(12), replaced(llama(0..12), codes), &[])
+}
+
+/// The options that a refusal advises, as a shell hands them on.
+#[track_caller]
+fn advised(run: &Run) -> Vec<String> {
+    run.refused(1, &["cannot be read", "or leave them out with --exclude"]);
+    let line = run.stderr.trim_end().rsplit_once("leave them out with ").expect("advice").1;
+    let output = Command::new("sh").args(["-c", &format!("printf '%s\\n' {line}")]).output().expect("a shell");
+    assert!(output.status.success(), "{line}");
+    String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
+}
+
+/// Checks that the advice, followed, leaves out the `modules` and no others.
+#[track_caller]
+fn leaves_out_only(place: &Workplace, options: &[String], modules: &[&str]) {
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let run = place.run(&[&["--model", "m", "--dry-run", "--json"], options.as_slice()].concat());
+    let plan: serde_json::Value = serde_json::from_str(&run.succeeded().stdout).expect("JSON");
+    let measured = plan["modules"].as_array().expect("a list").len();
+    let own =
+        modules.iter().filter(|module| llama(0..12).iter().any(|tensor| tensor.name == format!("{module}.weight")));
+    assert_eq!(measured, 12 * 7 - own.count(), "{options:?}");
+}
+
+#[test]
+fn names_are_quoted_for_the_shell_and_stand_for_themselves() {
+    for name in ["x'; touch evil; '", "$(touch evil)", "`id`", "a b", "[ab]", "{a,b}", "a*", "?", "a\\b"] {
+        let place = Workplace::new();
+        let module = format!("model.layers.0.{name}");
+        let run = scan_with_codes(&place, &[&module]);
+        let options = advised(&run);
+        assert_eq!((options.len(), options[0].as_str()), (2, "--exclude"), "{options:?}");
+        leaves_out_only(&place, &options, &[&module]);
+    }
+}
+
+#[test]
+fn names_that_deceive_are_not_advised() {
+    for name in ["a\u{202e}b", "a\nb", "\u{200b}"] {
+        let place = Workplace::new();
+        assert_eq!(advised(&scan_with_codes(&place, &[&format!("model.layers.0.{name}")])), ["--exclude"]);
+    }
+    let place = Workplace::new();
+    assert_eq!(advised(&scan_with_codes(&place, &["--output-dir=x.up_proj"])), ["--exclude"]);
+}
