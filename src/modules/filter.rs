@@ -120,7 +120,7 @@ pub(crate) fn compile(patterns: &[String]) -> Result<Vec<GlobMatcher>, FilterErr
 }
 
 /// Whether a pattern matches one of a module's names.
-fn is_match(pattern: &GlobMatcher, module: &Module) -> bool {
+pub(super) fn is_match(pattern: &GlobMatcher, module: &Module) -> bool {
     pattern.is_match(&module.name) || module.targets.iter().any(|target| pattern.is_match(target))
 }
 

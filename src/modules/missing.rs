@@ -1,13 +1,16 @@
 //! Linear modules that a model has and that cannot be measured, because no matrix is stored at their place; and the
 //! sentences that say so.
 
+use std::collections::BTreeMap;
 use std::fmt;
+
+use globset::Glob;
 
 use super::left_out::Reason;
 use super::model::module_name;
-use super::{Module, name, pattern};
+use super::{Module, filter, name, pattern};
 
-/// How many types of modules a message gives patterns for at most.
+/// How many patterns a message gives at most.
 const PATTERNS: usize = 3;
 
 /// What is missing of a model.
@@ -65,7 +68,7 @@ pub struct UnreadableError {
     pub cause: Cause,
     /// How many tensors more there are that cannot be read.
     pub others: usize,
-    /// Patterns that all of the modules match, and only such; none if these would be many.
+    /// Patterns that all of the modules match, and none that can be measured; none if these would be many.
     pub patterns: Vec<String>,
 }
 
@@ -86,6 +89,14 @@ impl Missing {
     /// The name of the module or layer.
     pub fn module(&self) -> &str {
         module_name(&self.name)
+    }
+
+    /// The name by which a pattern leaves it out: the module's, which may be another than that of its codes.
+    fn pattern_name(&self) -> &str {
+        match self.modules.as_slice() {
+            [module] => &module.name,
+            _ => self.module(),
+        }
     }
 }
 
@@ -179,40 +190,47 @@ impl fmt::Display for Cause {
     }
 }
 
-/// That weights cannot be read, if that is so of some of what is `missing` in `model`.
+/// That weights cannot be read, if that is so of some of what is `missing` in `model` beside the modules that are `measured`.
 ///
 /// # Errors
 ///
 /// Fails with the first of these tensors, and how many there are.
-pub fn check(model: &str, missing: &[Missing]) -> Result<(), UnreadableError> {
+pub fn check(model: &str, missing: &[Missing], measured: &[Module]) -> Result<(), UnreadableError> {
     let mut unreadable = missing.iter().filter(|missing| missing.cause.is_unreadable());
     let Some(first) = unreadable.next() else { return Ok(()) };
-    let rest: Vec<&Missing> = unreadable.collect();
-    let mut patterns: Vec<String> = std::iter::once(first).chain(rest.iter().copied()).flat_map(patterns).collect();
-    patterns.sort_unstable();
-    patterns.dedup();
-    if patterns.len() > PATTERNS {
-        patterns.clear();
-    }
+    let all: Vec<&Missing> = std::iter::once(first).chain(unreadable).collect();
     Err(UnreadableError {
         model: model.to_owned(),
         tensor: first.name.clone(),
         cause: first.cause.clone(),
-        others: rest.len(),
-        patterns,
+        others: all.len() - 1,
+        patterns: patterns(&all, measured),
     })
 }
 
-/// Patterns that match the modules that are missing: their names, with any number in place of each.
-fn patterns(missing: &Missing) -> Vec<String> {
-    let starred = |name: &str| {
-        let star = |segment| if name::number(segment).is_some() { "*".to_owned() } else { pattern::exact(segment) };
-        name.split('.').map(star).collect::<Vec<_>>().join(".")
-    };
-    match missing.modules.as_slice() {
-        [] => vec![starred(missing.module())],
-        modules => modules.iter().map(|module| starred(&module.name)).collect(),
+/// Patterns that match these modules, which are missing, and none of those that are `measured`: their names, or where they are
+/// many, names with any number in place of each; none if these would be many too.
+fn patterns(missing: &[&Missing], measured: &[Module]) -> Vec<String> {
+    let mut alike: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for name in missing.iter().map(|missing| missing.pattern_name()) {
+        alike.entry(starred(name)).or_default().push(pattern::exact(name));
     }
+    let is_free = |starred: &str| {
+        let pattern = Glob::new(starred).map(|glob| glob.compile_matcher());
+        pattern.is_ok_and(|pattern| !measured.iter().any(|module| filter::is_match(&pattern, module)))
+    };
+    let few = |(starred, names): (String, Vec<String>)| {
+        let is_of_many = missing.len() > PATTERNS && names.len() > 1;
+        if is_of_many && is_free(&starred) { vec![starred] } else { names }
+    };
+    let patterns: Vec<String> = alike.into_iter().flat_map(few).collect();
+    if patterns.len() > PATTERNS { Vec::new() } else { patterns }
+}
+
+/// A pattern that matches the name with any numbers in place of its own.
+fn starred(name: &str) -> String {
+    let star = |segment| if name::number(segment).is_some() { "*".to_owned() } else { pattern::exact(segment) };
+    name.split('.').map(star).collect::<Vec<_>>().join(".")
 }
 
 /// What a person should know of what is missing, in one sentence for each cause, with an example.

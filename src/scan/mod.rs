@@ -144,7 +144,7 @@ impl Plan {
         let is_alike = |one: &Weight, other: &Weight, look: Look| checkpoint.are_alike(source, one, other, look);
         let mut discovery = modules::discover(&checkpoint.components, wanted, &is_alike)?;
         if discovery.modules.is_empty() {
-            modules::check_readable(&model.spelling, &discovery.missing)?;
+            modules::check_readable(&model.spelling, &discovery.missing, &[])?;
             let why = match modules::warnings(&discovery.missing) {
                 why if why.is_empty() => {
                     format!("none of its {} tensors is the weight of one", discovery.left_out.len())
@@ -174,7 +174,7 @@ impl Plan {
     ///
     /// Fails with a tensor that cannot be read, and the number of the others.
     pub fn check_readable(&self) -> Result<(), UnreadableError> {
-        modules::check_readable(&self.model.spelling, &self.missing)
+        modules::check_readable(&self.model.spelling, &self.missing, &self.modules)
     }
 
     /// The modules with these outcomes, as plain data; after them, without ratios, those that are missing.

@@ -56,3 +56,27 @@ fn names_that_deceive_are_not_advised() {
     let place = Workplace::new();
     assert_eq!(advised(&scan_with_codes(&place, &["--output-dir=x.up_proj"])), ["--exclude"]);
 }
+
+#[test]
+fn what_can_be_read_is_not_left_out_with_what_cannot() {
+    let up = |layers: std::ops::Range<usize>| -> Vec<String> {
+        layers.map(|layer| format!("model.layers.{layer}.mlp.up_proj")).collect()
+    };
+    let advice = |modules: &[String]| {
+        let place = Workplace::new();
+        let modules: Vec<&str> = modules.iter().map(String::as_str).collect();
+        let options = advised(&scan_with_codes(&place, &modules));
+        if options.len() > 1 {
+            leaves_out_only(&place, &options, &modules);
+        }
+        options
+    };
+    assert_eq!(advice(&up(5..6)), ["--exclude", "model.layers.5.mlp.up_proj"]);
+    assert_eq!(advice(&up(9..12)).len(), 6);
+    // A pattern would leave out what can be read.
+    assert_eq!(advice(&up(8..12)), ["--exclude"]);
+    assert_eq!(advice(&up(0..12)), ["--exclude", "model.layers.*.mlp.up_proj"]);
+    let of_two_types = [up(0..12), vec!["model.layers.3.mlp.down_proj".to_owned()]].concat();
+    let both = ["--exclude", "model.layers.3.mlp.down_proj", "--exclude", "model.layers.*.mlp.up_proj"];
+    assert_eq!(advice(&of_two_types), both);
+}
