@@ -81,7 +81,7 @@ impl Evidence<'_, '_, '_> {
     /// What a tensor is that is at the place of `module`; `None` if that is no linear module.
     fn cause(&self, left: &Left<'_>, module: &str) -> Option<Cause> {
         match (left.weight, &left.reason) {
-            (_, Reason::Class(_) | Reason::TiedHead | Reason::Companion) => None,
+            (_, Reason::Class(_) | Reason::TiedHead | Reason::Companion | Reason::Factor) => None,
             // A loader takes what the index names in another shard.
             (None, Reason::Unlisted) if self.names.contains(left.name) => None,
             (None, Reason::Unlisted) => self.is_linear(module).then_some(Cause::Unlisted),

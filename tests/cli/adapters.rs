@@ -39,6 +39,21 @@ fn a_model_with_adapters_beside_its_weights_is_scanned_without_them() {
 }
 
 #[test]
+fn a_factor_that_is_called_as_linear_modules_are_is_still_one() {
+    let place = Workplace::new();
+    let module = |layer: usize| format!("model.layers.{layer}.self_attn.q_proj");
+    let mut tensors: Vec<Tensor> = (0..2).map(|layer| matrix(&format!("{}.weight", module(layer)), 8, 8)).collect();
+    for name in ["linear.", "proj.", "q_proj."] {
+        tensors.extend(factors(&module(0), name));
+    }
+    fs::create_dir(place.path("wrapped")).expect("created");
+    fs::write(place.path("wrapped/model.safetensors"), file(&tensors)).expect("written");
+    let run = place.run(&["--model", "wrapped"]);
+    assert!(run.succeeded().stderr.contains("the model holds 6 factors of adapters"), "{}", run.stderr);
+    assert_eq!(place.json("laser_scan_wrapped.json").as_object().map(serde_json::Map::len), Some(2));
+}
+
+#[test]
 fn adapters_of_all_kinds_are_no_models() {
     let place = Workplace::new();
     let module = "base_model.model.model.layers.0.self_attn.q_proj";
