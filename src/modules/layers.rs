@@ -5,11 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use serde_json::Value;
+
 use super::class::{is_decoder, is_tower};
 use super::missing::Cause;
 use super::model::{Matrix, Model, is_of_experts, module_name};
-use super::name::{Place, number};
+use super::name::{Place, is_called_linear, number};
 use super::siblings::{Gap, MOST_MODULES, Siblings, in_layer, nothing};
+use crate::checkpoint::Config;
 
 /// The most layers that are taken for true; a configuration may say anything.
 const MAX_LAYERS: usize = 4096;
@@ -108,18 +111,30 @@ fn common<'a>(stack: &str, found: &[Matrix<'a>]) -> (Vec<Matrix<'a>>, bool) {
 /// Modules of which nothing is stored, while all of their like have them: a layer's keys where its queries are and the
 /// other layers have both, or one expert's projection.
 pub fn without_modules<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known: &HashSet<String>) -> Vec<Gap<'a>> {
-    // Some architectures share keys and values between layers.
-    let shares = ["num_kv_shared_layers", "cla_share_factor"].iter().any(|key| model.config.number(&[key]) > Some(0));
+    let differs = has_attentions(model.config);
     let mut groups: BTreeMap<String, BTreeMap<String, BTreeSet<&str>>> = BTreeMap::new();
+    let mut beside: HashMap<&str, BTreeSet<&str>> = HashMap::new();
     for name in known.iter().filter(|name| model.reason_against(name).is_none()) {
-        let Some((path, member)) = group(name).filter(|(_, member)| !shares || !TOGETHER[0].contains(member)) else {
+        let Some((path, member)) = group(name).filter(|(_, member)| !differs || !TOGETHER[0].contains(member)) else {
+            let linear = name.rsplit_once('.').filter(|_| is_called_linear(name) || siblings.has(name));
+            if let Some((path, leaf)) = linear {
+                beside.entry(path).or_default().insert(leaf);
+            }
             continue;
         };
         let Some(starred) = Place::of(&format!("{path}.*")).in_layer("*") else { continue };
         groups.entry(starred).or_default().entry(path.to_owned()).or_default().insert(member);
     }
-    let missing = groups.values().flat_map(lacking);
+    let missing = groups.values().flat_map(|groups| lacking(groups, &beside));
     missing.filter(|module| siblings.has(module)).map(|module| nothing(&module, siblings)).collect()
+}
+
+/// Whether the configuration says that layers differ in their attention: some architectures share keys and values between
+/// layers, or use keys as values in some, or have layers of several kinds.
+fn has_attentions(config: &Config) -> bool {
+    let shares = ["num_kv_shared_layers", "cla_share_factor"].iter().any(|key| config.number(&[key]) > Some(0));
+    let kinds = config.text.get("layer_types").and_then(Value::as_array);
+    shares || config.flag("attention_k_eq_v") || kinds.is_some_and(|kinds| kinds.iter().any(|kind| *kind != kinds[0]))
 }
 
 /// Where the modules are that `name` is never without, and which of them it is.
@@ -134,8 +149,9 @@ fn group(name: &str) -> Option<(&str, &str)> {
     TOGETHER.iter().any(|group| group.contains(&leaf)).then_some((path, leaf))
 }
 
-/// The modules that a few of the groups lack of what most have. Where many lack something, it is meant to be so.
-fn lacking(groups: &BTreeMap<String, BTreeSet<&str>>) -> Vec<String> {
+/// The modules that a few of the groups lack of what most have. Where many lack something, it is meant to be so, and where
+/// other linear modules are `beside` a group than are beside most.
+fn lacking(groups: &BTreeMap<String, BTreeSet<&str>>, beside: &HashMap<&str, BTreeSet<&str>>) -> Vec<String> {
     let mut counts: HashMap<&BTreeSet<&str>, usize> = HashMap::new();
     for members in groups.values() {
         *counts.entry(members).or_default() += 1;
@@ -145,8 +161,11 @@ fn lacking(groups: &BTreeMap<String, BTreeSet<&str>>) -> Vec<String> {
     if few == 0 || few > (groups.len() / 16).max(1) || count < 2 {
         return Vec::new();
     }
+    let beside = |path: &str| beside.get(path).into_iter().flatten();
+    let usual: HashSet<&str> =
+        groups.iter().filter(|(_, members)| *members == most).flat_map(|(path, _)| beside(path)).copied().collect();
     let lacks = |(path, members): (&String, &BTreeSet<&str>)| -> Vec<String> {
-        let is_part = members.is_subset(most);
+        let is_part = members.is_subset(most) && beside(path).all(|leaf| usual.contains(leaf));
         most.difference(members).filter(|_| is_part).map(|member| format!("{path}.{member}")).collect()
     };
     groups.iter().flat_map(lacks).collect()

@@ -17,6 +17,7 @@ mod hub;
 mod hub_cache;
 mod hub_server;
 mod interruption;
+mod layers_by_design;
 mod nothing_matches;
 mod outputs;
 mod program;
