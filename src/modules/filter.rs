@@ -2,6 +2,7 @@
 
 use globset::{Glob, GlobMatcher};
 
+use super::missing::warnings;
 use super::{Discovery, LeftOut, Missing, Module, Reason, WEIGHT, pattern};
 use crate::checkpoint::Selection;
 
@@ -28,7 +29,7 @@ pub enum FilterError {
     NoMatch {
         /// The pattern.
         pattern: String,
-        /// What it does match, if it matches something that is left out.
+        /// What it does match, if it matches something that is left out or missing.
         hint: String,
     },
     /// An excluded pattern matches nothing in the model, measured or not.
@@ -130,13 +131,15 @@ fn is_place(pattern: &GlobMatcher, missing: &Missing) -> bool {
     pattern.is_match(missing.module()) || pattern.is_match(format!("{}.", missing.module()))
 }
 
+/// Whether a pattern matches something of what is missing.
+fn is_missing(pattern: &GlobMatcher, missing: &Missing) -> bool {
+    is_place(pattern, missing) || missing.modules.iter().any(|module| is_match(pattern, module))
+}
+
 /// Whether a pattern matches anything of the model, be it measured, left out or missing.
 fn is_of_model(pattern: &GlobMatcher, discovery: &Discovery) -> bool {
-    let is_missing = |missing: &Missing| {
-        is_place(pattern, missing) || missing.modules.iter().any(|module| is_match(pattern, module))
-    };
     discovery.modules.iter().chain(&discovery.others).any(|module| is_match(pattern, module))
-        || discovery.missing.iter().any(is_missing)
+        || discovery.missing.iter().any(|missing| is_missing(pattern, missing))
         || discovery.left_out.iter().any(|left_out| {
             let tensor = left_out.tensor.as_str();
             pattern.is_match(tensor) || pattern.is_match(tensor.strip_suffix(WEIGHT).unwrap_or(tensor))
@@ -155,6 +158,11 @@ fn meant(pattern: &GlobMatcher, discovery: &Discovery) -> String {
 
 /// What a pattern that matches no module matches instead.
 fn hint(pattern: &GlobMatcher, discovery: &Discovery) -> String {
+    let missing: Vec<Missing> =
+        discovery.missing.iter().filter(|missing| is_missing(pattern, missing)).cloned().collect();
+    if !missing.is_empty() {
+        return format!(" that can be measured: {}", warnings(&missing).join("; "));
+    }
     let module = |tensor: &str| tensor.strip_suffix(WEIGHT).unwrap_or(tensor).to_owned();
     match discovery.left_out.iter().find(|left_out| pattern.is_match(module(&left_out.tensor))) {
         Some(left_out) => {

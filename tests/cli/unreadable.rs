@@ -80,3 +80,25 @@ fn what_can_be_read_is_not_left_out_with_what_cannot() {
     let both = ["--exclude", "model.layers.3.mlp.down_proj", "--exclude", "model.layers.*.mlp.up_proj"];
     assert_eq!(advice(&of_two_types), both);
 }
+
+#[test]
+fn whoever_asks_for_what_is_missing_is_told_why_it_is() {
+    let place = Workplace::new();
+    let changed = [
+        zeros("model.layers.1.mlp.up_proj.weight", Dtype::F4, &[8, 8]),
+        zeros("model.layers.2.mlp.down_proj.weight", Dtype::F32, &[0]),
+    ];
+    let tensors = replaced(llama(0..12), changed);
+    let tensors: Vec<_> = tensors.into_iter().filter(|tensor| !tensor.name.contains("s.3.self_attn.q_proj")).collect();
+    scan(&place, &config(13), tensors, &["--dry-run"]).refused(1, &["cannot be read"]);
+    let cases = [
+        ("model.layers.1.mlp.up_proj", "1 linear module cannot be read ('model.layers.1.mlp.up_proj'): scan the model"),
+        ("*.2.mlp.down_proj", "1 linear module is stored without elements"),
+        ("*.3.self_attn.q_proj", "1 linear module has no weight, although others of the kind have one"),
+        ("model.layers.12.*", "config.json promises 13 layers, of which 1 is not stored ('model.layers.12')"),
+    ];
+    for (pattern, why) in cases {
+        let sentence = format!("--include '{pattern}' matches no linear module that can be measured: {why}");
+        place.run(&["--model", "m", "--include", pattern]).refused(1, &[&sentence]);
+    }
+}
