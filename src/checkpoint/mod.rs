@@ -104,6 +104,12 @@ impl Component {
     pub fn full_name(&self, name: &str) -> String {
         self.name.as_ref().map_or_else(|| name.to_owned(), |component| format!("{component}.{name}"))
     }
+
+    /// The names of all its stored tensors, whatever they are.
+    pub fn tensor_names(&self) -> impl Iterator<Item = &str> {
+        let weights = self.weights.iter().map(|weight| weight.name.as_str());
+        weights.chain(self.others.iter().map(|(name, _)| name.as_str()))
+    }
 }
 
 impl Checkpoint {

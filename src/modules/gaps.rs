@@ -10,7 +10,7 @@ use super::left_out::Reason;
 use super::missing::Cause;
 use super::model::{Matrix, Model, is_companion, is_of_experts, module_name};
 use super::name::{Place, is_called_linear};
-use super::siblings::{Gap, Siblings, nothing};
+use super::siblings::{Gap, Siblings, without_anything};
 use super::sorted::Left;
 use super::{WEIGHT, layers};
 use crate::checkpoint::Weight;
@@ -142,9 +142,6 @@ fn module_of(tensor: &str) -> Option<&str> {
 
 /// Modules of which something is stored, but not the weight, although their counterparts in other layers have one.
 fn without_weight<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known: &HashSet<String>) -> Vec<Gap<'a>> {
-    let component = model.component;
-    let stored = component.weights.iter().map(|weight| weight.name.as_str());
-    let stored = stored.chain(component.others.iter().map(|(name, _)| name.as_str()));
     let mut seen = HashSet::new();
     let owner = |name: &'a str| {
         let (module, leaf) = name.rsplit_once('.')?;
@@ -154,9 +151,9 @@ fn without_weight<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known: &Ha
     };
     let gap = |module: &'a str| {
         (siblings.has(module) && model.reason_against(module).is_none() && seen.insert(module))
-            .then(|| nothing(module, siblings))
+            .then(|| without_anything(module, siblings))
     };
-    stored.filter_map(owner).filter_map(gap).collect()
+    model.component.tensor_names().filter_map(owner).filter_map(gap).collect()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::class::{is_decoder, is_tower};
 use super::missing::Cause;
 use super::model::{Matrix, Model, is_of_experts, module_name};
 use super::name::{Place, is_called_linear, number};
-use super::siblings::{Gap, MOST_MODULES, Siblings, in_layer, nothing};
+use super::siblings::{Gap, MOST_MODULES, Siblings, in_layer, without_anything};
 use crate::checkpoint::Config;
 
 /// The most layers that are taken for true; a configuration may say anything.
@@ -54,10 +54,8 @@ pub fn without_tensors<'a>(model: &Model<'a>, found: &[Matrix<'a>]) -> Vec<Gap<'
 
 /// The stacks of layers that the component's tensors are in.
 fn stacks(model: &Model<'_>) -> Stacks {
-    let component = model.component;
-    let names = component.weights.iter().map(|weight| weight.name.as_str());
     let mut stacks = Stacks::new();
-    for name in names.chain(component.others.iter().map(|(name, _)| name.as_str())) {
+    for name in model.component.tensor_names() {
         // What follows a layer's number is a module; a number before a parameter is a module's own.
         let place = Place::of(name.rsplit_once('.').map_or(name, |(module, _)| module));
         if let Some(layer) = place.layer {
@@ -126,7 +124,7 @@ pub fn without_modules<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known
         groups.entry(starred).or_default().entry(path.to_owned()).or_default().insert(member);
     }
     let missing = groups.values().flat_map(|groups| lacking(groups, &beside));
-    missing.filter(|module| siblings.has(module)).map(|module| nothing(&module, siblings)).collect()
+    missing.filter(|module| siblings.has(module)).map(|module| without_anything(&module, siblings)).collect()
 }
 
 /// Whether the configuration says that layers differ in their attention: some architectures share keys and values between
@@ -173,8 +171,5 @@ fn lacking(groups: &BTreeMap<String, BTreeSet<&str>>, beside: &HashMap<&str, BTr
 
 /// The names of all modules and parameters of which a weight is stored, whatever may be the matter with it.
 pub fn known(model: &Model<'_>) -> HashSet<String> {
-    let component = model.component;
-    let names = component.weights.iter().map(|weight| weight.name.as_str());
-    let names = names.chain(component.others.iter().map(|(name, _)| name.as_str()));
-    names.map(|name| module_name(name).to_owned()).collect()
+    model.component.tensor_names().map(|name| module_name(name).to_owned()).collect()
 }

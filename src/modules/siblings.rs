@@ -98,8 +98,8 @@ pub fn in_layer<'a>(matrix: &Matrix<'a>, layer: usize) -> Option<Matrix<'a>> {
     Some(Matrix { place, stack: stack.flatten(), ..matrix.clone() })
 }
 
-/// That nothing is stored of a module, whose counterparts are.
-pub fn nothing<'a>(module: &str, siblings: &Siblings<'a, '_>) -> Gap<'a> {
+/// The gap of a module of which nothing is stored, while its counterparts are.
+pub fn without_anything<'a>(module: &str, siblings: &Siblings<'a, '_>) -> Gap<'a> {
     let (matrices, is_shaped) = siblings.like(module).unwrap_or_default();
     Gap { name: module.to_owned(), left: None, matrices, is_shaped, cause: Cause::Nothing }
 }
