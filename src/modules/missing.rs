@@ -1,7 +1,7 @@
 //! Linear modules that a model has and that cannot be measured, because no matrix is stored at their place; and the
 //! sentences that say so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use globset::Glob;
@@ -211,17 +211,17 @@ pub fn check(model: &str, missing: &[Missing], measured: &[Module]) -> Result<()
 /// Patterns that match these modules, which are missing, and none of those that are `measured`: their names, or where they are
 /// many, names with any number in place of each; none if these would be many too.
 fn patterns(missing: &[&Missing], measured: &[Module]) -> Vec<String> {
-    let mut alike: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut alike: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for name in missing.iter().map(|missing| missing.pattern_name()) {
-        alike.entry(starred(name)).or_default().push(pattern::exact(name));
+        alike.entry(starred(name)).or_default().insert(pattern::exact(name));
     }
     let is_free = |starred: &str| {
         let pattern = Glob::new(starred).map(|glob| glob.compile_matcher());
         pattern.is_ok_and(|pattern| !measured.iter().any(|module| filter::is_match(&pattern, module)))
     };
-    let few = |(starred, names): (String, Vec<String>)| {
+    let few = |(starred, names): (String, BTreeSet<String>)| {
         let is_of_many = missing.len() > PATTERNS && names.len() > 1;
-        if is_of_many && is_free(&starred) { vec![starred] } else { names }
+        if is_of_many && is_free(&starred) { BTreeSet::from([starred]) } else { names }
     };
     let patterns: Vec<String> = alike.into_iter().flat_map(few).collect();
     if patterns.len() > PATTERNS { Vec::new() } else { patterns }

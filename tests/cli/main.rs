@@ -27,5 +27,6 @@ mod settings;
 mod silent_miss;
 mod token;
 mod trees;
+#[cfg(unix)]
 mod unreadable;
 mod web;

@@ -15,11 +15,14 @@ fn scan_with_codes(place: &Workplace, modules: &[&str]) -> Run {
 
 /// The options that a refusal advises, as a shell hands them on.
 #[track_caller]
-fn advised(run: &Run) -> Vec<String> {
+fn advised(place: &Workplace, run: &Run) -> Vec<String> {
     run.refused(1, &["cannot be read", "or leave them out with --exclude"]);
     let line = run.stderr.trim_end().rsplit_once("leave them out with ").expect("advice").1;
-    let output = Command::new("sh").args(["-c", &format!("printf '%s\\n' {line}")]).output().expect("a shell");
-    assert!(output.status.success(), "{line}");
+    let files = place.files();
+    let mut shell = Command::new("sh");
+    let output = shell.args(["-c", &format!("printf '%s\\n' {line}")]).current_dir(place.path("")).output();
+    let output = output.expect("a shell");
+    assert!(output.status.success() && place.files() == files, "{line}");
     String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
 }
 
@@ -41,7 +44,7 @@ fn names_are_quoted_for_the_shell_and_stand_for_themselves() {
         let place = Workplace::new();
         let module = format!("model.layers.0.{name}");
         let run = scan_with_codes(&place, &[&module]);
-        let options = advised(&run);
+        let options = advised(&place, &run);
         assert_eq!((options.len(), options[0].as_str()), (2, "--exclude"), "{options:?}");
         leaves_out_only(&place, &options, &[&module]);
     }
@@ -51,10 +54,10 @@ fn names_are_quoted_for_the_shell_and_stand_for_themselves() {
 fn names_that_deceive_are_not_advised() {
     for name in ["a\u{202e}b", "a\nb", "\u{200b}"] {
         let place = Workplace::new();
-        assert_eq!(advised(&scan_with_codes(&place, &[&format!("model.layers.0.{name}")])), ["--exclude"]);
+        assert_eq!(advised(&place, &scan_with_codes(&place, &[&format!("model.layers.0.{name}")])), ["--exclude"]);
     }
     let place = Workplace::new();
-    assert_eq!(advised(&scan_with_codes(&place, &["--output-dir=x.up_proj"])), ["--exclude"]);
+    assert_eq!(advised(&place, &scan_with_codes(&place, &["--output-dir=x.up_proj"])), ["--exclude"]);
 }
 
 #[test]
@@ -65,7 +68,7 @@ fn what_can_be_read_is_not_left_out_with_what_cannot() {
     let advice = |modules: &[String]| {
         let place = Workplace::new();
         let modules: Vec<&str> = modules.iter().map(String::as_str).collect();
-        let options = advised(&scan_with_codes(&place, &modules));
+        let options = advised(&place, &scan_with_codes(&place, &modules));
         if options.len() > 1 {
             leaves_out_only(&place, &options, &modules);
         }
