@@ -12,7 +12,7 @@ use super::model::{Matrix, Model, is_companion, is_of_experts, module_name};
 use super::name::{Place, is_called_linear};
 use super::siblings::{Gap, Siblings, without_anything};
 use super::sorted::Left;
-use super::{WEIGHT, layers};
+use super::{WEIGHT, is_head, layers};
 use crate::checkpoint::Weight;
 
 /// Endings of the names of packed codes, which belong to the module before them.
@@ -84,7 +84,8 @@ impl Evidence<'_, '_, '_> {
             (_, Reason::Class(_) | Reason::TiedHead | Reason::Companion | Reason::Factor) => None,
             // A loader takes what the index names in another shard.
             (None, Reason::Unlisted) if self.names.contains(left.name) => None,
-            (None, Reason::Unlisted) => self.is_linear(module).then_some(Cause::Unlisted),
+            // A head, too, where heads are asked for.
+            (None, Reason::Unlisted) => (self.is_linear(module) || is_head(module)).then_some(Cause::Unlisted),
             (None, _) => self.is_linear(module).then_some(Cause::Unreadable),
             (Some(weight), _) if is_companion(&weight.name) => None,
             (Some(weight), reason) => self.cause_of_weight(weight, reason, module),

@@ -306,18 +306,22 @@ fn layers_of_encoders_and_decoders_are_counted_apart() {
 #[test]
 fn what_the_index_omits_is_told() {
     let place = Workplace::new();
-    write_shards(&place.path("m"), &[("a.safetensors", llama(0..2)), ("b.safetensors", llama(2..3).split_off(2))]);
+    let mut first = llama(0..2);
+    first.push(matrix("lm_head.weight", 16, 8));
+    write_shards(&place.path("m"), &[("a.safetensors", first), ("b.safetensors", llama(2..3).split_off(2))]);
     fs::write(place.path("m/config.json"), config(3).to_string()).expect("written");
     let path = place.path("m/model.safetensors.index.json");
     let mut index: Value = serde_json::from_slice(&fs::read(&path).expect("readable")).expect("JSON");
     let map = index["weight_map"].as_object_mut().expect("a map");
     let omitted = ["model.layers.1.mlp.up_proj", "model.layers.2.self_attn.q_proj"];
-    for module in omitted.iter().chain(&["model.layers.1.input_layernorm"]) {
+    for module in omitted.iter().chain(&["model.layers.1.input_layernorm", "lm_head"]) {
         map.shift_remove(&format!("{module}.weight")).expect("listed");
     }
     fs::write(&path, index.to_string()).expect("written");
     let run = place.run(&["--model", "m"]);
     is_told(&place, &run, &["2 linear modules are in a shard, but not in the index", omitted[0]], &omitted);
+    let run = place.run(&["--model", "m", "--all-linear"]);
+    assert!(run.stderr.contains("3 linear modules are in a shard, but not in the index"), "{}", run.stderr);
 }
 
 #[test]
