@@ -5,11 +5,13 @@
 //! an interruption cut short is dropped when the journal is opened again, and so are those of another version.
 //!
 //! Whatever else has the journal's name is left alone: it is shortened and removed only if it is a file of its own that
-//! begins as a journal does.
+//! begins as a journal does (`file.rs`).
+
+mod file;
 
 use std::collections::HashMap;
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,15 +21,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Measurement;
 use crate::spectrum::ALGORITHM;
+use file::{open_alone, remove, replace};
 
 /// How long a line may be in the system's hands only: after a power cut, at most so much work is lost.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How much of a file shows whether it is a journal: more than a line has, in bytes.
 const FIRST_READ: u64 = 1 << 16;
-
-/// How often a journal is looked for anew that another process has made or removed since the last look.
-const LOOKS: usize = 100;
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -166,105 +166,6 @@ impl Journal {
     }
 }
 
-/// Opens the file at `path`, or makes one, and keeps other processes from it. Nothing is followed to another place, and
-/// nothing is opened that waits for somebody or does something by being opened.
-fn open_alone(path: &Path) -> Result<File, JournalError> {
-    let unwritable = |error| JournalError::Unwritable { path: path.to_owned(), error };
-    for _ in 0..LOOKS {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true);
-        match fs::symlink_metadata(path) {
-            Ok(there) => refuse_other_than_file(path, &there)?,
-            // Only if it is still not there then.
-            Err(error) if error.kind() == ErrorKind::NotFound => drop(options.create_new(true)),
-            Err(error) => return Err(unwritable(error)),
-        }
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
-        let file = match options.open(path) {
-            Ok(file) => file,
-            // Another process was quicker.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => continue,
-            Err(error) => return Err(unwritable(error)),
-        };
-        refuse_other_than_file(path, &file.metadata().map_err(unwritable)?)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(JournalError::InUse(path.to_owned())),
-            // Some network file systems have no locks; the journal does without.
-            Err(fs::TryLockError::Error(_)) => {}
-        }
-        // Who had the lock before may have removed the file with it.
-        if is_at(path, &file) {
-            return Ok(file);
-        }
-    }
-    Err(JournalError::InUse(path.to_owned()))
-}
-
-/// Refuses what a journal is not written into.
-fn refuse_other_than_file(path: &Path, there: &Metadata) -> Result<(), JournalError> {
-    let what = if there.is_symlink() {
-        "a symbolic link"
-    } else if there.is_dir() {
-        "a folder"
-    } else if !there.is_file() {
-        "no regular file"
-    } else if has_other_names(there) {
-        "a file that has other names too"
-    } else {
-        return Ok(());
-    };
-    Err(JournalError::NotAFile { path: path.to_owned(), what })
-}
-
-#[cfg(unix)]
-fn has_other_names(file: &Metadata) -> bool {
-    std::os::unix::fs::MetadataExt::nlink(file) > 1
-}
-
-/// Other systems do not say.
-#[cfg(not(unix))]
-fn has_other_names(_file: &Metadata) -> bool {
-    false
-}
-
-/// Whether `file` is what lies at `path`.
-#[cfg(unix)]
-fn is_at(path: &Path, file: &File) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let place = |metadata: Metadata| (metadata.dev(), metadata.ino());
-    let [there, ours] = [fs::symlink_metadata(path), file.metadata()].map(|metadata| metadata.ok().map(place));
-    there.is_some() && there == ours
-}
-
-/// Other systems do not say.
-#[cfg(not(unix))]
-fn is_at(_path: &Path, _file: &File) -> bool {
-    true
-}
-
-/// Removes the journal `file`, if it is still what lies at `path`.
-fn remove(path: &Path, file: &File) -> io::Result<()> {
-    if is_at(path, file) { fs::remove_file(path) } else { Ok(()) }
-}
-
-/// Puts `lines` in the place of what `file` holds, whole or not at all. What an interruption has left of them is replaced, too.
-fn replace(path: &Path, file: &File, lines: &[u8]) -> io::Result<()> {
-    if !is_at(path, file) {
-        return Ok(());
-    }
-    let new = path.with_added_extension("new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut kept = OpenOptions::new().write(true).create_new(true).open(&new)?;
-    kept.write_all(lines)?;
-    kept.sync_all()?;
-    fs::rename(new, path)
-}
-
 fn line(key: &Key, measurement: &Measurement) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(&Line { key, measurement })?;
     line.push(b'\n');
@@ -305,6 +206,8 @@ fn read(bytes: &[u8]) -> (HashMap<Key, Measurement>, u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::snr::Statistic;
     use crate::spectrum::{Method, Processor};

@@ -1,0 +1,109 @@
+//! The journal's file: one of its own, which no other process has, and which nothing leads elsewhere.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+use super::JournalError;
+
+/// How often a journal is looked for anew that another process has made or removed since the last look.
+const LOOKS: usize = 100;
+
+/// Opens the file at `path`, or makes one, and keeps other processes from it. Nothing is followed to another place, and
+/// nothing is opened that waits for somebody or does something by being opened.
+pub fn open_alone(path: &Path) -> Result<File, JournalError> {
+    let unwritable = |error| JournalError::Unwritable { path: path.to_owned(), error };
+    for _ in 0..LOOKS {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        match fs::symlink_metadata(path) {
+            Ok(there) => refuse_other_than_file(path, &there)?,
+            // Only if it is still not there then.
+            Err(error) if error.kind() == ErrorKind::NotFound => drop(options.create_new(true)),
+            Err(error) => return Err(unwritable(error)),
+        }
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        let file = match options.open(path) {
+            Ok(file) => file,
+            // Another process was quicker.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => continue,
+            Err(error) => return Err(unwritable(error)),
+        };
+        refuse_other_than_file(path, &file.metadata().map_err(unwritable)?)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Err(JournalError::InUse(path.to_owned())),
+            // Some network file systems have no locks; the journal does without.
+            Err(fs::TryLockError::Error(_)) => {}
+        }
+        // Who had the lock before may have removed the file with it.
+        if is_at(path, &file) {
+            return Ok(file);
+        }
+    }
+    Err(JournalError::InUse(path.to_owned()))
+}
+
+/// Refuses what a journal is not written into.
+fn refuse_other_than_file(path: &Path, there: &Metadata) -> Result<(), JournalError> {
+    let what = if there.is_symlink() {
+        "a symbolic link"
+    } else if there.is_dir() {
+        "a folder"
+    } else if !there.is_file() {
+        "no regular file"
+    } else if has_other_names(there) {
+        "a file that has other names too"
+    } else {
+        return Ok(());
+    };
+    Err(JournalError::NotAFile { path: path.to_owned(), what })
+}
+
+#[cfg(unix)]
+fn has_other_names(file: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(file) > 1
+}
+
+/// Other systems do not say.
+#[cfg(not(unix))]
+fn has_other_names(_file: &Metadata) -> bool {
+    false
+}
+
+/// Whether `file` is what lies at `path`.
+#[cfg(unix)]
+fn is_at(path: &Path, file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let place = |metadata: Metadata| (metadata.dev(), metadata.ino());
+    let [there, ours] = [fs::symlink_metadata(path), file.metadata()].map(|metadata| metadata.ok().map(place));
+    there.is_some() && there == ours
+}
+
+/// Other systems do not say.
+#[cfg(not(unix))]
+fn is_at(_path: &Path, _file: &File) -> bool {
+    true
+}
+
+/// Removes the journal `file`, if it is still what lies at `path`.
+pub fn remove(path: &Path, file: &File) -> io::Result<()> {
+    if is_at(path, file) { fs::remove_file(path) } else { Ok(()) }
+}
+
+/// Puts `lines` in the place of what `file` holds, whole or not at all. What an interruption has left of them is replaced, too.
+pub fn replace(path: &Path, file: &File, lines: &[u8]) -> io::Result<()> {
+    if !is_at(path, file) {
+        return Ok(());
+    }
+    let new = path.with_added_extension("new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut kept = OpenOptions::new().write(true).create_new(true).open(&new)?;
+    kept.write_all(lines)?;
+    kept.sync_all()?;
+    fs::rename(new, path)
+}
