@@ -11,7 +11,15 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::excerpt::excerpt;
-use super::header::{MAX_DIMENSIONS, MAX_NAME, MAX_TENSORS};
+
+/// The most tensors in one file. The largest models have about 100,000, in hundreds of files.
+pub const MAX_TENSORS: usize = 1 << 18;
+
+/// The longest name of a tensor, in bytes; names in use have at most 200.
+pub const MAX_NAME: usize = 1024;
+
+/// The most dimensions of a tensor, as NumPy had them up to version 1.
+pub const MAX_DIMENSIONS: usize = 32;
 
 /// The most tensors in an index, which is of a whole model.
 const MAX_INDEXED: usize = 4 * MAX_TENSORS;

@@ -1,6 +1,5 @@
 //! Which files of a model's folder hold its weights.
 
-use super::absence;
 use super::config::Config;
 use super::error::CheckpointError;
 use super::index::{self, Index, IndexError};
@@ -52,10 +51,10 @@ pub enum WeightFiles {
 impl WeightFiles {
     /// Chooses among the files in `folder` (empty, or ending in `/`) as transformers and diffusers do: the file that the
     /// configuration names, one of the usual names, shards of a usual name, then the only variant or the only file there is;
-    /// pickled files where there is none of these.
-    pub fn find(source: &dyn Source, folder: &str, config: &Config) -> Result<Self, CheckpointError> {
+    /// pickled files where there is none of these. `None` if there are no weights that can be read.
+    pub fn find(source: &dyn Source, folder: &str, config: &Config) -> Result<Option<Self>, CheckpointError> {
         if let Some(file) = source.single_file() {
-            return Self::open(source, folder, file);
+            return Self::open(source, folder, file).map(Some);
         }
         let named = config.weights_file.as_deref().filter(|file| file.contains(".safetensors"));
         if let Some(file) = named.filter(|file| !index::is_within_folder(file)) {
@@ -65,19 +64,16 @@ impl WeightFiles {
         let there = |file: &&str| source.size(&format!("{folder}{file}")).is_some();
         let (safetensors, pickles) = NAMES.split_at(SAFETENSORS_NAMES);
         if let Some(file) = named.into_iter().chain(safetensors.iter().copied()).find(there) {
-            return Self::open(source, folder, file);
+            return Self::open(source, folder, file).map(Some);
         }
         if let Some(files) = unusual(source, folder)? {
-            return Ok(files);
+            return Ok(Some(files));
         }
         if let Some(file) = pickles.iter().copied().find(there) {
-            return Self::open(source, folder, file);
+            return Self::open(source, folder, file).map(Some);
         }
         let sets = numbered::sets(&names(source, folder), ".bin");
-        match only_set(source, folder, &sets.iter().collect::<Vec<_>>())? {
-            Some(files) => Ok(files),
-            None => Err(absence::explain(source, folder)),
-        }
+        only_set(source, folder, &sets.iter().collect::<Vec<_>>())
     }
 
     /// Whether they may hold a part of the model only: a file that was named by itself, or one that is a shard by its name.
@@ -180,7 +176,7 @@ fn unusual(source: &dyn Source, folder: &str) -> Result<Option<WeightFiles>, Che
     match names.as_slice() {
         [only] => WeightFiles::open(source, folder, only).map(Some),
         [] => only_set(source, folder, &sets.iter().collect::<Vec<_>>()),
-        [first, ..] if Form::of(first).is_some() => Err(absence::explain(source, folder)),
+        [first, ..] if Form::of(first).is_some() => Ok(None),
         [first, ..] => Err(CheckpointError::Ambiguous { model, count: names.len(), first: format!("{folder}{first}") }),
     }
 }

@@ -23,15 +23,6 @@ pub const LFS_POINTER: &[u8] = b"version https://git-lfs";
 /// The bytes before the header, which give its length.
 pub const PREFIX: u64 = 8;
 
-/// The most tensors in one file. The largest models have about 100,000, in hundreds of files.
-pub const MAX_TENSORS: usize = 1 << 18;
-
-/// The longest name of a tensor, in bytes; names in use have at most 200.
-pub const MAX_NAME: usize = 1024;
-
-/// The most dimensions of a tensor, as NumPy had them up to version 1.
-pub const MAX_DIMENSIONS: usize = 32;
-
 /// One tensor as the header describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorInfo {

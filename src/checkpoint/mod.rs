@@ -14,6 +14,7 @@ mod defaults;
 mod entries;
 mod error;
 mod excerpt;
+mod explain;
 mod files;
 mod header;
 mod index;
@@ -150,6 +151,7 @@ impl Checkpoint {
         };
         let mut others = Vec::new();
         let files = WeightFiles::find(source, &folder, &config)?;
+        let files = files.ok_or_else(|| explain::absence(source, &folder))?;
         let is_part = files.may_be_part(source);
         let shards = read_shards(source, files, &mut others)?;
         let names = shards.iter().flat_map(|shard| &shard.tensors).map(|tensor| &*tensor.name);
@@ -231,7 +233,7 @@ fn pipeline_components(source: &dyn Source) -> Result<Vec<String>, CheckpointErr
         } else if is_model
             && (exists(source, &format!("{folder}config.json"))? || !files::links_within(source, &folder).is_empty())
         {
-            return Err(absence::explain(source, &folder));
+            return Err(explain::absence(source, &folder));
         }
     }
     folders.sort_unstable();

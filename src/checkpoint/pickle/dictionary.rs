@@ -7,8 +7,9 @@ use safetensors::Dtype;
 
 use super::values::{Items, Pickle, Text, Value};
 use super::{Listing, PickleError, PickledTensor, view};
+use crate::checkpoint::entries::{MAX_DIMENSIONS, MAX_TENSORS};
 use crate::checkpoint::excerpt::excerpt;
-use crate::checkpoint::header::{MAX_DIMENSIONS, MAX_TENSORS, TensorInfo};
+use crate::checkpoint::header::TensorInfo;
 
 /// What stands in the dictionary of the file of `size` bytes that is the archive `archive`.
 ///

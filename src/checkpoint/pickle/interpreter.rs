@@ -7,7 +7,7 @@
 
 use super::PickleError;
 use super::values::{Entry, Items, Pickle, Text, Value, characters};
-use crate::checkpoint::header::MAX_NAME;
+use crate::checkpoint::entries::MAX_NAME;
 
 /// The most bytes that are held while a pickle is read, beside the pickle. A tensor of a state dictionary takes about 400.
 const MAX_HELD: usize = 64 << 20;

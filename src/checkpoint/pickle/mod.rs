@@ -16,7 +16,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::header::{MAX_NAME, TensorInfo};
+use super::entries::MAX_NAME;
+use super::header::TensorInfo;
 pub use archive::storages;
 pub use view::read;
 

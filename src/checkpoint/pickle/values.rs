@@ -4,7 +4,7 @@
 //! dictionary the number that its entries bear. So a value that stands in many places is not copied, and nesting costs no
 //! stack when it is built or dropped.
 
-use crate::checkpoint::header::MAX_NAME;
+use crate::checkpoint::entries::MAX_NAME;
 
 /// What an instruction leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

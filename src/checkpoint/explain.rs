@@ -1,0 +1,84 @@
+//! The files of a folder -> why it has no weights that can be read.
+
+use super::absence::Absence;
+use super::adapter;
+use super::error::CheckpointError;
+use super::files::{NAMES, is_other_than_weights, is_weights, links_within, names};
+use super::numbered::is_shard;
+use crate::source::{Form, Source, is_training_state};
+
+/// Why `folder` (empty, or ending in `/`) has no weights that can be read, from the files that it has instead.
+pub fn absence(source: &dyn Source, folder: &str) -> CheckpointError {
+    if let Some(link) = links_within(source, folder).into_iter().next() {
+        return super::broken(link);
+    }
+    let files = source.files();
+    let is_hidden = |name: &str| name.split('/').any(|part| part.starts_with('.'));
+    let within = files.iter().filter_map(|file| file.strip_prefix(folder)).filter(|name| !is_hidden(name));
+    let within: Vec<&str> = within.collect();
+    let direct = names(source, folder);
+    if direct.iter().any(|name| is_of_adapter(name)) {
+        return adapter::refused(source, folder, None);
+    }
+    let folders = folders_with(&within, is_weights_of_model);
+    if folders.is_empty()
+        && let Some(adapted) = likely(&folders_with(&within, is_of_adapter))
+    {
+        return adapter::refused(source, &format!("{folder}{adapted}/"), None);
+    }
+    let absence = if let Some(likely) = likely(&folders) {
+        let likely = super::spelling(source, &format!("{folder}{likely}/"));
+        let is_on_hub = source.model().commit.is_some();
+        if is_on_hub { Absence::InFoldersOfHub { folders } } else { Absence::InFolders { folders, likely } }
+    } else if let Some((file, form)) = Form::among(&within) {
+        Absence::OtherForm { file: file.to_owned(), form }
+    } else if let Some(file) = within.iter().find(|name| is_training_state(name)) {
+        Absence::TrainingState((*file).to_owned())
+    } else if let Some(file) = direct.iter().find(|name| is_description(name)) {
+        Absence::DescriptionOnly(file.clone())
+    } else if within.is_empty() {
+        Absence::Empty
+    } else {
+        Absence::NoWeights
+    };
+    let is_of_nothing = matches!(absence, Absence::Empty | Absence::NoWeights | Absence::DescriptionOnly(_));
+    match super::not_only_uncached(source, &format!("{folder}{}", NAMES[0])) {
+        Err(error) if is_of_nothing => error.into(),
+        _ => CheckpointError::Absent { model: super::spelling(source, folder), absence },
+    }
+}
+
+/// The folders that hold a file for which `is_wanted` says so, those of a training run in the order of their numbers.
+fn folders_with(names: &[&str], is_wanted: fn(&str) -> bool) -> Vec<String> {
+    let split = names.iter().filter_map(|name| name.rsplit_once('/'));
+    let mut folders: Vec<String> =
+        split.filter(|(_, file)| is_wanted(file)).map(|(folder, _)| folder.to_owned()).collect();
+    folders.sort_by_cached_key(|folder| (step(folder), folder.clone()));
+    folders.dedup();
+    folders
+}
+
+/// The step of a training run at which it saved a checkpoint: `checkpoint-500`.
+fn step(folder: &str) -> Option<u64> {
+    folder.rsplit_once('-')?.1.parse().ok()
+}
+
+/// The folder that is most likely meant: the last of a training run, or else the first.
+fn likely(folders: &[String]) -> Option<&String> {
+    folders.last().filter(|folder| step(folder).is_some()).or(folders.first())
+}
+
+/// Whether a file holds a model's weights by its name.
+fn is_weights_of_model(name: &str) -> bool {
+    let is_pickle =
+        name.ends_with(".bin") && (name == "pytorch_model.bin" || name.starts_with("pytorch_model-") && is_shard(name));
+    (is_weights(name) || is_pickle) && !is_other_than_weights(name)
+}
+
+fn is_of_adapter(name: &str) -> bool {
+    name == "adapter_config.json" || name.starts_with("adapter_model")
+}
+
+fn is_description(name: &str) -> bool {
+    name == "config.json" || name.starts_with("tokenizer") || name.ends_with("_config.json")
+}
