@@ -3,7 +3,7 @@
 use globset::{Glob, GlobMatcher};
 
 use super::missing::warnings;
-use super::{Discovery, LeftOut, Missing, Module, Reason, WEIGHT, pattern};
+use super::{Discovery, LeftOut, Missing, Reason, WEIGHT, pattern};
 use crate::checkpoint::Selection;
 
 /// Patterns over module names, on disk or in memory. `*` matches any run of characters, dots too.
@@ -63,7 +63,7 @@ impl Filter {
     /// Fails if a pattern matches nothing, or if nothing remains.
     pub fn apply(&self, discovery: &mut Discovery) -> Result<(), FilterError> {
         for pattern in &self.include {
-            if !discovery.modules.iter().any(|module| is_match(pattern, module)) {
+            if !discovery.modules.iter().any(|module| pattern::matches(pattern, module)) {
                 return Err(FilterError::NoMatch {
                     pattern: pattern.glob().to_string(),
                     hint: hint(pattern, discovery),
@@ -80,7 +80,7 @@ impl Filter {
         let had_modules = !discovery.modules.is_empty();
         let modules = std::mem::take(&mut discovery.modules);
         for module in modules {
-            let matches = |patterns: &[GlobMatcher]| patterns.iter().any(|pattern| is_match(pattern, &module));
+            let matches = |patterns: &[GlobMatcher]| patterns.iter().any(|pattern| pattern::matches(pattern, &module));
             let reason = if !self.include.is_empty() && !matches(&self.include) {
                 Reason::NotIncluded
             } else if matches(&self.exclude) {
@@ -106,7 +106,7 @@ impl Filter {
         if missing.modules.is_empty() {
             return wants(&|pattern| is_place(pattern, missing));
         }
-        missing.modules.retain(|module| wants(&|pattern| is_match(pattern, module)));
+        missing.modules.retain(|module| wants(&|pattern| pattern::matches(pattern, module)));
         !missing.modules.is_empty() && !self.exclude.iter().any(|pattern| pattern.is_match(missing.module()))
     }
 }
@@ -120,11 +120,6 @@ pub(crate) fn compile(patterns: &[String]) -> Result<Vec<GlobMatcher>, FilterErr
     patterns.iter().map(compile).collect()
 }
 
-/// Whether a pattern matches one of a module's names.
-pub(super) fn is_match(pattern: &GlobMatcher, module: &Module) -> bool {
-    pattern.is_match(&module.name) || module.targets.iter().any(|target| pattern.is_match(target))
-}
-
 /// Whether a pattern matches what is missing by its own name. Whoever names what is within a layer means all of a layer of which
 /// nothing is known.
 fn is_place(pattern: &GlobMatcher, missing: &Missing) -> bool {
@@ -133,12 +128,12 @@ fn is_place(pattern: &GlobMatcher, missing: &Missing) -> bool {
 
 /// Whether a pattern matches something of what is missing.
 fn is_missing(pattern: &GlobMatcher, missing: &Missing) -> bool {
-    is_place(pattern, missing) || missing.modules.iter().any(|module| is_match(pattern, module))
+    is_place(pattern, missing) || missing.modules.iter().any(|module| pattern::matches(pattern, module))
 }
 
 /// Whether a pattern matches anything of the model, be it measured, left out or missing.
 fn is_of_model(pattern: &GlobMatcher, discovery: &Discovery) -> bool {
-    discovery.modules.iter().chain(&discovery.others).any(|module| is_match(pattern, module))
+    discovery.modules.iter().chain(&discovery.others).any(|module| pattern::matches(pattern, module))
         || discovery.missing.iter().any(|missing| is_missing(pattern, missing))
         || discovery.left_out.iter().any(|left_out| {
             let tensor = left_out.tensor.as_str();

@@ -8,7 +8,7 @@ use globset::Glob;
 
 use super::left_out::Reason;
 use super::model::module_name;
-use super::{Module, filter, name, pattern};
+use super::{Module, name, pattern};
 
 /// How many patterns a message gives at most.
 const PATTERNS: usize = 3;
@@ -216,8 +216,8 @@ fn patterns(missing: &[&Missing], measured: &[Module]) -> Vec<String> {
         alike.entry(starred(name)).or_default().insert(pattern::exact(name));
     }
     let is_free = |starred: &str| {
-        let pattern = Glob::new(starred).map(|glob| glob.compile_matcher());
-        pattern.is_ok_and(|pattern| !measured.iter().any(|module| filter::is_match(&pattern, module)))
+        let glob = Glob::new(starred).map(|glob| glob.compile_matcher());
+        glob.is_ok_and(|glob| !measured.iter().any(|module| pattern::matches(&glob, module)))
     };
     let few = |(starred, names): (String, BTreeSet<String>)| {
         let is_of_many = missing.len() > PATTERNS && names.len() > 1;

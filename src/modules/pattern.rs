@@ -1,6 +1,8 @@
 //! Patterns for names: one for a name as it is, and what one that matches nothing was meant to be.
 
-use globset::Glob;
+use globset::{Glob, GlobMatcher};
+
+use super::Module;
 
 /// Characters that make a pattern of a name.
 const WILDCARDS: [char; 7] = ['*', '?', '[', ']', '{', '}', '!'];
@@ -9,6 +11,11 @@ const WILDCARDS: [char; 7] = ['*', '?', '[', ']', '{', '}', '!'];
 pub fn exact(text: &str) -> String {
     // globset leaves a backslash as it is, which is a sign too where it does not separate folders.
     globset::escape(text).replace('\\', r"[\]")
+}
+
+/// Whether a pattern matches one of a module's names.
+pub fn matches(pattern: &GlobMatcher, module: &Module) -> bool {
+    pattern.is_match(&module.name) || module.targets.iter().any(|target| pattern.is_match(target))
 }
 
 /// The pattern that was meant by one that matches none of `names`: the same with stars around it, or what comes nearest to it by
