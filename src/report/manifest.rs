@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::Outputs;
-use super::json::python_json;
+use super::python_json::python_json;
 use crate::modules::{LeftOut, Missing};
 use crate::results::{self, Surroundings};
 use crate::scan::{Outcome, Plan, Resources};

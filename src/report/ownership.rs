@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Outputs;
-use super::files::{OutputError, folder_of};
+use super::error::OutputError;
+use super::temporary::folder_of;
 use crate::results::{self, Entry, Format};
 use crate::scan::Plan;
 use crate::source::{Model, local};

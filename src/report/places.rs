@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::files::{OutputError, folder_of};
-use super::temporary::Former;
+use super::error::OutputError;
+use super::temporary::{Former, folder_of};
 
 /// Puts temporary files in the places that they are for, in this order, all or none: what the places hold is kept until all
 /// are in place, and is put back if one of them is refused. Nothing can be put back when the machine itself stops midway:

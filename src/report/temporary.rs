@@ -12,7 +12,6 @@ use std::time::Duration;
 use sysinfo::System;
 use tempfile::{Builder, NamedTempFile, TempPath};
 
-use super::files::folder_of;
 use crate::results::sha256;
 
 /// What the names begin and end with. Between the two stand the machine, a hyphen, and letters that tell one file from another.
@@ -121,6 +120,14 @@ fn named<T>(make: impl FnOnce(&mut Builder<'_, '_>) -> io::Result<T>) -> io::Res
     builder.prefix(&prefix).suffix(SUFFIX);
     // The error names the temporary file; its kind says all that matters.
     make(&mut builder).map_err(|error| error.kind().into())
+}
+
+/// The folder that holds `path`.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
 }
 
 #[cfg(test)]
