@@ -62,9 +62,11 @@ impl Former {
         kept.persist(path).map_err(|error| Self { path: error.path, _lock })
     }
 
-    /// Leaves it where it is, and says where.
+    /// Leaves it for the user under a name that is not taken for one that was left behind, and says where.
     pub fn leave(self) -> Option<PathBuf> {
-        self.path.keep().ok()
+        let kept = self.path.keep().ok()?;
+        let lasting = kept.with_extension("kept");
+        Some(fs::rename(&kept, &lasting).map_or(kept, |()| lasting))
     }
 }
 
