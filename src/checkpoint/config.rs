@@ -15,6 +15,9 @@ const KEPT: Outline = Outline::Sections {
     whole: &["quantization_config", "compression_config"],
 };
 
+/// The most layers that a model is believed to have. The deepest ones have a few hundred.
+pub const MAX_LAYERS: usize = 4096;
+
 /// The model's own description, as far as it is needed; every part may be missing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
@@ -39,7 +42,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Fails if the bytes are not JSON.
+    /// Fails if the bytes are no JSON object, or if it promises more layers than any model has.
     pub fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
         let mut root = KEPT.read(bytes)?;
         if !root.is_object() {
@@ -65,7 +68,12 @@ impl Config {
         config.layer_count = ["num_hidden_layers", "n_layer", "n_layers", "num_layers"]
             .iter()
             .find_map(|key| config.value(key).and_then(whole));
-        Ok(config)
+        match config.layer_count.filter(|count| *count > MAX_LAYERS) {
+            Some(count) => {
+                Err(serde_json::Error::custom(format_args!("it promises {count} layers, which no model has")))
+            }
+            None => Ok(config),
+        }
     }
 
     /// The first of `keys` that the language model's description gives as a whole number, or transformers takes for granted. A

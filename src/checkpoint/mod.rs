@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 
 pub use absence::Absence;
 pub use alike::Look;
-pub use config::Config;
+pub use config::{Config, MAX_LAYERS};
 pub use error::CheckpointError;
 pub use header::{HeaderError, TensorInfo};
 pub use index::{Index, IndexError};

@@ -12,10 +12,7 @@ use super::missing::Cause;
 use super::model::{Matrix, Model, is_of_experts, module_name};
 use super::name::{Place, is_called_linear, number};
 use super::siblings::{Gap, MOST_MODULES, Siblings, in_layer, without_anything};
-use crate::checkpoint::Config;
-
-/// The most layers that are taken for true; a configuration may say anything.
-const MAX_LAYERS: usize = 4096;
+use crate::checkpoint::{Config, MAX_LAYERS};
 
 /// Modules of which a layer has all if it has one.
 const TOGETHER: [&[&str]; 3] =

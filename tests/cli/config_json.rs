@@ -77,6 +77,10 @@ fn what_is_no_object_is_no_configuration() {
     for config in ["[]", "null", "\"x\"", "1"] {
         scan_with(config.as_bytes()).refused(1, &["cannot read 'config.json'", "it is no JSON object"]);
     }
+    for layers in [5000, 1u64 << 60] {
+        let config = json!({ "model_type": "llama", "num_hidden_layers": layers }).to_string();
+        scan_with(config.as_bytes()).refused(1, &["'config.json'", &format!("it promises {layers} layers")]);
+    }
 }
 
 #[test]
