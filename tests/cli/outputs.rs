@@ -406,7 +406,8 @@ fn under_way() -> (Workplace, Running) {
     write_shards(&place.path("m"), &[("model.safetensors", layers(1000, 4))]);
     let running = place.start(&["--model", "m", "--output-dir", "out", "-v"], &[]);
     let begun = Instant::now();
-    while !place.path("out/laser_scan_m.json.journal").exists() {
+    // With a line in it the journal is open, and the scan measures.
+    while fs::metadata(place.path("out/laser_scan_m.json.journal")).map_or(0, |journal| journal.len()) == 0 {
         assert!(begun.elapsed() < Duration::from_secs(60), "the scan does not begin");
         std::thread::sleep(Duration::from_millis(5));
     }

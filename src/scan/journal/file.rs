@@ -16,18 +16,20 @@ pub fn open_alone(path: &Path) -> Result<File, JournalError> {
     for _ in 0..LOOKS {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
-        match fs::symlink_metadata(path) {
-            Ok(there) => refuse_other_than_file(path, &there)?,
-            // Only if it is still not there then.
-            Err(error) if error.kind() == ErrorKind::NotFound => drop(options.create_new(true)),
+        let is_there = match fs::symlink_metadata(path) {
+            Ok(there) => refuse_other_than_file(path, &there).map(|()| true)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
             Err(error) => return Err(unwritable(error)),
-        }
+        };
+        // Only if it is still not there then.
+        options.create_new(!is_there);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
         let file = match options.open(path) {
             Ok(file) => file,
-            // Another process was quicker.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => continue,
+            // Another process was quicker: it has made the file, or removed the one that was there.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+            Err(error) if error.kind() == ErrorKind::NotFound && is_there => continue,
             Err(error) => return Err(unwritable(error)),
         };
         refuse_other_than_file(path, &file.metadata().map_err(unwritable)?)?;

@@ -268,6 +268,13 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_is_gone_is_no_other_scan() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let opened = Journal::open(&folder.path().join("gone/journal"), false);
+        assert!(matches!(opened, Err(JournalError::Unwritable { .. })), "{opened:?}");
+    }
+
+    #[test]
     fn two_scans_cannot_share_a_journal() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("journal");
