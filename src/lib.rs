@@ -8,19 +8,19 @@
 //! | [`checkpoint`] | files | tensors |
 //! | [`modules`] | tensor names | linear modules |
 //! | [`spectrum`] | a matrix | its singular values |
-//! | [`snr`] | singular values | the laser-QLoRA statistic |
-//! | [`results`] | a scan, or a file of one | its modules as plain data |
+//! | [`statistic`] | singular values | the laser-QLoRA statistic |
+//! | [`scan`] | what was measured | files, and back |
 //! | [`select`] | a scan's modules | the chosen ones |
-//! | [`export`] | the choice | a trainer's configuration |
-//! | [`diff`] | two scans | what moved between them |
-//! | [`report`] | a scan | files for people and programs |
+//! | [`trainers`] | the choice | a trainer's configuration |
+//! //! | [`config`] | a person's configuration | the same with the choice in it |
+//! | [`report`] | a scan, or two | a page, or what moved |
 //!
-//! [`scan`] is the pipeline that runs through them. The library prints nothing and reads no environment variable: what
-//! happens during a scan is told as [`scan::Event`]s.
+//! [`measure`] is the pipeline that runs through them. The library prints nothing and reads no environment variable: what
+//! happens during a scan is told as [`measure::Event`]s.
 //!
 //! ```no_run
 //! use laser_scan::modules::{Filter, Wanted};
-//! use laser_scan::scan::{Journal, Plan, Resources, memory_ceiling};
+//! use laser_scan::measure::{Journal, Plan, Resources, memory_ceiling};
 //! use laser_scan::source::local::Local;
 //! use laser_scan::spectrum::{Device, DeviceRequest};
 //!
@@ -41,14 +41,14 @@
 //! ```
 
 pub mod checkpoint;
-pub mod diff;
-pub mod export;
-mod json;
+pub mod config;
+pub mod measure;
 pub mod modules;
+pub mod output;
 pub mod report;
-pub mod results;
 pub mod scan;
 pub mod select;
-pub mod snr;
 pub mod source;
 pub mod spectrum;
+pub mod statistic;
+pub mod trainers;

@@ -8,8 +8,8 @@ mod lanes;
 
 use candle_core::Tensor;
 use lanes::lanes;
-use laser_scan::snr::{self, Statistic};
 use laser_scan::spectrum::{Lane, Method, Spectrum, singular_values};
+use laser_scan::statistic::{self, Statistic};
 
 /// The SplitMix64 generator (Steele, Lea and Flood, 2014).
 struct Random(u64);
@@ -118,7 +118,7 @@ fn what_is_vouched_for_agrees_on_every_device_and_route() {
             let spectrum = spectrum(&elements, shape, method, lane);
             let statistic = Statistic::new(&spectrum.values, shape);
             let (lower, upper) = spectrum.enclosure();
-            if snr::vouch(&statistic, &lower, &upper, shape).is_ok() {
+            if statistic::vouch(&statistic, &lower, &upper, shape).is_ok() {
                 let ratio = statistic.snr();
                 let first = *first.get_or_insert(ratio);
                 let agrees = ratio == first || (ratio / first - 1.0).abs() <= 1e-9;

@@ -4,8 +4,8 @@ mod lanes;
 
 use candle_core::Tensor;
 use lanes::lanes;
-use laser_scan::snr::Statistic;
 use laser_scan::spectrum::{Lane, Method, singular_values};
+use laser_scan::statistic::Statistic;
 use proptest::prelude::*;
 
 /// A matrix with up to 40 rows and columns, of single-precision numbers, as weights are.

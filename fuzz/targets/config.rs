@@ -1,8 +1,8 @@
 //! A model's config.json, beside weights whose reading asks it for much.
 #![no_main]
 
+use laser_scan::measure::Plan;
 use laser_scan::modules::{Filter, Wanted};
-use laser_scan::scan::Plan;
 use laser_scan_fuzz::{InMemory, safetensors};
 use libfuzzer_sys::fuzz_target;
 

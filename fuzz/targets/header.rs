@@ -1,8 +1,8 @@
 //! A safetensors file: its header, and what is made of the tensors in it.
 #![no_main]
 
+use laser_scan::measure::Plan;
 use laser_scan::modules::{Filter, Wanted};
-use laser_scan::scan::Plan;
 use laser_scan_fuzz::{InMemory, safetensors};
 use libfuzzer_sys::fuzz_target;
 

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use laser_scan::scan::Journal;
+use laser_scan::measure::Journal;
 use laser_scan_fuzz::folder;
 use libfuzzer_sys::fuzz_target;
 

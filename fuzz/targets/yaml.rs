@@ -1,8 +1,8 @@
 //! A configuration that is edited in place. Whatever the edit leaves behind has to be what it says to another parser too.
 #![no_main]
 
-use laser_scan::export::edit::edit;
-use laser_scan::export::yaml::Value;
+use laser_scan::config::edit;
+use laser_scan::trainers::yaml::Value;
 use libfuzzer_sys::fuzz_target;
 use yaml_serde::Value as Yaml;
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::entries;
 use super::excerpt::excerpt;
-use crate::json;
+use crate::output::json;
 
 /// What is wrong with an index.
 #[derive(Debug, thiserror::Error)]

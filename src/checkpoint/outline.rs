@@ -8,7 +8,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::json;
+use crate::output::json;
 
 /// How many elements of a list are kept: blocks have two extents, and a component of a pipeline a library and a class.
 const MAX_LIST: usize = 16;

@@ -1,8 +1,8 @@
 //! What adapter is trained.
 
 use clap::Args;
-use laser_scan::export::{Adapter, Alpha, Rank, Trainer};
 use laser_scan::select::Counted;
+use laser_scan::trainers::{Adapter, Alpha, Rank, Trainer};
 
 /// The rank and alpha of the seed's plain QLoRA.
 const DEFAULT_RANK: u64 = 32;

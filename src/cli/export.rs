@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use laser_scan::export::{Format, Trainer};
+use laser_scan::trainers::{Format, Trainer};
 
 use super::{AdapterArgs, HubArgs, PoolExperts, SelectionArgs, SpeechArgs, line};
 

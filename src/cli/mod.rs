@@ -14,7 +14,7 @@ use std::num::NonZeroUsize;
 use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use laser_scan::report;
+use laser_scan::output;
 use laser_scan::select::Pooling;
 
 pub use adapter::AdapterArgs;
@@ -176,12 +176,12 @@ impl Cli {
 /// Ends the process with clap's message. A script may have put names from files that others wrote on the command line, of
 /// which it quotes whatever is wrong.
 fn end(error: &clap::Error) -> ! {
-    let is_plain = |argument: OsString| !argument.to_string_lossy().contains(report::is_deceptive);
+    let is_plain = |argument: OsString| !argument.to_string_lossy().contains(output::is_deceptive);
     if std::env::args_os().all(is_plain) {
         error.exit();
     }
     let text = error.render().to_string();
-    let lines: Vec<String> = text.lines().map(report::visible).collect();
+    let lines: Vec<String> = text.lines().map(output::visible).collect();
     // A standard error that is closed cannot be told so.
     let _ = writeln!(anstream::stderr(), "{}", lines.join("\n"));
     std::process::exit(error.exit_code())

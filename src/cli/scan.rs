@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use laser_scan::export::Trainer;
+use laser_scan::measure::Resources;
 use laser_scan::modules::{Filter, Line, Wanted};
-use laser_scan::report::{Destination, Options};
-use laser_scan::scan::Resources;
+use laser_scan::report::Options;
+use laser_scan::scan::Destination;
 use laser_scan::select::{Counted, Rules};
 use laser_scan::spectrum::DeviceRequest;
+use laser_scan::trainers::Trainer;
 
 use super::{AdapterArgs, HubArgs, PoolExperts, SelectionArgs, SpeechArgs, export, line};
 

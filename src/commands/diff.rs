@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use laser_scan::diff::diff;
-use laser_scan::report;
+use laser_scan::output;
+use laser_scan::report::diff;
 
 use super::{STANDARD_OUTPUT, read_scan};
 use crate::cli::DiffArgs;
@@ -22,7 +22,7 @@ pub fn run(arguments: &DiffArgs, terminal: &Terminal) -> Result<ExitCode> {
         );
     }
     let shown = if arguments.json {
-        terminal.output(report::python_json_text(&diff).trim_end().as_bytes())
+        terminal.output(output::python_json_text(&diff).trim_end().as_bytes())
     } else {
         terminal.comparison(&diff, arguments.moves)
     };

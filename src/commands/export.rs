@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use laser_scan::export::{self, Export, Format, Request};
+use laser_scan::measure::Plan;
 use laser_scan::modules::{Filter, Line, Wanted};
-use laser_scan::report;
-use laser_scan::results::{self, Entry, Results, Surroundings};
-use laser_scan::scan::Plan;
+use laser_scan::output;
+use laser_scan::scan::{self, Entry, Results, Surroundings};
 use laser_scan::select::{self, Pooling};
 use laser_scan::source;
+use laser_scan::trainers::{self, Export, Format, Request};
 
 use super::into::Config;
 use super::{Kept, STANDARD_OUTPUT, read_scan, write_export};
@@ -37,12 +37,12 @@ pub fn run(arguments: &ExportArgs, terminal: &Terminal) -> Result<ExitCode> {
         around: around.as_ref(),
         adapter,
     };
-    let export = export::export(trainer, &request)?;
+    let export = trainers::export(trainer, &request)?;
     let is_all = chosen.iter().map(|chosen| chosen.modules.len()).sum::<usize>() == candidates.len();
     if is_all && arguments.selection.top().is_some_and(|count| count > 1) {
         terminal.note("everything is chosen: a smaller --top-n takes fewer of each type");
     }
-    let manifest = report::manifest_of(&arguments.scan);
+    let manifest = scan::manifest_of(&arguments.scan);
     let kept = Kept { scan: vec![&arguments.scan, &manifest], overwrite: arguments.overwrite };
     match (config, &arguments.output_dir) {
         (Some(config), _) => config.edit(&export, arguments.dry_run, terminal)?,
@@ -55,19 +55,19 @@ pub fn run(arguments: &ExportArgs, terminal: &Terminal) -> Result<ExitCode> {
 /// What else is in the model: by the model itself, or by the scan's manifest.
 fn surroundings(
     arguments: &ExportArgs,
-    format: results::Format,
+    format: scan::Format,
     entries: &mut Vec<Entry>,
     terminal: &Terminal,
 ) -> Result<Option<Surroundings>> {
     let Some(model) = &arguments.model else {
-        return Ok(match results::surroundings(&arguments.scan, &report::manifest_of(&arguments.scan)) {
+        return Ok(match scan::surroundings(&arguments.scan, &scan::manifest_of(&arguments.scan)) {
             Ok(around) => {
                 // An expert that could not be measured belongs to its pool nevertheless.
-                entries.extend(around.unmeasured.iter().map(results::Other::entry));
+                entries.extend(around.unmeasured.iter().map(scan::Other::entry));
                 Some(around)
             }
             Err(error) => {
-                if format == results::Format::LaserScan {
+                if format == scan::Format::LaserScan {
                     terminal.warn(&error.to_string());
                 }
                 None
@@ -81,7 +81,7 @@ fn surroundings(
     let wanted = Wanted { convolutions: true, line, ..Wanted::default() };
     let plan = Plan::new(&*source, &Filter::default(), wanted)?;
     let mut around = plan.surroundings(&[]);
-    results::join(entries, plan.modules.iter().chain(&plan.others).chain(plan.missing_modules()), &mut around)?;
+    scan::join(entries, plan.modules.iter().chain(&plan.others).chain(plan.missing_modules()), &mut around)?;
     Ok(Some(around))
 }
 
@@ -92,8 +92,8 @@ fn print(arguments: &ExportArgs, export: &Export, kept: &Kept<'_>, terminal: &Te
     let document = documents.find(|document| format.is_none_or(|format| document.format == format));
     let text = document.map_or("", |document| &document.text);
     if let Some(path) = &arguments.output {
-        kept.allows(path, export::is_export)?;
-        report::write_all(&[(path, text.as_bytes())])?;
+        kept.allows(path, trainers::is_export)?;
+        output::write_all(&[(path, text.as_bytes())])?;
     } else {
         terminal.output(text.trim_end().as_bytes()).context(STANDARD_OUTPUT)?;
     }

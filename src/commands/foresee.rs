@@ -1,9 +1,9 @@
 //! What a scan's rules come to, as far as names and shapes tell: found before anything is measured or downloaded.
 
 use anyhow::{Context, Result};
-use laser_scan::export::{self, Request};
-use laser_scan::scan::Plan;
+use laser_scan::measure::Plan;
 use laser_scan::select::{self, Rules};
+use laser_scan::trainers::{self, Request};
 
 use crate::cli::ScanArgs;
 
@@ -23,7 +23,7 @@ pub fn run(cli: &ScanArgs, plan: &Plan, rules: &Rules) -> Result<()> {
     };
     for trainer in &cli.emit {
         let impossible = || format!("nothing is measured, as no configuration for {} could be written", trainer.key());
-        export::foresee(*trainer, &request, rules).with_context(impossible)?;
+        trainers::foresee(*trainer, &request, rules).with_context(impossible)?;
     }
     Ok(())
 }

@@ -5,10 +5,10 @@ use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use laser_scan::export::edit::{self, EditError};
-use laser_scan::export::yaml::Value;
-use laser_scan::export::{Adapter, Alpha, Export, Rank, Trainer};
-use laser_scan::report;
+use laser_scan::config::{self, EditError};
+use laser_scan::output;
+use laser_scan::trainers::yaml::Value;
+use laser_scan::trainers::{Adapter, Alpha, Export, Rank, Trainer};
 use similar::TextDiff;
 
 use super::STANDARD_OUTPUT;
@@ -56,7 +56,7 @@ impl Config {
     /// Sets the keys of `export`, or shows what that would change.
     pub fn edit(&self, export: &Export, dry_run: bool, terminal: &Terminal) -> Result<()> {
         let name = self.path.display();
-        if edit::source(&self.text, "") == Err(EditError::Unsafe) {
+        if config::source(&self.text, "") == Err(EditError::Unsafe) {
             return Err(self.by_hand(&export.settings));
         }
         if let Some(key) = self.first_set(export.foreign)? {
@@ -73,7 +73,7 @@ impl Config {
                 settings.push((key, value.clone()));
             }
         }
-        let edited = match edit::edit(&self.text, &settings) {
+        let edited = match config::edit(&self.text, &settings) {
             Err(EditError::Unsafe) => return Err(self.by_hand(&settings)),
             edited => edited.with_context(|| format!("'{name}'"))?,
         };
@@ -81,7 +81,7 @@ impl Config {
         Self { text: edited.text.clone(), ..self.clone() }.warn(export, terminal)?;
         if edited.changed.is_empty() {
             if !dry_run {
-                report::sweep(&self.path);
+                output::sweep(&self.path);
             }
             terminal.note(&format!("'{name}' says all that already"));
         } else if dry_run {
@@ -118,7 +118,7 @@ impl Config {
             }
         }
         for (key, named) in export.naming {
-            if edit::names(&self.text, key, named).with_context(|| format!("'{}'", self.path.display()))? {
+            if config::names(&self.text, key, named).with_context(|| format!("'{}'", self.path.display()))? {
                 let path = self.path.display();
                 terminal.warn(&format!("'{path}' names {named} in {key}, which changes what is trained"));
             }
@@ -147,12 +147,12 @@ impl Config {
             // Its owner and its permissions go with it.
             fs::rename(&kept, &free).with_context(|| format!("cannot write '{}'", free.display()))?;
         }
-        report::replace_keeping(&self.path, &kept, text.as_bytes())?;
+        output::replace_keeping(&self.path, &kept, text.as_bytes())?;
         Ok(kept)
     }
 
     fn value(&self, key: &str) -> Result<Option<&str>> {
-        edit::source(&self.text, key).with_context(|| format!("'{}'", self.path.display()))
+        config::source(&self.text, key).with_context(|| format!("'{}'", self.path.display()))
     }
 
     /// The number that a key is set to, in quotes or not. YAML has many ways to write one: what is not plainly a number is

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 pub use diff::run as diff;
 pub use export::run as export;
-use laser_scan::export::{self as trainers, Export};
-use laser_scan::report::OutputError;
-use laser_scan::results::{self, Format, Results};
+use laser_scan::output::OutputError;
+use laser_scan::scan::{self as scans, Format, Results};
+use laser_scan::trainers::{self, Export};
 pub use report::run as report;
 pub use scan::run as scan;
 
@@ -25,9 +25,9 @@ const STANDARD_OUTPUT: &str = "cannot write to standard output";
 
 /// Reads a scan's file. Others measure norms, embeddings and heads too, which are not ranked.
 fn read_scan(path: &Path) -> Result<Results> {
-    let mut results = results::open(path)?;
+    let mut results = scans::open(path)?;
     if results.format != Format::LaserScan {
-        results.entries.retain(|entry| results::is_ranked(&entry.name));
+        results.entries.retain(|entry| scans::is_ranked(&entry.name));
     }
     Ok(results)
 }
@@ -75,7 +75,7 @@ fn write_export(export: &Export, folder: &Path, kept: &Kept<'_>, terminal: &Term
     paths.iter().try_for_each(|path| kept.allows(path, trainers::is_export))?;
     let contents = export.documents.iter().map(|document| document.text.as_bytes());
     let files: Vec<(&Path, &[u8])> = paths.iter().map(PathBuf::as_path).zip(contents).collect();
-    laser_scan::report::write_all(&files)?;
+    laser_scan::output::write_all(&files)?;
     terminal.exported(export, &paths);
     Ok(())
 }

@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use laser_scan::output;
 use laser_scan::report::{self, Cell, Page, TypeRow};
-use laser_scan::results::{self, Entry, Results};
+use laser_scan::scan::{self, Entry, Results};
 use laser_scan::select::{self, Candidate, Pooling};
 
 use super::{Kept, read_scan};
@@ -16,11 +17,11 @@ use crate::terminal::Terminal;
 pub fn run(arguments: &ReportArgs, terminal: &Terminal) -> Result<ExitCode> {
     let Results { format, mut entries, pooling } = read_scan(&arguments.scan)?;
     let output = arguments.output.clone().unwrap_or_else(|| arguments.scan.with_extension("html"));
-    let manifest = report::manifest_of(&arguments.scan);
+    let manifest = scan::manifest_of(&arguments.scan);
     let kept = Kept { scan: vec![&arguments.scan, &manifest], overwrite: arguments.overwrite };
     kept.allows(&output, report::is_page)?;
-    let around = results::surroundings(&arguments.scan, &manifest).ok();
-    entries.extend(around.iter().flat_map(|around| &around.unmeasured).map(results::Other::entry));
+    let around = scan::surroundings(&arguments.scan, &manifest).ok();
+    entries.extend(around.iter().flat_map(|around| &around.unmeasured).map(scan::Other::entry));
     let pools = select::pool(&entries, arguments.pool_experts.map_or(pooling, Pooling::from));
     let candidates = select::candidates(&entries, &pools);
     let chosen = select::choose(&candidates, &arguments.choice.rules(None)?)?;
@@ -30,7 +31,7 @@ pub fn run(arguments: &ReportArgs, terminal: &Terminal) -> Result<ExitCode> {
     let name = arguments.scan.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let title = around.map_or(name, |around| around.model);
     let page = Page { title: &title, subtitle: &subtitle, types: rows(&entries, &candidates, &chosen) };
-    report::write_all(&[(&output, report::html(&page).as_bytes())])?;
+    output::write_all(&[(&output, report::html(&page).as_bytes())])?;
     terminal.note(&format!("wrote '{}'", output.display()));
     Ok(ExitCode::SUCCESS)
 }

@@ -4,13 +4,15 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
-use laser_scan::export::{self, Request};
+use laser_scan::measure::{self, Journal, Outcome, Plan, Resources};
 use laser_scan::modules::{Missing, UnreadableError};
-use laser_scan::report::{self, Manifest, ManifestOutputs, OutputError, Outputs, Seconds};
-use laser_scan::scan::{self, Journal, Outcome, Plan, Resources};
+use laser_scan::output::{self, OutputError};
+use laser_scan::report::{self, Manifest, ManifestOutputs, Seconds};
+use laser_scan::scan::Outputs;
 use laser_scan::select::{self, Rules};
 use laser_scan::source::{self, Source};
 use laser_scan::spectrum::{Device, DeviceError, Opened};
+use laser_scan::trainers::{self, Request};
 
 use super::{Kept, STANDARD_OUTPUT, foresee, or_overwrite, write_export};
 use crate::cli::ScanArgs;
@@ -34,7 +36,7 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
         return dry_run(cli, &plan, download, terminal);
     }
 
-    let resources = Resources { devices, threads: cli.threads(), memory: scan::memory_ceiling() };
+    let resources = Resources { devices, threads: cli.threads(), memory: measure::memory_ceiling() };
     let journal = Journal::open(&outputs.journal, cli.fresh)?;
     let planned = begun.elapsed();
     terminal.begin(&plan, &resources, download);
@@ -160,10 +162,10 @@ fn status(is_whole: bool) -> ExitCode {
 /// How to go on without the modules that cannot be read. The names are others' and the line is for a person to paste: it
 /// names nothing that would become an option, or that has characters that cannot be seen.
 fn with_patterns(error: UnreadableError) -> anyhow::Error {
-    let is_harmless = |pattern: &String| !pattern.starts_with('-') && !pattern.contains(report::is_deceptive);
+    let is_harmless = |pattern: &String| !pattern.starts_with('-') && !pattern.contains(output::is_deceptive);
     let patterns = Some(&error.patterns).filter(|patterns| !patterns.is_empty() && patterns.iter().all(is_harmless));
     let options = match patterns {
-        Some(patterns) => patterns.iter().map(|pattern| format!(" --exclude {}", export::quoted(pattern))).collect(),
+        Some(patterns) => patterns.iter().map(|pattern| format!(" --exclude {}", trainers::quoted(pattern))).collect(),
         None => " --exclude".to_owned(),
     };
     anyhow!("{error}; or leave them out with{options}")
@@ -175,7 +177,7 @@ fn allow_emitting(cli: &ScanArgs, model: &str, kept: &Kept<'_>) -> Result<()> {
     let folder = cli.output_dir.clone().unwrap_or_default();
     for trainer in &cli.emit {
         for format in trainer.formats() {
-            kept.allows(&folder.join(trainer.file(model, *format)), export::is_export)?;
+            kept.allows(&folder.join(trainer.file(model, *format)), trainers::is_export)?;
         }
     }
     Ok(())
@@ -202,7 +204,7 @@ fn emit(cli: &ScanArgs, request: &Request<'_>, kept: &Kept<'_>, terminal: &Termi
         if cli.emit[..place].contains(trainer) {
             continue;
         }
-        let written = match export::export(*trainer, request) {
+        let written = match trainers::export(*trainer, request) {
             Ok(mut export) => {
                 // What is the same for several trainers is said once.
                 for said in [&mut export.notes, &mut export.warnings] {

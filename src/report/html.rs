@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::text::{digits, is_deceptive};
+use crate::output::{digits, is_deceptive};
 
 /// How many shades the heat map has, each with a class in the style sheet.
 const SHADES: usize = 9;

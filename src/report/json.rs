@@ -7,12 +7,12 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::manifest::Failure;
-use super::python_json::python_json;
+use crate::measure::{Outcome, Plan};
 use crate::modules::Module;
-use crate::scan::{Outcome, Plan};
+use crate::output::python_json;
 use crate::select::{Chosen, Pool, Pooling};
-use crate::snr::Statistic;
 use crate::spectrum;
+use crate::statistic::Statistic;
 
 /// The full file: every measured module in model order, keyed by its name, then the pools of experts if there are any.
 pub fn full(modules: &[Module], outcomes: &[Outcome], pools: &[Pool], how: Pooling) -> Vec<u8> {

@@ -5,11 +5,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::Outputs;
-use super::python_json::python_json;
+use crate::measure::{Outcome, Plan, Resources};
 use crate::modules::{LeftOut, Missing};
-use crate::results::{self, Surroundings};
-use crate::scan::{Outcome, Plan, Resources};
+use crate::output::{python_json, sha256};
+use crate::scan::{Outputs, Surroundings};
 use crate::select::{self, Pool, Pooling};
 use crate::spectrum::{self, Device, Method, Processor};
 
@@ -166,7 +165,7 @@ impl ManifestOutputs {
     /// The names of `outputs`, of which the first holds the bytes `full`.
     pub fn new(outputs: &Outputs, full: &[u8]) -> Self {
         let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { full: name(&outputs.full), full_sha256: results::sha256(full), top: name(&outputs.top) }
+        Self { full: name(&outputs.full), full_sha256: sha256(full), top: name(&outputs.top) }
     }
 }
 

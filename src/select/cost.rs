@@ -1,7 +1,7 @@
 //! What training a module takes, and how much of it there may be.
 
 use super::{Candidate, SelectError, best_first};
-use crate::results::Entry;
+use crate::scan::Entry;
 
 /// The size of modules, from which the parameters that training them takes follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,7 +16,7 @@ pub use pool::{INCOMPLETE_POOL, Pool, Pooling, pool};
 pub use rules::{Count, Rules, SelectError, Types};
 
 use crate::modules;
-use crate::results::Entry;
+use crate::scan::Entry;
 
 /// The module types of a Llama-like model in the order in which the seed's script writes them.
 const SEED_ORDER: [&str; 7] = [

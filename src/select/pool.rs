@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::results::Entry;
+use crate::scan::Entry;
 
 /// Why a pool has no ratio.
 pub const INCOMPLETE_POOL: &str = "one of its experts could not be measured";

@@ -15,7 +15,7 @@
 //! every bit of the result is the same for any number of threads. On a GPU both routes are NVIDIA's libraries' (`cuda`), and
 //! their results agree with the CPU's to about the unit roundoff.
 //!
-//! [`Spectrum::enclosure`] gives the interval around each value, from which [`crate::snr::vouch`] decides in O(n)
+//! [`Spectrum::enclosure`] gives the interval around each value, from which [`crate::statistic::vouch`] decides in O(n)
 //! whether a route was accurate enough.
 
 mod band;

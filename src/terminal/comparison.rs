@@ -2,7 +2,7 @@
 
 use std::io;
 
-use laser_scan::diff::{Diff, Move, TypeDiff};
+use laser_scan::report::{Diff, Move, TypeDiff};
 
 use super::{Sheet, Terminal, Verbosity, counted, ratio};
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
-use laser_scan::scan::{Event, Plan};
+use laser_scan::measure::{Event, Plan};
 use laser_scan::source::Transfer;
 use laser_scan::spectrum;
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use laser_scan::report;
+use laser_scan::output;
 
 /// How many characters of a text are shown at most. It is cut in its middle: a sentence begins with what is wrong, and ends
 /// with the way out.
@@ -54,14 +54,14 @@ impl Sheet {
 
 /// Text on one line that cannot steer a terminal or deceive its reader, and is not too long to be read.
 pub fn harmless(text: &str) -> String {
-    report::visible(&shortened(text))
+    output::visible(&shortened(text))
 }
 
 /// The same for text that has its own lines and blanks, of any length.
 pub fn harmless_lines(text: &str) -> String {
     let lines = text.split_inclusive('\n').map(|line| {
         let content = line.strip_suffix("\r\n").or(line.strip_suffix('\n')).unwrap_or(line);
-        let cells: Vec<String> = content.split('\t').map(report::visible).collect();
+        let cells: Vec<String> = content.split('\t').map(output::visible).collect();
         cells.join("\t") + &line[content.len()..]
     });
     lines.collect()

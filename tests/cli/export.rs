@@ -400,7 +400,7 @@ fn what_peft_refuses_is_refused_before() {
     let scan = fs::read_to_string(place.path("scan.json")).expect("readable");
     let scan = scan.replace("self_attn.o_proj", "mixer.out_proj");
     manifest["surroundings"]["model_types"] = json!(["mamba2"]);
-    manifest["outputs"]["full_sha256"] = json!(laser_scan::results::sha256(scan.as_bytes()));
+    manifest["outputs"]["full_sha256"] = json!(laser_scan::output::sha256(scan.as_bytes()));
     fs::write(place.path("scan.json"), scan).expect("written");
     write(&place, "scan_run.json", &manifest);
     let run = place.run(&["export", "peft", "scan.json"]);

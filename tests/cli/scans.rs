@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use laser_scan::results::sha256;
+use laser_scan::output::sha256;
 use serde_json::{Map, Value, json};
 
 use crate::program::{Workplace, in_project};

@@ -1,0 +1,286 @@
+//! A plan -> its outcomes, on threads and GPUs.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rayon::Scope;
+
+use super::attempt::{Attempt, attempt};
+use super::memory::ceiling_on_gpu;
+use super::schedule::{CPU, Relief, Schedule, Station, Task};
+use super::{Event, Journal, Outcome, Plan, Resources};
+use crate::checkpoint::{CheckpointError, Mapped};
+use crate::source::{Source, SourceError, Stamp};
+use crate::spectrum::{Device, Fault, Lane, Method, Processor};
+
+/// The stack of a thread, in bytes. One that waits for others' parts of its module may begin the next module meanwhile, on
+/// top of it.
+const STACK: usize = 16 << 20;
+
+/// The state that the threads of a running scan share.
+pub struct Work<'a> {
+    plan: &'a Plan,
+    journal: &'a Journal,
+    observer: &'a (dyn Fn(Event<'_>) + Sync),
+    /// Threads that compute on the CPU.
+    threads: usize,
+    gpus: Vec<&'a Device>,
+    schedule: Schedule,
+    weights: Mapped,
+    outcomes: Mutex<Vec<Option<Outcome>>>,
+    /// What ends the scan, if something does.
+    error: Mutex<Option<anyhow::Error>>,
+}
+
+impl<'a> Work<'a> {
+    /// What is left to do of `plan`, where these `outcomes` are known.
+    pub fn new(
+        plan: &'a Plan,
+        journal: &'a Journal,
+        resources: &'a Resources,
+        observer: &'a (dyn Fn(Event<'_>) + Sync),
+        outcomes: Vec<Option<Outcome>>,
+    ) -> Self {
+        let threads = resources.threads.max(1);
+        let gpus = resources.devices.iter().filter(|device| device.processor() != Processor::Cpu);
+        let gpus: Vec<&Device> = gpus.collect();
+        let station = |gpu: &&Device| {
+            let tasks = plan.modules.iter().map(|module| Task::new(0, module, Method::Gram));
+            let largest = tasks.map(|task| task.bytes(gpu)).max().unwrap_or(0);
+            // A GPU that does not say what is free is found out when it is used.
+            let free = gpu.free_memory().ok().flatten().unwrap_or(0);
+            Station::new((*gpu).clone(), gpu.lanes(threads), ceiling_on_gpu(free, largest))
+        };
+        let cpu = Station::new(Device::CPU, Device::CPU.lanes(threads), resources.memory);
+        let stations = [cpu].into_iter().chain(gpus.iter().map(station));
+        Self {
+            plan,
+            journal,
+            observer,
+            threads,
+            schedule: Schedule::new(stations.collect()),
+            gpus,
+            weights: Mapped::new(&plan.checkpoint),
+            outcomes: Mutex::new(outcomes),
+            error: Mutex::new(None),
+        }
+    }
+
+    /// Measures what is left, and returns the outcomes of all modules.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Plan::run`] does.
+    pub fn carry_out(self, source: &dyn Source) -> Result<Vec<Outcome>> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).stack_size(STACK).build();
+        pool.context("cannot start the threads")?.in_place_scope(|scope| {
+            thread::scope(|lanes| {
+                for (at, gpu) in self.gpus.iter().enumerate() {
+                    for _ in 0..gpu.lanes(self.threads) {
+                        let work = &self;
+                        lanes.spawn(move || work.serve(CPU + 1 + at, gpu, scope));
+                    }
+                }
+                // Also by a panic: no lane may wait for what will not come.
+                let _closing = self.schedule.closing();
+                self.feed(source, scope).inspect_err(|_| self.schedule.abort())
+            })
+        })?;
+        if let Some(error) = self.error.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(error);
+        }
+        // Some changes have a date only now.
+        self.check_files(source)?;
+        let outcomes = self.outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err("it was not reached".into()))).collect())
+    }
+}
+
+impl Work<'_> {
+    /// Brings shard after shard to disk and has the modules measured whose shards are there.
+    fn feed<'scope>(&'scope self, source: &dyn Source, scope: &Scope<'scope>) -> Result<()> {
+        let shards = &self.plan.checkpoint.shards;
+        // Modules wait for the last of their shards: a quantised weight's scales may be in another than its codes.
+        let mut waiting: Vec<Vec<usize>> = vec![Vec::new(); shards.len()];
+        let mut needed = vec![false; shards.len()];
+        for (place, outcome) in self.lock_outcomes().iter().enumerate() {
+            if outcome.is_none() {
+                let shards = self.plan.modules[place].weight.shards();
+                shards.iter().for_each(|shard| needed[*shard] = true);
+                waiting[shards[shards.len() - 1]].push(place);
+            }
+        }
+        for (at, (shard, places)) in shards.iter().zip(waiting).enumerate() {
+            if self.schedule.is_aborted() {
+                break;
+            }
+            if !needed[at] {
+                continue;
+            }
+            let file = shard.file.as_str();
+            let path = source.fetch(file, &|transfer| (self.observer)(Event::Fetching { file, transfer }))?;
+            self.map(source, at, &path)?;
+            (self.observer)(Event::Fetched { file });
+            let tasks = places.into_iter().map(|place| Task::new(place, &self.plan.modules[place], Method::Gram));
+            self.schedule.offer(tasks.collect());
+            self.start(scope);
+        }
+        Ok(())
+    }
+
+    /// Maps the shard in place `at`, which is on disk at `path`, if it is still the file that was planned with.
+    fn map(&self, source: &dyn Source, at: usize, path: &Path) -> Result<()> {
+        let shard = &self.plan.checkpoint.shards[at];
+        let unreadable = |error| SourceError::Unreadable { path: path.to_owned(), error };
+        Stamp::of(path).map_err(unreadable)?.wait_until_settled();
+        let mapped = self.weights.map(at, path, shard);
+        // Only now: what has changed before the mapping's own stamp is found here, what changes after it by its check.
+        if source.identity(&shard.file)? != shard.identity {
+            return Err(CheckpointError::Changed { file: shard.file.clone() }.into());
+        }
+        Ok(mapped?)
+    }
+
+    /// Makes sure that every file of which there are results is what it was when the scan was planned.
+    fn check_files(&self, source: &dyn Source) -> Result<()> {
+        let needed = self.plan.needed_shards();
+        self.weights.check(&needed)?;
+        // A commit's files do not change. Of a folder's, those need not be mapped whose modules the journal knows.
+        if self.plan.model.commit.is_none() {
+            for shard in needed.into_iter().map(|place| &self.plan.checkpoint.shards[place]) {
+                if source.identity(&shard.file)? != shard.identity {
+                    return Err(CheckpointError::Changed { file: shard.file.clone() }.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts as many of the modules that wait for the CPU as there are threads and memory for.
+    fn start<'scope>(&'scope self, scope: &Scope<'scope>) {
+        while let Some(batch) = self.schedule.take(CPU) {
+            scope.spawn(move |scope| {
+                for task in &batch.tasks {
+                    // The CPU has no faults: what it cannot do is part of an outcome.
+                    let _ = self.measure(CPU, task, &Lane::CPU);
+                }
+                drop(batch);
+                self.start(scope);
+            });
+        }
+    }
+
+    /// Measures one module after the other on `gpu`, in a lane of its own, until there are no more.
+    fn serve<'scope>(&'scope self, station: usize, gpu: &Device, scope: &Scope<'scope>) {
+        let lane = match gpu.lane() {
+            Ok(lane) => lane,
+            Err(fault) => {
+                let is_given_up = match fault {
+                    Fault::OutOfMemory => self.schedule.close_lane(station),
+                    Fault::Broken(_) => self.schedule.give_up(station),
+                };
+                self.tell_of_given_up(is_given_up, gpu, &fault);
+                return self.start(scope);
+            }
+        };
+        while let Some(batch) = self.schedule.wait(station) {
+            for (at, task) in batch.tasks.iter().enumerate() {
+                match self.measure(station, task, &lane) {
+                    Ok(()) => {}
+                    Err(Fault::OutOfMemory) => self.relieve(station, gpu, task),
+                    Err(fault @ Fault::Broken(_)) => {
+                        self.schedule.offer(batch.tasks[at..].to_vec());
+                        let is_given_up = self.schedule.give_up(station);
+                        self.tell_of_given_up(is_given_up, gpu, &fault);
+                        break;
+                    }
+                }
+            }
+            drop(batch);
+            // Some may have been left to the CPU.
+            self.start(scope);
+        }
+        if self.schedule.is_given_up(station) {
+            lane.abandon();
+        }
+    }
+
+    /// Finds another way for a module that `gpu` has had no memory for.
+    fn relieve(&self, station: usize, gpu: &Device, task: &Task) {
+        let (device, module) = (&gpu.name(), &self.plan.modules[task.place]);
+        (self.observer)(match self.schedule.relieve(station, task.clone()) {
+            Relief::Fewer(at_once) => Event::Crowded { device, at_once },
+            Relief::Cpu => Event::TooLarge { device, module },
+        });
+    }
+
+    fn tell_of_given_up(&self, is_given_up: bool, gpu: &Device, fault: &Fault) {
+        if is_given_up {
+            (self.observer)(Event::GivenUp { device: &gpu.name(), fault });
+        }
+    }
+
+    /// Measures a module.
+    fn measure(&self, station: usize, task: &Task, lane: &Lane) -> Result<(), Fault> {
+        if self.schedule.is_aborted() {
+            return Ok(());
+        }
+        // The next weight comes from the disk while this one's arithmetic runs.
+        if let Some(next) = self.schedule.next(station).map(|place| &self.plan.modules[place]) {
+            self.weights.prefetch(&next.tensor, &next.selection);
+        }
+        let module = &self.plan.modules[task.place];
+        let begun = Instant::now();
+        // A defect in the arithmetic must not take down the other modules, nor keep its memory from them.
+        let attempt = catch_unwind(AssertUnwindSafe(|| attempt(&self.weights, module, task.method, lane)))
+            .unwrap_or_else(|_| {
+                let defect = "laser-scan has a defect; please report it".to_owned();
+                // A GPU's may come of the GPU, whose handles cudarc may have failed to let go; the CPU has the last word.
+                if station == CPU { Attempt::Done(Err(defect)) } else { Attempt::Faulted(Fault::Broken(defect)) }
+            });
+        match attempt {
+            Attempt::Done(outcome) => {
+                if let Err(error) = self.finish(task.place, outcome, begun.elapsed()) {
+                    self.fail(error);
+                }
+            }
+            Attempt::Inaccurate => {
+                let direct = Task::new(task.place, module, Method::Direct);
+                // The CPU has the last word, and GPUs may be done while it still works.
+                if station == CPU || task.method == Method::Direct {
+                    self.schedule.offer_to_cpu(direct);
+                } else {
+                    self.schedule.offer(vec![direct]);
+                }
+            }
+            Attempt::Faulted(fault) => return Err(fault),
+        }
+        Ok(())
+    }
+
+    fn finish(&self, place: usize, outcome: Outcome, elapsed: Duration) -> Result<()> {
+        let module = &self.plan.modules[place];
+        // Whatever the outcome is, it came from these files.
+        self.weights.check(&module.weight.shards())?;
+        if let Ok(measurement) = &outcome {
+            self.journal.append(&self.plan.key(module), measurement)?;
+        }
+        (self.observer)(Event::Finished { module, outcome: &outcome, elapsed });
+        self.lock_outcomes()[place] = Some(outcome);
+        Ok(())
+    }
+
+    /// Ends the scan because of `error`, unless it is ending already.
+    fn fail(&self, error: anyhow::Error) {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.schedule.abort();
+    }
+
+    fn lock_outcomes(&self) -> std::sync::MutexGuard<'_, Vec<Option<Outcome>>> {
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,344 @@
+//! Two scans -> how their rankings differ. Pure.
+//!
+//! In JSON an infinite number is `null`, as in a scan's file.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Serialize;
+
+use crate::scan::Entry;
+
+/// How two scans, A and B, differ. Parts of fused modules are left out: no trainer can select one.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Diff {
+    /// The types of which both scans have measured a module, in the order in which they appear in A.
+    pub types: Vec<TypeDiff>,
+    /// The modules of A that B does not have.
+    pub only_in_a: Vec<String>,
+    /// The modules of B that A does not have.
+    pub only_in_b: Vec<String>,
+    /// The modules, as A calls them, that are in both scans, but could not be measured in one of them.
+    pub unmeasured: Vec<String>,
+}
+
+/// How the rankings of a type differ. They are those among the modules that both scans have measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TypeDiff {
+    /// The type, as A calls it.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// How many modules both scans have measured.
+    pub pairs: usize,
+    /// Spearman's rank correlation; `None` of fewer than two modules, or where a scan ranks all alike.
+    pub spearman: Option<f64>,
+    /// How many of the best were compared: as many as asked for, but not more than there are.
+    pub top: usize,
+    /// How many of them are the best in both scans.
+    pub common: usize,
+    /// The largest relative change of a ratio, without its sign. It may be infinite.
+    pub largest_change: f64,
+    /// Every module's move, in A's order.
+    pub moves: Vec<Move>,
+}
+
+/// How a module's ratio and rank differ. Ranks count from 1, the best; equal ratios are ranked in A's order.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Move {
+    /// The module, as A calls it.
+    pub name: String,
+    /// The layer that it belongs to.
+    pub layer: Option<usize>,
+    /// Its ratio in A, which may be infinite.
+    pub snr_a: f64,
+    /// Its ratio in B, which may be infinite.
+    pub snr_b: f64,
+    /// Its rank in A.
+    pub rank_a: usize,
+    /// Its rank in B.
+    pub rank_b: usize,
+    /// What its ratio changed by on the way from A to B, relative to that in A. It is infinite where one ratio alone
+    /// is, or where that in A alone is zero.
+    pub change: f64,
+}
+
+/// A module that both scans have measured.
+struct Pair<'a> {
+    entry: &'a Entry,
+    snr_a: f64,
+    snr_b: f64,
+}
+
+/// Compares scan `a` with scan `b`, by type, and their best `top` of each. Modules are the same if they have one name,
+/// or, where the other scan has no such name, a target that no other module of either scan has.
+pub fn diff(a: &[Entry], b: &[Entry], top: usize) -> Diff {
+    let (a, b) = (whole(a), whole(b));
+    let partners = partners(&a, &b);
+    let taken: HashSet<usize> = partners.iter().flatten().copied().collect();
+    let name = |entry: &Entry| entry.name.clone();
+    let (mut pairs, mut only_in_a, mut unmeasured) = (Vec::new(), Vec::new(), Vec::new());
+    for (entry, partner) in a.iter().zip(&partners) {
+        match (entry.snr, partner.map(|partner| b[partner].snr)) {
+            (_, None) => only_in_a.push(name(entry)),
+            (Some(snr_a), Some(Some(snr_b))) => pairs.push(Pair { entry, snr_a, snr_b }),
+            (_, Some(_)) => unmeasured.push(name(entry)),
+        }
+    }
+    Diff {
+        types: by_type(pairs).iter().map(|pairs| type_diff(pairs, top)).collect(),
+        only_in_a,
+        only_in_b: (0..b.len()).filter(|place| !taken.contains(place)).map(|place| name(b[place])).collect(),
+        unmeasured,
+    }
+}
+
+/// The entries that are no parts.
+fn whole(entries: &[Entry]) -> Vec<&Entry> {
+    entries.iter().filter(|entry| entry.part_of.is_none()).collect()
+}
+
+/// The place in `b` of each of `a`.
+fn partners(a: &[&Entry], b: &[&Entry]) -> Vec<Option<usize>> {
+    let (names_a, names_b) = (places(a), places(b));
+    let (owners_a, owners_b) = (owners(a), owners(b));
+    let by_target = |place: usize| {
+        let partner = only_owner(a[place], &owners_b)?;
+        let is_mutual = only_owner(b[partner], &owners_a) == Some(place);
+        (is_mutual && !names_a.contains_key(b[partner].name.as_str())).then_some(partner)
+    };
+    let partner = |(place, entry): (usize, &&Entry)| match names_b.get(entry.name.as_str()) {
+        Some(partner) => Some(*partner),
+        None => by_target(place),
+    };
+    a.iter().enumerate().map(partner).collect()
+}
+
+/// Where each name is.
+fn places<'a>(entries: &[&'a Entry]) -> HashMap<&'a str, usize> {
+    entries.iter().enumerate().map(|(place, entry)| (entry.name.as_str(), place)).collect()
+}
+
+/// Where the module is that has each target; `None` for a target that several have, such as a parameter of all experts.
+fn owners<'a>(entries: &[&'a Entry]) -> HashMap<&'a str, Option<usize>> {
+    let mut owners = HashMap::new();
+    for (place, entry) in entries.iter().enumerate() {
+        for target in &entry.targets {
+            let owner = owners.entry(target.as_str()).or_insert(Some(place));
+            *owner = owner.filter(|known| *known == place);
+        }
+    }
+    owners
+}
+
+/// The only one of `owners` that shares a target with `entry`.
+fn only_owner(entry: &Entry, owners: &HashMap<&str, Option<usize>>) -> Option<usize> {
+    let mut found = entry.targets.iter().filter_map(|target| owners.get(target.as_str()).copied());
+    let first = found.next()??;
+    found.all(|owner| owner == Some(first)).then_some(first)
+}
+
+/// The pairs of each type, types in the order in which they appear.
+fn by_type(pairs: Vec<Pair<'_>>) -> Vec<Vec<Pair<'_>>> {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut types: Vec<Vec<Pair<'_>>> = Vec::new();
+    for pair in pairs {
+        let place = *places.entry(&pair.entry.kind).or_insert(types.len());
+        if place == types.len() {
+            types.push(Vec::new());
+        }
+        types[place].push(pair);
+    }
+    types
+}
+
+/// How the rankings of one type's `pairs`, of which there is at least one, differ.
+fn type_diff(pairs: &[Pair<'_>], top: usize) -> TypeDiff {
+    let a: Vec<f64> = pairs.iter().map(|pair| pair.snr_a).collect();
+    let b: Vec<f64> = pairs.iter().map(|pair| pair.snr_b).collect();
+    let ranks = ranks(&a).into_iter().zip(ranks(&b));
+    let moves: Vec<Move> = pairs.iter().zip(ranks).map(|(pair, ranks)| Move::new(pair, ranks)).collect();
+    TypeDiff {
+        kind: pairs[0].entry.kind.clone(),
+        pairs: pairs.len(),
+        spearman: spearman(&a, &b),
+        top: top.min(pairs.len()),
+        common: moves.iter().filter(|module| module.rank_a.max(module.rank_b) <= top).count(),
+        largest_change: moves.iter().map(|module| module.change.abs()).fold(0.0, f64::max),
+        moves,
+    }
+}
+
+impl Move {
+    fn new(pair: &Pair<'_>, (rank_a, rank_b): (usize, usize)) -> Self {
+        let Pair { entry, snr_a, snr_b } = *pair;
+        let change = change(snr_a, snr_b);
+        Self { name: entry.name.clone(), layer: entry.layer, snr_a, snr_b, rank_a, rank_b, change }
+    }
+}
+
+/// What `b` is above or below `a`, relative to `a`; down from infinity is negative infinity.
+fn change(a: f64, b: f64) -> f64 {
+    if a == b {
+        0.0
+    } else if a.is_infinite() {
+        f64::NEG_INFINITY
+    } else {
+        (b - a) / a
+    }
+}
+
+/// The places of `ratios`, the highest first; equal ones stay in their order.
+fn best_first(ratios: &[f64]) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..ratios.len()).collect();
+    places.sort_by(|x, y| ratios[*y].total_cmp(&ratios[*x]));
+    places
+}
+
+/// The rank of each of `ratios`, counted from 1; each has its own.
+fn ranks(ratios: &[f64]) -> Vec<usize> {
+    let mut ranks = vec![0; ratios.len()];
+    for (before, place) in best_first(ratios).into_iter().enumerate() {
+        ranks[place] = before + 1;
+    }
+    ranks
+}
+
+/// The rank of each of `ratios`, counted from 1; equal ones share the mean of theirs.
+fn shared_ranks(ratios: &[f64]) -> Vec<f64> {
+    let mut ranks = vec![0.0; ratios.len()];
+    let mut before = 0;
+    for equals in best_first(ratios).chunk_by(|x, y| ratios[*x] == ratios[*y]) {
+        for place in equals {
+            ranks[*place] = before as f64 + (equals.len() + 1) as f64 / 2.0;
+        }
+        before += equals.len();
+    }
+    ranks
+}
+
+/// Spearman's rank correlation: Pearson's of the ranks. There is none where all ranks of a side are equal.
+fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {
+    let mean = (a.len() + 1) as f64 / 2.0;
+    let deviations = |ratios: &[f64]| shared_ranks(ratios).into_iter().map(|rank| rank - mean).collect::<Vec<f64>>();
+    let (a, b) = (deviations(a), deviations(b));
+    let product = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+    let (spread_a, spread_b) = (product(&a, &a), product(&b, &b));
+    (spread_a > 0.0 && spread_b > 0.0).then(|| product(&a, &b) / (spread_a * spread_b).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INF: f64 = f64::INFINITY;
+
+    fn entry(name: &str, kind: &str, snr: impl Into<Option<f64>>, targets: &[&str]) -> Entry {
+        Entry {
+            name: name.into(),
+            kind: kind.into(),
+            layer: None,
+            snr: snr.into(),
+            shape: None,
+            targets: targets.iter().map(|target| (*target).to_owned()).collect(),
+            is_parameter: false,
+            is_matrix: false,
+            part_of: None,
+        }
+    }
+
+    fn scan(ratios: &[f64]) -> Vec<Entry> {
+        let name = |(place, snr): (usize, &f64)| entry(&format!("m{place}"), "t", *snr, &[&format!("m{place}")]);
+        ratios.iter().enumerate().map(name).collect()
+    }
+
+    fn of_one_type(a: &[f64], b: &[f64], top: usize) -> TypeDiff {
+        let mut types = diff(&scan(a), &scan(b), top).types;
+        assert_eq!(types.len(), 1);
+        types.remove(0)
+    }
+
+    #[test]
+    fn spearman_is_that_of_scipy() {
+        // python3 -c 'from scipy.stats import spearmanr; print(spearmanr(A, B).statistic)', scipy 1.17.1
+        let cases: [(&[f64], &[f64], f64); 5] = [
+            (&[1.0, 2.0, 3.0, 4.0, 5.0], &[2.0, 1.0, 4.0, 3.0, 5.0], 0.7999999999999999),
+            (&[3.0, 1.0, 2.0, 2.0, 9.0, 5.0], &[1.0, 1.0, 4.0, 2.0, 8.0, 8.0], 0.7164977208318385),
+            (&[INF, INF, 3.5, 0.25, 7.0, 7.0, 7.0], &[9.0, INF, 1.0, 1.0, INF, 2.0, 0.5], 0.6193004463479486),
+            (&[5.0, 4.0, 3.0, 2.0, 1.0], &[1.0, 2.0, 3.0, 4.0, 5.0], -0.9999999999999999),
+            (&[0.5, 0.5, 0.5, 2.0], &[3.0, 1.0, 2.0, 2.0], 0.0),
+        ];
+        for (a, b, expected) in cases {
+            let found = spearman(a, b).expect("both sides vary");
+            assert!((found - expected).abs() < 1e-14, "{a:?} {b:?}: {found} is not {expected}");
+        }
+        let exact = of_one_type(&[0.1, 0.2, INF, 0.2], &[1.0, 2.0, 7.0, 2.0], 2);
+        assert_eq!(exact.spearman, Some(1.0));
+        for (a, b) in [(&[1.0][..], &[2.0][..]), (&[1.0, 1.0], &[1.0, 2.0]), (&[1.0, 2.0], &[INF, INF])] {
+            assert_eq!(of_one_type(a, b, 1).spearman, None, "{a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn moves_are_between_ranks_of_the_pairs() {
+        let found = of_one_type(&[2.0, INF, 0.0, 2.0, 4.0], &[3.0, INF, 0.0, 1.0, INF], 3);
+        let moves: Vec<_> = found.moves.iter().map(|module| (module.rank_a, module.rank_b, module.change)).collect();
+        assert_eq!(moves, [(3, 3, 0.5), (1, 1, 0.0), (5, 5, 0.0), (4, 4, -0.5), (2, 2, INF)]);
+        assert_eq!((found.pairs, found.top, found.common, found.largest_change), (5, 3, 3, INF));
+        let found = of_one_type(&[4.0, 3.0, INF, 0.0], &[1.0, 9.0, 2.0, 5.0], 2);
+        let moves: Vec<_> = found.moves.iter().map(|module| (module.rank_a, module.rank_b, module.change)).collect();
+        assert_eq!(moves, [(2, 4, -0.75), (3, 1, 2.0), (1, 3, -INF), (4, 2, INF)]);
+        assert_eq!((found.top, found.common), (2, 0));
+        let found = of_one_type(&[4.0, 3.0], &[1.0, 9.0], 16);
+        assert_eq!((found.top, found.common, found.largest_change), (2, 2, 2.0));
+    }
+
+    #[test]
+    fn modules_are_paired_by_name_or_else_by_target() {
+        let a = [
+            entry("disk.0", "u", 1.0, &["memory.0"]),
+            entry("b", "t", 1.0, &["x"]),
+            entry("disk.1", "u", None, &["memory.1"]),
+            entry("e.0.w1", "e", 1.0, &["e.gate_up"]),
+            entry("e.1.w1", "e", 1.0, &["e.gate_up"]),
+            entry("in_proj", "t", 1.0, &["q", "k"]),
+            entry("both", "t", 1.0, &["both", "more"]),
+            Entry { part_of: Some("b".into()), ..entry("b.q", "t", 1.0, &["b.q"]) },
+        ];
+        let b = [
+            entry("k", "t", 1.0, &["k"]),
+            entry("memory.1", "other", 1.0, &["memory.1"]),
+            entry("memory.0", "other", 2.0, &["memory.0"]),
+            entry("e.0.up", "e", 1.0, &["e.gate_up"]),
+            entry("q", "t", 1.0, &["q"]),
+            // The name decides, although the target is that of another module.
+            entry("b", "t", 3.0, &["memory.0b"]),
+            entry("x", "t", 1.0, &["z"]),
+            entry("more", "t", 1.0, &["more"]),
+            entry("b.q", "t", 1.0, &["b.q"]),
+        ];
+        let found = diff(&a, &b, 1);
+        let kinds: Vec<_> = found.types.iter().map(|of| (of.kind.as_str(), of.moves.len())).collect();
+        assert_eq!(kinds, [("u", 1), ("t", 2)]);
+        assert_eq!((found.types[0].moves[0].name.as_str(), found.types[0].moves[0].change), ("disk.0", 1.0));
+        assert_eq!((found.types[1].moves[0].name.as_str(), found.types[1].moves[0].change), ("b", 2.0));
+        assert_eq!(found.types[1].moves[1].name, "both");
+        assert_eq!(found.unmeasured, ["disk.1"]);
+        // A parameter of all experts does not say which expert it is, nor half of a module which half.
+        assert_eq!(found.only_in_a, ["e.0.w1", "e.1.w1", "in_proj"]);
+        assert_eq!(found.only_in_b, ["k", "e.0.up", "q", "x", "b.q"]);
+        let nothing = diff(&[], &[], 1);
+        assert!(nothing.types.is_empty() && nothing.only_in_a.is_empty() && nothing.only_in_b.is_empty());
+    }
+
+    #[test]
+    fn infinite_numbers_are_null_in_json() {
+        let found = diff(&scan(&[INF, 2.0]), &scan(&[1.0, 2.0]), 1);
+        let json = serde_json::to_value(&found).expect("plain data");
+        let of_type = &json["types"][0];
+        assert_eq!((&of_type["type"], &of_type["spearman"]), (&"t".into(), &(-1.0).into()));
+        assert!(of_type["largest_change"].is_null());
+        let expected = serde_json::json!({
+            "name": "m0", "layer": null, "snr_a": null, "snr_b": 1.0, "rank_a": 1, "rank_b": 2, "change": null
+        });
+        assert_eq!(of_type["moves"][0], expected);
+    }
+}

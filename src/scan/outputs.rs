@@ -1,0 +1,192 @@
+//! The files of a scan: what they are called, and whether there is a place for them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::output::{OutputError, folder_of, followed, in_file_name, sweep, temporary, write_all};
+
+/// What the user says about where output goes.
+#[derive(Clone, Debug, Default)]
+pub struct Destination {
+    /// The folder for files that are not named; the current one if there is none.
+    pub folder: Option<PathBuf>,
+    /// The full file.
+    pub full: Option<PathBuf>,
+    /// The top-N file.
+    pub top: Option<PathBuf>,
+}
+
+/// The files that a scan writes.
+#[derive(Clone, Debug)]
+pub struct Outputs {
+    /// Every module's numbers.
+    pub full: PathBuf,
+    /// The best modules' names.
+    pub top: PathBuf,
+    /// The run's manifest.
+    pub manifest: PathBuf,
+    /// What is done so far of a scan that is under way.
+    pub journal: PathBuf,
+}
+
+impl Outputs {
+    /// The files for the model called `name`.
+    pub fn new(name: &str, destination: &Destination) -> Self {
+        let folder = destination.folder.clone().unwrap_or_default();
+        let name = in_file_name(name);
+        let beside = |ending: &str| folder.join(format!("laser_scan_{name}{ending}"));
+        let full = followed(destination.full.clone().unwrap_or_else(|| beside(".json")));
+        let mut journal = full.clone().into_os_string();
+        journal.push(".journal");
+        Self {
+            top: followed(destination.top.clone().unwrap_or_else(|| beside("_top_snr.json"))),
+            manifest: followed(manifest_of(&full)),
+            journal: journal.into(),
+            full,
+        }
+    }
+
+    /// Makes sure that the files are no folders, and that each has a place of its own, apart from the files `kept`. Nothing is
+    /// written.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a folder is where a file should be, or if a file would replace another.
+    pub fn check(&self, kept: &[PathBuf]) -> Result<(), OutputError> {
+        let kept: Vec<PathBuf> = kept.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let mut places: Vec<PathBuf> = Vec::new();
+        for path in self.all() {
+            if path.is_dir() {
+                return Err(OutputError::IsFolder(path.clone()));
+            }
+            if path.exists() && !path.is_file() {
+                return Err(OutputError::NotAFile(path.clone()));
+            }
+            // Two spellings of a path are told by what they lead to.
+            let place = real(folder_of(path)).join(path.file_name().unwrap_or_default());
+            if kept.contains(&place.canonicalize().unwrap_or_else(|_| place.clone())) {
+                return Err(OutputError::PartOfModel(path.clone()));
+            }
+            if places.contains(&place) {
+                return Err(OutputError::Same(path.clone()));
+            }
+            places.push(place);
+        }
+        Ok(())
+    }
+
+    /// Makes sure, before any work is done, of what [`Outputs::check`] does, and that the files can be written. Missing folders
+    /// are made.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Outputs::check`] does, or if a folder cannot be made or written to.
+    pub fn prepare(&self, kept: &[PathBuf]) -> Result<(), OutputError> {
+        self.check(kept)?;
+        for path in self.all() {
+            let folder = folder_of(path);
+            let unwritable = |error| OutputError::Unwritable { path: folder.to_owned(), error };
+            fs::create_dir_all(folder).map_err(unwritable)?;
+            sweep(path);
+            drop(temporary(folder).map_err(unwritable)?);
+        }
+        // Where a path leads through folders that were missing is known only now.
+        self.check(kept)
+    }
+
+    fn all(&self) -> [&PathBuf; 4] {
+        [&self.full, &self.top, &self.manifest, &self.journal]
+    }
+
+    /// Writes the three files, as [`write_all`] does. The full file takes its place last: the manifest holds its hash, so that
+    /// once the two agree, all three are of one scan.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk does, such as when it is full; what was there before is then still there.
+    pub fn write(&self, full: &[u8], top: &[u8], manifest: &[u8]) -> Result<(), OutputError> {
+        write_all(&[(&self.manifest, manifest), (&self.top, top), (&self.full, full)])
+    }
+}
+
+/// Where the manifest of a scan's file of all numbers is: beside it, and not beside a link to it.
+pub fn manifest_of(full: &Path) -> PathBuf {
+    let full = &followed(full.to_owned());
+    let mut name = if full.extension() == Some("json".as_ref()) { full.with_extension("") } else { full.to_owned() };
+    name.as_mut_os_string().push("_run.json");
+    name
+}
+
+/// What the path of a folder leads to, as far as it is there.
+fn real(folder: &Path) -> PathBuf {
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let mut above = absolute.ancestors();
+    let real = above.find_map(|above| Some(above.canonicalize().ok()?.join(absolute.strip_prefix(above).ok()?)));
+    real.unwrap_or(absolute)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_named_after_the_model_unless_named() {
+        let outputs = Outputs::new("Mistral-7B-v0.1", &Destination::default());
+        assert_eq!(outputs.full, Path::new("laser_scan_Mistral-7B-v0.1.json"));
+        assert_eq!(outputs.top, Path::new("laser_scan_Mistral-7B-v0.1_top_snr.json"));
+        assert_eq!(outputs.manifest, Path::new("laser_scan_Mistral-7B-v0.1_run.json"));
+        let destination = Destination {
+            folder: Some("out".into()),
+            full: Some("laser_scan_mistral.json".into()),
+            top: Some("laser_scan_mistral_top_snr.json".into()),
+        };
+        let outputs = Outputs::new("m", &destination);
+        assert_eq!(outputs.full, Path::new("laser_scan_mistral.json"));
+        assert_eq!(outputs.journal, Path::new("laser_scan_mistral.json.journal"));
+        assert_eq!(outputs.manifest, Path::new("laser_scan_mistral_run.json"));
+        assert_eq!(manifest_of(Path::new("a.b/scan.txt")), Path::new("a.b/scan.txt_run.json"));
+    }
+
+    #[test]
+    fn no_file_takes_the_place_of_another() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = |name: &str| Some(folder.path().join(name));
+        let prepare = |full: &str, top: &str| {
+            let destination = Destination { folder: path("."), full: path(full), top: path(top) };
+            Outputs::new("m", &destination).prepare(&[folder.path().join("model.safetensors")])
+        };
+        fs::create_dir(folder.path().join("sub")).expect("created");
+        fs::write(folder.path().join("model.safetensors"), b"weights").expect("written");
+        assert!(matches!(prepare("a.json", "b.json"), Ok(())));
+        assert!(matches!(prepare("a.json", "./sub/../a.json"), Err(OutputError::Same(_))));
+        assert!(matches!(prepare("a.json", "a.json.journal"), Err(OutputError::Same(_))));
+        assert!(matches!(prepare("a.json", "a_run.json"), Err(OutputError::Same(_))));
+        assert!(matches!(prepare("new/a.json", "./new/a.json"), Err(OutputError::Same(_))));
+        assert!(!folder.path().join("new").exists(), "no folder is made for what is refused");
+        assert!(matches!(prepare("new/../a.json", "a.json"), Err(OutputError::Same(_))));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("sub/real.json", folder.path().join("link.json")).expect("linked");
+            fs::write(folder.path().join("sub/real.json"), b"old").expect("written");
+            let destination = Destination { full: path("link.json"), ..Destination::default() };
+            assert!(Outputs::new("m", &destination).full.ends_with("sub/real.json"));
+            assert!(matches!(prepare("/dev/null", "b.json"), Err(OutputError::NotAFile(_))));
+        }
+        assert!(matches!(prepare("sub/../model.safetensors", "b.json"), Err(OutputError::PartOfModel(_))));
+    }
+
+    #[test]
+    fn all_or_nothing_is_written() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let destination = Destination { folder: Some(folder.path().join("new/folder")), ..Destination::default() };
+        let outputs = Outputs::new("m", &destination);
+        outputs.prepare(&[]).expect("writable");
+        outputs.write(b"full", b"top", b"manifest").expect("written");
+        assert_eq!(fs::read(&outputs.top).expect("readable"), b"top");
+        fs::remove_file(&outputs.manifest).expect("removed");
+        fs::create_dir(&outputs.manifest).expect("created");
+        assert!(matches!(outputs.prepare(&[]), Err(OutputError::IsFolder(_))));
+        let names = |folder: &Path| fs::read_dir(folder).expect("a folder").count();
+        assert_eq!(names(&folder.path().join("new/folder")), 3, "no temporary file is left behind");
+    }
+}

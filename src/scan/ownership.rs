@@ -1,0 +1,168 @@
+//! Whose results a file holds. A scan replaces those of its own model and nothing else, unless the user says so.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::Outputs;
+use super::{Entry, Format, read as read_scan};
+use crate::measure::Plan;
+use crate::output::{OutputError, folder_of, sha256};
+use crate::source::{Model, local};
+
+/// The largest file that could be a scan's: what is larger is not read to find out. A thousand bytes tell of a module.
+const LARGEST: u64 = 1 << 30;
+
+/// What a manifest tells of the scan that it was written with.
+#[derive(Deserialize)]
+struct Claim {
+    tool: String,
+    model: String,
+    commit: Option<String>,
+    origin: Option<String>,
+    outputs: Written,
+}
+
+/// The files that it was written with.
+#[derive(Deserialize)]
+struct Written {
+    full_sha256: String,
+    top: String,
+}
+
+impl Claim {
+    /// What the manifest at `path` tells; `None` if it is none.
+    fn read(path: &Path) -> Option<Self> {
+        let claim: Self = serde_json::from_slice(&read(path)?).ok()?;
+        (claim.tool == env!("CARGO_PKG_NAME")).then_some(claim)
+    }
+
+    /// Which model the scan was of. Manifests of the first version do not say it: there a path counts from the current folder.
+    /// Other early ones give the path of what is in Hugging Face's cache.
+    fn origin(&self) -> String {
+        match (&self.origin, &self.commit) {
+            (Some(origin), _) => local::origin(Path::new(origin)),
+            (None, Some(_)) => self.model.clone(),
+            (None, None) => {
+                let path = std::path::absolute(&self.model);
+                path.map_or_else(|_| self.model.clone(), |path| local::origin(&path))
+            }
+        }
+    }
+
+    /// Makes sure that the scan was of `model`, whose results are to take the place of those in `path`.
+    fn is_of(&self, model: &Model, path: &Path) -> Result<(), OutputError> {
+        let origin = self.origin();
+        if is_same(&origin, &model.origin) {
+            Ok(())
+        } else {
+            Err(OutputError::OfAnother { path: path.to_owned(), model: origin })
+        }
+    }
+}
+
+/// Whether two models are one, which may be at different commits, or have been trained on in between. The Hub takes no account
+/// of case in its ids, and several paths may lead to one folder.
+fn is_same(one: &str, other: &str) -> bool {
+    let real = |origin: &str| Some(Path::new(origin)).filter(|path| path.is_absolute())?.canonicalize().ok();
+    match (Path::new(one).is_absolute(), Path::new(other).is_absolute()) {
+        (false, false) => one.eq_ignore_ascii_case(other),
+        (true, true) => one == other || real(one).is_some_and(|one| real(other) == Some(one)),
+        _ => false,
+    }
+}
+
+impl Outputs {
+    /// Makes sure, before any work is done, that the files replace nothing but the results of an earlier scan of the model that
+    /// is planned to be scanned. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// Fails if one of them holds another model's results, or is no file of a scan at all.
+    pub fn replace_only_those_of(&self, plan: &Plan) -> Result<(), OutputError> {
+        let claim = Claim::read(&self.manifest);
+        match &claim {
+            Some(claim) => claim.is_of(&plan.model, if self.full.exists() { &self.full } else { &self.manifest })?,
+            None if has_content(&self.manifest) => return Err(OutputError::Foreign(self.manifest.clone())),
+            None => {}
+        }
+        if has_content(&self.full) {
+            self.replace_only_scan(claim.as_ref())?;
+        }
+        self.replace_only_names_of(plan, claim)
+    }
+
+    /// The same for the full file, of which only the manifest `claim` tells the model. A scan that was ended between placing the
+    /// two has left its journal.
+    fn replace_only_scan(&self, claim: Option<&Claim>) -> Result<(), OutputError> {
+        let bytes = read(&self.full).ok_or_else(|| OutputError::Foreign(self.full.clone()))?;
+        let is_own = claim.is_some_and(|claim| sha256(&bytes) == claim.outputs.full_sha256);
+        if is_own {
+            Ok(())
+        } else if !read_scan(&bytes).is_ok_and(|results| results.format == Format::LaserScan) {
+            Err(OutputError::Foreign(self.full.clone()))
+        } else if claim.is_some() && self.journal.exists() {
+            Ok(())
+        } else {
+            Err(OutputError::Unowned(self.full.clone()))
+        }
+    }
+
+    /// The same for the top-N file, which tells nothing of its model but modules' names. Its scan's manifest is beside it or
+    /// beside the full file: either may have had another name. If none tells of it, the names have to be the model's own.
+    fn replace_only_names_of(&self, plan: &Plan, claim: Option<Claim>) -> Result<(), OutputError> {
+        if !has_content(&self.top) {
+            return Ok(());
+        }
+        let names = read(&self.top).and_then(|bytes| names_in(&bytes));
+        let names = names.ok_or_else(|| OutputError::Foreign(self.top.clone()))?;
+        let folders = HashSet::from([folder_of(&self.top), folder_of(&self.full)]);
+        let claims = claim.into_iter().chain(claims(folders));
+        let name = self.top.file_name().unwrap_or_default();
+        let results: Vec<_> = claims
+            .filter(|claim| name == claim.outputs.top.as_str())
+            .map(|claim| claim.is_of(&plan.model, &self.top))
+            .collect();
+        match results.into_iter().reduce(Result::or) {
+            Some(result) => result,
+            None if names.is_subset(&names_of(plan)) => Ok(()),
+            None => Err(OutputError::Unowned(self.top.clone())),
+        }
+    }
+}
+
+/// Whether there is a file that holds anything.
+fn has_content(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
+}
+
+/// The bytes of a file, unless it cannot be read or is too large for a scan's.
+fn read(path: &Path) -> Option<Vec<u8>> {
+    fs::metadata(path).ok().filter(|metadata| metadata.len() <= LARGEST)?;
+    fs::read(path).ok()
+}
+
+/// The names of modules that a file holds by type, if it is a top-N file.
+fn names_in(bytes: &[u8]) -> Option<HashSet<String>> {
+    let types: HashMap<String, Vec<String>> = serde_json::from_slice(bytes).ok()?;
+    Some(types.into_values().flatten().collect())
+}
+
+/// The names that a top-N file of the model may hold, whatever the options of its scan: those of linear modules and of pools.
+fn names_of(plan: &Plan) -> HashSet<String> {
+    let modules = plan.modules.iter().chain(&plan.others).chain(plan.missing_modules());
+    let entries = modules.map(|module| Entry::new(module, None));
+    entries.flat_map(|entry| [entry.pool().map(|(name, _)| name), Some(entry.name)]).flatten().collect()
+}
+
+/// What the manifests in these folders tell, which are known by their names.
+fn claims(folders: HashSet<&Path>) -> Vec<Claim> {
+    let entries = folders.into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    let is_named_so = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().ends_with("_run.json");
+    let mut paths: Vec<PathBuf> = entries.filter(is_named_so).map(|entry| entry.path()).collect();
+    // The order in which folders are listed must not decide which model an error names.
+    paths.sort_unstable();
+    paths.iter().filter_map(|path| Claim::read(path)).collect()
+}

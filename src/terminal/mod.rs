@@ -1,0 +1,405 @@
+//! What a person sees: progress and messages on standard error, tables on standard output. Nothing gets there but through
+//! [`Terminal::say`], [`Terminal::output`] and [`Sheet`], which make harmless what others wrote.
+
+mod comparison;
+mod progress;
+mod sheet;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anstyle::AnsiColor;
+use indicatif::{HumanBytes, MultiProgress, ProgressDrawTarget};
+use laser_scan::config::Change;
+use laser_scan::measure::{Plan, Resources};
+use laser_scan::modules::{self, Reason};
+use laser_scan::output::{self, counted};
+use laser_scan::scan::Outputs;
+use laser_scan::select::{Candidate, Chosen};
+use laser_scan::spectrum;
+use laser_scan::trainers::Export;
+
+use crate::cli::{Color, SpeechArgs};
+pub use progress::Progress;
+use sheet::{Sheet, harmless, harmless_lines};
+
+/// How many layers of a type the table names.
+const LAYERS_SHOWN: usize = 16;
+
+/// How much of a value is shown.
+const LONGEST_VALUE: usize = 60;
+
+/// How much is said.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Verbosity {
+    Quiet,
+    Normal,
+    Verbose,
+}
+
+/// The person's end of the program.
+pub struct Terminal {
+    verbosity: Verbosity,
+    bars: MultiProgress,
+    /// Modules of the scan under way that are in its journal.
+    journalled: AtomicUsize,
+    /// Whether the command line begins each scan anew.
+    fresh: bool,
+}
+
+impl Terminal {
+    /// A terminal that speaks as the command line asks; a scan may do so at length, and be `fresh`.
+    pub fn new(speech: SpeechArgs, verbose: bool, fresh: bool) -> Self {
+        match speech.color {
+            Color::Auto => {}
+            Color::Always => anstream::ColorChoice::Always.write_global(),
+            Color::Never => anstream::ColorChoice::Never.write_global(),
+        }
+        let verbosity = match (speech.quiet, verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        };
+        // indicatif draws nothing where standard error is no terminal.
+        let target =
+            if verbosity == Verbosity::Quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        Self { verbosity, bars: MultiProgress::with_draw_target(target), journalled: AtomicUsize::new(0), fresh }
+    }
+
+    /// Says something in passing.
+    pub fn note(&self, text: &str) {
+        if self.verbosity >= Verbosity::Normal {
+            self.say(None, text);
+        }
+    }
+
+    /// Says something that only `-v` asks for.
+    fn detail(&self, text: &str) {
+        if self.verbosity >= Verbosity::Verbose {
+            self.say(None, text);
+        }
+    }
+
+    /// Says that something went wrong that does not end the run.
+    pub fn warn(&self, text: &str) {
+        self.say(Some(("warning", AnsiColor::Yellow)), text);
+    }
+
+    /// Turns an error into the sentence that a person reads. This is the only place that does.
+    pub fn error(&self, error: &anyhow::Error) {
+        self.say(Some(("error", AnsiColor::Red)), &format!("{error:#}"));
+    }
+
+    /// Says a line on standard error, after a label if it has one. Names, and what others say of their files, can be in any.
+    fn say(&self, label: Option<(&str, AnsiColor)>, text: &str) {
+        let text = harmless(text);
+        let line = match label {
+            Some((label, color)) => {
+                let style = color.on_default().bold();
+                format!("{style}{label}{style:#}: {text}")
+            }
+            None => text,
+        };
+        self.bars.suspend(|| {
+            // A standard error that is closed cannot be told so.
+            let _ = writeln!(anstream::stderr(), "{line}");
+        });
+    }
+
+    /// Writes `text` and a line's end to standard output: as it is where a program reads it, harmless on a terminal. A reader
+    /// that has left early, such as `head`, is no error.
+    ///
+    /// # Errors
+    ///
+    /// Fails if standard output cannot be written for any other reason.
+    pub fn output(&self, text: &[u8]) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        let shown = stdout.is_terminal().then(|| harmless_lines(&String::from_utf8_lossy(text)));
+        let bytes = shown.as_ref().map_or(text, |shown| shown.as_bytes());
+        let written = stdout.write_all(bytes).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        }
+    }
+
+    /// Shows what a dry run found.
+    ///
+    /// # Errors
+    ///
+    /// Fails if standard output cannot be written.
+    pub fn dry_run(&self, plan: &Plan, download: u64) -> io::Result<()> {
+        if self.verbosity == Verbosity::Quiet {
+            return Ok(());
+        }
+        let mut sheet = Sheet::default();
+        sheet.table(["type", "modules", "shape", "dtype", "arithmetic"], planned(plan));
+        sheet.gap();
+        sheet.line(&format!(
+            "{} in {}, {}; {} to download; {} left out",
+            counted(plan.modules.len(), "module"),
+            counted(plan.needed_shards().len(), "file"),
+            operations(plan.flops()),
+            HumanBytes(download),
+            counted(plan.left_out.len(), "tensor"),
+        ));
+        if self.verbosity == Verbosity::Verbose {
+            for left_out in &plan.left_out {
+                sheet.line(&format!("  {}: {}", left_out.tensor, left_out.reason));
+            }
+        }
+        self.output(sheet.text().as_bytes())
+    }
+
+    /// Shows the best modules of each type.
+    ///
+    /// # Errors
+    ///
+    /// Fails if standard output cannot be written.
+    pub fn top(&self, chosen: &[Chosen<'_>]) -> io::Result<()> {
+        if self.verbosity == Verbosity::Quiet {
+            return Ok(());
+        }
+        let row = |Chosen { kind, measured, modules }: &Chosen<'_>| {
+            let shown: Vec<String> = modules.iter().take(LAYERS_SHOWN).map(label).collect();
+            let more = if modules.len() > LAYERS_SHOWN { " …" } else { "" };
+            let snr = |module: Option<&Candidate<'_>>| module.map_or_else(String::new, |module| ratio(module.snr));
+            let (best, last) = (snr(modules.first()), snr(modules.last()));
+            [
+                (*kind).to_owned(),
+                format!("{} of {measured}", modules.len()),
+                format!("{}{more}", shown.join(" ")),
+                if modules.len() > 1 { format!("{best} … {last}") } else { best },
+            ]
+        };
+        let mut sheet = Sheet::default();
+        sheet.table(["type", "chosen", "layers, best first", "snr"], chosen.iter().map(row).collect());
+        self.output(sheet.text().as_bytes())
+    }
+
+    /// Says what a person should know of the model before its numbers.
+    pub fn remark(&self, plan: &Plan) {
+        for architecture in &plan.unknown {
+            self.note(&format!(
+                "the architecture '{architecture}' is not known to laser-scan: its modules are found by general rules, \
+                 and are taken to be called in memory as they are on disk"
+            ));
+        }
+        let factors = plan.left_out.iter().filter(|tensor| tensor.reason == Reason::Factor).count();
+        if factors > 0 {
+            self.note(&format!(
+                "beside its own weights, the model holds {} of adapters, which are left out: it is scanned without its adapters",
+                counted(factors, "factor"),
+            ));
+        }
+        if self.verbosity > Verbosity::Quiet {
+            for format in plan.quantizations() {
+                self.warn(&format!(
+                    "the weights are quantised ({format}) and are dequantised: the numbers are those of the quantised \
+                     model, and those of the model that it was made from may differ"
+                ));
+            }
+        }
+    }
+
+    /// Says what is missing of a model.
+    pub fn remark_on_missing(&self, plan: &Plan) {
+        modules::warnings(&plan.missing).iter().for_each(|warning| self.warn(warning));
+    }
+
+    /// Says what a scan is about to do.
+    pub fn begin(&self, plan: &Plan, resources: &Resources, download: u64) {
+        let shards = plan.needed_shards().len();
+        let download = if download > 0 { format!(", {} to download", HumanBytes(download)) } else { String::new() };
+        self.note(&format!(
+            "scanning '{}': {} in {}, {}{download}{}",
+            plan.model.spelling,
+            counted(plan.modules.len(), "module"),
+            counted(shards, "file"),
+            operations(plan.flops()),
+            where_it_runs(resources),
+        ));
+        if let Some(commit) = &plan.model.commit {
+            self.detail(&format!("commit {commit}"));
+        }
+        self.detail(&format!(
+            "{} on the CPU, at most {} of memory, {} left out",
+            counted(resources.threads, "thread"),
+            HumanBytes(resources.memory),
+            counted(plan.left_out.len(), "tensor"),
+        ));
+    }
+
+    /// Says what a person should know before a trainer gets the choice.
+    pub fn remark_on_choice(&self, chosen: &[Chosen<'_>], outputs: &Outputs) {
+        let measured: usize = chosen.iter().map(|chosen| chosen.measured).sum();
+        let modules = || chosen.iter().flat_map(|chosen| &chosen.modules);
+        let count = modules().count();
+        if count == measured && count > 1 {
+            self.note(&format!(
+                "all {} are chosen: a smaller --top-n takes fewer of each type",
+                counted(count, "module")
+            ));
+        }
+        let renamed = modules().filter(|module| module.is_renamed).count();
+        if renamed > 0 {
+            self.note(&format!(
+                "{renamed} of the {count} chosen are called otherwise in memory: 'target' in '{}' is what a trainer sees",
+                outputs.full.display()
+            ));
+        }
+    }
+
+    /// Says where the results are, and how many modules are not among them.
+    pub fn finish(&self, outputs: &Outputs, elapsed: Duration, failed: usize) {
+        if failed > 0 {
+            self.warn(&format!("{} could not be measured", counted(failed, "module")));
+        }
+        self.note(&format!(
+            "wrote '{}', '{}' and '{}' in {:.1} s",
+            outputs.full.display(),
+            outputs.top.display(),
+            outputs.manifest.display(),
+            elapsed.as_secs_f64(),
+        ));
+    }
+
+    /// Says what a person should know of a trainer's configuration, and where it is.
+    pub fn exported(&self, export: &Export, paths: &[PathBuf]) {
+        export.warnings.iter().for_each(|warning| self.warn(warning));
+        export.notes.iter().for_each(|note| self.note(note));
+        let paths: Vec<String> = paths.iter().map(|path| format!("'{}'", path.display())).collect();
+        if !paths.is_empty() {
+            self.note(&format!("wrote {}", paths.join(" and ")));
+        }
+    }
+
+    /// Says what changed in a person's configuration.
+    pub fn edited(&self, config: &Path, kept: &Path, changes: &[Change]) {
+        for Change { key, before, after } in changes {
+            let (before, after) = (before.as_deref().map(one_line), one_line(after));
+            self.note(&match before.as_deref() {
+                None | Some("") => format!("{key}: set to {after}"),
+                Some(before) => format!("{key}: {before} is now {after}"),
+            });
+        }
+        self.note(&format!("changed '{}'; what it was is in '{}'", config.display(), kept.display()));
+    }
+
+    /// Says how to go on after an interruption.
+    pub fn interrupted(&self) {
+        let _ = self.bars.clear();
+        self.bars.set_draw_target(ProgressDrawTarget::hidden());
+        let line = if self.fresh { "the same line without --fresh" } else { "the same line again" };
+        let text = match self.journalled.load(Ordering::Relaxed) {
+            0 => format!("interrupted; run {line} to go on"),
+            done => format!("interrupted; {done} modules are done: run {line} to go on from there"),
+        };
+        let _ = writeln!(anstream::stderr(), "{text}");
+    }
+}
+
+/// What is to be scanned, type by type.
+fn planned(plan: &Plan) -> Vec<[String; 5]> {
+    let mut types: Vec<(&str, Vec<usize>)> = Vec::new();
+    for (place, module) in plan.modules.iter().enumerate() {
+        match types.iter_mut().find(|(kind, _)| *kind == module.kind) {
+            Some((_, places)) => places.push(place),
+            None => types.push((&module.kind, vec![place])),
+        }
+    }
+    let row = |(kind, places): (&str, Vec<usize>)| {
+        let of = |place: &usize| &plan.modules[*place];
+        let first = of(&places[0]);
+        let alike = places.iter().all(|place| of(place).shape == first.shape);
+        let dtype = first.weight.dtype();
+        let one_dtype = places.iter().all(|place| of(place).weight.dtype() == dtype);
+        let flops: f64 = places.iter().map(|place| spectrum::flops(of(place).shape)).sum();
+        [
+            kind.to_owned(),
+            places.len().to_string(),
+            if alike { format!("{} x {}", first.shape[0], first.shape[1]) } else { "various".into() },
+            if one_dtype { dtype } else { "various".into() },
+            operations(flops),
+        ]
+    };
+    types.into_iter().map(row).collect()
+}
+
+/// A value of a configuration in few words.
+fn one_line(value: &str) -> String {
+    let items = value.lines().filter(|line| line.trim_start().starts_with("- ")).count();
+    match value.lines().count() {
+        _ if items > 0 => format!("a list of {items}"),
+        0 | 1 if value.chars().count() <= LONGEST_VALUE => value.to_owned(),
+        0 | 1 => format!("{}…", value.chars().take(LONGEST_VALUE).collect::<String>()),
+        lines => format!("a value of {lines} lines"),
+    }
+}
+
+/// Which GPUs a scan runs on; of the CPU there is nothing to say.
+fn where_it_runs(resources: &Resources) -> String {
+    let gpus = resources.devices.iter().filter_map(|gpu| Some(format!("{} ({})", gpu.name(), gpu.model()?)));
+    let gpus: Vec<String> = gpus.collect();
+    if gpus.is_empty() { String::new() } else { format!(", on {}", gpus.join(" and ")) }
+}
+
+/// A module in the table: its layer, with the numbers that follow it where there are more, or its name.
+fn label(module: &Candidate<'_>) -> String {
+    let is_number = |segment: &str| !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit());
+    match module.layer {
+        // A type may have a star that is none of its modules' numbers, but part of their names.
+        _ if module.kind.contains('*') && module.name.split('.').any(is_number) => {
+            let numbers: Vec<&str> = module.name.split('.').filter(|segment| is_number(segment)).collect();
+            // The sides of a UNet are each numbered from zero.
+            let side = ["down_blocks", "mid_block", "up_blocks"].into_iter().find(|side| module.name.contains(side));
+            format!("{}{}", side.map_or("", |side| &side[..1]), numbers.join("."))
+        }
+        Some(layer) => layer.to_string(),
+        None => module.name.to_owned(),
+    }
+}
+
+/// A ratio in five digits.
+fn ratio(snr: f64) -> String {
+    if snr == 0.0 || snr.is_infinite() { snr.to_string() } else { output::digits(snr, 5) }
+}
+
+/// A number of floating-point operations.
+fn operations(flops: f64) -> String {
+    let units = [(1e15, "Pflop"), (1e12, "Tflop"), (1e9, "Gflop"), (1e6, "Mflop"), (1e3, "kflop")];
+    let unit = units.iter().find(|(size, _)| flops >= *size);
+    unit.map_or_else(|| format!("{flops:.0} flop"), |(size, unit)| format!("{:.1} {unit}", flops / size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_have_five_digits() {
+        assert_eq!([3.034_71, 0.0, f64::INFINITY].map(ratio), ["3.0347", "0", "inf"]);
+    }
+
+    #[test]
+    fn experts_are_labelled_with_their_number() {
+        let candidate = |name: &'static str, kind: &'static str, layer| Candidate {
+            name,
+            kind,
+            layer,
+            snr: 1.0,
+            is_renamed: false,
+            cost: None,
+            place: 0,
+            pool: None,
+        };
+        assert_eq!(label(&candidate("model.layers.3.mlp.up_proj", "mlp.up_proj", Some(3))), "3");
+        assert_eq!(label(&candidate("m.layers.3.mlp.experts.7.w1", "mlp.experts.*.w1", Some(3))), "3.7");
+        assert_eq!(label(&candidate("lm_head", "lm_head", None)), "lm_head");
+        assert_eq!(label(&candidate("mid.1.attn.0.q", "mid.*.attn.*.q", None)), "1.0");
+        assert_eq!(label(&candidate("mid.*.q", "mid.*.q", None)), "mid.*.q");
+        assert_eq!(label(&candidate("up_blocks.1.attn.0.q", "attn.*.q", None)), "u1.0");
+    }
+}

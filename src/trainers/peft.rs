@@ -1,0 +1,194 @@
+//! PEFT: the lists of modules and of parameters, and the JSON that `LoraConfig(**…)` takes.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value, json};
+
+use super::choice::Choice;
+use super::resolve::{Rule, listed};
+use super::targets::Target;
+use super::{Export, ExportError, Format};
+use crate::modules::WEIGHT;
+use crate::output;
+
+/// Architectures of which PEFT rewrites lists under version 5 of transformers, as its experts are parameters there: an entry
+/// that ends in one of these becomes a parameter of every layer. (`peft/utils/transformers_weight_conversion.py`)
+const REWRITTEN: [(&str, [&str; 4]); 2] = [
+    ("mixtral minimax minimax_m2", ["gate", "w1", "w2", "w3"]),
+    (
+        "afmoe beam cohere2_moe deepseek_v2 deepseek_v3 deepseek_v32 dots1 ernie4_5_moe exaone_moe flex_olmo glm4_moe \
+         glm4_moe_lite glm4v_moe glm_moe_dsa hunyuan_v1_moe longcat_flash mellum olmoe qwen3_moe qwen3_next \
+         qwen3_omni_moe qwen3_omni_moe_thinker qwen3_omni_moe_text solar_open",
+        ["gate", "gate_proj", "up_proj", "down_proj"],
+    ),
+];
+
+/// Architectures of which PEFT refuses to adapt these: their kernels take the weights by themselves.
+/// (`_check_lora_target_modules_mamba` in `peft/tuners/tuners_utils.py`)
+const MAMBAS: &str = "falcon_h1 mamba mamba2 falcon_mamba nemotron_h";
+const REFUSED_OF_MAMBAS: [&str; 2] = ["out_proj", "conv1d"];
+
+/// What PEFT cannot do to what it wraps as a parameter.
+const NO_DROPOUT: &str = "lora_dropout is 0: parameters cannot be trained with any";
+
+/// Modules whose weight the model's own code reads, without calling them, so that an adapter beside them does nothing: the
+/// architectures, and what such a module's name ends in.
+const BYPASSED: [(&str, &[&str]); 7] = [
+    ("mamba falcon_mamba", &["mixer.dt_proj", "mixer.x_proj"]),
+    ("jamba", &["mamba.dt_proj"]),
+    ("granitemoehybrid bamba zamba2", &["mamba.out_proj"]),
+    ("wavlm", &["attention.q_proj", "attention.k_proj", "attention.v_proj", "attention.out_proj"]),
+    ("siglip siglip2", &["head.attention.out_proj"]),
+    ("aria", &["multihead_attn.out_proj"]),
+    ("gemma3n gemma3n_text", &["altup.correction_coefs"]),
+];
+
+/// The names of what is trained, as PEFT takes them.
+pub struct Names {
+    /// Modules.
+    pub modules: Vec<String>,
+    /// Parameters.
+    pub parameters: Vec<String>,
+    /// What a person should know of them.
+    pub notes: Vec<String>,
+}
+
+impl Names {
+    /// The names, each of which hits what it should.
+    pub fn checked(choice: &Choice<'_>) -> Result<Self, ExportError> {
+        let (mut modules, mut parameters) = (Vec::new(), Vec::new());
+        let (mut as_modules, mut as_parameters) = (HashSet::new(), HashSet::new());
+        let rewritten = rewritten(choice);
+        for place in choice.trained() {
+            let target = choice.target(place);
+            let leaf = target.name.rsplit('.').next().unwrap_or(&target.name);
+            if let Some(why) = refused(choice, target, leaf) {
+                let what = format!("cannot adapt '{}': {why}; choose others with --types", target.name);
+                return Err(choice.unsupported(what));
+            }
+            // Version 5 has routers of classes that are not linear: their weights are parameters to PEFT.
+            let is_router = target.is_router && choice.around.is_none_or(|around| around.transformers >= 5);
+            if target.is_parameter || is_router || rewritten.contains(&leaf) {
+                parameters.push(target.parameter());
+                as_parameters.insert(place);
+            } else {
+                modules.push(target.name.clone());
+                as_modules.insert(place);
+            }
+        }
+        choice.check(Rule::ModuleSuffix, &modules, &as_modules)?;
+        choice.check(Rule::ParameterSuffix, &parameters, &as_parameters)?;
+        let mut notes = Vec::new();
+        if !parameters.is_empty() {
+            notes.push(NO_DROPOUT.to_owned());
+        }
+        // Its wrapper takes the shape of what is stored, which is another in 4 bits.
+        let linear = as_parameters.iter().copied().filter(|place| !choice.target(*place).is_parameter).min();
+        if let Some(first) = linear.map(|place| &choice.target(place).name) {
+            notes.push(format!(
+                "PEFT gets '{first}' and others like it as parameters, which may fail on weights loaded in 4 bits: leave them \
+                 out with --types then"
+            ));
+        }
+        Ok(Self { modules, parameters, notes })
+    }
+
+    /// The names, for a trainer that hands PEFT nothing but modules.
+    pub fn modules_only(choice: &Choice<'_>) -> Result<Vec<String>, ExportError> {
+        let Self { modules, parameters, .. } = Self::checked(choice)?;
+        let Some(first) = parameters.first() else { return Ok(modules) };
+        let is_parameter =
+            |name: &str| choice.targets.all.iter().any(|target| target.is_parameter && target.name == name);
+        let (name, why) = match parameters.iter().find(|name| is_parameter(name)) {
+            Some(name) => (name.as_str(), "is one in memory"),
+            None => (
+                first.strip_suffix(WEIGHT).unwrap_or(first),
+                "must be given as one: PEFT takes its name for all layers",
+            ),
+        };
+        Err(choice.unsupported(format!(
+            "cannot be given parameters, and '{name}' {why}: choose others with --types, or take another trainer"
+        )))
+    }
+}
+
+/// Why PEFT fails with a target, if it does.
+fn refused(choice: &Choice<'_>, target: &Target, leaf: &str) -> Option<&'static str> {
+    if choice.is_of(MAMBAS) && REFUSED_OF_MAMBAS.contains(&leaf) {
+        Some("it refuses those of a Mamba, whose kernels take the weights by themselves")
+    } else if target.is_parameter && choice.is_of("dbrx") {
+        // `DbrxExperts.forward` asks for them on the module that PEFT has wrapped.
+        Some("the experts of DBRX fail under an adapter")
+    } else {
+        None
+    }
+}
+
+/// What is said of modules beside which an adapter does nothing.
+pub fn bypassed(choice: &Choice<'_>) -> Option<String> {
+    let own = BYPASSED.iter().filter(|(types, _)| choice.is_of(types));
+    let endings: Vec<&str> = own.flat_map(|(_, names)| *names).copied().collect();
+    let names = choice.trained().map(|place| choice.target(place).name.as_str());
+    let names: Vec<&str> = names.filter(|name| endings.iter().any(|ending| name.ends_with(ending))).collect();
+    let text =
+        |names| format!("the model reads these weights by itself, so that adapters beside them do nothing: {names}");
+    (!names.is_empty()).then(|| text(listed(&names)))
+}
+
+/// The leaves that PEFT rewrites in lists for this model.
+fn rewritten(choice: &Choice<'_>) -> Vec<&'static str> {
+    if choice.around.is_none_or(|around| around.transformers < 5) {
+        return Vec::new();
+    }
+    REWRITTEN.iter().filter(|(names, _)| choice.is_of(names)).flat_map(|(_, leaves)| leaves).copied().collect()
+}
+
+/// The ranks that differ, under the expressions by which PEFT finds their modules.
+pub fn rank_pattern(choice: &Choice<'_>) -> Vec<(String, u64)> {
+    let Some(rank) = choice.lora.head_rank else { return Vec::new() };
+    let heads = choice.trained().map(|place| choice.target(place)).filter(|target| target.is_head);
+    heads.map(|head| (expression(&head.name), rank)).collect()
+}
+
+/// The regular expression of Python that is this name and nothing else.
+fn expression(name: &str) -> String {
+    const MARKS: &str = r"\.^$*+?{}[]|()";
+    let escaped = |character: char| MARKS.contains(character).then_some('\\').into_iter().chain([character]);
+    name.chars().flat_map(escaped).collect()
+}
+
+/// A number as JSON has it: a whole one without a point.
+pub fn number(number: f64) -> Value {
+    if number.fract() == 0.0 && number.abs() < 1e15 { json!(number as i64) } else { json!(number) }
+}
+
+/// The JSON of a `LoraConfig`.
+pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
+    let names = Names::checked(choice)?;
+    let pattern: Map<String, Value> =
+        rank_pattern(choice).into_iter().map(|(pattern, rank)| (pattern, json!(rank))).collect();
+    let mut config = Map::new();
+    config.insert("r".into(), json!(choice.lora.rank));
+    config.insert("lora_alpha".into(), number(choice.lora.alpha));
+    config.insert("target_modules".into(), json!(names.modules));
+    if !names.parameters.is_empty() {
+        config.insert("lora_dropout".into(), json!(0));
+        config.insert("target_parameters".into(), json!(names.parameters));
+    }
+    config.insert("rank_pattern".into(), Value::Object(pattern));
+    config.insert("alpha_pattern".into(), json!({}));
+    let text = output::python_json_text(&config);
+    Ok(Export { documents: vec![choice.document(Format::Json, text)], notes: names.notes, ..Export::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expression_is_the_name_and_nothing_else() {
+        // python3 -c 'import re; print(re.fullmatch(…, …))' finds each in its own expression.
+        assert_eq!(expression("model.lm_head-1"), r"model\.lm_head-1");
+        assert_eq!(expression(r"a\b^c$(d|e)[f]*{g}+?.ä"), r"a\\b\^c\$\(d\|e\)\[f\]\*\{g\}\+\?\.ä");
+    }
+}

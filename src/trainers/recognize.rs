@@ -1,0 +1,109 @@
+//! Whether a file is one that an export wrote, so that the next one may take its place.
+//!
+//! A configuration that a person keeps holds more: the base model, the data, comments.
+
+use serde_json::Value;
+
+use crate::scan::{self, Format};
+
+/// Every key that an export writes, for whatever trainer.
+const KEYS: [&str; 19] = [
+    "alpha_pattern",
+    "finetuning_type",
+    "freeze_multi_modal_projector",
+    "freeze_vision_tower",
+    "layers_to_transform",
+    "lora_alpha",
+    "lora_dropout",
+    "lora_r",
+    "lora_rank",
+    "lora_rank_pattern",
+    "lora_target",
+    "lora_target_linear",
+    "lora_target_modules",
+    "lora_target_parameters",
+    "r",
+    "rank_pattern",
+    "target_modules",
+    "target_parameters",
+    "unfrozen_parameters",
+];
+
+/// The forms of Spectrum's results.
+const SPECTRUM: [Format; 2] = [Format::Spectrum, Format::SpectrumSorted];
+
+/// Whether a file with these bytes holds nothing but what an export writes, or nothing at all.
+pub fn is_export(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let is_one = || {
+        text.lines().all(is_line_of_yaml)
+            || is_object_of_keys(text)
+            || is_line_of_options(text)
+            || scan::read(bytes).is_ok_and(|results| SPECTRUM.contains(&results.format))
+    };
+    // Python's json.dump, by which Spectrum writes results of its own in the same form, ends no line.
+    text.is_empty() || (text.ends_with('\n') && is_one())
+}
+
+/// Whether a line has one of the keys, or belongs to one. A comment does if it is the heading of a type in Spectrum's list, where
+/// it stands alone; and Spectrum itself anchors no name.
+fn is_line_of_yaml(line: &str) -> bool {
+    if let Some(comment) = line.strip_prefix("# ") {
+        return comment.ends_with(" layers") && comment.split(' ').count() == 2;
+    }
+    let is_item = line.starts_with("- ^") || line.starts_with("  ");
+    is_item || line.split_once(':').is_some_and(|(key, _)| KEYS.contains(&key))
+}
+
+fn is_object_of_keys(text: &str) -> bool {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => object.keys().all(|key| KEYS.contains(&key.as_str())),
+        _ => false,
+    }
+}
+
+/// Whether a text is one line of options, each with one of the keys.
+fn is_line_of_options(text: &str) -> bool {
+    let mut options = text.split_whitespace().filter_map(|word| word.strip_prefix("--"));
+    text.starts_with("--") && text.lines().count() == 1 && options.all(|key| KEYS.contains(&key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_person_keeps_is_no_export() {
+        for text in [
+            "base_model: x\nlora_r: 8\n",
+            "# tried on Monday\nlora_r: 8\n",
+            "unfrozen_parameters:\n- model.layers.0.mlp.up_proj\n",
+            "notes\n",
+            "{\"peft_type\": \"LORA\", \"r\": 8}\n",
+            "{\"model.layers.0.up\": {\"snr\": 1.5, \"type\": \"up\"}}",
+            "{\"a.up\": {\"snr\": 1.5, \"type\": \"up\", \"module\": \"a.up\"}}\n",
+            "{\"mlp.up_proj\": [\"model.layers.0.mlp.up_proj\"]}\n",
+            "[1]\n",
+            "--lora_rank 8 --output_dir x\n",
+            "#!/bin/sh\n--lora_rank 8\n",
+        ] {
+            assert!(!is_export(text.as_bytes()), "{text}");
+        }
+        assert!(!is_export(b"\xff\n"));
+    }
+
+    #[test]
+    fn what_an_export_wrote_is_one() {
+        for text in [
+            "",
+            "lora_r: 8\nlora_target_modules:\n  - a.b\nlora_rank_pattern:\n  lm_head: 4\n",
+            "unfrozen_parameters:\n- ^lm_head.weight$\n# mlp.up_proj layers\n- ^a.b.weight$\n",
+            "{\"r\": 8, \"target_modules\": [\"a\"]}\n",
+            "{\"a.up\": {\"snr\": Infinity, \"type\": \"up\"}}\n",
+            "{\"up\": {\"a.up\": 1.5}}\n",
+            "--lora_rank 8 --target_modules a.b 'c d'\n",
+        ] {
+            assert!(is_export(text.as_bytes()), "{text}");
+        }
+    }
+}

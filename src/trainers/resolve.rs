@@ -1,0 +1,312 @@
+//! Which modules a trainer's pattern hits: the rules of the trainers themselves, run over all that a model has.
+//!
+//! A list that matches nothing, or too much, and says nothing is what people who fine-tune complain of most. No name is
+//! handed out before the trainer's own rule has found with it exactly what was chosen.
+
+use std::collections::{HashMap, HashSet};
+
+use aho_corasick::AhoCorasick;
+
+use super::targets::Targets;
+use super::{ExportError, Trainer};
+
+/// How many names a message gives at most.
+const NAMED: usize = 3;
+
+/// What a trainer's patterns are tried on.
+pub struct Universe {
+    /// The names of all modules with a weight, with the targets that they are.
+    modules: Vec<(String, Option<usize>)>,
+    /// The names of all parameters, with the targets that they belong to, sorted.
+    parameters: Vec<(String, Option<usize>)>,
+}
+
+/// How a trainer's patterns are matched.
+#[derive(Clone, Copy, Debug)]
+pub enum Rule<'a> {
+    /// PEFT, `target_modules`: a module's whole name, or its end after a dot.
+    ModuleSuffix,
+    /// PEFT, `target_parameters`: the same, over parameters.
+    ParameterSuffix,
+    /// LLaMA-Factory on multimodal models: anywhere in a module's name, unless one of these is in it too.
+    Substring {
+        /// What a name must not contain.
+        forbidden: &'a [&'a str],
+    },
+    /// Axolotl, `unfrozen_parameters`: `re.match` over parameters, which is anchored at the beginning, and at the end only
+    /// where the expression says so. Axolotl puts a backslash before dots: what is a name but for `^` and `$` is literal.
+    ParameterMatch,
+    /// PEFT's rule for `layers_to_transform`: a module's last segments, in these layers.
+    InLayers {
+        /// The layers.
+        layers: &'a [usize],
+    },
+}
+
+/// A pattern that hits something.
+struct Hit<'a> {
+    pattern: usize,
+    name: &'a str,
+    target: Option<usize>,
+}
+
+impl Universe {
+    /// All that is known of a model.
+    pub fn new(targets: &Targets) -> Self {
+        let mut modules: Vec<(String, Option<usize>)> = Vec::new();
+        let mut parameters: Vec<(String, Option<usize>)> = Vec::new();
+        let mut owners: HashMap<&str, usize> = HashMap::new();
+        for (at, target) in targets.all.iter().enumerate() {
+            parameters.push((target.parameter(), Some(at)));
+            if !target.is_parameter {
+                modules.push((target.name.clone(), Some(at)));
+                owners.insert(&target.name, at);
+            }
+        }
+        for name in &targets.others {
+            let module = name.rsplit_once('.').map_or("", |(module, _)| module);
+            let owner = owners.get(module).copied();
+            parameters.push((name.clone(), owner));
+            if owner.is_none() && !module.is_empty() {
+                modules.push((module.to_owned(), None));
+            }
+        }
+        parameters.sort_unstable();
+        Self { modules, parameters }
+    }
+
+    /// Makes sure that `patterns` hit the `wanted` targets, all of them and nothing else, and that each hits something.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the pattern, and what it hits.
+    pub fn check(
+        &self,
+        trainer: Trainer,
+        rule: Rule<'_>,
+        patterns: &[String],
+        wanted: &HashSet<usize>,
+        targets: &Targets,
+    ) -> Result<(), ExportError> {
+        let hits = self.hits(rule, patterns);
+        let hitting: HashSet<usize> = hits.iter().map(|hit| hit.pattern).collect();
+        if let Some(idle) = (0..patterns.len()).find(|pattern| !hitting.contains(pattern)) {
+            return Err(ExportError::HitsNothing { trainer, name: patterns[idle].clone() });
+        }
+        let is_stray = |hit: &&Hit<'_>| hit.target.is_none_or(|target| !wanted.contains(&target));
+        if let Some(stray) = hits.iter().find(is_stray) {
+            let of_pattern = hits.iter().filter(|hit| hit.pattern == stray.pattern);
+            let strays: Vec<&str> = of_pattern.filter(is_stray).map(|hit| hit.name).collect();
+            let name = patterns[stray.pattern].clone();
+            return Err(ExportError::HitsMore { trainer, name, what: listed(&strays) });
+        }
+        let hit: HashSet<usize> = hits.iter().filter_map(|hit| hit.target).collect();
+        match wanted.iter().filter(|target| !hit.contains(target)).min() {
+            Some(missed) => Err(ExportError::Missed { trainer, name: targets.all[*missed].name.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The targets that `patterns` hit.
+    pub fn targets(&self, rule: Rule<'_>, patterns: &[String]) -> Vec<usize> {
+        let hits: HashSet<usize> = self.hits(rule, patterns).iter().filter_map(|hit| hit.target).collect();
+        let mut targets: Vec<usize> = hits.into_iter().collect();
+        targets.sort_unstable();
+        targets
+    }
+
+    /// The names of the modules that `patterns` hit beside the `wanted` ones.
+    pub fn strays(&self, rule: Rule<'_>, patterns: &[String], wanted: &HashSet<usize>) -> Vec<&str> {
+        let is_stray = |hit: &Hit<'_>| hit.target.is_none_or(|target| !wanted.contains(&target));
+        let mut strays: Vec<&str> =
+            self.hits(rule, patterns).into_iter().filter(is_stray).map(|hit| hit.name).collect();
+        strays.sort_unstable();
+        strays.dedup();
+        strays
+    }
+
+    /// What Axolotl finds with the pattern in a place: whole names, or all that begin so if there is no `$`.
+    fn matching(&self, place: usize, pattern: &str) -> impl Iterator<Item = Hit<'_>> {
+        let begins = pattern.strip_prefix('^').unwrap_or(pattern);
+        let (begins, is_whole) = begins.strip_suffix('$').map_or((begins, false), |whole| (whole, true));
+        let begins = begins.to_owned();
+        // The names are sorted: those that begin alike stand together.
+        let from = self.parameters.partition_point(|(name, _)| *name < begins);
+        let length = begins.len();
+        let alike = self.parameters[from..].iter().take_while(move |(name, _)| name.starts_with(&begins));
+        let hits = alike.filter(move |(name, _)| !is_whole || name.len() == length);
+        hits.map(move |(name, target)| Hit { pattern: place, name, target: *target })
+    }
+
+    fn hits<'a>(&'a self, rule: Rule<'_>, patterns: &[String]) -> Vec<Hit<'a>> {
+        let by = |names: &'a [(String, Option<usize>)], matching: &dyn Fn(&str) -> Vec<usize>| {
+            let hits = names.iter().flat_map(|(name, target)| {
+                matching(name).into_iter().map(move |pattern| Hit { pattern, name, target: *target })
+            });
+            hits.collect()
+        };
+        match rule {
+            Rule::ModuleSuffix => by(&self.modules, &suffixes(patterns)),
+            Rule::ParameterSuffix => by(&self.parameters, &suffixes(patterns)),
+            Rule::Substring { forbidden } => {
+                let within = substrings(patterns);
+                by(&self.modules, &|name| {
+                    let is_forbidden = forbidden.iter().any(|forbidden| name.contains(forbidden));
+                    if is_forbidden { Vec::new() } else { within(name) }
+                })
+            }
+            Rule::ParameterMatch => {
+                patterns.iter().enumerate().flat_map(|(at, pattern)| self.matching(at, pattern)).collect()
+            }
+            Rule::InLayers { layers } => {
+                let suffixes = suffixes(patterns);
+                by(&self.modules, &|name| {
+                    let is_in = first_number(name).is_some_and(|layer| layers.contains(&layer));
+                    if is_in { suffixes(name) } else { Vec::new() }
+                })
+            }
+        }
+    }
+}
+
+/// The patterns that are a name, or its end after a dot.
+fn suffixes(patterns: &[String]) -> impl Fn(&str) -> Vec<usize> {
+    let places: HashMap<&str, usize> =
+        patterns.iter().enumerate().map(|(at, pattern)| (pattern.as_str(), at)).collect();
+    move |name| {
+        let ends = std::iter::once(0).chain(name.match_indices('.').map(|(at, _)| at + 1));
+        ends.filter_map(|at| places.get(&name[at..]).copied()).collect()
+    }
+}
+
+/// The patterns that are anywhere in a name.
+fn substrings(patterns: &[String]) -> impl Fn(&str) -> Vec<usize> {
+    let automaton = AhoCorasick::new(patterns).ok();
+    move |name| {
+        let found = automaton.iter().flat_map(|automaton| automaton.find_overlapping_iter(name));
+        let mut places: Vec<usize> = found.map(|found| found.pattern().as_usize()).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+}
+
+/// The number that PEFT takes for a layer's: the first segment that is one, after two others and before another.
+fn first_number(name: &str) -> Option<usize> {
+    let (path, _) = name.rsplit_once('.')?;
+    path.split('.').skip(2).find_map(|segment| segment.parse().ok())
+}
+
+/// Whether a name is itself as an expression that Axolotl has put backslashes into.
+pub fn is_literal(name: &str) -> bool {
+    name.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-'))
+}
+
+/// Some names, and how many more there are.
+pub fn listed(names: &[&str]) -> String {
+    let shown: Vec<String> = names.iter().take(NAMED).map(|name| format!("'{name}'")).collect();
+    let more = names.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", shown.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::{Entry, Other, Surroundings};
+
+    fn entry(name: &str) -> Entry {
+        Entry {
+            name: name.into(),
+            kind: "a type".into(),
+            layer: None,
+            snr: Some(1.0),
+            shape: Some([8, 8]),
+            targets: vec![name.into()],
+            is_parameter: false,
+            is_matrix: false,
+            part_of: None,
+        }
+    }
+
+    fn universe() -> (Universe, Targets) {
+        let scanned = ["model.layers.1.mlp.gate_proj", "model.layers.11.mlp.gate_proj", "model.layers.1.mlp.gate"];
+        let name = "vision.model.layers.1.mlp.gate_proj".to_owned();
+        let tower = Other {
+            module: name.clone(),
+            r#type: "a type".into(),
+            class: crate::modules::Class::Linear,
+            layer: None,
+            shape: Some([8, 8]),
+            target: vec![name],
+            target_is_parameter: false,
+            target_is_matrix: false,
+        };
+        let names = ["model.layers.1.mlp.gate_proj.bias", "model.layers.1.norm.weight"].map(str::to_owned).to_vec();
+        let around = Surroundings { modules: vec![tower], names, ..Surroundings::default() };
+        let targets = Targets::new(&scanned.map(entry), Some(&around), None);
+        (Universe::new(&targets), targets)
+    }
+
+    /// What a pattern hits by a rule.
+    fn hit(rule: Rule<'_>, pattern: &str) -> Vec<String> {
+        let (universe, _) = universe();
+        let mut names: Vec<String> =
+            universe.hits(rule, &[pattern.to_owned()]).into_iter().map(|hit| hit.name.to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn modules_are_found_by_their_end_after_a_dot() {
+        let both = ["model.layers.1.mlp.gate_proj", "vision.model.layers.1.mlp.gate_proj"];
+        assert_eq!(hit(Rule::ModuleSuffix, "model.layers.1.mlp.gate_proj"), both);
+        assert_eq!(hit(Rule::ModuleSuffix, "layers.1.mlp.gate_proj"), both);
+        assert_eq!(hit(Rule::ModuleSuffix, "layers.1.mlp.gate"), ["model.layers.1.mlp.gate"]);
+        assert_eq!(hit(Rule::ModuleSuffix, "proj"), [""; 0]);
+        assert_eq!(hit(Rule::ParameterSuffix, "norm.weight"), ["model.layers.1.norm.weight"]);
+    }
+
+    #[test]
+    fn substrings_are_found_anywhere_but_where_they_are_forbidden() {
+        let found = hit(Rule::Substring { forbidden: &["vision"] }, "1.mlp.gate");
+        assert_eq!(found, ["model.layers.1.mlp.gate", "model.layers.1.mlp.gate_proj", "model.layers.11.mlp.gate_proj"]);
+    }
+
+    #[test]
+    fn parameters_are_matched_from_the_beginning() {
+        let all = hit(Rule::ParameterMatch, "model.layers.1.mlp.gate");
+        let own = [
+            "model.layers.1.mlp.gate.weight",
+            "model.layers.1.mlp.gate_proj.bias",
+            "model.layers.1.mlp.gate_proj.weight",
+        ];
+        assert_eq!(all, own);
+        assert_eq!(hit(Rule::ParameterMatch, "^model.layers.1.mlp.gate.weight$"), own[..1]);
+        assert_eq!(hit(Rule::ParameterMatch, "layers.1.mlp.gate"), [""; 0]);
+    }
+
+    #[test]
+    fn layers_are_the_first_number() {
+        let numbers = ["model.layers.3.experts.7.up", "layers.3.up", "a.b.c", "a.b.5"].map(first_number);
+        assert_eq!(numbers, [Some(3), None, None, None]);
+        assert_eq!(hit(Rule::InLayers { layers: &[11] }, "gate_proj"), ["model.layers.11.mlp.gate_proj"]);
+    }
+
+    #[test]
+    fn what_hits_nothing_or_too_much_is_an_error() {
+        let (universe, targets) = universe();
+        let check = |pattern: &str| {
+            let patterns = [pattern.to_owned()];
+            let checked = universe.check(Trainer::Peft, Rule::ModuleSuffix, &patterns, &HashSet::from([0]), &targets);
+            checked.expect_err("not exactly what is wanted").to_string()
+        };
+        assert_eq!(
+            check("layers.7.mlp"),
+            "PEFT would find nothing under the name 'layers.7.mlp': leave it out with --types or --layers"
+        );
+        let name = "model.layers.1.mlp.gate_proj";
+        let more = format!("PEFT would find under the name '{name}' also 'vision.{name}', which is not chosen: ");
+        assert!(check(name).starts_with(&more), "{}", check(name));
+    }
+}
