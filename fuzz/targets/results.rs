@@ -3,20 +3,24 @@
 
 use std::fs;
 
-use laser_scan::scan;
-use laser_scan::scan::manifest_of;
+use laser_scan::scan::{Scan, manifest_of};
 use laser_scan_fuzz::folder;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|file: &[u8]| {
-    if let Ok(scan) = scan::read(file) {
-        assert!(!scan.entries.is_empty(), "a scan without a module");
-        assert!(scan.entries.iter().all(|entry| !entry.targets.is_empty()), "a module that no trainer can see");
-        assert!(scan.entries.iter().all(|entry| entry.snr.is_none_or(|snr| !snr.is_nan())), "a ratio that is none");
+    if let Ok(scan) = Scan::from_bytes(file) {
+        assert!(!scan.records().is_empty(), "a scan without a module");
+        let names = |record: &laser_scan::scan::Record| record.info.memory.names().len();
+        assert!(scan.records().iter().all(|record| names(record) > 0), "a module that no trainer can see");
+        assert!(scan.records().iter().all(|record| record.snr().is_none_or(|snr| !snr.is_nan())), "a ratio that is none");
+        // What is written is read as the same.
+        let written = scan.full_json();
+        let again = Scan::from_bytes(&written).map(|again| again.full_json());
+        assert!(again.map_or(!scan.records().iter().any(|record| record.snr().is_some()), |again| again == written));
     }
     let folder = folder();
     let path = folder.path().join("scan.json");
-    fs::write(&path, b"{}").expect("written");
+    fs::write(&path, br#"{"a": {"snr": 1, "type": "t"}}"#).expect("written");
     fs::write(manifest_of(&path), file).expect("written");
-    let _ = scan::surroundings(&path, &manifest_of(&path));
+    let _ = Scan::read(&path).expect("a scan").read_manifest(&path);
 });

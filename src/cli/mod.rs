@@ -15,14 +15,14 @@ use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use laser_scan::output;
-use laser_scan::select::Pooling;
+use laser_scan::scan::Pooling;
 
 pub use adapter::AdapterArgs;
 pub use compare::{DiffArgs, ReportArgs};
 pub use environment::HubArgs;
 pub use export::ExportArgs;
 pub use scan::ScanArgs;
-pub use selection::{ChoiceArgs, SelectionArgs};
+pub use selection::{ChoiceArgs, SelectionArgs, with_option};
 
 const EXAMPLES: &str = "\
 Examples:

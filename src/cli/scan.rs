@@ -7,8 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use laser_scan::measure::Resources;
 use laser_scan::modules::{Filter, Line, Wanted};
-use laser_scan::report::Options;
-use laser_scan::scan::Destination;
+use laser_scan::scan::{Destination, Options};
 use laser_scan::select::{Counted, Rules};
 use laser_scan::spectrum::DeviceRequest;
 use laser_scan::trainers::Trainer;
@@ -168,18 +167,19 @@ impl ScanArgs {
     }
 
     /// What was asked for, after defaults, for the manifest.
-    pub fn options(&self, resources: &Resources) -> Options<'_> {
+    pub fn options(&self, resources: &Resources) -> Options {
+        let choice = &self.selection.choice;
         Options {
-            revision: self.revision.as_deref(),
+            revision: self.revision.clone(),
             top_n: self.selection.top(),
-            top_percent: self.selection.choice.top_percent,
-            global: self.selection.choice.global,
+            top_percent: choice.top_percent,
+            global: choice.global,
             budget: self.selection.budget,
-            types: &self.selection.choice.types,
-            layers: self.selection.choice.layers.as_ref().map(ToString::to_string),
-            emit: self.emit.iter().map(|trainer| trainer.key()).collect(),
-            include: &self.include,
-            exclude: &self.exclude,
+            types: choice.types.clone(),
+            layers: choice.layers.as_ref().map(ToString::to_string),
+            emit: self.emit.iter().map(|trainer| trainer.key().to_owned()).collect(),
+            include: self.include.clone(),
+            exclude: self.exclude.clone(),
             all_linear: self.all_linear,
             include_conv: self.include_conv,
             split_fused: self.split_fused,

@@ -2,9 +2,9 @@
 
 use std::num::NonZeroUsize;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Args;
-use laser_scan::select::{Budget, Count, Counted, Layers, Rules, Types};
+use laser_scan::select::{Budget, Count, Counted, Layers, Rules, SelectError, Types};
 
 use super::at_least_one;
 
@@ -78,6 +78,19 @@ impl SelectionArgs {
     pub fn top(&self) -> Option<usize> {
         let is_default = self.choice.top_percent.is_none() && self.budget.is_none();
         self.choice.top_n.map(NonZeroUsize::get).or_else(|| is_default.then_some(DEFAULT_TOP))
+    }
+}
+
+/// Why nothing can be chosen, with the option that it is about, or with the way out.
+pub fn with_option(error: SelectError) -> anyhow::Error {
+    match &error {
+        SelectError::Pattern(_) => error.into(),
+        SelectError::NoType { .. } => anyhow!("--types {error}"),
+        SelectError::NoLayer { .. } | SelectError::Layerless(_) | SelectError::NotInLayers(_) => {
+            anyhow!("--layers {error}")
+        }
+        SelectError::NoShape(_) => anyhow!("--budget: {error}: give the model with --model"),
+        SelectError::TooSmall { .. } => anyhow!("--budget: {error}"),
     }
 }
 

@@ -5,15 +5,16 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use laser_scan::output;
 use laser_scan::report::diff;
+use laser_scan::scan::Scan;
 
-use super::{STANDARD_OUTPUT, read_scan};
+use super::STANDARD_OUTPUT;
 use crate::cli::DiffArgs;
 use crate::terminal::Terminal;
 
 /// Shows what moved between two scans.
 pub fn run(arguments: &DiffArgs, terminal: &Terminal) -> Result<ExitCode> {
-    let (a, b) = (read_scan(&arguments.a)?, read_scan(&arguments.b)?);
-    let diff = diff(&a.entries, &b.entries, arguments.top_n.get());
+    let (a, b) = (Scan::read(&arguments.a)?.ranked(), Scan::read(&arguments.b)?.ranked());
+    let diff = diff(&a, &b, arguments.top_n.get());
     if diff.types.is_empty() {
         bail!(
             "'{}' and '{}' have no measured module in common: are they scans of one architecture?",

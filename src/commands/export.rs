@@ -6,14 +6,14 @@ use anyhow::{Context, Result};
 use laser_scan::measure::Plan;
 use laser_scan::modules::{Filter, Line, Wanted};
 use laser_scan::output;
-use laser_scan::scan::{self, Entry, Results, Surroundings};
-use laser_scan::select::{self, Pooling};
+use laser_scan::scan::{self, Pooling, Scan};
+use laser_scan::select::Selection;
 use laser_scan::source;
 use laser_scan::trainers::{self, Export, Format, Request};
 
 use super::into::Config;
-use super::{Kept, STANDARD_OUTPUT, read_scan, write_export};
-use crate::cli::ExportArgs;
+use super::{Kept, STANDARD_OUTPUT, write_export};
+use crate::cli::{ExportArgs, with_option};
 use crate::terminal::Terminal;
 
 /// Writes a trainer's configuration.
@@ -25,20 +25,10 @@ pub fn run(arguments: &ExportArgs, terminal: &Terminal) -> Result<ExitCode> {
         None => arguments.adapter.adapter(),
     };
     let rules = arguments.selection.rules(trainer.counted(adapter.rank.fixed()))?;
-    let Results { format, mut entries, pooling } = read_scan(&arguments.scan)?;
-    let around = surroundings(arguments, format, &mut entries, terminal)?;
-    let pools = select::pool(&entries, arguments.pool_experts.map_or(pooling, Pooling::from));
-    let candidates = select::candidates(&entries, &pools);
-    let chosen = select::choose(&candidates, &rules)?;
-    let request = Request {
-        entries: &entries,
-        candidates: &select::eligible(&candidates, &rules)?,
-        chosen: &chosen,
-        around: around.as_ref(),
-        adapter,
-    };
-    let export = trainers::export(trainer, &request)?;
-    let is_all = chosen.iter().map(|chosen| chosen.modules.len()).sum::<usize>() == candidates.len();
+    let scan = read(arguments, terminal)?;
+    let selection = Selection::new(&scan, &rules).map_err(with_option)?;
+    let export = trainers::export(trainer, &Request { selection: &selection, adapter })?;
+    let is_all = selection.chosen().count() == selection.ranked.len();
     if is_all && arguments.selection.top().is_some_and(|count| count > 1) {
         terminal.note("everything is chosen: a smaller --top-n takes fewer of each type");
     }
@@ -52,37 +42,24 @@ pub fn run(arguments: &ExportArgs, terminal: &Terminal) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What else is in the model: by the model itself, or by the scan's manifest.
-fn surroundings(
-    arguments: &ExportArgs,
-    format: scan::Format,
-    entries: &mut Vec<Entry>,
-    terminal: &Terminal,
-) -> Result<Option<Surroundings>> {
-    let Some(model) = &arguments.model else {
-        return Ok(match scan::surroundings(&arguments.scan, &scan::manifest_of(&arguments.scan)) {
-            Ok(around) => {
-                // An expert that could not be measured belongs to its pool nevertheless.
-                entries.extend(around.unmeasured.iter().map(scan::Other::entry));
-                Some(around)
-            }
-            Err(error) => {
-                if format == scan::Format::LaserScan {
-                    terminal.warn(&error.to_string());
-                }
-                None
-            }
-        });
-    };
-    let hub = &arguments.hub;
-    let news = |text: String| terminal.note(&text);
-    let source = source::open(model, arguments.revision.as_deref(), &hub.options(), &news)?;
-    let line = if arguments.transformers == Some(4) { Line::Four } else { Line::Five };
-    let wanted = Wanted { convolutions: true, line, ..Wanted::default() };
-    let plan = Plan::new(&*source, &Filter::default(), wanted)?;
-    let mut around = plan.surroundings(&[]);
-    scan::join(entries, plan.modules.iter().chain(&plan.others).chain(plan.missing_modules()), &mut around)?;
-    Ok(Some(around))
+/// The scan with what is known of the model around it: by the model itself, or by the scan's manifest.
+fn read(arguments: &ExportArgs, terminal: &Terminal) -> Result<Scan> {
+    let mut scan = Scan::read(&arguments.scan)?.ranked();
+    if let Some(model) = &arguments.model {
+        let news = |text: String| terminal.note(&text);
+        let source = source::open(model, arguments.revision.as_deref(), &arguments.hub.options(), &news)?;
+        let line = if arguments.transformers == Some(4) { Line::Four } else { Line::Five };
+        let wanted = Wanted { convolutions: true, line, ..Wanted::default() };
+        let plan = Plan::new(&*source, &Filter::default(), wanted)?;
+        let modules = plan.modules.iter().chain(&plan.others).chain(plan.missing_modules());
+        scan.join(modules.map(|module| &module.info), plan.surroundings())?;
+    } else if let Err(error) = scan.read_manifest(&arguments.scan)
+        && scan.format == scan::Format::LaserScan
+    {
+        terminal.warn(&error.to_string());
+    }
+    let how = arguments.pool_experts.map_or(scan.pooling(), Pooling::from);
+    Ok(scan.pooled(how))
 }
 
 /// Prints the configuration, or writes it to one file.

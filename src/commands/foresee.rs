@@ -1,26 +1,17 @@
 //! What a scan's rules come to, as far as names and shapes tell: found before anything is measured or downloaded.
 
 use anyhow::{Context, Result};
-use laser_scan::measure::Plan;
-use laser_scan::select::{self, Rules};
+use laser_scan::scan::Scan;
+use laser_scan::select::{Rules, Selection};
 use laser_scan::trainers::{self, Request};
 
-use crate::cli::ScanArgs;
+use crate::cli::{ScanArgs, with_option};
 
-/// Makes sure that the rules leave something to choose, and that the trainers can be given it.
-pub fn run(cli: &ScanArgs, plan: &Plan, rules: &Rules) -> Result<()> {
-    let entries = plan.entries_alike();
-    let pools = select::pool(&entries, cli.pool_experts.into());
-    let candidates = select::candidates(&entries, &pools);
-    let chosen = select::choose(&candidates, rules)?;
-    let around = plan.surroundings(&[]);
-    let request = Request {
-        entries: &entries,
-        candidates: &select::eligible(&candidates, rules)?,
-        chosen: &chosen,
-        around: Some(&around),
-        adapter: cli.adapter.adapter(),
-    };
+/// Makes sure that the rules leave something to choose of a scan that is `pending`, and that the trainers can be given it.
+pub fn run(cli: &ScanArgs, pending: &Scan, rules: &Rules) -> Result<()> {
+    let scan = pending.foreseen();
+    let selection = Selection::new(&scan, rules).map_err(with_option)?;
+    let request = Request { selection: &selection, adapter: cli.adapter.adapter() };
     for trainer in &cli.emit {
         let impossible = || format!("nothing is measured, as no configuration for {} could be written", trainer.key());
         trainers::foresee(*trainer, &request, rules).with_context(impossible)?;

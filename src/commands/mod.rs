@@ -13,7 +13,6 @@ use anyhow::{Result, bail};
 pub use diff::run as diff;
 pub use export::run as export;
 use laser_scan::output::OutputError;
-use laser_scan::scan::{self as scans, Format, Results};
 use laser_scan::trainers::{self, Export};
 pub use report::run as report;
 pub use scan::run as scan;
@@ -22,15 +21,6 @@ use crate::terminal::Terminal;
 
 /// What went wrong if output fails.
 const STANDARD_OUTPUT: &str = "cannot write to standard output";
-
-/// Reads a scan's file. Others measure norms, embeddings and heads too, which are not ranked.
-fn read_scan(path: &Path) -> Result<Results> {
-    let mut results = scans::open(path)?;
-    if results.format != Format::LaserScan {
-        results.entries.retain(|entry| scans::is_ranked(&entry.name));
-    }
-    Ok(results)
-}
 
 /// What may not be replaced by what is made from a scan.
 struct Kept<'a> {

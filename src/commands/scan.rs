@@ -1,21 +1,20 @@
 //! The scan.
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
-use laser_scan::measure::{self, Journal, Outcome, Plan, Resources};
+use laser_scan::measure::{self, Journal, Plan, Resources, Run};
 use laser_scan::modules::{Missing, UnreadableError};
 use laser_scan::output::{self, OutputError};
-use laser_scan::report::{self, Manifest, ManifestOutputs, Seconds};
-use laser_scan::scan::Outputs;
-use laser_scan::select::{self, Rules};
+use laser_scan::scan::{INCOMPLETE_POOL, Outputs, Scan};
+use laser_scan::select::{self, Rules, Selection};
 use laser_scan::source::{self, Source};
 use laser_scan::spectrum::{Device, DeviceError, Opened};
 use laser_scan::trainers::{self, Request};
 
 use super::{Kept, STANDARD_OUTPUT, foresee, or_overwrite, write_export};
-use crate::cli::ScanArgs;
+use crate::cli::{ScanArgs, with_option};
 use crate::terminal::{Progress, Terminal};
 
 /// Done, but some modules could not be measured.
@@ -23,14 +22,16 @@ const PARTIAL: u8 = 3;
 
 /// Scans a model.
 pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
-    let begun = Instant::now();
+    let (date, begun) = (SystemTime::now(), Instant::now());
     let devices = devices(cli, terminal)?;
     let news = |text: String| terminal.note(&text);
     let source = source::open(cli.model(), cli.revision.as_deref(), &cli.hub.options(), &news)?;
     let source = &*source;
     let rules = cli.rules()?;
-    let plan = plan(cli, &rules, source, terminal)?;
-    let outputs = claim_places(cli, &plan, source)?;
+    let plan = plan(cli, source, terminal)?;
+    let pending = plan.pending().pooled(cli.pool_experts.into());
+    foresee::run(cli, &pending, &rules)?;
+    let outputs = claim_places(cli, &plan, &pending, source)?;
     let download = plan.bytes_to_download(source);
     if cli.dry_run {
         return dry_run(cli, &plan, download, terminal);
@@ -43,11 +44,13 @@ pub fn run(cli: &ScanArgs, terminal: &Terminal) -> Result<ExitCode> {
     let progress = Progress::new(terminal, &plan);
     let outcomes = plan.run(source, &journal, &resources, &|event| progress.see(event))?;
     drop(progress);
-    let seconds = Seconds { plan: planned.as_secs_f64(), scan: (begun.elapsed() - planned).as_secs_f64() };
+    let options = cli.options(&resources);
+    let run = Run { begun: date, planned, measured: begun.elapsed() - planned, options };
     if outcomes.iter().flatten().next().is_none() {
         bail!("none of the {} modules of '{}' could be measured", plan.modules.len(), plan.model.spelling);
     }
-    Scanned { cli, terminal, plan, rules, outcomes, outputs, resources, begun, seconds }.publish(journal)
+    let scan = plan.scan(&outcomes, &resources, run).pooled(cli.pool_experts.into());
+    Scanned { cli, terminal, plan, rules, scan, outputs, begun }.publish(journal)
 }
 
 /// Where to compute.
@@ -60,25 +63,24 @@ fn devices(cli: &ScanArgs, terminal: &Terminal) -> Result<Vec<Device>> {
 }
 
 /// What is to be done, if all that is asked for can be.
-fn plan(cli: &ScanArgs, rules: &Rules, source: &dyn Source, terminal: &Terminal) -> Result<Plan> {
+fn plan(cli: &ScanArgs, source: &dyn Source, terminal: &Terminal) -> Result<Plan> {
     let plan = Plan::new(source, &cli.filter()?, cli.wanted())?;
     plan.check_readable().map_err(with_patterns)?;
     terminal.remark(&plan);
     terminal.remark_on_missing(&plan);
-    foresee::run(cli, &plan, rules)?;
     Ok(plan)
 }
 
 /// Shows what would be done.
 fn dry_run(cli: &ScanArgs, plan: &Plan, download: u64, terminal: &Terminal) -> Result<ExitCode> {
     let shown =
-        if cli.json { terminal.output(&report::dry_run(plan, download)) } else { terminal.dry_run(plan, download) };
+        if cli.json { terminal.output(&plan.dry_run_json(download)) } else { terminal.dry_run(plan, download) };
     shown.context(STANDARD_OUTPUT)?;
     Ok(status(plan.missing.is_empty()))
 }
 
 /// Where the output goes, once it is sure that all of it may go there. A dry run looks, and makes no folders.
-fn claim_places(cli: &ScanArgs, plan: &Plan, source: &dyn Source) -> Result<Outputs> {
+fn claim_places(cli: &ScanArgs, plan: &Plan, pending: &Scan, source: &dyn Source) -> Result<Outputs> {
     let outputs = Outputs::new(&source.model().name, &cli.destination());
     let on_disk = plan.files_on_disk(source);
     if cli.dry_run {
@@ -87,9 +89,9 @@ fn claim_places(cli: &ScanArgs, plan: &Plan, source: &dyn Source) -> Result<Outp
         outputs.prepare(&on_disk)?;
     }
     if !cli.overwrite {
-        or_overwrite(outputs.replace_only_those_of(plan))?;
+        or_overwrite(outputs.replace_only_those_of(&plan.model, pending))?;
     }
-    allow_emitting(cli, &plan.surroundings(&[]).model, &kept(cli, &outputs))?;
+    allow_emitting(cli, &plan.surroundings().model, &kept(cli, &outputs))?;
     Ok(outputs)
 }
 
@@ -104,50 +106,36 @@ struct Scanned<'a> {
     terminal: &'a Terminal,
     plan: Plan,
     rules: Rules,
-    outcomes: Vec<Outcome>,
+    scan: Scan,
     outputs: Outputs,
-    resources: Resources,
     begun: Instant,
-    seconds: Seconds,
 }
 
 impl Scanned<'_> {
     /// Writes the results, and says what they are.
     fn publish(self, journal: Journal) -> Result<ExitCode> {
-        let Self { cli, terminal, plan, rules, outcomes, outputs, resources, begun, seconds } = self;
-        let how = cli.pool_experts.into();
-        let entries = plan.entries(&outcomes);
-        let pools = select::pool(&entries, how);
-        let candidates = select::candidates(&entries, &pools);
+        let Self { cli, terminal, plan, rules, scan, outputs, begun } = self;
         // What the numbers are stays, even if nothing can be chosen by these rules.
-        let chosen = select::choose(&candidates, &rules);
-        let top = report::top(chosen.as_deref().unwrap_or_default());
-        let full = report::full(&plan.modules, &outcomes, &pools, how);
-        let (options, files) = (cli.options(&resources), ManifestOutputs::new(&outputs, &full));
-        let manifest = Manifest::new(&plan, &outcomes, &pools, &resources, options, seconds, files).to_json();
-        outputs.write(&full, &top, &manifest).map_err(|error| unwritten(error, &outputs, cli))?;
+        let selection = Selection::new(&scan, &rules).map_err(with_option);
+        let groups = selection.as_ref().map_or(&[][..], |selection| &selection.groups);
+        let top = select::top_json(groups);
+        scan.write(&outputs, &top).map_err(|error| unwritten(error, &outputs, cli))?;
         if let Err(error) = journal.finish(plan.is_of_other_modules()) {
             // The results are there; the next scan will find the journal's lines to be its own.
             terminal.warn(&error.to_string());
         }
-        let chosen = chosen
-            .with_context(|| format!("the numbers are in '{}', but nothing is chosen", outputs.full.display()))?;
-        let shown = if cli.json { terminal.output(&top) } else { terminal.top(&chosen) };
+        let nothing = || format!("the numbers are in '{}', but nothing is chosen", outputs.full.display());
+        let selection = selection.with_context(nothing)?;
+        let shown = if cli.json { terminal.output(&top) } else { terminal.top(&selection.groups) };
         shown.context(STANDARD_OUTPUT)?;
-        terminal.remark_on_choice(&chosen, &outputs);
-        for pool in pools.iter().filter(|pool| pool.snr.is_none()) {
-            terminal.warn(&format!("{} is not ranked: {}", pool.name, select::INCOMPLETE_POOL));
+        terminal.remark_on_choice(&selection.groups, &outputs);
+        for pool in scan.incomplete_pools() {
+            terminal.warn(&format!("{} is not ranked: {INCOMPLETE_POOL}", pool.name));
         }
-        let request = Request {
-            entries: &entries,
-            candidates: &select::eligible(&candidates, &rules)?,
-            chosen: &chosen,
-            around: Some(&plan.surroundings(&outcomes)),
-            adapter: cli.adapter.adapter(),
-        };
+        let request = Request { selection: &selection, adapter: cli.adapter.adapter() };
         let emitted = emit(cli, &request, &kept(cli, &outputs), terminal);
-        let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
         let missing: usize = plan.missing.iter().map(Missing::count).sum();
+        let failed = scan.failures.len() - plan.missing.len();
         terminal.finish(&outputs, begun.elapsed(), failed + missing);
         emitted?;
         Ok(status(failed == 0 && plan.missing.is_empty()))

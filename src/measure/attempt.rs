@@ -6,6 +6,7 @@ use super::Outcome;
 use crate::checkpoint::{Mapped, MatrixError};
 use crate::modules::Module;
 use crate::spectrum::{self, Fault, Lane, Method, Processor, SpectrumError};
+use crate::scan::Unmeasured;
 use crate::statistic::{self, Doubt, Statistic};
 
 /// What is known of a module once it is measured.
@@ -38,20 +39,20 @@ pub fn attempt(weights: &Mapped, module: &Module, method: Method, lane: &Lane) -
     let weight = match weights.matrix(&module.tensor, &module.selection, lane) {
         Ok(weight) => weight,
         Err(MatrixError::Device(fault)) => return Attempt::Faulted(fault),
-        Err(error) => return Attempt::Done(Err(error.to_string())),
+        Err(error) => return Attempt::Done(Err(Unmeasured::Unreadable(error.to_string()))),
     };
     let spectrum = match spectrum::singular_values(&weight, method, lane) {
         Ok(spectrum) => spectrum,
         Err(SpectrumError::Device(fault)) => return Attempt::Faulted(fault),
         Err(SpectrumError::Failed(_)) if !is_last => return Attempt::Inaccurate,
-        Err(error) => return Attempt::Done(Err(error.to_string())),
+        Err(error) => return Attempt::Done(Err(error.into())),
     };
-    let statistic = Statistic::new(&spectrum.values, module.shape);
+    let statistic = Statistic::new(&spectrum.values, module.shape());
     let (lower, upper) = spectrum.enclosure();
-    match statistic::vouch(&statistic, &lower, &upper, module.shape) {
+    match statistic::vouch(&statistic, &lower, &upper, module.shape()) {
         Ok(()) => Attempt::Done(Ok(Measurement { statistic, method, processor })),
-        Err(Doubt::Zero) => Attempt::Done(Err("every weight is zero, so that there is no ratio".into())),
+        Err(Doubt::Zero) => Attempt::Done(Err(Unmeasured::Zero)),
         Err(_) if !is_last => Attempt::Inaccurate,
-        Err(doubt) => Attempt::Done(Err(format!("its ratio cannot be vouched for: {doubt}"))),
+        Err(doubt) => Attempt::Done(Err(Unmeasured::Doubtful(doubt))),
     }
 }

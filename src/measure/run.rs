@@ -14,6 +14,7 @@ use super::memory::ceiling_on_gpu;
 use super::schedule::{CPU, Relief, Schedule, Station, Task};
 use super::{Event, Journal, Outcome, Plan, Resources};
 use crate::checkpoint::{CheckpointError, Mapped};
+use crate::scan::Unmeasured;
 use crate::source::{Source, SourceError, Stamp};
 use crate::spectrum::{Device, Fault, Lane, Method, Processor};
 
@@ -96,7 +97,7 @@ impl<'a> Work<'a> {
         // Some changes have a date only now.
         self.check_files(source)?;
         let outcomes = self.outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err("it was not reached".into()))).collect())
+        Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(Unmeasured::NotReached))).collect())
     }
 }
 
@@ -238,9 +239,11 @@ impl Work<'_> {
         // A defect in the arithmetic must not take down the other modules, nor keep its memory from them.
         let attempt = catch_unwind(AssertUnwindSafe(|| attempt(&self.weights, module, task.method, lane)))
             .unwrap_or_else(|_| {
-                let defect = "laser-scan has a defect; please report it".to_owned();
                 // A GPU's may come of the GPU, whose handles cudarc may have failed to let go; the CPU has the last word.
-                if station == CPU { Attempt::Done(Err(defect)) } else { Attempt::Faulted(Fault::Broken(defect)) }
+                match station {
+                    CPU => Attempt::Done(Err(Unmeasured::Defect)),
+                    _ => Attempt::Faulted(Fault::Broken(Unmeasured::Defect.to_string())),
+                }
             });
         match attempt {
             Attempt::Done(outcome) => {

@@ -38,7 +38,7 @@ impl Task {
     /// The task of measuring the module in `place` by `method`.
     pub fn new(place: usize, module: &Module, method: Method) -> Self {
         let stored = module.weight.bytes_in_memory(&module.selection);
-        Self { place, method, shape: module.shape, stored, flops: spectrum::flops(module.shape) }
+        Self { place, method, shape: module.shape(), stored, flops: spectrum::flops(module.shape()) }
     }
 
     /// The bytes that it takes on `device`.
@@ -311,6 +311,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::modules::Info;
     use crate::checkpoint::{Dtype, Part, Selection, TensorInfo, Weight};
 
     /// Tasks for square modules of these sizes.
@@ -326,15 +327,8 @@ mod tests {
             let module = Module {
                 tensor: tensor.name.clone(),
                 weight: Arc::new(Weight::plain(Part { shard: 0, tensor })),
-                name,
+                info: Info::of_name(&name, "up".into()),
                 selection: Selection::default(),
-                kind: "up".into(),
-                layer: Some(place),
-                shape: [size, size],
-                targets: Vec::new(),
-                is_parameter: false,
-                part_of: None,
-                class: crate::modules::Class::Linear,
             };
             Task::new(place, &module, Method::Gram)
         };

@@ -90,7 +90,7 @@ impl Filter {
                 continue;
             };
             // Of a weight that holds several matrices only some may be unwanted.
-            let tensor = if module.selection == Selection::default() { &module.tensor } else { &module.name };
+            let tensor = if module.selection == Selection::default() { &module.tensor } else { &module.info.name };
             discovery.left_out.push(LeftOut { tensor: tensor.clone(), reason });
             discovery.others.push(module);
         }
@@ -143,10 +143,10 @@ fn is_of_model(pattern: &GlobMatcher, discovery: &Discovery) -> bool {
 
 /// What a pattern that matches nothing may have meant.
 fn meant(pattern: &GlobMatcher, discovery: &Discovery) -> String {
-    let names = discovery.modules.iter().map(|module| module.name.as_str());
+    let names = discovery.modules.iter().map(|module| module.info.name.as_str());
     match (pattern::meant(pattern.glob().glob(), names), discovery.modules.first()) {
         (Some(meant), _) => format!(": did you mean '{meant}'?"),
-        (None, Some(first)) => format!(": the names look like '{}'", first.name),
+        (None, Some(first)) => format!(": the names look like '{}'", first.info.name),
         (None, None) => String::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! The parts of fused weights: which rows, or columns, are the queries.
 
-use super::Module;
+use super::{InMemory, Info, Module};
 use super::families::InputFirst;
 use super::model::Model;
 use crate::checkpoint::{Axis, Band, Config, Selection};
@@ -125,29 +125,32 @@ impl Model<'_> {
         let Some(layout) = self.family.layout(stored).filter(|_| module.selection.band.is_none()) else {
             return Vec::new();
         };
-        let axis = self.output_axis(module.shape, is_stacked);
-        let lines = module.shape[usize::from(axis == Axis::Columns)];
+        let axis = self.output_axis(module.shape(), is_stacked);
+        let lines = module.shape()[usize::from(axis == Axis::Columns)];
         let Some(divided) = layout.divide(lines, self.config) else { return Vec::new() };
         let (period, repeats) = (divided.period(), divided.repeats);
-        let names = if module.targets.is_empty() { std::slice::from_ref(&module.name) } else { &module.targets };
+        let (info, names) = (&module.info, module.info.memory.names());
         let is_divided_alike = names.len() == divided.parts.len();
         let mut start = 0;
         let part = |(at, (name, lines)): (usize, (&str, usize))| {
             let band = Band { axis, period, range: start..start + lines, repeats };
             start += lines;
             let selection = Selection { index: module.selection.index, band: Some(band) };
-            Module {
-                name: format!("{}.{name}", module.name),
-                kind: format!("{}.{name}", module.kind),
-                shape: selection.shape(&module.weight.shape),
-                selection,
-                targets: if is_divided_alike { vec![names[at].clone()] } else { names.to_vec() },
-                part_of: Some(module.name.clone()),
-                ..module.clone()
-            }
+            let info = Info {
+                name: format!("{}.{name}", info.name),
+                kind: format!("{}.{name}", info.kind),
+                shape: Some(selection.shape(&module.weight.shape)),
+                memory: match &info.memory {
+                    InMemory::Modules(names) if is_divided_alike => InMemory::Modules(vec![names[at].clone()]),
+                    memory => memory.clone(),
+                },
+                part_of: Some(info.name.clone()),
+                ..info.clone()
+            };
+            Module { info, selection, ..module.clone() }
         };
         let parts = divided.parts.into_iter().enumerate().map(part);
-        parts.filter(|part| part.shape.iter().all(|extent| *extent > 1)).collect()
+        parts.filter(|part| part.shape().iter().all(|extent| *extent > 1)).collect()
     }
 
     /// Along which axis of a stored matrix its outputs lie.

@@ -94,7 +94,7 @@ impl Missing {
     /// The name by which a pattern leaves it out: the module's, which may be another than that of its codes.
     fn pattern_name(&self) -> &str {
         match self.modules.as_slice() {
-            [module] => &module.name,
+            [module] => &module.info.name,
             _ => self.module(),
         }
     }

@@ -10,6 +10,7 @@ mod families;
 mod filter;
 mod fused;
 mod gaps;
+mod info;
 mod layers;
 mod left_out;
 mod missing;
@@ -28,6 +29,7 @@ pub use class::Class;
 pub(crate) use class::{by_name as class_by_name, is_head, is_output};
 pub(crate) use filter::compile;
 pub use filter::{Filter, FilterError};
+pub use info::{InMemory, Info};
 pub use left_out::{LeftOut, Reason};
 pub use missing::{Cause, Missing, UnreadableError, check as check_readable, warnings};
 pub(crate) use model::without_expert;
@@ -50,46 +52,20 @@ pub(crate) const WEIGHT: &str = ".weight";
 /// A matrix that is measured: the weight of a linear module, of one expert, or of a part of a fused module.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Module {
-    /// Its name, as trainers and the seed spell it: the tensor's without `.weight`. One expert of a stack has its number
-    /// before the last segment; a part of a fused module has its own name after the module's.
-    pub name: String,
+    /// What it is.
+    pub info: Info,
     /// The weight that it is, or is in.
     pub weight: Arc<Weight>,
     /// The name by which the whole checkpoint knows the weight.
     pub tensor: String,
     /// Where in the weight it is.
     pub selection: Selection,
-    /// What it is ranked with: its name after the layer, with other numbers replaced by `*`.
-    pub kind: String,
-    /// The layer it belongs to; `None` for a module outside the stack of layers.
-    pub layer: Option<usize>,
-    /// Rows and columns, as stored; zeros where a module is missing and its shape is not known.
-    pub shape: [usize; 2],
-    /// What a trainer sees in memory, where that is called otherwise: a module, or the parameter that holds all experts;
-    /// several modules where transformers divides the weight. Empty if it is called the same.
-    pub targets: Vec<String>,
-    /// Whether the target is a parameter of a module that is not linear itself, such as one that holds all experts.
-    pub is_parameter: bool,
-    /// The fused module that it is a part of.
-    pub part_of: Option<String>,
-    /// What it is for.
-    pub class: Class,
 }
 
 impl Module {
-    /// Whether it is a block of rows of a parameter that is a matrix in memory too.
-    pub fn is_matrix(&self) -> bool {
-        self.is_parameter && self.part_of.is_none() && self.selection.band.is_some()
-    }
-
-    /// Rows and columns, where they are known.
-    pub fn known_shape(&self) -> Option<[usize; 2]> {
-        Some(self.shape).filter(|shape| !shape.contains(&0))
-    }
-
-    /// What a trainer sees in memory, whether or not it is called otherwise.
-    pub fn targets_in_memory(&self) -> &[String] {
-        if self.targets.is_empty() { std::slice::from_ref(&self.name) } else { &self.targets }
+    /// Rows and columns, as stored. Of a missing module they are those of what is stored in its place.
+    pub fn shape(&self) -> [usize; 2] {
+        self.selection.shape(&self.weight.shape)
     }
 }
 
@@ -199,7 +175,7 @@ impl<'m, 'a> Naming<'m, 'a> {
         let Gap { name, matrices, is_shaped, cause, .. } = gap;
         let module = |matrix| {
             let module = self.model.module(matrix, self.several_stacks, self.base);
-            if is_shaped { module } else { Module { shape: [0, 0], ..module } }
+            if is_shaped { module } else { Module { info: Info { shape: None, ..module.info }, ..module } }
         };
         let modules = matrices.into_iter().map(module).collect();
         Missing { name: self.model.component.full_name(&name), modules, cause }
@@ -234,7 +210,7 @@ mod tests {
 
     fn names(weights: &[Weight], config: &Config, all_linear: bool) -> Vec<String> {
         let discovery = found(weights, config, Wanted { all_linear, ..Wanted::default() });
-        discovery.modules.into_iter().map(|module| module.name).collect()
+        discovery.modules.into_iter().map(|module| module.info.name).collect()
     }
 
     #[test]
@@ -288,7 +264,7 @@ mod tests {
         ];
         let config = Config { layer_count: Some(1), ..Config::default() };
         let discovery = found(&tensors, &config, Wanted::default());
-        let modules: Vec<&str> = discovery.modules.iter().map(|module| module.name.as_str()).collect();
+        let modules: Vec<&str> = discovery.modules.iter().map(|module| module.info.name.as_str()).collect();
         assert_eq!(modules, ["model.layers.0.self_attn.q_proj"]);
         let reason = |name: &str| {
             let left_out = discovery.left_out.iter().find(|left_out| left_out.tensor == name);
@@ -336,7 +312,7 @@ mod tests {
             let tensors = [tensor(&format!("{name}.weight"), shape, Dtype::F16)];
             let modules = found(&tensors, &Config::default(), Wanted::default()).modules;
             assert_eq!(modules.len(), 1, "{name}");
-            assert_eq!((modules[0].kind.as_str(), modules[0].layer), (kind, layer), "{name}");
+            assert_eq!((modules[0].info.kind.as_str(), modules[0].info.layer), (kind, layer), "{name}");
         }
     }
 
@@ -347,7 +323,7 @@ mod tests {
             tensor("decoder.block.0.layer.0.SelfAttention.q.weight", &[8, 8], Dtype::F32),
         ];
         let modules = found(&tensors, &Config::default(), Wanted::default()).modules;
-        let kinds: Vec<&str> = modules.iter().map(|module| module.kind.as_str()).collect();
+        let kinds: Vec<&str> = modules.iter().map(|module| module.info.kind.as_str()).collect();
         assert_eq!(kinds, ["decoder.layer.*.SelfAttention.q", "encoder.layer.*.SelfAttention.q"]);
     }
 
@@ -356,14 +332,14 @@ mod tests {
         let weights = [tensor("model.layers.4.mlp.experts.gate_up_proj", &[2, 16, 8], Dtype::BF16)];
         let config = Config::parse(br#"{"model_type":"qwen3_moe","hidden_size":8}"#).expect("JSON");
         let modules = found(&weights, &config, Wanted { parts: true, ..Wanted::default() }).modules;
-        let seen: Vec<_> = modules.iter().map(|module| (module.name.as_str(), module.kind.as_str())).collect();
+        let seen: Vec<_> = modules.iter().map(|module| (module.info.name.as_str(), module.info.kind.as_str())).collect();
         assert_eq!(seen[0], ("model.layers.4.mlp.experts.0.gate_up_proj", "mlp.experts.*.gate_up_proj"));
         assert_eq!(seen[1], ("model.layers.4.mlp.experts.0.gate_up_proj.gate", "mlp.experts.*.gate_up_proj.gate"));
         assert_eq!(seen.len(), 6);
-        assert_eq!(modules[3].targets, ["model.layers.4.mlp.experts.gate_up_proj"]);
-        assert!(modules[3].is_parameter);
-        assert_eq!(modules[4].part_of.as_deref(), Some("model.layers.4.mlp.experts.1.gate_up_proj"));
-        assert_eq!(modules[4].shape, [8, 8]);
+        let info = |place: usize| &modules[place].info;
+        assert_eq!(info(3).memory, InMemory::Parameter("model.layers.4.mlp.experts.gate_up_proj".to_owned()));
+        assert_eq!(info(4).part_of.as_deref(), Some("model.layers.4.mlp.experts.1.gate_up_proj"));
+        assert_eq!(info(4).shape, Some([8, 8]));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::left_out::Reason;
 use super::name::{Place, number};
 use super::runtime::Runtime;
 use super::tied::Ties;
-use super::{Class, Module, WEIGHT, Wanted};
+use super::{Class, InMemory, Info, Module, WEIGHT, Wanted};
 use crate::checkpoint::{Axis, Band, Component, Config, Selection, Weight};
 
 /// What the name of a module of a base model begins with, where the base model's own name is missing.
@@ -159,20 +159,19 @@ impl Model<'_> {
             let leaf = stored.rsplit('.').next().unwrap_or(stored);
             targets.iter_mut().filter(|target| target.ends_with(leaf)).for_each(|target| target.push_str(WEIGHT));
         }
+        let is_rows = stack.is_some() && selection.band.is_some();
         let name = self.component.full_name(&place.name);
-        Module {
-            shape: selection.shape(&weight.shape),
-            tensor: self.component.full_name(&weight.name),
+        let info = Info {
             kind: self.component.full_name(&place.kind(several_stacks)),
+            role: Class::of(stored, self.family, self.config),
             layer: place.layer,
-            targets: other_names(targets, &name),
-            is_parameter,
+            shape: Some(selection.shape(&weight.shape)),
+            dtype: Some(weight.dtype()),
+            memory: in_memory(targets, is_parameter, is_rows),
             part_of: None,
-            weight: Arc::clone(weight),
             name,
-            selection,
-            class: Class::of(stored, self.family, self.config),
-        }
+        };
+        Module { info, tensor: self.component.full_name(&weight.name), weight: Arc::clone(weight), selection }
     }
 }
 
@@ -205,9 +204,13 @@ fn expert_name(name: &str, expert: usize) -> String {
     }
 }
 
-/// `targets`, unless `name` is the only one.
-fn other_names(targets: Vec<String>, name: &str) -> Vec<String> {
-    if targets.len() == 1 && targets[0] == name { Vec::new() } else { targets }
+/// Where in memory what is called `names` there is found.
+fn in_memory(mut names: Vec<String>, is_parameter: bool, is_rows: bool) -> InMemory {
+    match names.len() {
+        1 if is_parameter && is_rows => InMemory::RowsOf(names.remove(0)),
+        1 if is_parameter => InMemory::Parameter(names.remove(0)),
+        _ => InMemory::Modules(names),
+    }
 }
 
 /// An expert's name without its number; `None` if it is no expert's.

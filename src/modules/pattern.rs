@@ -15,7 +15,7 @@ pub fn exact(text: &str) -> String {
 
 /// Whether a pattern matches one of a module's names.
 pub fn matches(pattern: &GlobMatcher, module: &Module) -> bool {
-    pattern.is_match(&module.name) || module.targets.iter().any(|target| pattern.is_match(target))
+    pattern.is_match(&module.info.name) || module.info.memory.names().iter().any(|name| pattern.is_match(name))
 }
 
 /// The pattern that was meant by one that matches none of `names`: the same with stars around it, or what comes nearest to it by

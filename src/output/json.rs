@@ -68,6 +68,11 @@ impl Json {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
+    /// The items of the list that it is.
+    pub fn list(&self) -> Option<&[Self]> {
+        if let Self::List(items) = self { Some(items) } else { None }
+    }
+
     /// The whole number that it is.
     pub fn whole(&self) -> Option<usize> {
         match self {

@@ -14,4 +14,4 @@ pub use files::{replace_keeping, write_all};
 pub use python_json::{python_json, python_json_text};
 pub use temporary::sweep;
 pub(crate) use temporary::{folder_of, temporary};
-pub use text::{counted, digits, in_file_name, is_deceptive, sha256, visible};
+pub use text::{counted, digits, in_file_name, is_deceptive, sha256, timestamp, visible};

@@ -1,5 +1,7 @@
 //! Numbers and names as people read them.
 
+use std::time::SystemTime;
+
 use sha2::{Digest, Sha256};
 
 /// The longest name within a file's name, in bytes. File systems take 255; what stands before and after it needs some.
@@ -66,6 +68,12 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// A number of things, in words.
 pub fn counted(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// A moment as RFC 3339 writes it, in UTC and whole seconds, such as `2026-11-28T23:59:59Z`. A clock that stands before 1970
+/// is taken to stand there.
+pub fn timestamp(moment: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(moment.max(SystemTime::UNIX_EPOCH)).to_string()
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
-use crate::scan::Entry;
+use crate::modules::Info;
+use crate::scan::{Record, Scan};
 
 /// How two scans, A and B, differ. Parts of fused modules are left out: no trainer can select one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -63,24 +64,24 @@ pub struct Move {
 
 /// A module that both scans have measured.
 struct Pair<'a> {
-    entry: &'a Entry,
+    info: &'a Info,
     snr_a: f64,
     snr_b: f64,
 }
 
 /// Compares scan `a` with scan `b`, by type, and their best `top` of each. Modules are the same if they have one name,
 /// or, where the other scan has no such name, a target that no other module of either scan has.
-pub fn diff(a: &[Entry], b: &[Entry], top: usize) -> Diff {
+pub fn diff(a: &Scan, b: &Scan, top: usize) -> Diff {
     let (a, b) = (whole(a), whole(b));
     let partners = partners(&a, &b);
     let taken: HashSet<usize> = partners.iter().flatten().copied().collect();
-    let name = |entry: &Entry| entry.name.clone();
+    let name = |record: &Record| record.info.name.clone();
     let (mut pairs, mut only_in_a, mut unmeasured) = (Vec::new(), Vec::new(), Vec::new());
-    for (entry, partner) in a.iter().zip(&partners) {
-        match (entry.snr, partner.map(|partner| b[partner].snr)) {
-            (_, None) => only_in_a.push(name(entry)),
-            (Some(snr_a), Some(Some(snr_b))) => pairs.push(Pair { entry, snr_a, snr_b }),
-            (_, Some(_)) => unmeasured.push(name(entry)),
+    for (record, partner) in a.iter().zip(&partners) {
+        match (record.snr(), partner.map(|partner| b[partner].snr())) {
+            (_, None) => only_in_a.push(name(record)),
+            (Some(snr_a), Some(Some(snr_b))) => pairs.push(Pair { info: &record.info, snr_a, snr_b }),
+            (_, Some(_)) => unmeasured.push(name(record)),
         }
     }
     Diff {
@@ -91,21 +92,21 @@ pub fn diff(a: &[Entry], b: &[Entry], top: usize) -> Diff {
     }
 }
 
-/// The entries that are no parts.
-fn whole(entries: &[Entry]) -> Vec<&Entry> {
-    entries.iter().filter(|entry| entry.part_of.is_none()).collect()
+/// The records that are no parts.
+fn whole(scan: &Scan) -> Vec<&Record> {
+    scan.records().iter().filter(|record| record.info.part_of.is_none()).collect()
 }
 
 /// The place in `b` of each of `a`.
-fn partners(a: &[&Entry], b: &[&Entry]) -> Vec<Option<usize>> {
+fn partners(a: &[&Record], b: &[&Record]) -> Vec<Option<usize>> {
     let (names_a, names_b) = (places(a), places(b));
     let (owners_a, owners_b) = (owners(a), owners(b));
     let by_target = |place: usize| {
-        let partner = only_owner(a[place], &owners_b)?;
-        let is_mutual = only_owner(b[partner], &owners_a) == Some(place);
-        (is_mutual && !names_a.contains_key(b[partner].name.as_str())).then_some(partner)
+        let partner = only_owner(&a[place].info, &owners_b)?;
+        let is_mutual = only_owner(&b[partner].info, &owners_a) == Some(place);
+        (is_mutual && !names_a.contains_key(b[partner].info.name.as_str())).then_some(partner)
     };
-    let partner = |(place, entry): (usize, &&Entry)| match names_b.get(entry.name.as_str()) {
+    let partner = |(place, record): (usize, &&Record)| match names_b.get(record.info.name.as_str()) {
         Some(partner) => Some(*partner),
         None => by_target(place),
     };
@@ -113,25 +114,25 @@ fn partners(a: &[&Entry], b: &[&Entry]) -> Vec<Option<usize>> {
 }
 
 /// Where each name is.
-fn places<'a>(entries: &[&'a Entry]) -> HashMap<&'a str, usize> {
-    entries.iter().enumerate().map(|(place, entry)| (entry.name.as_str(), place)).collect()
+fn places<'a>(records: &[&'a Record]) -> HashMap<&'a str, usize> {
+    records.iter().enumerate().map(|(place, record)| (record.info.name.as_str(), place)).collect()
 }
 
-/// Where the module is that has each target; `None` for a target that several have, such as a parameter of all experts.
-fn owners<'a>(entries: &[&'a Entry]) -> HashMap<&'a str, Option<usize>> {
+/// Where the module is that has each name in memory; `None` for one that several have, such as a parameter of all experts.
+fn owners<'a>(records: &[&'a Record]) -> HashMap<&'a str, Option<usize>> {
     let mut owners = HashMap::new();
-    for (place, entry) in entries.iter().enumerate() {
-        for target in &entry.targets {
-            let owner = owners.entry(target.as_str()).or_insert(Some(place));
+    for (place, record) in records.iter().enumerate() {
+        for name in record.info.memory.names() {
+            let owner = owners.entry(name.as_str()).or_insert(Some(place));
             *owner = owner.filter(|known| *known == place);
         }
     }
     owners
 }
 
-/// The only one of `owners` that shares a target with `entry`.
-fn only_owner(entry: &Entry, owners: &HashMap<&str, Option<usize>>) -> Option<usize> {
-    let mut found = entry.targets.iter().filter_map(|target| owners.get(target.as_str()).copied());
+/// The only one of `owners` that shares a name in memory with the module.
+fn only_owner(info: &Info, owners: &HashMap<&str, Option<usize>>) -> Option<usize> {
+    let mut found = info.memory.names().iter().filter_map(|name| owners.get(name.as_str()).copied());
     let first = found.next()??;
     found.all(|owner| owner == Some(first)).then_some(first)
 }
@@ -141,7 +142,7 @@ fn by_type(pairs: Vec<Pair<'_>>) -> Vec<Vec<Pair<'_>>> {
     let mut places: HashMap<&str, usize> = HashMap::new();
     let mut types: Vec<Vec<Pair<'_>>> = Vec::new();
     for pair in pairs {
-        let place = *places.entry(&pair.entry.kind).or_insert(types.len());
+        let place = *places.entry(&pair.info.kind).or_insert(types.len());
         if place == types.len() {
             types.push(Vec::new());
         }
@@ -157,7 +158,7 @@ fn type_diff(pairs: &[Pair<'_>], top: usize) -> TypeDiff {
     let ranks = ranks(&a).into_iter().zip(ranks(&b));
     let moves: Vec<Move> = pairs.iter().zip(ranks).map(|(pair, ranks)| Move::new(pair, ranks)).collect();
     TypeDiff {
-        kind: pairs[0].entry.kind.clone(),
+        kind: pairs[0].info.kind.clone(),
         pairs: pairs.len(),
         spearman: spearman(&a, &b),
         top: top.min(pairs.len()),
@@ -169,9 +170,9 @@ fn type_diff(pairs: &[Pair<'_>], top: usize) -> TypeDiff {
 
 impl Move {
     fn new(pair: &Pair<'_>, (rank_a, rank_b): (usize, usize)) -> Self {
-        let Pair { entry, snr_a, snr_b } = *pair;
+        let Pair { info, snr_a, snr_b } = *pair;
         let change = change(snr_a, snr_b);
-        Self { name: entry.name.clone(), layer: entry.layer, snr_a, snr_b, rank_a, rank_b, change }
+        Self { name: info.name.clone(), layer: info.layer, snr_a, snr_b, rank_a, rank_b, change }
     }
 }
 
@@ -228,26 +229,24 @@ fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::modules::InMemory;
+    use crate::scan::{Format, Numbers, Unmeasured};
 
     const INF: f64 = f64::INFINITY;
 
-    fn entry(name: &str, kind: &str, snr: impl Into<Option<f64>>, targets: &[&str]) -> Entry {
-        Entry {
-            name: name.into(),
-            kind: kind.into(),
-            layer: None,
-            snr: snr.into(),
-            shape: None,
-            targets: targets.iter().map(|target| (*target).to_owned()).collect(),
-            is_parameter: false,
-            is_matrix: false,
-            part_of: None,
-        }
+    fn record(name: &str, kind: &str, snr: impl Into<Option<f64>>, memory: &[&str]) -> Record {
+        let memory = InMemory::Modules(memory.iter().map(|name| (*name).to_owned()).collect());
+        let info = Info { layer: None, memory, ..Info::of_name(name, kind.to_owned()) };
+        Record { info, result: snr.into().map(Numbers::ratio).ok_or(Unmeasured::NoRatio) }
     }
 
-    fn scan(ratios: &[f64]) -> Vec<Entry> {
-        let name = |(place, snr): (usize, &f64)| entry(&format!("m{place}"), "t", *snr, &[&format!("m{place}")]);
-        ratios.iter().enumerate().map(name).collect()
+    fn scan(ratios: &[f64]) -> Scan {
+        let name = |(place, snr): (usize, &f64)| record(&format!("m{place}"), "t", *snr, &[&format!("m{place}")]);
+        of(ratios.iter().enumerate().map(name).collect())
+    }
+
+    fn of(records: Vec<Record>) -> Scan {
+        Scan::new(records, Format::LaserScan)
     }
 
     fn of_one_type(a: &[f64], b: &[f64], top: usize) -> TypeDiff {
@@ -293,29 +292,31 @@ mod tests {
 
     #[test]
     fn modules_are_paired_by_name_or_else_by_target() {
+        let mut part = record("b.q", "t", 1.0, &["b.q"]);
+        part.info.part_of = Some("b".into());
         let a = [
-            entry("disk.0", "u", 1.0, &["memory.0"]),
-            entry("b", "t", 1.0, &["x"]),
-            entry("disk.1", "u", None, &["memory.1"]),
-            entry("e.0.w1", "e", 1.0, &["e.gate_up"]),
-            entry("e.1.w1", "e", 1.0, &["e.gate_up"]),
-            entry("in_proj", "t", 1.0, &["q", "k"]),
-            entry("both", "t", 1.0, &["both", "more"]),
-            Entry { part_of: Some("b".into()), ..entry("b.q", "t", 1.0, &["b.q"]) },
+            record("disk.0", "u", 1.0, &["memory.0"]),
+            record("b", "t", 1.0, &["x"]),
+            record("disk.1", "u", None, &["memory.1"]),
+            record("e.0.w1", "e", 1.0, &["e.gate_up"]),
+            record("e.1.w1", "e", 1.0, &["e.gate_up"]),
+            record("in_proj", "t", 1.0, &["q", "k"]),
+            record("both", "t", 1.0, &["both", "more"]),
+            part,
         ];
         let b = [
-            entry("k", "t", 1.0, &["k"]),
-            entry("memory.1", "other", 1.0, &["memory.1"]),
-            entry("memory.0", "other", 2.0, &["memory.0"]),
-            entry("e.0.up", "e", 1.0, &["e.gate_up"]),
-            entry("q", "t", 1.0, &["q"]),
+            record("k", "t", 1.0, &["k"]),
+            record("memory.1", "other", 1.0, &["memory.1"]),
+            record("memory.0", "other", 2.0, &["memory.0"]),
+            record("e.0.up", "e", 1.0, &["e.gate_up"]),
+            record("q", "t", 1.0, &["q"]),
             // The name decides, although the target is that of another module.
-            entry("b", "t", 3.0, &["memory.0b"]),
-            entry("x", "t", 1.0, &["z"]),
-            entry("more", "t", 1.0, &["more"]),
-            entry("b.q", "t", 1.0, &["b.q"]),
+            record("b", "t", 3.0, &["memory.0b"]),
+            record("x", "t", 1.0, &["z"]),
+            record("more", "t", 1.0, &["more"]),
+            record("b.q", "t", 1.0, &["b.q"]),
         ];
-        let found = diff(&a, &b, 1);
+        let found = diff(&of(a.to_vec()), &of(b.to_vec()), 1);
         let kinds: Vec<_> = found.types.iter().map(|of| (of.kind.as_str(), of.moves.len())).collect();
         assert_eq!(kinds, [("u", 1), ("t", 2)]);
         assert_eq!((found.types[0].moves[0].name.as_str(), found.types[0].moves[0].change), ("disk.0", 1.0));
@@ -325,7 +326,7 @@ mod tests {
         // A parameter of all experts does not say which expert it is, nor half of a module which half.
         assert_eq!(found.only_in_a, ["e.0.w1", "e.1.w1", "in_proj"]);
         assert_eq!(found.only_in_b, ["k", "e.0.up", "q", "x", "b.q"]);
-        let nothing = diff(&[], &[], 1);
+        let nothing = diff(&of(Vec::new()), &of(Vec::new()), 1);
         assert!(nothing.types.is_empty() && nothing.only_in_a.is_empty() && nothing.only_in_b.is_empty());
     }
 

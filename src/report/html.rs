@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::modules::Info;
 use crate::output::{digits, is_deceptive};
 
 /// How many shades the heat map has, each with a class in the style sheet.
@@ -37,20 +38,18 @@ pub struct TypeRow<'a> {
     pub modules: Vec<Cell<'a>>,
 }
 
-/// A module.
+/// A module, or a pool of them.
 pub struct Cell<'a> {
-    /// The module's name.
+    /// What it is called.
     pub name: &'a str,
-    /// The layer it belongs to.
-    pub layer: Option<usize>,
+    /// What the module is, or the first of the pool.
+    pub info: &'a Info,
     /// Its signal-to-noise ratio over its largest singular value; may be infinite. `None` if it was not measured.
     pub snr: Option<f64>,
     /// Whether it is among the best of its type.
     pub chosen: bool,
     /// Its place within the type, from 1; 0 if it was not measured.
     pub rank: usize,
-    /// The shape of its weight.
-    pub shape: Option<[usize; 2]>,
 }
 
 /// The first lines of every page.
@@ -116,8 +115,8 @@ impl Cell<'_> {
     fn entry(&self) -> String {
         let number = |text: Option<String>| format!("<td>{}</td>", text.as_deref().unwrap_or("–"));
         let (name, rank) = (escape(self.name), number(self.measured().map(|_| self.rank.to_string())));
-        let layer = number(self.layer.map(|layer| layer.to_string()));
-        let shape = number(self.shape.map(|[rows, cols]| format!("{rows} × {cols}")));
+        let layer = number(self.info.layer.map(|layer| layer.to_string()));
+        let shape = number(self.info.shape.map(|[rows, cols]| format!("{rows} × {cols}")));
         let snr = number(Some(self.measured().map_or("not measured".to_owned(), |snr| digits(snr, 5))));
         let (class, chosen) = if self.chosen { (" class='c'", "chosen") } else { ("", "") };
         format!("<tr{class}>{rank}<th scope='row'>{name}</th>{layer}{shape}{snr}<td>{chosen}</td></tr>\n")
@@ -141,12 +140,12 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     fn new(anchor: usize, row: &'a TypeRow<'a>) -> Self {
-        let is_layered = row.modules.iter().all(|cell| cell.layer.is_some());
+        let is_layered = row.modules.iter().all(|cell| cell.info.layer.is_some());
         let mut sorted: Vec<(usize, &Cell<'_>)> = row.modules.iter().enumerate().collect();
         sorted.sort_by_key(|(_, cell)| (cell.measured().is_none(), cell.rank));
         let mut columns: BTreeMap<usize, Vec<&Cell<'_>>> = BTreeMap::new();
         for (index, cell) in &sorted {
-            columns.entry(cell.layer.filter(|_| is_layered).unwrap_or(*index)).or_default().push(cell);
+            columns.entry(cell.info.layer.filter(|_| is_layered).unwrap_or(*index)).or_default().push(cell);
         }
         let mut best: Vec<usize> = columns.values().map(|cells| cells[0].rank).filter(|rank| *rank > 0).collect();
         best.sort_unstable();
@@ -173,7 +172,7 @@ impl<'a> Row<'a> {
         };
         let number = |snr| format!("snr {}, rank {rank} of {}", digits(snr, 5), self.measured);
         let snr = best.measured().map_or("not measured".to_owned(), number);
-        let (name, layer) = (escape(best.name), best.layer.map_or(String::new(), |layer| format!("layer {layer}, ")));
+        let (name, layer) = (escape(best.name), best.info.layer.map_or(String::new(), |layer| format!("layer {layer}, ")));
         let (count, chosen) = (cells.len(), cells.iter().filter(|cell| cell.chosen).count());
         let ring = if chosen > 0 { " chosen" } else { "" };
         let note = if count > 1 { format!("&#10;best of {count}, {chosen} chosen") } else { ring.replace(' ', ", ") };
@@ -294,7 +293,8 @@ mod tests {
     use super::*;
 
     fn cell(name: &str, layer: impl Into<Option<usize>>, snr: impl Into<Option<f64>>, rank: usize) -> Cell<'_> {
-        Cell { name, layer: layer.into(), snr: snr.into(), chosen: rank == 1, rank, shape: Some([8, 4]) }
+        let info = Info { layer: layer.into(), shape: Some([8, 4]), ..Info::of_name(name, String::new()) };
+        Cell { name, info: Box::leak(Box::new(info)), snr: snr.into(), chosen: rank == 1, rank }
     }
 
     fn page<'a>(types: impl IntoIterator<Item = (&'a str, Vec<Cell<'a>>)>) -> String {

@@ -2,10 +2,8 @@
 
 mod diff;
 mod html;
-mod json;
-mod manifest;
+mod page;
 
 pub use diff::{Diff, Move, TypeDiff, diff};
-pub use html::{Cell, Page, TypeRow, html, is_page};
-pub use json::{dry_run, full, top};
-pub use manifest::{Failure, Manifest, ManifestFile, ManifestOutputs, Methods, Options, Processors, Seconds};
+pub use html::is_page;
+pub use page::page;

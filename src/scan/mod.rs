@@ -1,135 +1,122 @@
-//! A scan's results as plain data, whoever wrote them.
+//! A scan: the modules of a model with their numbers, and the files that hold one.
+//!
+//! [`Scan`] is what a run makes, what a file holds, and what everything after it takes. Its own files are written and read
+//! here (`write.rs`, `read.rs`, `manifest.rs`), and the results of other programs are read here too; what is written from
+//! what was read is the same, byte for byte.
 
-mod files;
-mod joined;
+mod join;
+mod manifest;
+mod others;
 mod outputs;
 mod ownership;
+mod pool;
+mod provenance;
 mod read;
 mod read_error;
+mod record;
 mod surroundings;
+mod write;
 
-pub use files::{ManifestError, OpenError, open, surroundings};
-pub use joined::{JoinError, is_ranked, join};
+pub use join::JoinError;
+pub use manifest::ManifestError;
+pub use others::Format;
+pub(crate) use others::{Rated, spectrum, spectrum_sorted};
 pub use outputs::{Destination, Outputs, manifest_of};
-pub use read::{Format, Results, read};
+pub use pool::{INCOMPLETE_POOL, Pool, Pooling};
+pub use provenance::{Failure, Host, LeftOut, Methods, Options, Processors, Provenance, Seconds, WeightFile};
+pub use read::OpenError;
 pub use read_error::ReadError;
-pub use surroundings::{Other, Surroundings};
+pub use record::{Numbers, Record, Unmeasured};
+pub use surroundings::Surroundings;
+pub(crate) use write::Described;
 
-use crate::modules::name::Place;
-use crate::modules::{self, Module};
+use crate::modules::{self, Class};
 
-/// A module of a scan.
+/// The modules of a model with their numbers, and what is known of the model around them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
-    /// Its name, as the scan spells it.
-    pub name: String,
-    /// The type that it is ranked within.
-    pub kind: String,
-    /// The layer that it belongs to.
-    pub layer: Option<usize>,
-    /// Its ratio, which may be infinite; `None` if it could not be measured.
-    pub snr: Option<f64>,
-    /// Rows and columns, if the scan gives them.
-    pub shape: Option<[usize; 2]>,
-    /// What a trainer sees in memory: a module, or the parameter that holds all experts; several where a weight is
-    /// divided. Never empty.
-    pub targets: Vec<String>,
-    /// Whether the target is a parameter of a module that is not linear itself.
-    pub is_parameter: bool,
-    /// Whether that parameter is a matrix, of which this is a block of rows.
-    pub is_matrix: bool,
-    /// The fused module that it is a part of; no trainer can select it then.
-    pub part_of: Option<String>,
+pub struct Scan {
+    records: Vec<Record>,
+    pooling: Pooling,
+    pools: Vec<Pool>,
+    /// Who wrote the file that it was read from; this program, if it was not read from one.
+    pub format: Format,
+    /// What else is in the model, where that is known.
+    pub surroundings: Option<Surroundings>,
+    /// How the numbers came about, where that is known.
+    pub provenance: Option<Provenance>,
+    /// What was to be measured and could not be, as the manifest says it.
+    pub failures: Vec<Failure>,
+    /// The model's tensors that were not to be measured.
+    pub left_out: Vec<LeftOut>,
 }
 
-impl Entry {
-    /// The entry of a scan's module with this ratio.
-    pub fn new(module: &Module, snr: Option<f64>) -> Self {
+impl Scan {
+    /// The scan of these modules, in model order; nothing else is known of it.
+    pub fn new(records: Vec<Record>, format: Format) -> Self {
         Self {
-            name: module.name.clone(),
-            kind: module.kind.clone(),
-            layer: module.layer,
-            snr,
-            shape: module.known_shape(),
-            targets: module.targets_in_memory().to_vec(),
-            is_parameter: module.is_parameter,
-            is_matrix: module.is_matrix(),
-            part_of: module.part_of.clone(),
+            records,
+            pooling: Pooling::None,
+            pools: Vec::new(),
+            format,
+            surroundings: None,
+            provenance: None,
+            failures: Vec::new(),
+            left_out: Vec::new(),
         }
     }
 
-    /// Whether a trainer sees it under another name.
-    pub fn is_renamed(&self) -> bool {
-        self.targets != [self.name.as_str()]
+    /// The same with the experts taken together as `how` says.
+    pub fn pooled(mut self, how: Pooling) -> Self {
+        self.pooling = how;
+        self.pools = pool::pool(&self.records, how);
+        self
     }
 
-    /// The name and the type of the pool that it is in, if it is an expert's. What a trainer can only select together is
-    /// one pool: experts that are one parameter in memory, gates and ups too where those are fused. Otherwise a pool is the
-    /// same projection of all experts of a layer.
-    pub fn pool(&self) -> Option<(String, String)> {
-        match self.targets.as_slice() {
-            _ if self.part_of.is_some() => None,
-            [target] if self.is_parameter => {
-                let name = target.strip_suffix(modules::WEIGHT).unwrap_or(target);
-                // By its name in memory, unless the type tells more than the name does.
-                let is_plain = Place::of(&self.name).kind(false) == self.kind;
-                let leaf = name.rsplit('.').next().unwrap_or(name);
-                let kind = if is_plain { Place::of(name).kind(false) } else { pooled_kind(&self.kind, Some(leaf)) };
-                Some((name.to_owned(), kind))
+    /// The modules, in model order; after them those that are missing from the model's files.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// How experts are taken together.
+    pub fn pooling(&self) -> Pooling {
+        self.pooling
+    }
+
+    /// The pools of experts, in the order of their first members; none where experts are not pooled.
+    pub fn pools(&self) -> &[Pool] {
+        &self.pools
+    }
+
+    /// The pools without a ratio.
+    pub fn incomplete_pools(&self) -> impl Iterator<Item = &Pool> {
+        self.pools.iter().filter(|pool| pool.snr.is_none())
+    }
+
+    /// A scan with the same modules that has measured all which are pending, with one ratio for all: what can be chosen of
+    /// it tells, before anything is measured, what can be chosen of the scan.
+    pub fn foreseen(&self) -> Self {
+        let mut scan = self.clone();
+        for record in &mut scan.records {
+            if record.result == Err(Unmeasured::Pending) {
+                record.result = Ok(Numbers::ratio(1.0));
             }
-            _ => Some((modules::without_expert(&self.name)?, pooled_kind(&self.kind, None))),
         }
+        let how = scan.pooling;
+        scan.pooled(how)
+    }
+
+    /// The same without the modules that a scan of this program would not rank: others measure norms, embeddings and heads
+    /// too. What this program has measured was asked for.
+    pub fn ranked(mut self) -> Self {
+        if self.format != Format::LaserScan {
+            self.records.retain(|record| is_ranked(&record.info.name));
+        }
+        self
     }
 }
 
-/// The type of a pool: that of an expert without its number, which others spell out; with the parameter's last segment.
-fn pooled_kind(kind: &str, leaf: Option<&str>) -> String {
-    let is_number = |segment: &str| segment == "*" || segment.bytes().all(|byte| byte.is_ascii_digit());
-    let mut segments: Vec<&str> = kind.split('.').collect();
-    let after_experts = segments.windows(2).position(|pair| pair[0] == "experts" && is_number(pair[1]));
-    let before_leaf = segments.len().checked_sub(2).filter(|at| is_number(segments[*at]));
-    if let Some(number) = after_experts.map(|at| at + 1).or(before_leaf) {
-        segments.remove(number);
-    }
-    if let (Some(leaf), Some(last)) = (leaf, segments.last_mut()) {
-        *last = leaf;
-    }
-    segments.join(".")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn expert(name: &str, kind: &str, target: &str, is_parameter: bool) -> Entry {
-        Entry {
-            name: name.into(),
-            kind: kind.into(),
-            layer: Some(3),
-            snr: Some(1.0),
-            shape: None,
-            targets: vec![target.into()],
-            is_parameter,
-            is_matrix: false,
-            part_of: None,
-        }
-    }
-
-    #[test]
-    fn experts_that_are_one_parameter_are_one_pool() {
-        let pool = |name: &str, kind: &str, target: &str, is_parameter| {
-            expert(name, kind, target, is_parameter).pool().expect("an expert")
-        };
-        let fused = "m.layers.3.mlp.experts.gate_up_proj";
-        for leaf in ["gate_proj", "up_proj"] {
-            let (name, kind) = (format!("m.layers.3.mlp.experts.7.{leaf}"), format!("mlp.experts.*.{leaf}"));
-            assert_eq!(pool(&name, &kind, fused, true), (fused.into(), "mlp.experts.gate_up_proj".into()));
-            let apart = (format!("m.layers.3.mlp.experts.{leaf}"), format!("mlp.experts.{leaf}"));
-            assert_eq!(pool(&name, &kind, &name, false), apart);
-        }
-        let stack =
-            pool("m.layers.3.moe.5.input_linear", "moe.*.input_linear", "m.layers.3.moe.input_linear.weight", true);
-        assert_eq!(stack, ("m.layers.3.moe.input_linear".into(), "moe.input_linear".into()));
-        assert_eq!(expert("m.layers.3.mlp.up_proj", "mlp.up_proj", "m.layers.3.mlp.up_proj", false).pool(), None);
-    }
+/// Whether a module's name alone tells that a scan ranks it unless it is told otherwise.
+fn is_ranked(name: &str) -> bool {
+    let leaf = name.rsplit('.').next().unwrap_or(name);
+    modules::class_by_name(name) == Class::Linear && !leaf.contains("norm") && !leaf.starts_with("ln_")
 }

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::Outputs;
-use super::{Entry, Format, read as read_scan};
-use crate::measure::Plan;
+use super::{Format, Outputs, Scan};
 use crate::output::{OutputError, folder_of, sha256};
 use crate::source::{Model, local};
 
@@ -75,23 +73,23 @@ fn is_same(one: &str, other: &str) -> bool {
 }
 
 impl Outputs {
-    /// Makes sure, before any work is done, that the files replace nothing but the results of an earlier scan of the model that
-    /// is planned to be scanned. Nothing is written.
+    /// Makes sure, before any work is done, that the files replace nothing but the results of an earlier scan of `model`, of
+    /// which `scan` is planned. Nothing is written.
     ///
     /// # Errors
     ///
     /// Fails if one of them holds another model's results, or is no file of a scan at all.
-    pub fn replace_only_those_of(&self, plan: &Plan) -> Result<(), OutputError> {
+    pub fn replace_only_those_of(&self, model: &Model, scan: &Scan) -> Result<(), OutputError> {
         let claim = Claim::read(&self.manifest);
         match &claim {
-            Some(claim) => claim.is_of(&plan.model, if self.full.exists() { &self.full } else { &self.manifest })?,
+            Some(claim) => claim.is_of(model, if self.full.exists() { &self.full } else { &self.manifest })?,
             None if has_content(&self.manifest) => return Err(OutputError::Foreign(self.manifest.clone())),
             None => {}
         }
         if has_content(&self.full) {
             self.replace_only_scan(claim.as_ref())?;
         }
-        self.replace_only_names_of(plan, claim)
+        self.replace_only_names_of(model, scan, claim)
     }
 
     /// The same for the full file, of which only the manifest `claim` tells the model. A scan that was ended between placing the
@@ -101,7 +99,7 @@ impl Outputs {
         let is_own = claim.is_some_and(|claim| sha256(&bytes) == claim.outputs.full_sha256);
         if is_own {
             Ok(())
-        } else if !read_scan(&bytes).is_ok_and(|results| results.format == Format::LaserScan) {
+        } else if !Scan::from_bytes(&bytes).is_ok_and(|scan| scan.format == Format::LaserScan) {
             Err(OutputError::Foreign(self.full.clone()))
         } else if claim.is_some() && self.journal.exists() {
             Ok(())
@@ -112,7 +110,7 @@ impl Outputs {
 
     /// The same for the top-N file, which tells nothing of its model but modules' names. Its scan's manifest is beside it or
     /// beside the full file: either may have had another name. If none tells of it, the names have to be the model's own.
-    fn replace_only_names_of(&self, plan: &Plan, claim: Option<Claim>) -> Result<(), OutputError> {
+    fn replace_only_names_of(&self, model: &Model, scan: &Scan, claim: Option<Claim>) -> Result<(), OutputError> {
         if !has_content(&self.top) {
             return Ok(());
         }
@@ -123,11 +121,11 @@ impl Outputs {
         let name = self.top.file_name().unwrap_or_default();
         let results: Vec<_> = claims
             .filter(|claim| name == claim.outputs.top.as_str())
-            .map(|claim| claim.is_of(&plan.model, &self.top))
+            .map(|claim| claim.is_of(model, &self.top))
             .collect();
         match results.into_iter().reduce(Result::or) {
             Some(result) => result,
-            None if names.is_subset(&names_of(plan)) => Ok(()),
+            None if names.is_subset(&names_of(scan)) => Ok(()),
             None => Err(OutputError::Unowned(self.top.clone())),
         }
     }
@@ -151,10 +149,10 @@ fn names_in(bytes: &[u8]) -> Option<HashSet<String>> {
 }
 
 /// The names that a top-N file of the model may hold, whatever the options of its scan: those of linear modules and of pools.
-fn names_of(plan: &Plan) -> HashSet<String> {
-    let modules = plan.modules.iter().chain(&plan.others).chain(plan.missing_modules());
-    let entries = modules.map(|module| Entry::new(module, None));
-    entries.flat_map(|entry| [entry.pool().map(|(name, _)| name), Some(entry.name)]).flatten().collect()
+fn names_of(scan: &Scan) -> HashSet<String> {
+    let outside = scan.surroundings.iter().flat_map(|around| &around.modules);
+    let infos = scan.records().iter().map(|record| &record.info).chain(outside);
+    infos.flat_map(|info| [info.pool().map(|(name, _)| name), Some(info.name.clone())]).flatten().collect()
 }
 
 /// What the manifests in these folders tell, which are known by their names.

@@ -1,77 +1,77 @@
-//! The bytes of a scan's file -> its results.
+//! The bytes of a scan's file -> the scan.
 //!
 //! Four kinds of file are read: that of this program, the two of Spectrum, and that of laserRMT, which the seed's
 //! notebook writes too. Which one it is shows in its records, not in its name.
 
 use std::collections::HashSet;
-use std::fmt;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use super::Entry;
 use super::read_error::ReadError;
+use super::{Format, Numbers, Pooling, Record, Scan, Unmeasured};
 use crate::modules::name::Place;
+use crate::modules::{Class, InMemory, Info, WEIGHT};
 use crate::output::json::{self, Json};
-use crate::select::Pooling;
+use crate::statistic::Statistic;
 
 /// Keys of a `config.json`, of which every one has at least one.
 const CONFIG_KEYS: [&str; 3] = ["model_type", "architectures", "_class_name"];
 
-/// What a file of results holds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Results {
-    /// Who wrote it.
-    pub format: Format,
-    /// Its modules, in the file's order; at least one.
-    pub entries: Vec<Entry>,
-    /// How experts were pooled. The pools themselves are no entries.
-    pub pooling: Pooling,
+/// Why a scan's file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It cannot be read.
+    #[error("cannot read '{path}': {error}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// It is no scan.
+    #[error("'{path}': {error}")]
+    NoScan {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: ReadError,
+    },
 }
 
-/// Who wrote a file of results.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// This program.
-    LaserScan,
-    /// Spectrum: a record for each module.
-    Spectrum,
-    /// Spectrum: the ratios alone, sorted within each type.
-    SpectrumSorted,
-    /// laserRMT, or the seed's notebook.
-    LaserRmt,
-}
+impl Scan {
+    /// Reads a scan's file of all numbers.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it cannot be read, or is no scan.
+    pub fn read(path: &Path) -> Result<Self, OpenError> {
+        let bytes = fs::read(path).map_err(|error| OpenError::Unreadable { path: path.to_owned(), error })?;
+        Self::from_bytes(&bytes).map_err(|error| OpenError::NoScan { path: path.to_owned(), error })
+    }
 
-impl fmt::Display for Format {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::LaserScan => "laser-scan",
-            Self::Spectrum => "Spectrum",
-            Self::SpectrumSorted => "Spectrum, sorted",
-            Self::LaserRmt => "laserRMT",
-        })
-    }
-}
-
-/// Reads results from the bytes of a file.
-///
-/// # Errors
-///
-/// Fails if the file is no scan, or if what it says of a module is unclear.
-pub fn read(bytes: &[u8]) -> Result<Results, ReadError> {
-    if json::without_mark(bytes).iter().all(u8::is_ascii_whitespace) {
-        return Err(ReadError::Empty);
-    }
-    let file = Json::parse(bytes)?;
-    let format = format(&file)?;
-    if let Some(name) = repeated(file.pairs().iter().map(|(name, _)| name.as_str())) {
-        return Err(ReadError::Twice(name.to_owned()));
-    }
-    let (entries, pooling) = match format {
-        Format::SpectrumSorted => (sorted(&file)?, Pooling::None),
-        _ => (records(&file, format)?, pooling(&file)?),
-    };
-    match repeated(entries.iter().map(|entry| entry.name.as_str())) {
-        Some(name) => Err(ReadError::Twice(name.to_owned())),
-        None if entries.is_empty() => Err(ReadError::Empty),
-        None => Ok(Results { format, entries, pooling }),
+    /// Reads a scan from the bytes of a file of all numbers. It has at least one module.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file is no scan, or if what it says of a module is unclear.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ReadError> {
+        if json::without_mark(bytes).iter().all(u8::is_ascii_whitespace) {
+            return Err(ReadError::Empty);
+        }
+        let file = Json::parse(bytes)?;
+        let format = format(&file)?;
+        if let Some(name) = repeated(file.pairs().iter().map(|(name, _)| name.as_str())) {
+            return Err(ReadError::Twice(name.to_owned()));
+        }
+        let (records, how) = match format {
+            Format::SpectrumSorted => (sorted(&file)?, Pooling::None),
+            _ => (records(&file, format)?, pooling(&file)?),
+        };
+        match repeated(records.iter().map(|record| record.info.name.as_str())) {
+            Some(name) => Err(ReadError::Twice(name.to_owned())),
+            None if records.is_empty() => Err(ReadError::Empty),
+            None => Ok(Self::new(records, format).pooled(how)),
+        }
     }
 }
 
@@ -135,28 +135,28 @@ fn repeated<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     names.find(|name| !seen.insert(*name))
 }
 
-/// The entries of `{type: {name: snr}}`.
-fn sorted(file: &Json) -> Result<Vec<Entry>, ReadError> {
+/// The records of `{type: {name: snr}}`.
+fn sorted(file: &Json) -> Result<Vec<Record>, ReadError> {
     let ratios = file.pairs().iter().flat_map(|(kind, ratios)| ratios.pairs().iter().map(move |pair| (kind, pair)));
-    ratios.map(|(kind, (name, value))| Ok(plain(name, kind.clone(), ratio(name, value, None)?))).collect()
+    ratios.map(|(kind, (name, value))| Ok(plain(name, kind.clone(), ratio(name, value)?))).collect()
 }
 
-/// The entries of `{name: {"snr": snr, …}}`.
-fn records(file: &Json, format: Format) -> Result<Vec<Entry>, ReadError> {
+/// The records of `{name: {"snr": snr, …}}`.
+fn records(file: &Json, format: Format) -> Result<Vec<Record>, ReadError> {
     let several_stacks = has_several_stacks(file.pairs().iter().map(|(name, _)| name.as_str()));
-    let modules = file.pairs().iter().filter(|(_, record)| record.get("pool").is_none());
-    let entry = |(name, record): &(String, Json)| {
-        let record = Record::new(name, record)?;
+    let modules = file.pairs().iter().filter(|(_, fields)| fields.get("pool").is_none());
+    let record = |(name, fields): &(String, Json)| {
+        let fields = Fields::new(name, fields)?;
         match format {
-            Format::LaserScan => record.own(),
-            Format::Spectrum | Format::SpectrumSorted => Ok(plain(name, record.kind()?, record.ratio(None)?)),
+            Format::LaserScan => fields.record(),
+            Format::Spectrum | Format::SpectrumSorted => Ok(plain(name, fields.kind()?, fields.ratio()?)),
             Format::LaserRmt => {
                 let kind = Place::of(without_weight(name)).kind(several_stacks);
-                Ok(plain(name, kind, record.ratio(None)?))
+                Ok(plain(name, kind, fields.ratio()?))
             }
         }
     };
-    modules.map(entry).collect()
+    modules.map(record).collect()
 }
 
 /// Whether the modules within layers are those of several stacks, as an encoder's and a decoder's are.
@@ -179,31 +179,21 @@ fn pooling(file: &Json) -> Result<Pooling, ReadError> {
     }
 }
 
-/// An entry of which nothing is known but this.
-fn plain(name: &str, kind: String, snr: Option<f64>) -> Entry {
-    let name = without_weight(name);
-    Entry {
-        name: name.to_owned(),
-        kind,
-        layer: Place::of(name).layer,
-        snr,
-        shape: None,
-        targets: vec![name.to_owned()],
-        is_parameter: false,
-        is_matrix: false,
-        part_of: None,
-    }
+/// A record of which nothing is known but this.
+fn plain(name: &str, kind: String, snr: Option<f64>) -> Record {
+    let result = snr.map(Numbers::ratio).ok_or(Unmeasured::NoRatio);
+    Record { info: Info::of_name(without_weight(name), kind), result }
 }
 
 /// The name of the module that a weight is of.
 fn without_weight(name: &str) -> &str {
-    name.strip_suffix(".weight").unwrap_or(name)
+    name.strip_suffix(WEIGHT).unwrap_or(name)
 }
 
-/// A ratio, which is `null_is` where the file has `null`. What is no ratio but came of computing one is not measured.
-fn ratio(name: &str, value: &Json, null_is: Option<f64>) -> Result<Option<f64>, ReadError> {
+/// A ratio of another program's file. What is no ratio but came of computing one is not measured.
+fn ratio(name: &str, value: &Json) -> Result<Option<f64>, ReadError> {
     match *value {
-        Json::Null => Ok(null_is),
+        Json::Null => Ok(None),
         Json::Number(snr) if snr.is_nan() || snr == f64::NEG_INFINITY => Ok(None),
         Json::Number(snr) if snr < 0.0 => Err(ReadError::Negative { name: name.to_owned(), snr }),
         // Without the sign of -0, which would be ranked below 0.
@@ -213,59 +203,125 @@ fn ratio(name: &str, value: &Json, null_is: Option<f64>) -> Result<Option<f64>, 
 }
 
 /// What a file says of a module.
-struct Record<'a> {
+pub(super) struct Fields<'a> {
     name: &'a str,
     fields: &'a Json,
 }
 
-impl<'a> Record<'a> {
-    fn new(name: &'a str, fields: &'a Json) -> Result<Self, ReadError> {
+impl<'a> Fields<'a> {
+    /// What the file says of the module called `name`.
+    pub fn new(name: &'a str, fields: &'a Json) -> Result<Self, ReadError> {
         match repeated(fields.pairs().iter().map(|(key, _)| key.as_str())) {
             Some(key) => Err(ReadError::KeyTwice { name: name.to_owned(), key: key.to_owned() }),
             None => Ok(Self { name, fields }),
         }
     }
 
-    /// The entry that this program wrote.
-    fn own(&self) -> Result<Entry, ReadError> {
+    /// The record that this program wrote.
+    fn record(&self) -> Result<Record, ReadError> {
+        let snr = match self.fields.get("snr") {
+            // JSON has no infinity.
+            Some(Json::Null) => Some(f64::INFINITY),
+            _ => self.ratio()?,
+        };
+        let numbers = |snr| Numbers { snr, statistic: self.statistic() };
+        Ok(Record { info: self.info()?, result: snr.map(numbers).ok_or(Unmeasured::NoRatio) })
+    }
+
+    /// What the module is.
+    pub fn info(&self) -> Result<Info, ReadError> {
+        let name = self.name;
+        let names = self.field("target", "a name or a list of names", names)?.unwrap_or_else(|| vec![name.to_owned()]);
+        let is_parameter = self.flag("target_is_parameter")?;
+        let memory = match (names, self.flag("target_is_matrix")?) {
+            (names, _) if !is_parameter => InMemory::Modules(names),
+            (names, is_matrix) => match <[String; 1]>::try_from(names) {
+                Ok([name]) if is_matrix => InMemory::RowsOf(name),
+                Ok([name]) => InMemory::Parameter(name),
+                Err(_) => return Err(self.malformed("target", "one name, as that of a parameter is")),
+            },
+        };
         let layer = self.field("layer", "a layer's number", Json::whole)?;
-        let flag = |value: &Json| if let Json::Bool(is_set) = value { Some(*is_set) } else { None };
-        Ok(Entry {
-            name: self.name.to_owned(),
-            kind: self.kind()?,
+        let plain = Info::of_name(name, self.kind()?);
+        Ok(Info {
             // A layer that is `null` is known to be none.
-            layer: if self.fields.get("layer").is_some() { layer } else { Place::of(self.name).layer },
-            snr: self.ratio(Some(f64::INFINITY))?,
+            layer: if self.has("layer") { layer } else { plain.layer },
+            role: self.field("class", "a class of modules", role)?.unwrap_or(plain.role),
             shape: self.field("shape", "rows and columns", shape)?,
-            targets: self.field("target", "a name or a list of names", names)?.unwrap_or(vec![self.name.to_owned()]),
-            is_parameter: self.field("target_is_parameter", "true or false", flag)?.unwrap_or(false),
-            is_matrix: self.field("target_is_matrix", "true or false", flag)?.unwrap_or(false),
+            dtype: self.field("dtype", "a name", text)?,
             part_of: self.field("part_of", "a name", text)?,
+            memory,
+            ..plain
         })
     }
 
-    fn ratio(&self, null_is: Option<f64>) -> Result<Option<f64>, ReadError> {
+    /// What the ratio was computed from, if the file has all of it.
+    fn statistic(&self) -> Option<Statistic> {
+        let number = |key: &str| match self.fields.get(key)? {
+            Json::Number(number) => Some(*number),
+            _ => None,
+        };
+        let count = |key: &str| self.fields.get(key)?.whole();
+        Some(Statistic {
+            sigma_max: number("sigma_max")?,
+            sigma: number("sigma")?,
+            threshold: number("threshold")?,
+            signal: number("signal")?,
+            noise: number("noise")?,
+            signal_count: count("signal_count")?,
+            noise_count: count("noise_count")?,
+        })
+    }
+
+    fn ratio(&self) -> Result<Option<f64>, ReadError> {
         let value = self.fields.get("snr").ok_or_else(|| ReadError::NoRatio(self.name.to_owned()))?;
-        ratio(self.name, value, null_is)
+        ratio(self.name, value)
     }
 
     fn kind(&self) -> Result<String, ReadError> {
-        let expected = "given as a string";
-        let kind = self.field("type", expected, text)?;
-        kind.ok_or_else(|| ReadError::Malformed { name: self.name.to_owned(), key: "type", expected })
+        self.required("type", "given as a string", text)
+    }
+
+    /// Whether the file says anything under `key`.
+    pub fn has(&self, key: &str) -> bool {
+        self.fields.get(key).is_some()
+    }
+
+    /// The value of `key`, which has to be there.
+    pub fn required<T>(
+        &self,
+        key: &'static str,
+        expected: &'static str,
+        parse: impl Fn(&Json) -> Option<T>,
+    ) -> Result<T, ReadError> {
+        self.field(key, expected, parse)?.ok_or_else(|| self.malformed(key, expected))
+    }
+
+    /// Whether `key` is set.
+    pub fn flag(&self, key: &'static str) -> Result<bool, ReadError> {
+        let flag = |value: &Json| if let Json::Bool(is_set) = value { Some(*is_set) } else { None };
+        Ok(self.field(key, "true or false", flag)?.unwrap_or(false))
     }
 
     /// The value of `key`, if there is one, as `parse` reads it.
-    fn field<T>(
+    pub fn field<T>(
         &self,
         key: &'static str,
         expected: &'static str,
         parse: impl Fn(&Json) -> Option<T>,
     ) -> Result<Option<T>, ReadError> {
         let value = self.fields.get(key).filter(|value| !matches!(value, Json::Null));
-        let malformed = || ReadError::Malformed { name: self.name.to_owned(), key, expected };
-        value.map(|value| parse(value).ok_or_else(malformed)).transpose()
+        value.map(|value| parse(value).ok_or_else(|| self.malformed(key, expected))).transpose()
     }
+
+    fn malformed(&self, key: &'static str, expected: &'static str) -> ReadError {
+        ReadError::Malformed { name: self.name.to_owned(), key, expected }
+    }
+}
+
+/// The class of that name.
+fn role(value: &Json) -> Option<Class> {
+    serde_json::from_value(value.text()?.into()).ok()
 }
 
 fn text(value: &Json) -> Option<String> {
@@ -298,42 +354,39 @@ mod tests {
         "model.layers.3.self_attn.q_proj": {"snr": 1.5, "module": "model.layers.3.self_attn.q_proj",
             "type": "self_attn.q_proj", "layer": 3, "shape": [8, 16], "dtype": "BF16", "target": "q"},
         "visual.merger": {"snr": null, "module": "visual.merger", "type": "merger", "layer": null, "shape": [8, 8],
-            "dtype": "F32", "noise": 0, "target": ["a", "b"], "target_is_parameter": true, "part_of": "visual"},
+            "dtype": "F32", "noise": 0, "target": ["a"], "target_is_parameter": true, "part_of": "visual"},
         "model.layers.3.experts.w1": {"snr": 2.5, "module": "x", "type": "experts.w1", "layer": 3, "shape": [8, 8],
             "dtype": "F32", "pool": "mean", "experts": 4}
     }"#;
 
-    fn entry(name: &str, kind: &str, layer: Option<usize>, snr: Option<f64>) -> Entry {
-        Entry { layer, kind: kind.into(), ..plain(name, String::new(), snr) }
+    fn record(name: &str, kind: &str, layer: Option<usize>, snr: Option<f64>) -> Record {
+        let record = plain(name, kind.to_owned(), snr);
+        Record { info: Info { layer, ..record.info }, ..record }
     }
 
-    fn entries(text: &str, format: Format) -> Vec<Entry> {
-        let results = read(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
-        assert_eq!((results.format, results.pooling), (format, Pooling::None), "{text}");
-        results.entries
+    fn records(text: &str, format: Format) -> Vec<Record> {
+        let scan = Scan::from_bytes(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!((scan.format, scan.pooling), (format, Pooling::None), "{text}");
+        scan.records
     }
 
     fn error(text: &str) -> String {
-        read(text.as_bytes()).expect_err(text).to_string()
+        Scan::from_bytes(text.as_bytes()).expect_err(text).to_string()
     }
 
     #[test]
     fn the_own_file_is_read() {
-        let results = read(OWN.as_bytes()).expect("a scan");
-        assert_eq!((results.format, results.pooling), (Format::LaserScan, Pooling::Mean));
-        let first = Entry {
-            shape: Some([8, 16]),
-            targets: vec!["q".into()],
-            ..entry("model.layers.3.self_attn.q_proj", "self_attn.q_proj", Some(3), Some(1.5))
+        let scan = Scan::from_bytes(OWN.as_bytes()).expect("a scan");
+        assert_eq!((scan.format, scan.pooling), (Format::LaserScan, Pooling::Mean));
+        let known = |record: Record, memory, part_of: Option<&str>, shape, dtype: &str| {
+            let (part_of, dtype) = (part_of.map(str::to_owned), Some(dtype.to_owned()));
+            Record { info: Info { shape: Some(shape), dtype, memory, part_of, ..record.info }, ..record }
         };
-        let second = Entry {
-            shape: Some([8, 8]),
-            targets: vec!["a".into(), "b".into()],
-            is_parameter: true,
-            part_of: Some("visual".into()),
-            ..entry("visual.merger", "merger", None, Some(f64::INFINITY))
-        };
-        assert_eq!(results.entries, [first, second]);
+        let first = record("model.layers.3.self_attn.q_proj", "self_attn.q_proj", Some(3), Some(1.5));
+        let first = known(first, InMemory::Modules(vec!["q".into()]), None, [8, 16], "BF16");
+        let second = record("visual.merger", "merger", None, Some(f64::INFINITY));
+        let second = known(second, InMemory::Parameter("a".into()), Some("visual"), [8, 8], "F32");
+        assert_eq!(scan.records, [first, second]);
     }
 
     #[test]
@@ -344,13 +397,13 @@ mod tests {
         let sorted = r#"{"mlp.down_proj": {"model.layers.0.mlp.down_proj": 10.1, "model.layers.1.mlp.down_proj": Infinity},
             "model.norm": {"model.norm": -Infinity}, "lm_head": {"lm_head.weight": null}}"#;
         let expected = [
-            entry("model.layers.0.mlp.down_proj", "mlp.down_proj", Some(0), Some(10.1)),
-            entry("model.layers.1.mlp.down_proj", "mlp.down_proj", Some(1), Some(f64::INFINITY)),
-            entry("model.norm", "model.norm", None, None),
-            entry("lm_head", "lm_head", None, None),
+            record("model.layers.0.mlp.down_proj", "mlp.down_proj", Some(0), Some(10.1)),
+            record("model.layers.1.mlp.down_proj", "mlp.down_proj", Some(1), Some(f64::INFINITY)),
+            record("model.norm", "model.norm", None, None),
+            record("lm_head", "lm_head", None, None),
         ];
-        assert_eq!(entries(flat, Format::Spectrum), expected);
-        assert_eq!(entries(sorted, Format::SpectrumSorted), expected);
+        assert_eq!(records(flat, Format::Spectrum), expected);
+        assert_eq!(records(sorted, Format::SpectrumSorted), expected);
     }
 
     #[test]
@@ -358,20 +411,20 @@ mod tests {
         let one =
             r#"{"h.0.attn.c_attn.weight": {"snr": 1, "module": "h.0.attn.c_attn"}, "h.1.attn.c_attn": {"snr": -0.0}}"#;
         let expected = [
-            entry("h.0.attn.c_attn", "attn.c_attn", Some(0), Some(1.0)),
-            entry("h.1.attn.c_attn", "attn.c_attn", Some(1), Some(0.0)),
+            record("h.0.attn.c_attn", "attn.c_attn", Some(0), Some(1.0)),
+            record("h.1.attn.c_attn", "attn.c_attn", Some(1), Some(0.0)),
         ];
-        assert_eq!(entries(one, Format::LaserRmt), expected);
+        assert_eq!(records(one, Format::LaserRmt), expected);
         let two = r#"{"encoder.layers.0.fc1": {"snr": 1}, "decoder.layers.0.fc1": {"snr": 2}, "head": {"snr": 3}}"#;
-        let kinds: Vec<String> = entries(two, Format::LaserRmt).into_iter().map(|entry| entry.kind).collect();
+        let kinds: Vec<String> = records(two, Format::LaserRmt).into_iter().map(|record| record.info.kind).collect();
         assert_eq!(kinds, ["encoder.fc1", "decoder.fc1", "head"]);
     }
 
     #[test]
     fn line_ends_and_marks_do_not_matter() {
         let text = "\u{feff} \r\n{\"é\\\"NaN\": {\"snr\": 2.5e-07,\r\n \"type\": \"x\\\\\"}, \"b\": {\"snr\": NaN, \"type\": \"\"}}\r\n\t ";
-        let expected = [entry("é\"NaN", "x\\", None, Some(2.5e-7)), entry("b", "", None, None)];
-        assert_eq!(entries(text, Format::Spectrum), expected);
+        let expected = [record("é\"NaN", "x\\", None, Some(2.5e-7)), record("b", "", None, None)];
+        assert_eq!(records(text, Format::Spectrum), expected);
     }
 
     #[test]
@@ -417,6 +470,7 @@ mod tests {
             (own(r#""shape": [1]"#), "the 'shape' of 'a' is not"),
             (own(r#""shape": [1, NaN]"#), "the 'shape' of 'a' is not"),
             (own(r#""target": []"#), "the 'target' of 'a' is not"),
+            (own(r#""target": ["a", "b"], "target_is_parameter": true"#), "the 'target' of 'a' is not one name"),
             (own(r#""target_is_parameter": 1"#), "the 'target_is_parameter' of 'a' is not"),
             (own(r#""part_of": {}"#), "the 'part_of' of 'a' is not"),
             (own(r#""pool": "min""#), "the 'pool' of 'a' is not"),
@@ -429,10 +483,10 @@ mod tests {
     #[test]
     fn damaged_files_are_refused() {
         for end in 0..OWN.len() {
-            assert!(read(&OWN.as_bytes()[..end]).is_err(), "{end}");
+            assert!(Scan::from_bytes(&OWN.as_bytes()[..end]).is_err(), "{end}");
             let mut bytes = OWN.as_bytes().to_vec();
             bytes[end] = 0xff;
-            assert!(read(&bytes).is_err(), "{end}");
+            assert!(Scan::from_bytes(&bytes).is_err(), "{end}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What training a module takes, and how much of it there may be.
 
 use super::{Candidate, SelectError, best_first};
-use crate::scan::Entry;
+use crate::modules::{InMemory, Info};
 
 /// The size of modules, from which the parameters that training them takes follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,26 +34,28 @@ pub enum Counted {
 }
 
 impl Cost {
-    /// The cost of `entries` that are trained together; `None` if a shape is not known. Files of others may say anything of
-    /// shapes, so that sums end at the largest number. A weight that transformers divides
-    /// has an adapter for each part, with inputs of its own. Gates and ups that are one parameter share their inputs.
-    pub fn of<'a>(entries: impl Iterator<Item = &'a Entry>) -> Option<Self> {
+    /// The cost of modules that are trained together; `None` if a shape is not known. Files of others may say anything of
+    /// shapes, so that sums end at the largest number. A weight that transformers divides has an adapter for each part, with
+    /// inputs of its own. Gates and ups that are one parameter share their inputs.
+    pub fn of<'a>(infos: impl Iterator<Item = &'a Info>) -> Option<Self> {
         let mut cost = Self::default();
         let mut fused: Vec<&str> = Vec::new();
         let mut shared = 0;
-        for entry in entries {
-            let [rows, columns] = entry.shape?.map(|extent| extent as u64);
+        for info in infos {
+            let [rows, columns] = info.shape?.map(|extent| extent as u64);
             cost.elements = cost.elements.saturating_add(rows.saturating_mul(columns));
-            if entry.is_parameter {
-                if !fused.contains(&entry.kind.as_str()) {
-                    fused.push(&entry.kind);
+            cost.sides = cost.sides.saturating_add(rows);
+            match &info.memory {
+                InMemory::Modules(names) => {
+                    cost.sides = cost.sides.saturating_add(columns.saturating_mul(names.len() as u64));
+                    continue;
                 }
-                cost.sides = cost.sides.saturating_add(rows);
+                InMemory::Parameter(_) => shared = columns.saturating_add(shared),
                 // A matrix of all experts has its inputs once.
-                shared = if entry.is_matrix { columns } else { columns.saturating_add(shared) };
-            } else {
-                let inputs = columns.saturating_mul(entry.targets.len() as u64);
-                cost.sides = cost.sides.saturating_add(rows).saturating_add(inputs);
+                InMemory::RowsOf(_) => shared = columns,
+            }
+            if !fused.contains(&info.kind.as_str()) {
+                fused.push(&info.kind);
             }
         }
         cost.sides = cost.sides.saturating_add(shared / fused.len().max(1) as u64);
@@ -85,10 +87,10 @@ impl Budget {
         let mut smallest: Option<(u64, &str)> = None;
         let mut chosen = Vec::new();
         for candidate in candidates {
-            let cost = candidate.cost.ok_or_else(|| SelectError::NoShape(candidate.name.to_owned()))?;
+            let cost = candidate.cost.ok_or_else(|| SelectError::NoShape(candidate.name().to_owned()))?;
             let cost = cost.parameters(self.counted);
             if smallest.is_none_or(|(least, _)| cost < least) {
-                smallest = Some((cost, candidate.name));
+                smallest = Some((cost, candidate.name()));
             }
             if cost <= left {
                 left -= cost;
@@ -108,35 +110,29 @@ impl Budget {
 mod tests {
     use super::*;
 
-    fn entry(kind: &str, shape: [usize; 2], targets: &[&str], is_parameter: bool) -> Entry {
-        Entry {
-            name: "m".into(),
-            kind: kind.into(),
-            layer: None,
-            snr: Some(1.0),
-            shape: Some(shape),
-            targets: targets.iter().map(|target| (*target).to_owned()).collect(),
-            is_parameter,
-            is_matrix: false,
-            part_of: None,
-        }
+    fn info(kind: &str, shape: [usize; 2], memory: InMemory) -> Info {
+        Info { shape: Some(shape), memory, ..Info::of_name("m", kind.to_owned()) }
+    }
+
+    fn modules(names: &[&str]) -> InMemory {
+        InMemory::Modules(names.iter().map(|name| (*name).to_owned()).collect())
     }
 
     #[test]
     fn costs_are_those_of_the_adapters_that_peft_makes() {
-        let cost = |entries: &[Entry]| Cost::of(entries.iter()).expect("shapes");
-        assert_eq!(cost(&[entry("q", [8, 4], &["q"], false)]), Cost { sides: 12, elements: 32 });
+        let cost = |infos: &[Info]| Cost::of(infos.iter()).expect("shapes");
+        assert_eq!(cost(&[info("q", [8, 4], modules(&["q"]))]), Cost { sides: 12, elements: 32 });
         // Three equal parts, each with the inputs for itself.
-        assert_eq!(cost(&[entry("qkv", [24, 4], &["q", "k", "v"], false)]).sides, 24 + 3 * 4);
+        assert_eq!(cost(&[info("qkv", [24, 4], modules(&["q", "k", "v"]))]).sides, 24 + 3 * 4);
         // Two experts, whose gates and ups are one parameter of [2, 6 + 6, 4].
-        let experts: Vec<Entry> =
-            ["gate", "up", "gate", "up"].iter().map(|kind| entry(kind, [6, 4], &["gate_up"], true)).collect();
+        let expert = |kind| info(kind, [6, 4], InMemory::Parameter("gate_up".into()));
+        let experts = ["gate", "up", "gate", "up"].map(expert);
         assert_eq!(cost(&experts), Cost { sides: 2 * (12 + 4), elements: 2 * 12 * 4 });
         // Three experts in one matrix of [3 * 20, 32].
-        let matrix = Entry { is_matrix: true, ..entry("w1", [20, 32], &["w1"], true) };
-        assert_eq!(cost(&[matrix.clone(), matrix.clone(), matrix]), Cost { sides: 60 + 32, elements: 60 * 32 });
-        assert_eq!(Cost::of([Entry { shape: None, ..entry("q", [1, 1], &["q"], false) }].iter()), None);
-        let huge = cost(&[entry("q", [usize::MAX, usize::MAX], &["q"], false)]);
+        let rows = info("w1", [20, 32], InMemory::RowsOf("w1".into()));
+        assert_eq!(cost(&[rows.clone(), rows.clone(), rows]), Cost { sides: 60 + 32, elements: 60 * 32 });
+        assert_eq!(Cost::of([Info { shape: None, ..expert("q") }].iter()), None);
+        let huge = cost(&[info("q", [usize::MAX, usize::MAX], modules(&["q"]))]);
         assert_eq!(huge.parameters(Counted::Lora { rank: 9 }), u64::MAX);
     }
 }

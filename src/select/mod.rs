@@ -1,10 +1,9 @@
-//! A scan -> the chosen modules. Pure.
+//! A scan and rules -> the chosen modules. Pure.
 //!
 //! Whatever the rule, infinite ratios come before finite ones, then the highest, then equal ones in model order.
 
 mod cost;
 mod layers;
-mod pool;
 mod rules;
 
 use std::cmp::Ordering;
@@ -12,11 +11,11 @@ use std::collections::HashMap;
 
 pub use cost::{Budget, Cost, Counted};
 pub use layers::Layers;
-pub use pool::{INCOMPLETE_POOL, Pool, Pooling, pool};
 pub use rules::{Count, Rules, SelectError, Types};
 
 use crate::modules;
-use crate::scan::Entry;
+use crate::output::python_json;
+use crate::scan::{Pool, Record, Scan};
 
 /// The module types of a Llama-like model in the order in which the seed's script writes them.
 const SEED_ORDER: [&str; 7] = [
@@ -32,30 +31,38 @@ const SEED_ORDER: [&str; 7] = [
 /// How many names a message gives at most.
 const NAMED: usize = 12;
 
-/// A measured module or pool, as far as selection needs it.
+/// What rules choose of a scan.
+#[derive(Clone, Debug)]
+pub struct Selection<'a> {
+    /// The scan.
+    pub scan: &'a Scan,
+    /// What is ranked: the measured modules in model order, with pools in place of their members where there are any.
+    pub ranked: Vec<Candidate<'a>>,
+    /// Those of them that the rules allow to be chosen.
+    pub eligible: Vec<Candidate<'a>>,
+    /// What is chosen of those. The seven types of the seed come in its order, others after them in the order in which they
+    /// appear; types of which nothing is chosen do not come.
+    pub groups: Vec<Group<'a>>,
+}
+
+/// A measured module, or a pool of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// The type it is ranked within.
-    pub kind: &'a str,
-    /// The layer it belongs to.
-    pub layer: Option<usize>,
+    /// The module, or the pool's first.
+    pub record: &'a Record,
+    /// The pool.
+    pub pool: Option<&'a Pool>,
+    /// The place of the record in the scan.
+    pub place: usize,
     /// Its signal-to-noise ratio over its largest singular value; may be infinite.
     pub snr: f64,
-    /// Whether a trainer sees it under another name.
-    pub is_renamed: bool,
     /// What training it takes, if its shape is known.
     pub cost: Option<Cost>,
-    /// Its place among the entries, or that of its first member.
-    pub place: usize,
-    /// The pool that it is.
-    pub pool: Option<&'a Pool>,
 }
 
 /// The modules chosen of one type, best first.
 #[derive(Clone, Debug)]
-pub struct Chosen<'a> {
+pub struct Group<'a> {
     /// The type.
     pub kind: &'a str,
     /// How many modules of the type there are.
@@ -64,79 +71,138 @@ pub struct Chosen<'a> {
     pub modules: Vec<Candidate<'a>>,
 }
 
-impl Candidate<'_> {
-    /// The places of the modules that it stands for.
-    pub fn members(&self) -> Vec<usize> {
-        self.pool.map_or_else(|| vec![self.place], |pool| pool.members.clone())
+impl<'a> Selection<'a> {
+    /// What `rules` choose of `scan`. Parts of fused modules are measured to be looked at: no trainer can select one.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the rules leave nothing to choose, or if a budget cannot be counted.
+    pub fn new(scan: &'a Scan, rules: &Rules) -> Result<Self, SelectError> {
+        let ranked = ranked(scan);
+        let eligible = eligible(&ranked, rules)?;
+        let groups = groups(&ranked, &eligible, rules)?;
+        Ok(Self { scan, ranked, eligible, groups })
+    }
+
+    /// The selection of all that is eligible.
+    pub fn of_all_eligible(&self) -> Self {
+        let all = Rules { count: Count::All, global: false, budget: None, types: Types::default(), layers: None };
+        // Rules that leave nothing out cannot fail.
+        let groups = groups(&self.eligible, &self.eligible, &all).unwrap_or_default();
+        Self { groups, ..self.clone() }
+    }
+
+    /// What is chosen, type by type.
+    pub fn chosen(&self) -> impl Iterator<Item = &Candidate<'a>> {
+        self.groups.iter().flat_map(|group| &group.modules)
+    }
+
+    /// The rank of each of [`Selection::ranked`] within its type, from 1.
+    pub fn ranks(&self) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..self.ranked.len()).collect();
+        places.sort_by(|a, b| best_first(&self.ranked[*a], &self.ranked[*b]));
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        let mut ranks = vec![0; places.len()];
+        for place in places {
+            let count = counts.entry(self.ranked[place].kind()).or_default();
+            *count += 1;
+            ranks[place] = *count;
+        }
+        ranks
     }
 }
 
-/// What is ranked, in model order: the measured modules, with pools in place of their members where there are any. Parts of
-/// fused modules are measured to be looked at: no trainer can select one.
-pub fn candidates<'a>(entries: &'a [Entry], pools: &'a [Pool]) -> Vec<Candidate<'a>> {
-    let pooled: HashMap<usize, &Pool> =
-        pools.iter().flat_map(|pool| pool.members.iter().map(move |place| (*place, pool))).collect();
-    let candidate = |(place, entry): (usize, &'a Entry)| match pooled.get(&place).copied() {
-        Some(pool) if pool.members[0] != place => None,
-        Some(pool) => Some(Candidate {
-            name: &pool.name,
-            kind: &pool.kind,
-            layer: entry.layer,
-            snr: pool.snr?,
-            is_renamed: entry.targets.len() > 1 || entry.targets[0] != pool.name,
-            cost: Cost::of(pool.members.iter().map(|place| &entries[*place])),
-            place,
-            pool: Some(pool),
-        }),
-        None => Some(Candidate {
-            name: &entry.name,
-            kind: &entry.kind,
-            layer: entry.layer,
-            snr: entry.snr?,
-            is_renamed: entry.is_renamed(),
-            cost: Cost::of(std::iter::once(entry)),
-            place,
-            pool: None,
-        }),
-    };
-    let ranked = entries.iter().enumerate().filter(|(_, entry)| entry.part_of.is_none());
-    ranked.filter_map(candidate).collect()
+/// The top-N file, as the seed's script writes it: for each type the names of its best modules.
+pub fn top_json(groups: &[Group<'_>]) -> Vec<u8> {
+    let names = |group: &Group<'_>| group.modules.iter().map(|module| module.name().into()).collect();
+    let types = groups.iter().map(|group| (group.kind.to_owned(), serde_json::Value::Array(names(group))));
+    python_json(&types.collect::<serde_json::Map<_, _>>())
 }
 
-/// The best by `rules`, by type and best first. The seven types of the seed come in its order, others after them in the
-/// order in which they appear; types of which nothing is chosen do not come.
-///
-/// # Errors
-///
-/// Fails if the rules leave nothing to choose, or if a budget cannot be counted.
-pub fn choose<'a>(candidates: &[Candidate<'a>], rules: &Rules) -> Result<Vec<Chosen<'a>>, SelectError> {
-    let mut kinds = kinds(candidates);
-    let eligible = eligible(candidates, rules)?;
+impl<'a> Candidate<'a> {
+    /// Its name.
+    pub fn name(&self) -> &'a str {
+        self.pool.map_or(&self.record.info.name, |pool| &pool.name)
+    }
+
+    /// The type it is ranked within.
+    pub fn kind(&self) -> &'a str {
+        self.pool.map_or(&self.record.info.kind, |pool| &pool.kind)
+    }
+
+    /// The layer it belongs to.
+    pub fn layer(&self) -> Option<usize> {
+        self.record.info.layer
+    }
+
+    /// Whether a trainer sees it under another name.
+    pub fn is_renamed(&self) -> bool {
+        self.record.info.memory.names() != [self.name()]
+    }
+
+    /// The places in the scan of the modules that it stands for.
+    pub fn members(&self) -> &[usize] {
+        self.pool.map_or(std::slice::from_ref(&self.place), |pool| &pool.members)
+    }
+}
+
+/// What is ranked of a scan.
+fn ranked(scan: &Scan) -> Vec<Candidate<'_>> {
+    let pools = scan.pools().iter();
+    let pooled: HashMap<usize, &Pool> =
+        pools.flat_map(|pool| pool.members.iter().map(move |place| (*place, pool))).collect();
+    let infos = |places: &[usize]| Cost::of(places.iter().map(|place| &scan.records()[*place].info));
+    let candidate = |(place, record): (usize, &'_ Record)| {
+        let pool = pooled.get(&place).copied();
+        let snr = match pool {
+            Some(pool) if pool.members[0] != place => None,
+            Some(pool) => pool.snr,
+            None => record.snr(),
+        };
+        snr.map(|snr| (place, pool, snr))
+    };
+    let whole = scan.records().iter().enumerate().filter(|(_, record)| record.info.part_of.is_none());
+    whole
+        .filter_map(candidate)
+        .map(|(place, pool, snr)| {
+            let cost = pool.map_or_else(|| infos(&[place]), |pool| infos(&pool.members));
+            Candidate { record: &scan.records()[place], pool, place, snr, cost }
+        })
+        .collect()
+}
+
+/// The best of those that are `eligible` of all that is `ranked`, by type.
+fn groups<'a>(
+    ranked: &[Candidate<'a>],
+    eligible: &[Candidate<'a>],
+    rules: &Rules,
+) -> Result<Vec<Group<'a>>, SelectError> {
+    let mut kinds = kinds(ranked);
     let mut best: Vec<Candidate<'a>> = if rules.global {
-        ranked(eligible, rules.count)
+        best(eligible.to_vec(), rules.count)
     } else {
-        let of = |kind: &str| eligible.iter().filter(|candidate| candidate.kind == kind).copied().collect::<Vec<_>>();
-        kinds.iter().flat_map(|(kind, _)| ranked(of(kind), rules.count)).collect()
+        let of = |kind: &str| eligible.iter().filter(|candidate| candidate.kind() == kind).copied().collect::<Vec<_>>();
+        kinds.iter().flat_map(|(kind, _)| best(of(kind), rules.count)).collect()
     };
     if let Some(budget) = &rules.budget {
         best = budget.fill(best)?;
     }
     let place = |kind: &str| SEED_ORDER.iter().position(|known| *known == kind).unwrap_or(SEED_ORDER.len());
     kinds.sort_by_key(|(kind, _)| place(kind));
-    let chosen = kinds.into_iter().map(|(kind, measured)| {
-        let modules = best.iter().filter(|candidate| candidate.kind == kind).copied().collect();
-        Chosen { kind, measured, modules }
+    let groups = kinds.into_iter().map(|(kind, measured)| {
+        let modules = best.iter().filter(|candidate| candidate.kind() == kind).copied().collect();
+        Group { kind, measured, modules }
     });
-    Ok(chosen.filter(|chosen| !chosen.modules.is_empty()).collect())
+    Ok(groups.filter(|group| !group.modules.is_empty()).collect())
 }
 
 /// The types of `candidates` in the order in which they appear, and how many there are of each.
 fn kinds<'a>(candidates: &[Candidate<'a>]) -> Vec<(&'a str, usize)> {
     let mut kinds: Vec<(&str, usize)> = Vec::new();
     for candidate in candidates {
-        match kinds.iter_mut().find(|(kind, _)| *kind == candidate.kind) {
+        match kinds.iter_mut().find(|(kind, _)| *kind == candidate.kind()) {
             Some((_, count)) => *count += 1,
-            None => kinds.push((candidate.kind, 1)),
+            None => kinds.push((candidate.kind(), 1)),
         }
     }
     kinds
@@ -147,15 +213,15 @@ fn kinds<'a>(candidates: &[Candidate<'a>]) -> Vec<(&'a str, usize)> {
 /// # Errors
 ///
 /// Fails if a pattern matches no type, if a range matches no layer, or if both together leave no candidate.
-pub fn eligible<'a>(candidates: &[Candidate<'a>], rules: &Rules) -> Result<Vec<Candidate<'a>>, SelectError> {
+fn eligible<'a>(candidates: &[Candidate<'a>], rules: &Rules) -> Result<Vec<Candidate<'a>>, SelectError> {
     if candidates.is_empty() {
         return Ok(Vec::new());
     }
     check_types(candidates, &rules.types)?;
-    let of_types = candidates.iter().filter(|candidate| rules.types.keep(candidate.kind)).copied();
+    let of_types = candidates.iter().filter(|candidate| rules.types.keep(candidate.kind())).copied();
     let Some(layers) = &rules.layers else { return Ok(of_types.collect()) };
     check_layers(candidates, layers)?;
-    let is_in = |candidate: &Candidate<'_>| candidate.layer.is_some_and(|layer| layers.contains(layer));
+    let is_in = |candidate: &Candidate<'_>| candidate.layer().is_some_and(|layer| layers.contains(layer));
     let kept: Vec<Candidate<'a>> = of_types.filter(is_in).collect();
     if kept.is_empty() { Err(SelectError::NotInLayers(layers.clone())) } else { Ok(kept) }
 }
@@ -173,7 +239,7 @@ fn check_types(candidates: &[Candidate<'_>], types: &Types) -> Result<(), Select
 
 /// Makes sure that each of the ranges has the layer of a candidate in it.
 fn check_layers(candidates: &[Candidate<'_>], layers: &Layers) -> Result<(), SelectError> {
-    let known: Vec<usize> = candidates.iter().filter_map(|candidate| candidate.layer).collect();
+    let known: Vec<usize> = candidates.iter().filter_map(|candidate| candidate.layer()).collect();
     let (Some(first), Some(last)) = (known.iter().min(), known.iter().max()) else {
         return Err(SelectError::Layerless(layers.clone()));
     };
@@ -183,59 +249,66 @@ fn check_layers(candidates: &[Candidate<'_>], layers: &Layers) -> Result<(), Sel
     }
 }
 
-/// The best of `candidates`, in order.
-fn ranked<'a>(mut candidates: Vec<Candidate<'a>>, count: Count) -> Vec<Candidate<'a>> {
+/// As many of the best of `candidates` as `count` says, in order.
+fn best<'a>(mut candidates: Vec<Candidate<'a>>, count: Count) -> Vec<Candidate<'a>> {
     candidates.sort_by(best_first);
     candidates.truncate(count.of(candidates.len()));
     candidates
 }
 
 /// The order of the ranking, in which a stable sort leaves equals as they were.
-pub fn best_first(a: &Candidate<'_>, b: &Candidate<'_>) -> Ordering {
+pub(crate) fn best_first(a: &Candidate<'_>, b: &Candidate<'_>) -> Ordering {
     b.snr.total_cmp(&a.snr)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::modules::Info;
+    use crate::scan::{Format, Numbers};
 
-    fn candidate<'a>(name: &'a str, kind: &'a str, snr: f64) -> Candidate<'a> {
-        let layer = name.bytes().next().map(|byte| usize::from(byte - b'a'));
-        let cost = Some(Cost { sides: 8, elements: 16 });
-        Candidate { name, kind, layer, snr, is_renamed: false, cost, place: 0, pool: None }
+    /// A scan of modules with these names, types and ratios, of which the letter `a` is in layer 0, `b` in layer 1.
+    fn scan(modules: &[(&str, &str, f64)]) -> Scan {
+        let record = |(name, kind, snr): &(&str, &str, f64)| {
+            let layer = name.bytes().next().map(|byte| usize::from(byte - b'a'));
+            let info = Info { layer, shape: Some([4, 4]), ..Info::of_name(name, (*kind).to_owned()) };
+            Record { info, result: Ok(Numbers::ratio(*snr)) }
+        };
+        Scan::new(modules.iter().map(record).collect(), Format::LaserScan)
+    }
+
+    fn changed(scan: &Scan, change: impl Fn(&mut Info)) -> Scan {
+        let mut records = scan.records().to_vec();
+        records.iter_mut().for_each(|record| change(&mut record.info));
+        Scan::new(records, Format::LaserScan)
     }
 
     fn rules(count: Count) -> Rules {
         Rules { count, global: false, budget: None, types: Types::default(), layers: None }
     }
 
-    fn names<'a>(candidates: &[Candidate<'a>], rules: &Rules) -> Vec<&'a str> {
-        let chosen = choose(candidates, rules).expect("something to choose");
-        chosen.iter().flat_map(|chosen| chosen.modules.iter().map(|module| module.name)).collect()
+    fn names(scan: &Scan, rules: &Rules) -> Vec<String> {
+        let selection = Selection::new(scan, rules).expect("something to choose");
+        selection.chosen().map(|module| module.name().to_owned()).collect()
     }
 
-    fn two_types() -> [Candidate<'static>; 6] {
-        [
-            candidate("a", "x", 1.0),
-            candidate("b", "y", 9.0),
-            candidate("c", "x", 3.0),
-            candidate("d", "y", 8.0),
-            candidate("e", "x", f64::INFINITY),
-            candidate("f", "y", 3.0),
-        ]
+    fn two_types() -> Scan {
+        scan(&[
+            ("a", "x", 1.0),
+            ("b", "y", 9.0),
+            ("c", "x", 3.0),
+            ("d", "y", 8.0),
+            ("e", "x", f64::INFINITY),
+            ("f", "y", 3.0),
+        ])
     }
 
     #[test]
     fn infinite_first_then_highest_then_model_order() {
-        let candidates = [
-            candidate("a", "x", 1.0),
-            candidate("b", "x", f64::INFINITY),
-            candidate("c", "x", 2.0),
-            candidate("d", "x", 1.0),
-            candidate("e", "x", f64::INFINITY),
-        ];
-        assert_eq!(names(&candidates, &rules(Count::Top(4))), ["b", "e", "c", "a"]);
-        assert_eq!(choose(&candidates, &rules(Count::Top(4))).expect("chosen")[0].measured, 5);
+        let infinite = f64::INFINITY;
+        let scan = scan(&[("a", "x", 1.0), ("b", "x", infinite), ("c", "x", 2.0), ("d", "x", 1.0), ("e", "x", infinite)]);
+        assert_eq!(names(&scan, &rules(Count::Top(4))), ["b", "e", "c", "a"]);
+        assert_eq!(Selection::new(&scan, &rules(Count::Top(4))).expect("chosen").groups[0].measured, 5);
     }
 
     #[test]
@@ -251,22 +324,22 @@ mod tests {
             "mlp.up_proj",
             "mlp.down_proj",
         ];
-        let candidates = kinds.map(|kind| candidate("m", kind, 1.0));
-        let chosen = choose(&candidates, &rules(Count::Top(1))).expect("chosen");
-        let order: Vec<&str> = chosen.iter().map(|chosen| chosen.kind).collect();
+        let scan = scan(&kinds.map(|kind| ("m", kind, 1.0)));
+        let selection = Selection::new(&scan, &rules(Count::Top(1))).expect("chosen");
+        let order: Vec<&str> = selection.groups.iter().map(|group| group.kind).collect();
         assert_eq!(order[..7], SEED_ORDER);
         assert_eq!(order[7..], ["self_attn.qkv_proj", "other"]);
     }
 
     #[test]
     fn counts_are_of_each_type_or_of_all() {
-        let candidates = two_types();
-        assert_eq!(names(&candidates, &rules(Count::Top(1))), ["e", "b"]);
-        assert_eq!(names(&candidates, &rules(Count::Top(16))).len(), 6);
-        assert_eq!(names(&candidates, &Rules { global: true, ..rules(Count::Top(3)) }), ["e", "b", "d"]);
+        let all = two_types();
+        assert_eq!(names(&all, &rules(Count::Top(1))), ["e", "b"]);
+        assert_eq!(names(&all, &rules(Count::Top(16))).len(), 6);
+        assert_eq!(names(&all, &Rules { global: true, ..rules(Count::Top(3)) }), ["e", "b", "d"]);
         // Equal ratios of different types: model order.
-        assert_eq!(names(&candidates, &Rules { global: true, ..rules(Count::Top(4)) }), ["e", "c", "b", "d"]);
-        assert!(choose(&[], &rules(Count::Top(16))).expect("nothing").is_empty());
+        assert_eq!(names(&all, &Rules { global: true, ..rules(Count::Top(4)) }), ["e", "c", "b", "d"]);
+        assert!(names(&scan(&[]), &rules(Count::Top(16))).is_empty());
     }
 
     #[test]
@@ -284,43 +357,45 @@ mod tests {
         assert_eq!(names(&two_types(), &Rules { types: types("[xz]"), ..all.clone() }), ["e", "c", "a"]);
         let layers = Some("1-2,5".parse().expect("layers"));
         assert_eq!(names(&two_types(), &Rules { layers, ..all.clone() }), ["c", "b", "f"]);
-        let error = |rules: Rules| choose(&two_types(), &rules).expect_err("nothing is left").to_string();
+        let error = |rules: Rules| Selection::new(&two_types(), &rules).expect_err("nothing is left").to_string();
         let layers = |text: &str| Some(text.parse().expect("layers"));
         let unmatched = error(Rules { types: types("q*"), ..all.clone() });
-        assert_eq!(unmatched, "--types 'q*' matches none of the types: x, y");
-        let long = [candidate("a", "self_attn.q_proj", 1.0)];
-        let unmatched = choose(&long, &Rules { types: types("q_proj"), ..all.clone() }).expect_err("no such type");
-        let meant = "--types 'q_proj' matches none of the types: self_attn.q_proj; did you mean '*q_proj'?";
+        assert_eq!(unmatched, "'q*' matches none of the types: x, y");
+        let long = scan(&[("a", "self_attn.q_proj", 1.0)]);
+        let unmatched = Selection::new(&long, &Rules { types: types("q_proj"), ..all.clone() }).expect_err("no such type");
+        let meant = "'q_proj' matches none of the types: self_attn.q_proj; did you mean '*q_proj'?";
         assert_eq!(unmatched.to_string(), meant);
         for (text, range) in [("7-", "7-"), ("0-3, 30-99", "30-99"), ("9,1", "9")] {
-            let expected = format!("--layers {range} matches none of the layers: the layers are 0 to 5");
+            let expected = format!("{range} matches none of the layers: the layers are 0 to 5");
             assert_eq!(error(Rules { layers: layers(text), ..all.clone() }), expected);
         }
         // A range that reaches beyond the model is what there is of it.
         assert_eq!(names(&two_types(), &Rules { layers: layers("4-99"), ..all.clone() }), ["e", "f"]);
         let neither = error(Rules { types: types("x"), layers: layers("1"), ..all.clone() });
-        assert_eq!(neither, "--layers 1 has no module of the types that --types names");
-        let candidates = two_types().map(|candidate| Candidate { layer: None, ..candidate });
-        let layerless = choose(&candidates, &Rules { layers: layers("0"), ..all }).expect_err("no layers");
-        assert_eq!(layerless.to_string(), "--layers 0 matches nothing: none of the modules is in a layer");
+        assert_eq!(neither, "1 has no module of the types that may be chosen");
+        let scan = changed(&two_types(), |info| info.layer = None);
+        let layerless = Selection::new(&scan, &Rules { layers: layers("0"), ..all }).expect_err("no layers");
+        assert_eq!(layerless.to_string(), "0 matches nothing: none of the modules is in a layer");
     }
 
     #[test]
     fn a_budget_is_filled_highest_first() {
-        let mut candidates = two_types();
-        candidates[3].cost = Some(Cost { sides: 20, elements: 100 });
+        let scan = changed(&two_types(), |info| info.shape = Some(if info.name == "d" { [10, 10] } else { [4, 4] }));
         let within = |parameters, counted| {
             let budget = Some(Budget { parameters, counted });
-            names(&candidates, &Rules { budget, ..rules(Count::All) })
+            names(&scan, &Rules { budget, ..rules(Count::All) })
         };
         // Infinite, then 9; 8 does not fit any more, the first 3 does.
         assert_eq!(within(55, Counted::Weights), ["e", "c", "b"]);
         assert_eq!(within(8 * 3 * 2, Counted::Lora { rank: 2 }), ["e", "c", "b"]);
         let budget = Some(Budget { parameters: 15, counted: Counted::Weights });
-        let error = choose(&candidates, &Rules { budget, ..rules(Count::All) }).expect_err("too small").to_string();
-        assert!(error.contains("--budget 15") && error.contains("'e', takes 16"), "{error}");
-        candidates[0].cost = None;
-        let error = choose(&candidates, &Rules { budget, ..rules(Count::All) }).expect_err("unknown").to_string();
-        assert!(error.contains("'a' is not known"), "{error}");
+        let error = |scan: &Scan| {
+            let rules = Rules { budget, ..rules(Count::All) };
+            Selection::new(scan, &rules).expect_err("nothing fits").to_string()
+        };
+        let too_small = error(&scan);
+        assert!(too_small.contains("a budget of 15") && too_small.contains("'e', takes 16"), "{too_small}");
+        let unknown = error(&changed(&scan, |info| info.shape = info.shape.filter(|_| info.name != "a")));
+        assert!(unknown.contains("'a' is not known"), "{unknown}");
     }
 }

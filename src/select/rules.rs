@@ -43,7 +43,7 @@ pub enum SelectError {
     #[error(transparent)]
     Pattern(#[from] FilterError),
     /// A pattern matches no type.
-    #[error("--types '{pattern}' matches none of the types: {types}{}", .meant.as_ref().map(|meant| format!("; did you mean '{meant}'?")).unwrap_or_default())]
+    #[error("'{pattern}' matches none of the types: {types}{}", .meant.as_ref().map(|meant| format!("; did you mean '{meant}'?")).unwrap_or_default())]
     NoType {
         /// The pattern.
         pattern: String,
@@ -53,7 +53,7 @@ pub enum SelectError {
         meant: Option<String>,
     },
     /// A range matches no layer.
-    #[error("--layers {range} matches none of the layers: the layers are {first} to {last}")]
+    #[error("{range} matches none of the layers: the layers are {first} to {last}")]
     NoLayer {
         /// The range.
         range: String,
@@ -63,16 +63,16 @@ pub enum SelectError {
         last: usize,
     },
     /// The model has no layers.
-    #[error("--layers {0} matches nothing: none of the modules is in a layer")]
+    #[error("{0} matches nothing: none of the modules is in a layer")]
     Layerless(Layers),
     /// The layers have no module of the types.
-    #[error("--layers {0} has no module of the types that --types names")]
+    #[error("{0} has no module of the types that may be chosen")]
     NotInLayers(Layers),
     /// The budget cannot be counted.
-    #[error("--budget needs the shape of every module, and that of '{0}' is not known: give the model with --model")]
+    #[error("a budget needs the shape of every module, and that of '{0}' is not known")]
     NoShape(String),
     /// Nothing fits into the budget.
-    #[error("nothing fits into --budget {budget}: the smallest module, '{name}', takes {cost} parameters")]
+    #[error("nothing fits into a budget of {budget}: the smallest module, '{name}', takes {cost} parameters")]
     TooSmall {
         /// The budget.
         budget: u64,

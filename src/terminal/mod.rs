@@ -17,7 +17,7 @@ use laser_scan::measure::{Plan, Resources};
 use laser_scan::modules::{self, Reason};
 use laser_scan::output::{self, counted};
 use laser_scan::scan::Outputs;
-use laser_scan::select::{Candidate, Chosen};
+use laser_scan::select::{Candidate, Group};
 use laser_scan::spectrum;
 use laser_scan::trainers::Export;
 
@@ -158,11 +158,12 @@ impl Terminal {
     /// # Errors
     ///
     /// Fails if standard output cannot be written.
-    pub fn top(&self, chosen: &[Chosen<'_>]) -> io::Result<()> {
+    pub fn top(&self, groups: &[Group<'_>]) -> io::Result<()> {
         if self.verbosity == Verbosity::Quiet {
             return Ok(());
         }
-        let row = |Chosen { kind, measured, modules }: &Chosen<'_>| {
+        let row = |Group { kind, measured, modules }: &Group<'_>| {
+            let label = |module: &Candidate<'_>| label(module.name(), module.kind(), module.layer());
             let shown: Vec<String> = modules.iter().take(LAYERS_SHOWN).map(label).collect();
             let more = if modules.len() > LAYERS_SHOWN { " …" } else { "" };
             let snr = |module: Option<&Candidate<'_>>| module.map_or_else(String::new, |module| ratio(module.snr));
@@ -175,7 +176,7 @@ impl Terminal {
             ]
         };
         let mut sheet = Sheet::default();
-        sheet.table(["type", "chosen", "layers, best first", "snr"], chosen.iter().map(row).collect());
+        sheet.table(["type", "chosen", "layers, best first", "snr"], groups.iter().map(row).collect());
         self.output(sheet.text().as_bytes())
     }
 
@@ -233,9 +234,9 @@ impl Terminal {
     }
 
     /// Says what a person should know before a trainer gets the choice.
-    pub fn remark_on_choice(&self, chosen: &[Chosen<'_>], outputs: &Outputs) {
-        let measured: usize = chosen.iter().map(|chosen| chosen.measured).sum();
-        let modules = || chosen.iter().flat_map(|chosen| &chosen.modules);
+    pub fn remark_on_choice(&self, groups: &[Group<'_>], outputs: &Outputs) {
+        let measured: usize = groups.iter().map(|group| group.measured).sum();
+        let modules = || groups.iter().flat_map(|group| &group.modules);
         let count = modules().count();
         if count == measured && count > 1 {
             self.note(&format!(
@@ -243,7 +244,7 @@ impl Terminal {
                 counted(count, "module")
             ));
         }
-        let renamed = modules().filter(|module| module.is_renamed).count();
+        let renamed = modules().filter(|module| module.is_renamed()).count();
         if renamed > 0 {
             self.note(&format!(
                 "{renamed} of the {count} chosen are called otherwise in memory: 'target' in '{}' is what a trainer sees",
@@ -305,22 +306,22 @@ impl Terminal {
 fn planned(plan: &Plan) -> Vec<[String; 5]> {
     let mut types: Vec<(&str, Vec<usize>)> = Vec::new();
     for (place, module) in plan.modules.iter().enumerate() {
-        match types.iter_mut().find(|(kind, _)| *kind == module.kind) {
+        match types.iter_mut().find(|(kind, _)| *kind == module.info.kind) {
             Some((_, places)) => places.push(place),
-            None => types.push((&module.kind, vec![place])),
+            None => types.push((&module.info.kind, vec![place])),
         }
     }
     let row = |(kind, places): (&str, Vec<usize>)| {
         let of = |place: &usize| &plan.modules[*place];
         let first = of(&places[0]);
-        let alike = places.iter().all(|place| of(place).shape == first.shape);
+        let alike = places.iter().all(|place| of(place).shape() == first.shape());
         let dtype = first.weight.dtype();
         let one_dtype = places.iter().all(|place| of(place).weight.dtype() == dtype);
-        let flops: f64 = places.iter().map(|place| spectrum::flops(of(place).shape)).sum();
+        let flops: f64 = places.iter().map(|place| spectrum::flops(of(place).shape())).sum();
         [
             kind.to_owned(),
             places.len().to_string(),
-            if alike { format!("{} x {}", first.shape[0], first.shape[1]) } else { "various".into() },
+            if alike { format!("{} x {}", first.shape()[0], first.shape()[1]) } else { "various".into() },
             if one_dtype { dtype } else { "various".into() },
             operations(flops),
         ]
@@ -347,18 +348,18 @@ fn where_it_runs(resources: &Resources) -> String {
 }
 
 /// A module in the table: its layer, with the numbers that follow it where there are more, or its name.
-fn label(module: &Candidate<'_>) -> String {
+fn label(name: &str, kind: &str, layer: Option<usize>) -> String {
     let is_number = |segment: &str| !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit());
-    match module.layer {
+    match layer {
         // A type may have a star that is none of its modules' numbers, but part of their names.
-        _ if module.kind.contains('*') && module.name.split('.').any(is_number) => {
-            let numbers: Vec<&str> = module.name.split('.').filter(|segment| is_number(segment)).collect();
+        _ if kind.contains('*') && name.split('.').any(is_number) => {
+            let numbers: Vec<&str> = name.split('.').filter(|segment| is_number(segment)).collect();
             // The sides of a UNet are each numbered from zero.
-            let side = ["down_blocks", "mid_block", "up_blocks"].into_iter().find(|side| module.name.contains(side));
+            let side = ["down_blocks", "mid_block", "up_blocks"].into_iter().find(|side| name.contains(side));
             format!("{}{}", side.map_or("", |side| &side[..1]), numbers.join("."))
         }
         Some(layer) => layer.to_string(),
-        None => module.name.to_owned(),
+        None => name.to_owned(),
     }
 }
 
@@ -385,21 +386,11 @@ mod tests {
 
     #[test]
     fn experts_are_labelled_with_their_number() {
-        let candidate = |name: &'static str, kind: &'static str, layer| Candidate {
-            name,
-            kind,
-            layer,
-            snr: 1.0,
-            is_renamed: false,
-            cost: None,
-            place: 0,
-            pool: None,
-        };
-        assert_eq!(label(&candidate("model.layers.3.mlp.up_proj", "mlp.up_proj", Some(3))), "3");
-        assert_eq!(label(&candidate("m.layers.3.mlp.experts.7.w1", "mlp.experts.*.w1", Some(3))), "3.7");
-        assert_eq!(label(&candidate("lm_head", "lm_head", None)), "lm_head");
-        assert_eq!(label(&candidate("mid.1.attn.0.q", "mid.*.attn.*.q", None)), "1.0");
-        assert_eq!(label(&candidate("mid.*.q", "mid.*.q", None)), "mid.*.q");
-        assert_eq!(label(&candidate("up_blocks.1.attn.0.q", "attn.*.q", None)), "u1.0");
+        assert_eq!(label("model.layers.3.mlp.up_proj", "mlp.up_proj", Some(3)), "3");
+        assert_eq!(label("m.layers.3.mlp.experts.7.w1", "mlp.experts.*.w1", Some(3)), "3.7");
+        assert_eq!(label("lm_head", "lm_head", None), "lm_head");
+        assert_eq!(label("mid.1.attn.0.q", "mid.*.attn.*.q", None), "1.0");
+        assert_eq!(label("mid.*.q", "mid.*.q", None), "mid.*.q");
+        assert_eq!(label("up_blocks.1.attn.0.q", "attn.*.q", None), "u1.0");
     }
 }

@@ -63,16 +63,16 @@ impl<'a> Progress<'a> {
                 }
             }
             Event::Finished { module, outcome, elapsed } => {
-                self.scan.inc((spectrum::flops(module.shape) / UNIT) as u64);
+                self.scan.inc((spectrum::flops(module.shape()) / UNIT) as u64);
                 let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
                 self.scan.set_message(format!("{done} of {} modules", self.plan.modules.len()));
                 match outcome {
                     Ok(measurement) => {
                         self.terminal.journalled.fetch_add(1, Ordering::Relaxed);
-                        let (name, snr) = (&module.name, measurement.statistic.snr());
+                        let (name, snr) = (&module.info.name, measurement.statistic.snr());
                         self.terminal.detail(&format!("{name}  snr {}  {:.2} s", ratio(snr), elapsed.as_secs_f64()));
                     }
-                    Err(reason) => self.terminal.warn(&format!("cannot measure '{}': {reason}", module.name)),
+                    Err(reason) => self.terminal.warn(&format!("cannot measure '{}': {reason}", module.info.name)),
                 }
             }
             Event::Crowded { device, at_once } => self.terminal.detail(&format!(
@@ -83,10 +83,10 @@ impl<'a> Progress<'a> {
                 if !self.is_short.swap(true, Ordering::Relaxed) {
                     self.terminal.note(&format!(
                         "{device} has not enough memory for '{}': the CPU measures it, and whatever else is too large",
-                        module.name
+                        module.info.name
                     ));
                 } else {
-                    self.terminal.detail(&format!("{device} has not enough memory for '{}'", module.name));
+                    self.terminal.detail(&format!("{device} has not enough memory for '{}'", module.info.name));
                 }
             }
             Event::GivenUp { device, fault } => self.terminal.warn(&format!(

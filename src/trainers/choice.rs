@@ -6,8 +6,8 @@ use super::lora::{self, Lora};
 use super::resolve::{self, Rule, Universe};
 use super::targets::{Target, Targets, belongs};
 use super::{Adapter, Document, ExportError, Format, Request, Trainer, peft, unsloth};
-use crate::scan::{Entry, Surroundings};
-use crate::select::{Chosen, Counted};
+use crate::scan::Surroundings;
+use crate::select::{Counted, Selection};
 
 /// What a scan without its model means for an export.
 const NOTHING_AROUND: &str = "nothing but the scan's own modules is known of the model, so that its head is not added and \
@@ -26,22 +26,22 @@ pub struct Choice<'a> {
     adapted: Vec<usize>,
     pub lora: Lora,
     pub adapter: Adapter,
-    pub entries: &'a [Entry],
-    pub groups: &'a [Chosen<'a>],
+    pub selection: &'a Selection<'a>,
     pub around: Option<&'a Surroundings>,
 }
 
 impl<'a> Choice<'a> {
     /// What `request` chooses, as `trainer` sees it.
     pub fn new(trainer: Trainer, request: &Request<'a>) -> Result<Self, ExportError> {
-        let Request { entries, chosen: groups, around, adapter, .. } = *request;
+        let Request { selection, adapter } = *request;
+        let around = selection.scan.surroundings.as_ref();
         if adapter.head_rank.is_some() && !trainer.has_rank_pattern() {
             let what = "knows one rank for all modules: leave out --head-rank".to_owned();
             return Err(ExportError::Unsupported { trainer, what });
         }
         let component = component(request)?;
-        let targets = Targets::new(entries, around, component);
-        let mut chosen = targets.chosen(groups)?;
+        let targets = Targets::new(selection.scan, component);
+        let mut chosen = targets.chosen(selection)?;
         chosen.retain(|place| adapter.head || !targets.all[*place].is_head);
         if chosen.is_empty() {
             return Err(ExportError::Nothing);
@@ -59,7 +59,7 @@ impl<'a> Choice<'a> {
             Counted::Lora { .. } => Lora::new(adapter, &targets, &adapted)?,
             Counted::Weights => Lora::default(),
         };
-        Ok(Self { trainer, targets, universe, chosen, heads, adapted, lora, adapter, entries, groups, around })
+        Ok(Self { trainer, targets, universe, chosen, heads, adapted, lora, adapter, selection, around })
     }
 
     /// What is trained: the chosen targets, then the heads.
@@ -138,9 +138,9 @@ impl<'a> Choice<'a> {
 
 /// The component of a pipeline that everything chosen is in; `None` if the model is no pipeline.
 fn component<'a>(request: &Request<'a>) -> Result<Option<&'a str>, ExportError> {
-    let components = request.around.map_or(&[][..], |around| &around.components);
-    let chosen = request.chosen.iter().flat_map(|chosen| &chosen.modules);
-    let mut found = chosen.filter_map(|module| components.iter().find(|component| belongs(module.name, component)));
+    let components = request.selection.scan.surroundings.as_ref().map_or(&[][..], |around| &around.components);
+    let chosen = request.selection.chosen();
+    let mut found = chosen.filter_map(|module| components.iter().find(|component| belongs(module.name(), component)));
     let Some(first) = found.next() else { return Ok(None) };
     match found.find(|other| *other != first) {
         Some(other) => Err(ExportError::Components(first.clone(), other.clone())),

@@ -4,7 +4,7 @@
 //! fails for everything that may be chosen, and has to do with types, fails for every choice.
 
 use super::{ExportError, Request, Trainer, export};
-use crate::select::{self, Chosen, Count, Rules, Types};
+use crate::select::Rules;
 
 /// What an error has to do with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,16 +39,15 @@ impl ExportError {
 ///
 /// Fails if the trainer cannot train what will be chosen, whatever the ratios.
 pub fn foresee(trainer: Trainer, request: &Request<'_>, rules: &Rules) -> Result<(), ExportError> {
-    let all = everything(request);
+    let all = request.selection.of_all_eligible();
     let every_type_is_chosen = !rules.global && rules.budget.is_none();
-    let count = |chosen: &[Chosen<'_>]| chosen.iter().map(|chosen| chosen.modules.len()).sum::<usize>();
-    let is_everything = count(request.chosen) == count(&all);
+    let is_everything = request.selection.chosen().count() == all.chosen().count();
     let is_certain = |cause: Cause| match cause {
         Cause::Request => true,
         Cause::Types => every_type_is_chosen || is_everything,
         Cause::Modules => is_everything,
     };
-    match export(trainer, &Request { chosen: &all, ..*request }) {
+    match export(trainer, &Request { selection: &all, ..*request }) {
         Err(error) if is_certain(error.cause()) => return Err(error),
         _ => {}
     }
@@ -57,11 +56,4 @@ pub fn foresee(trainer: Trainer, request: &Request<'_>, rules: &Rules) -> Result
         Err(error @ ExportError::Together { .. }) if every_type_is_chosen => Err(error),
         _ => Ok(()),
     }
-}
-
-/// All that may be chosen.
-fn everything<'a>(request: &Request<'a>) -> Vec<Chosen<'a>> {
-    let all = Rules { count: Count::All, global: false, budget: None, types: Types::default(), layers: None };
-    // Rules that leave nothing out cannot fail.
-    select::choose(request.candidates, &all).unwrap_or_default()
 }

@@ -30,20 +30,13 @@ pub use recognize::is_export;
 pub use trainer::{Format, Trainer};
 use yaml::Value;
 
-use crate::scan::{Entry, Surroundings};
-use crate::select::{Candidate, Chosen};
+use crate::select::Selection;
 
 /// What is to be exported.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// All modules of the scan.
-    pub entries: &'a [Entry],
-    /// What is ranked of them.
-    pub candidates: &'a [Candidate<'a>],
-    /// What is chosen of that.
-    pub chosen: &'a [Chosen<'a>],
-    /// The model around the scan, if it is known.
-    pub around: Option<&'a Surroundings>,
+    /// What is chosen of the scan.
+    pub selection: &'a Selection<'a>,
     /// What adapter is trained.
     pub adapter: Adapter,
 }
@@ -96,7 +89,7 @@ pub fn export(trainer: Trainer, request: &Request<'_>) -> Result<Export, ExportE
         Trainer::Peft => peft::export(&choice),
         Trainer::MsSwift => ms_swift::export(&choice),
         Trainer::Unsloth => unsloth::export(&choice),
-        Trainer::Spectrum => spectrum::export(&choice, request.candidates),
+        Trainer::Spectrum => spectrum::export(&choice),
     }?;
     export.notes.splice(0..0, choice.notes());
     export.warnings.extend(choice.warnings());

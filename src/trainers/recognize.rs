@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::scan::{self, Format};
+use crate::scan::{Format, Scan};
 
 /// Every key that an export writes, for whatever trainer.
 const KEYS: [&str; 19] = [
@@ -39,7 +39,7 @@ pub fn is_export(bytes: &[u8]) -> bool {
         text.lines().all(is_line_of_yaml)
             || is_object_of_keys(text)
             || is_line_of_options(text)
-            || scan::read(bytes).is_ok_and(|results| SPECTRUM.contains(&results.format))
+            || Scan::from_bytes(bytes).is_ok_and(|scan| SPECTRUM.contains(&scan.format))
     };
     // Python's json.dump, by which Spectrum writes results of its own in the same form, ends no line.
     text.is_empty() || (text.ends_with('\n') && is_one())

@@ -213,38 +213,18 @@ pub fn listed(names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::{Entry, Other, Surroundings};
-
-    fn entry(name: &str) -> Entry {
-        Entry {
-            name: name.into(),
-            kind: "a type".into(),
-            layer: None,
-            snr: Some(1.0),
-            shape: Some([8, 8]),
-            targets: vec![name.into()],
-            is_parameter: false,
-            is_matrix: false,
-            part_of: None,
-        }
-    }
+    use crate::modules::Info;
+    use crate::scan::{Format, Numbers, Record, Scan, Surroundings};
 
     fn universe() -> (Universe, Targets) {
         let scanned = ["model.layers.1.mlp.gate_proj", "model.layers.11.mlp.gate_proj", "model.layers.1.mlp.gate"];
-        let name = "vision.model.layers.1.mlp.gate_proj".to_owned();
-        let tower = Other {
-            module: name.clone(),
-            r#type: "a type".into(),
-            class: crate::modules::Class::Linear,
-            layer: None,
-            shape: Some([8, 8]),
-            target: vec![name],
-            target_is_parameter: false,
-            target_is_matrix: false,
-        };
+        let info = |name| Info { shape: Some([8, 8]), ..Info::of_name(name, "a type".to_owned()) };
+        let record = |name| Record { info: info(name), result: Ok(Numbers::ratio(1.0)) };
         let names = ["model.layers.1.mlp.gate_proj.bias", "model.layers.1.norm.weight"].map(str::to_owned).to_vec();
-        let around = Surroundings { modules: vec![tower], names, ..Surroundings::default() };
-        let targets = Targets::new(&scanned.map(entry), Some(&around), None);
+        let modules = vec![info("vision.model.layers.1.mlp.gate_proj")];
+        let mut scan = Scan::new(scanned.map(record).to_vec(), Format::LaserScan);
+        scan.surroundings = Some(Surroundings { modules, names, ..Surroundings::default() });
+        let targets = Targets::new(&scan, None);
         (Universe::new(&targets), targets)
     }
 

@@ -1,7 +1,5 @@
 //! Spectrum: its results, its sorted results and its list of parameters, so that whatever reads those (Axolotl's plugin
 //! for it, above all) runs on a scan of ours.
-//!
-//! It writes an infinite ratio as a bare `Infinity`, which is Python's JSON and nobody else's; its readers are Python.
 
 use std::collections::HashSet;
 
@@ -10,30 +8,31 @@ use super::resolve::{Rule, is_literal};
 use super::trainer::SPECTRUM_FOLDER;
 use super::{Export, ExportError, Format};
 use crate::output;
-use crate::select::{Candidate, best_first};
+use crate::scan::{self, Rated};
+
 
 /// What the input embedding's weight is called, which Spectrum always trains together with the head.
 const EMBEDDINGS: [&str; 5] = ["embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings"];
 
 /// Its three files.
-pub fn export(choice: &Choice<'_>, candidates: &[Candidate<'_>]) -> Result<Export, ExportError> {
-    let results = results(choice, candidates)?;
+pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
+    let results = results(choice)?;
     // The plugin's patterns begin with a name and have no end.
-    let (clear, strays): (Vec<_>, Vec<_>) = {
+    let (clear, strays): (Vec<Rated<'_>>, Vec<Rated<'_>>) = {
         let places = choice.targets.places();
-        results.into_iter().partition(|(name, _)| {
-            let wanted: HashSet<usize> = places.get(name.as_str()).copied().into_iter().collect();
-            let strays = choice.universe.strays(Rule::ParameterMatch, std::slice::from_ref(name), &wanted);
+        results.into_iter().partition(|(name, ..)| {
+            let wanted: HashSet<usize> = places.get(name).copied().into_iter().collect();
+            let strays = choice.universe.strays(Rule::ParameterMatch, &[(*name).to_owned()], &wanted);
             is_literal(name) && strays.is_empty()
         })
     };
     let documents = vec![
         choice.document(Format::Yaml, unfrozen(choice)?),
-        choice.document(Format::Json, flat(&clear)),
-        choice.document(Format::SortedJson, sorted(&clear)),
+        choice.document(Format::Json, scan::spectrum(&clear) + "\n"),
+        choice.document(Format::SortedJson, scan::spectrum_sorted(&clear) + "\n"),
     ];
     let mut warnings = Vec::new();
-    if let Some((first, _)) = strays.first() {
+    if let Some((first, ..)) = strays.first() {
         warnings.push(format!(
             "{} not in the results, as Spectrum's pattern for '{first}' would train others too",
             if strays.len() == 1 { "1 module is".to_owned() } else { format!("{} modules are", strays.len()) },
@@ -52,71 +51,23 @@ pub fn export(choice: &Choice<'_>, candidates: &[Candidate<'_>]) -> Result<Expor
 }
 
 /// What may be chosen, by its names in memory: the plugin chooses by itself among all that the results hold.
-fn results<'a>(
-    choice: &Choice<'_>,
-    candidates: &'a [Candidate<'a>],
-) -> Result<Vec<(String, &'a Candidate<'a>)>, ExportError> {
+fn results<'a>(choice: &Choice<'a>) -> Result<Vec<Rated<'a>>, ExportError> {
+    let records = choice.selection.scan.records();
     let mut results = Vec::new();
     let mut seen = HashSet::new();
-    for candidate in candidates {
-        let members = candidate.members();
-        let mut names: Vec<&String> = members.iter().flat_map(|place| &choice.entries[*place].targets).collect();
+    for candidate in &choice.selection.eligible {
+        let members = candidate.members().iter();
+        let mut names: Vec<&String> = members.flat_map(|place| records[*place].info.memory.names()).collect();
         names.dedup();
         for name in names {
             if !seen.insert(name) {
-                let held = choice.entries.iter().filter(|entry| entry.targets.contains(name)).count();
+                let held = records.iter().filter(|record| record.info.memory.names().contains(name)).count();
                 return Err(ExportError::Apart { trainer: choice.trainer, name: name.clone(), held });
             }
-            results.push((name.clone(), candidate));
+            results.push((name.as_str(), candidate.kind(), candidate.snr));
         }
     }
     Ok(results)
-}
-
-/// A value as JSON on one line.
-fn json(value: &(impl serde::Serialize + ?Sized)) -> String {
-    output::python_json_text(value).trim_end().to_owned()
-}
-
-/// A ratio as Python writes it.
-fn ratio(snr: f64) -> String {
-    if snr.is_infinite() { "Infinity".to_owned() } else { json(&snr) }
-}
-
-/// `{name: {"snr": …, "type": …}}`, as Spectrum writes it: four spaces, types one after the other.
-fn flat(results: &[(String, &Candidate<'_>)]) -> String {
-    let record = |(name, candidate): &&(String, &Candidate<'_>)| {
-        let (name, kind) = (json(name), json(candidate.kind));
-        format!("    {name}: {{\n        \"snr\": {},\n        \"type\": {kind}\n    }}", ratio(candidate.snr))
-    };
-    let records: Vec<String> = by_type(results).iter().flat_map(|(_, group)| group.iter().map(record)).collect();
-    format!("{{\n{}\n}}\n", records.join(",\n"))
-}
-
-/// `{type: {name: snr}}`, highest first.
-fn sorted(results: &[(String, &Candidate<'_>)]) -> String {
-    let group = |(kind, group): &(&str, Vec<&(String, &Candidate<'_>)>)| {
-        let mut group = group.clone();
-        group.sort_by(|a, b| best_first(a.1, b.1));
-        let line =
-            |(name, candidate): &&(String, &Candidate<'_>)| format!("        {}: {}", json(name), ratio(candidate.snr));
-        let lines: Vec<String> = group.iter().map(line).collect();
-        format!("    {}: {{\n{}\n    }}", json(kind), lines.join(",\n"))
-    };
-    let groups: Vec<String> = by_type(results).iter().map(group).collect();
-    format!("{{\n{}\n}}\n", groups.join(",\n"))
-}
-
-/// The results by type, in the order in which the types appear.
-fn by_type<'a, 'b>(results: &'b [(String, &'a Candidate<'a>)]) -> Vec<(&'a str, Vec<&'b (String, &'a Candidate<'a>)>)> {
-    let mut types: Vec<(&str, Vec<_>)> = Vec::new();
-    for result in results {
-        match types.iter_mut().find(|(kind, _)| *kind == result.1.kind) {
-            Some((_, group)) => group.push(result),
-            None => types.push((result.1.kind, vec![result])),
-        }
-    }
-    types
 }
 
 /// The list of what is trained: the head and the input embedding, then the modules type by type. Patterns are anchored at
@@ -138,11 +89,11 @@ fn unfrozen(choice: &Choice<'_>) -> Result<String, ExportError> {
     }
     let places = choice.targets.places();
     let mut seen = HashSet::new();
-    for group in choice.groups {
+    for group in &choice.selection.groups {
         lines.push(format!("# {} layers", output::visible(group.kind)));
         let members = group.modules.iter().flat_map(|candidate| candidate.members());
-        let targets =
-            members.flat_map(|place| &choice.entries[place].targets).filter_map(|name| places.get(name.as_str()));
+        let names = members.flat_map(|place| choice.selection.scan.records()[*place].info.memory.names());
+        let targets = names.filter_map(|name| places.get(name.as_str()));
         for target in targets.filter(|target| choice.chosen.contains(target) && seen.insert(**target)) {
             add(&mut lines, choice.target(*target).parameter())?;
         }

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::ExportError;
-use crate::modules::{self, Class, WEIGHT};
-use crate::scan::{Entry, Surroundings};
-use crate::select::{Chosen, Cost};
+use crate::modules::{self, Class, InMemory, Info, WEIGHT};
+use crate::scan::Scan;
+use crate::select::{Cost, Selection};
 
 /// A module or a parameter in memory that can be trained by itself.
 #[derive(Clone, Debug)]
@@ -45,39 +45,31 @@ impl Target {
 }
 
 impl Targets {
-    /// The targets of a scan's `entries` and of the model around them, of the `component` alone if there is one.
-    pub fn new(entries: &[Entry], around: Option<&Surroundings>, component: Option<&str>) -> Self {
+    /// The targets of a scan and of the model around it, of the `component` alone if there is one.
+    pub fn new(scan: &Scan, component: Option<&str>) -> Self {
         let is_in = |name: &str| component.is_none_or(|component| belongs(name, component));
-        let others = around.iter().flat_map(|around| &around.modules);
-        let in_scan = entries.iter().map(|entry| (entry.clone(), None));
-        let entries: Vec<(Entry, Option<Class>)> =
-            in_scan.chain(others.map(|other| (other.entry(), Some(other.class)))).collect();
+        let around = scan.surroundings.iter().flat_map(|around| &around.modules);
+        // A scan's file does not say what its modules are for; their names do, so that a configuration that is written with
+        // the scan is the one that is written from its file.
+        let records = scan.records().iter().map(|record| (&record.info, modules::class_by_name(&record.info.name)));
+        let infos: Vec<(&Info, Class)> = records.chain(around.map(|info| (info, info.role))).collect();
         let mut all: Vec<Target> = Vec::new();
-        let mut places: HashMap<String, usize> = HashMap::new();
-        for (place, (entry, class)) in
-            entries.iter().enumerate().filter(|(_, (entry, _))| entry.part_of.is_none() && is_in(&entry.name))
-        {
-            for name in &entry.targets {
-                let at = *places.entry(name.clone()).or_insert(all.len());
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let whole = infos.iter().enumerate().filter(|(_, (info, _))| info.part_of.is_none() && is_in(&info.name));
+        for (place, (info, role)) in whole {
+            for name in info.memory.names() {
+                let at = *places.entry(name).or_insert(all.len());
                 if at == all.len() {
-                    all.push(Target::new(name, entry, *class));
+                    all.push(Target::new(name, info, *role));
                 }
                 all[at].members.push(place);
             }
         }
         for target in &mut all {
-            let share = |place: &usize| {
-                let entry = &entries[*place].0;
-                let divided = entry.targets.len();
-                // The parts of a divided weight lie below each other, and are equal; a rest is the first one's.
-                let rest = |rows: usize| if entry.targets[0] == target.name { rows % divided } else { 0 };
-                let shape = entry.shape.map(|[rows, columns]| [rows / divided + rest(rows), columns]);
-                Entry { targets: vec![target.name.clone()], shape, ..entry.clone() }
-            };
-            let members: Vec<Entry> = target.members.iter().map(share).collect();
+            let members: Vec<Info> = target.members.iter().map(|place| share(infos[*place].0, &target.name)).collect();
             target.cost = Cost::of(members.iter());
         }
-        Self { all, others: around.map_or_else(Vec::new, |around| around.names.clone()) }
+        Self { all, others: scan.surroundings.as_ref().map_or_else(Vec::new, |around| around.names.clone()) }
     }
 
     /// The places of the targets that hold the chosen modules, in the order of the choice.
@@ -85,9 +77,9 @@ impl Targets {
     /// # Errors
     ///
     /// Fails if one of them holds a module that is not chosen.
-    pub fn chosen(&self, chosen: &[Chosen<'_>]) -> Result<Vec<usize>, ExportError> {
+    pub fn chosen(&self, selection: &Selection<'_>) -> Result<Vec<usize>, ExportError> {
         let members: Vec<usize> =
-            chosen.iter().flat_map(|chosen| &chosen.modules).flat_map(|candidate| candidate.members()).collect();
+            selection.chosen().flat_map(|candidate| candidate.members()).copied().collect();
         let wanted: HashSet<usize> = members.iter().copied().collect();
         let mut holders: HashMap<usize, Vec<usize>> = HashMap::new();
         for (at, target) in self.all.iter().enumerate() {
@@ -136,21 +128,25 @@ pub fn belongs(name: &str, component: &str) -> bool {
     name.strip_prefix(component).is_some_and(|rest| rest.starts_with('.'))
 }
 
+/// What of a module is in the target called `name`. The parts of a divided weight lie below each other, and are equal; a rest
+/// is the first one's.
+fn share(info: &Info, name: &str) -> Info {
+    let InMemory::Modules(names) = &info.memory else { return info.clone() };
+    let rest = |rows: usize| if names[0] == name { rows % names.len() } else { 0 };
+    let shape = info.shape.map(|[rows, columns]| [rows / names.len() + rest(rows), columns]);
+    Info { memory: InMemory::Modules(vec![name.to_owned()]), shape, ..info.clone() }
+}
+
 impl Target {
-    fn new(name: &str, entry: &Entry, class: Option<Class>) -> Self {
-        let is = |wanted: Class| class.unwrap_or_else(|| modules::class_by_name(&entry.name)) == wanted;
-        let is_head = match class {
-            Some(class) => class == Class::Head && modules::is_output(&entry.name),
-            None => modules::is_head(&entry.name),
-        };
+    fn new(name: &str, info: &Info, role: Class) -> Self {
         Self {
             name: name.to_owned(),
-            is_parameter: entry.is_parameter,
-            layer: entry.layer,
+            is_parameter: info.memory.parameter().is_some(),
+            layer: info.layer,
             cost: None,
-            is_head,
-            is_router: is(Class::Router),
-            is_ranked: is(Class::Linear),
+            is_head: role == Class::Head && modules::is_output(&info.name),
+            is_router: role == Class::Router,
+            is_ranked: role == Class::Linear,
             members: Vec::new(),
         }
     }

@@ -36,7 +36,7 @@ fn read(folder: &Path) -> Result<usize, String> {
     let modules = discovery.map_err(|error| error.to_string())?.modules;
     for module in &modules {
         let matrix = mapped.matrix(&module.tensor, &module.selection, &Lane::CPU).map_err(|error| error.to_string())?;
-        assert_eq!(matrix.dims(), module.shape, "{}", module.name);
+        assert_eq!(matrix.dims(), module.shape(), "{}", module.info.name);
     }
     Ok(modules.len())
 }

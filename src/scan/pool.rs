@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::scan::Entry;
+use super::Record;
 
 /// Why a pool has no ratio.
 pub const INCOMPLETE_POOL: &str = "one of its experts could not be measured";
@@ -25,9 +25,9 @@ pub enum Pooling {
 pub struct Pool {
     /// Its name.
     pub name: String,
-    /// What it is ranked with.
+    /// The type it is ranked within.
     pub kind: String,
-    /// The places of its members among the entries, in their order.
+    /// The places of its members among the scan's records, in their order.
     pub members: Vec<usize>,
     /// How many experts they belong to.
     pub experts: usize,
@@ -35,13 +35,16 @@ pub struct Pool {
     pub snr: Option<f64>,
 }
 
-/// Takes the experts among `entries` together. The pools come in the order of their first members; there are none if
+/// Takes the experts among `records` together. The pools come in the order of their first members; there are none if
 /// experts are not to be pooled. An infinite ratio makes a mean infinite. Parts of fused modules are not pooled.
-pub fn pool(entries: &[Entry], how: Pooling) -> Vec<Pool> {
+pub(super) fn pool(records: &[Record], how: Pooling) -> Vec<Pool> {
     let mut pools: Vec<Pool> = Vec::new();
+    if how == Pooling::None {
+        return pools;
+    }
     let mut places: HashMap<String, usize> = HashMap::new();
-    for (place, entry) in entries.iter().enumerate() {
-        let Some((name, kind)) = entry.pool().filter(|_| how != Pooling::None) else { continue };
+    for (place, record) in records.iter().enumerate() {
+        let Some((name, kind)) = record.info.pool() else { continue };
         let at = *places.entry(name.clone()).or_insert(pools.len());
         if at == pools.len() {
             pools.push(Pool { name, kind, members: Vec::new(), experts: 0, snr: None });
@@ -49,12 +52,12 @@ pub fn pool(entries: &[Entry], how: Pooling) -> Vec<Pool> {
         pools[at].members.push(place);
     }
     for pool in &mut pools {
-        let members = || pool.members.iter().map(|place| &entries[*place]);
-        let mut kinds: Vec<&str> = members().map(|member| member.kind.as_str()).collect();
+        let members = || pool.members.iter().map(|place| &records[*place]);
+        let mut kinds: Vec<&str> = members().map(|member| member.info.kind.as_str()).collect();
         kinds.sort_unstable();
         kinds.dedup();
         pool.experts = pool.members.len() / kinds.len();
-        let ratios: Option<Vec<f64>> = members().map(|member| member.snr).collect();
+        let ratios: Option<Vec<f64>> = members().map(Record::snr).collect();
         pool.snr = ratios.map(|ratios| match how {
             Pooling::Max => ratios.into_iter().fold(f64::NEG_INFINITY, f64::max),
             Pooling::None | Pooling::Mean => ratios.iter().sum::<f64>() / ratios.len() as f64,

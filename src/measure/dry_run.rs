@@ -1,0 +1,51 @@
+//! What a plan comes to, for programs.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::Plan;
+use crate::modules::{LeftOut, Module};
+use crate::output::python_json;
+use crate::scan::{Described, Failure};
+use crate::spectrum;
+
+#[derive(Serialize)]
+struct DryRun<'a> {
+    model: &'a str,
+    commit: Option<&'a str>,
+    /// The needed files with their sizes.
+    files: Map<String, Value>,
+    download_bytes: u64,
+    flops: f64,
+    modules: Vec<Planned<'a>>,
+    quantization: Vec<&'a str>,
+    failed: Vec<Failure>,
+    left_out: &'a [LeftOut],
+}
+
+/// A module that would be measured.
+#[derive(Serialize)]
+struct Planned<'a> {
+    #[serde(flatten)]
+    info: Described<'a>,
+    flops: f64,
+}
+
+impl Plan {
+    /// What would be done, as JSON; `download` bytes of it are not on disk.
+    pub fn dry_run_json(&self, download: u64) -> Vec<u8> {
+        let shards = self.needed_shards().into_iter().map(|shard| &self.checkpoint.shards[shard]);
+        let planned = |module: &'_ Module| spectrum::flops(module.shape());
+        python_json(&DryRun {
+            model: &self.model.spelling,
+            commit: self.model.commit.as_deref(),
+            files: shards.map(|shard| (shard.file.clone(), shard.size.into())).collect(),
+            download_bytes: download,
+            flops: self.flops(),
+            modules: self.modules.iter().map(|module| Planned { info: Described(&module.info), flops: planned(module) }).collect(),
+            quantization: self.quantizations(),
+            failed: self.missing.iter().map(Failure::missing).collect(),
+            left_out: &self.left_out,
+        })
+    }
+}

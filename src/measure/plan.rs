@@ -1,0 +1,301 @@
+//! What a scan will do, known from headers alone; and the scan that comes of it.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Result;
+
+use super::run::Work;
+use super::{Event, Journal, Key, Measurement, Outcome, Resources};
+use crate::checkpoint::{Checkpoint, Look, Selection, Storage, Weight};
+use crate::modules::{self, Discovery, Filter, Line, Missing, Module, UnreadableError, Wanted};
+use crate::output::timestamp;
+use crate::scan::{
+    Failure, Format, Host, LeftOut, Methods, Numbers, Options, Processors, Provenance, Record, Scan, Seconds,
+    Surroundings, Unmeasured, WeightFile,
+};
+use crate::source::{Model, Source};
+use crate::spectrum::{self, Device, Method, Processor};
+
+/// Files beside the weights that say what they are.
+const DESCRIPTIONS: [&str; 7] = [
+    "config.json",
+    "model_index.json",
+    "adapter_config.json",
+    "quantize_config.json",
+    "quant_config.json",
+    "hf_quant_config.json",
+    "tokenizer.json",
+];
+
+/// What a scan will do.
+#[derive(Debug)]
+pub struct Plan {
+    /// The model.
+    pub model: Model,
+    /// Its weight files.
+    pub checkpoint: Checkpoint,
+    /// The modules to measure, in model order.
+    pub modules: Vec<Module>,
+    /// The tensors that are not measured.
+    pub left_out: Vec<modules::LeftOut>,
+    /// The modules that should be measured, but of which no matrix is stored that can be read.
+    pub missing: Vec<Missing>,
+    /// The architectures that are not known, so that general rules had to find the modules.
+    pub unknown: Vec<String>,
+    /// The linear modules that are not measured.
+    pub others: Vec<Module>,
+    /// What all other tensors are called in memory.
+    pub names: Vec<String>,
+    /// Whether the head shares the embedding's weight.
+    pub ties_embeddings: bool,
+    /// The line of transformers whose names in memory the modules have.
+    pub line: Line,
+}
+
+/// What is known of a run beside what it measured.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// When it began.
+    pub begun: SystemTime,
+    /// How long finding the model and reading headers took.
+    pub planned: Duration,
+    /// How long downloading and measuring took, which overlap.
+    pub measured: Duration,
+    /// What the user asked for.
+    pub options: Options,
+}
+
+impl Plan {
+    /// Reads the headers of `source` and decides what is measured.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the weights cannot be read, or hold no module that the filter keeps.
+    pub fn new(source: &dyn Source, filter: &Filter, wanted: Wanted) -> Result<Self> {
+        let checkpoint = Checkpoint::open(source)?;
+        let model = source.model().clone();
+        let is_alike = |one: &Weight, other: &Weight, look: Look| checkpoint.are_alike(source, one, other, look);
+        let mut discovery = modules::discover(&checkpoint.components, wanted, &is_alike)?;
+        if discovery.modules.is_empty() {
+            modules::check_readable(&model.spelling, &discovery.missing, &[])?;
+            let why = match modules::warnings(&discovery.missing) {
+                why if why.is_empty() => {
+                    format!("none of its {} tensors is the weight of one", discovery.left_out.len())
+                }
+                why => why.join("; "),
+            };
+            anyhow::bail!("'{}' holds no linear module that can be measured: {why}", model.spelling);
+        }
+        let mut names = HashSet::new();
+        if let Some(twice) = discovery.modules.iter().find(|module| !names.insert(module.info.name.as_str())) {
+            anyhow::bail!(
+                "'{}' holds two weights of the module '{}': it is not clear which counts",
+                model.spelling,
+                twice.info.name
+            );
+        }
+        filter.apply(&mut discovery)?;
+        let Discovery { modules, left_out, missing, unknown, others, names, ties_embeddings } = discovery;
+        let line = wanted.line;
+        Ok(Self { model, checkpoint, modules, left_out, missing, unknown, others, names, ties_embeddings, line })
+    }
+
+    /// Makes sure that all modules that are to be measured are stored in a form that is read: a scan that leaves some out
+    /// in silence would be one of another model.
+    ///
+    /// # Errors
+    ///
+    /// Fails with a tensor that cannot be read, and the number of the others.
+    pub fn check_readable(&self) -> Result<(), UnreadableError> {
+        modules::check_readable(&self.model.spelling, &self.missing, &self.modules)
+    }
+
+    /// The scan as it is before anything is measured.
+    pub fn pending(&self) -> Scan {
+        self.with_results(self.modules.iter().map(|_| Err(Unmeasured::Pending)))
+    }
+
+    /// The scan that these `outcomes` of the modules make, which a run with `resources` came to.
+    pub fn scan(&self, outcomes: &[Outcome], resources: &Resources, run: Run) -> Scan {
+        let result = |outcome: &Outcome| match outcome {
+            Ok(measurement) => Ok(Numbers::from(measurement.statistic.clone())),
+            Err(why) => Err(why.clone()),
+        };
+        let mut scan = self.with_results(outcomes.iter().map(result));
+        let failed = self.modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
+            let reason = outcome.as_ref().err()?.to_string();
+            Some(Failure { module: module.info.name.clone(), reason })
+        });
+        scan.failures = failed.chain(self.missing.iter().map(Failure::missing)).collect();
+        scan.left_out = self.left_out.iter().map(LeftOut::from).collect();
+        scan.provenance = Some(self.provenance(outcomes, resources, run));
+        scan
+    }
+
+    fn provenance(&self, outcomes: &[Outcome], resources: &Resources, run: Run) -> Provenance {
+        let measured = || outcomes.iter().flatten();
+        let by = |method: Method| measured().filter(|measurement| measurement.method == method).count();
+        let on = |processor: Processor| measured().filter(|measurement| measurement.processor == processor).count();
+        let files = self.checkpoint.shards.iter().map(|shard| WeightFile {
+            file: shard.file.clone(),
+            size: shard.size,
+            etag: self.model.commit.as_ref().map(|_| shard.identity.clone()),
+        });
+        let Run { begun, planned, measured: taken, options } = run;
+        Provenance {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            date: timestamp(begun),
+            host: Host::this(),
+            model: self.model.spelling.clone(),
+            origin: self.model.origin.clone(),
+            commit: self.model.commit.clone(),
+            files: files.collect(),
+            quantization: self.quantizations().into_iter().map(str::to_owned).collect(),
+            unknown_architectures: self.unknown.clone(),
+            device: resources.devices.iter().map(Device::name).collect::<Vec<_>>().join(","),
+            algorithm: spectrum::ALGORITHM.to_owned(),
+            precision: "float64".to_owned(),
+            methods: Methods { gram: by(Method::Gram), direct: by(Method::Direct) },
+            processors: Processors { cpu: on(Processor::Cpu), cuda: on(Processor::Cuda) },
+            options,
+            seconds: Seconds {
+                plan: planned.as_secs_f64(),
+                scan: taken.as_secs_f64(),
+                total: (planned + taken).as_secs_f64(),
+            },
+        }
+    }
+
+    /// The scan in which the modules have these results, and what is missing of the model has none.
+    fn with_results(&self, results: impl Iterator<Item = Result<Numbers, Unmeasured>>) -> Scan {
+        let record = |(module, result): (&Module, _)| Record { info: module.info.clone(), result };
+        let missing = self.missing.iter().flat_map(|missing| {
+            let cause = &missing.cause;
+            missing.modules.iter().map(|module| record((module, Err(Unmeasured::Missing(cause.clone())))))
+        });
+        let records = self.modules.iter().zip(results).map(record).chain(missing);
+        let mut scan = Scan::new(records.collect(), Format::LaserScan);
+        scan.surroundings = Some(self.surroundings());
+        scan
+    }
+
+    /// The modules that are missing, as far as their names are known.
+    pub fn missing_modules(&self) -> impl Iterator<Item = &Module> {
+        self.missing.iter().flat_map(|missing| &missing.modules)
+    }
+
+    /// What the model is beside the modules that are to be measured.
+    pub fn surroundings(&self) -> Surroundings {
+        let types = self.checkpoint.components.iter().filter_map(|component| component.config.model_type.clone());
+        let others = self.others.iter().map(|module| &module.info).filter(|info| info.part_of.is_none());
+        Surroundings {
+            // A commit tells that the model is the Hub's.
+            model: if self.model.commit.is_some() { &self.model.spelling } else { &self.model.name }.clone(),
+            model_types: types.collect(),
+            components: self.checkpoint.components.iter().filter_map(|component| component.name.clone()).collect(),
+            transformers: self.line.version(),
+            ties_embeddings: self.ties_embeddings,
+            modules: others.cloned().collect(),
+            names: self.names.clone(),
+        }
+    }
+
+    /// The formats that the model's weights are quantised in, each once; empty if they are not.
+    pub fn quantizations(&self) -> Vec<&str> {
+        let mut formats: Vec<&str> =
+            self.checkpoint.components.iter().filter_map(|component| component.quantization.as_deref()).collect();
+        formats.sort_unstable();
+        formats.dedup();
+        formats
+    }
+
+    /// The floating-point operations that the modules take.
+    pub fn flops(&self) -> f64 {
+        self.modules.iter().map(|module| spectrum::flops(module.shape())).sum()
+    }
+
+    /// The shards that hold modules, by their places among the checkpoint's.
+    pub fn needed_shards(&self) -> Vec<usize> {
+        let mut shards: Vec<usize> = self.modules.iter().flat_map(|module| module.weight.shards()).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        shards
+    }
+
+    /// The files of the model that are on disk, which no output may replace: weights, and what describes them.
+    pub fn files_on_disk(&self, source: &dyn Source) -> Vec<PathBuf> {
+        let is_of_model = |file: &&String| {
+            let name = file.rsplit('/').next().unwrap_or(file);
+            name.contains(".safetensors") || name.contains(".bin") || DESCRIPTIONS.contains(&name)
+        };
+        let files = source.files();
+        let files = files.iter().filter(is_of_model).filter(|file| source.is_on_disk(file));
+        files.filter_map(|file| source.fetch(file, &|_| {}).ok()).collect()
+    }
+
+    /// The bytes of the needed shards that are not on disk yet.
+    pub fn bytes_to_download(&self, source: &dyn Source) -> u64 {
+        let shards = self.needed_shards().into_iter().map(|shard| &self.checkpoint.shards[shard]);
+        shards.filter(|shard| !source.is_on_disk(&shard.file)).map(|shard| shard.size).sum()
+    }
+
+    /// Measures every module that `journal` does not know, and notes each there. The outcomes are in the order of
+    /// [`Plan::modules`]; those of the CPU are the same whatever the resources.
+    ///
+    /// # Errors
+    ///
+    /// Fails if modules are stored in a form that is not read, if a shard cannot be had, if one has changed since the plan
+    /// was made, or if the journal cannot be written; what was measured of files that have not changed is in the journal
+    /// then. What cannot be measured of a module is no failure of the scan: it is the module's outcome.
+    pub fn run(
+        &self,
+        source: &dyn Source,
+        journal: &Journal,
+        resources: &Resources,
+        observer: &(dyn Fn(Event<'_>) + Sync),
+    ) -> Result<Vec<Outcome>> {
+        self.check_readable()?;
+        // What the CPU computes is exactly reproducible, and a scan on the CPU takes nothing else.
+        let is_on_cpu = resources.devices.iter().all(|device| device.processor() == Processor::Cpu);
+        let serves = |measurement: &&Measurement| !is_on_cpu || measurement.processor == Processor::Cpu;
+        let outcomes: Vec<Option<Outcome>> =
+            self.modules.iter().map(|module| journal.get(&self.key(module)).filter(serves).cloned().map(Ok)).collect();
+        let known = self.modules.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_some());
+        let known: Vec<f64> = known.map(|(module, _)| spectrum::flops(module.shape())).collect();
+        if !known.is_empty() {
+            observer(Event::Resumed { modules: known.len(), flops: known.iter().sum() });
+        }
+        Work::new(self, journal, resources, observer, outcomes).carry_out(source)
+    }
+
+    /// Tells of a journal's key whether it is of this model as it is now, but of no module of this scan: a scan of other
+    /// modules may need its line.
+    pub fn is_of_other_modules(&self) -> impl Fn(&Key) -> bool {
+        let own: HashSet<Key> = self.modules.iter().map(|module| self.key(module)).collect();
+        let files: HashSet<&String> = self.checkpoint.shards.iter().map(|shard| &shard.identity).collect();
+        move |key| {
+            let is_of_model = key.files.iter().all(|file| files.contains(file));
+            key.algorithm == spectrum::ALGORITHM && is_of_model && !own.contains(key)
+        }
+    }
+
+    /// What identifies a module's measurement in a journal.
+    pub(super) fn key(&self, module: &Module) -> Key {
+        let weight = &module.weight;
+        let mut stored = format!("{} {:?} {}", weight.dtype(), module.shape(), module.tensor);
+        if module.selection != Selection::default() {
+            stored += &format!(" {:?}", module.selection);
+        }
+        if let Storage::Quantized(quantized) = &weight.storage {
+            stored += &format!(" {}", quantized.description());
+        }
+        let identity = |shard: usize| self.checkpoint.shards[shard].identity.clone();
+        Key {
+            algorithm: spectrum::ALGORITHM.to_owned(),
+            weight: stored,
+            files: weight.shards().into_iter().map(identity).collect(),
+        }
+    }
+}

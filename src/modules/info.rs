@@ -1,0 +1,137 @@
+//! What a linear module is, whether or not it is measured.
+
+use super::name::Place;
+use super::{Class, WEIGHT, class_by_name, without_expert};
+
+/// What is known of a linear module. A scan's records, its files, selections and trainers all take this one description.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Info {
+    /// Its name, as trainers and the seed spell it: the tensor's without `.weight`. One expert of a stack has its number
+    /// before the last segment; a part of a fused module has its own name after the module's.
+    pub name: String,
+    /// The type it is ranked within: its name after the layer, with other numbers replaced by `*`.
+    pub kind: String,
+    /// What it is for.
+    pub role: Class,
+    /// The layer it belongs to; `None` for a module outside the stack of layers.
+    pub layer: Option<usize>,
+    /// Rows and columns, as stored, where they are known.
+    pub shape: Option<[usize; 2]>,
+    /// The type of the stored elements, such as `BF16` or `NF4`, where it is known.
+    pub dtype: Option<String>,
+    /// Where a trainer finds it.
+    pub memory: InMemory,
+    /// The fused module that it is a part of; no trainer can select it then.
+    pub part_of: Option<String>,
+}
+
+/// What a module on disk is in the memory of a program that has loaded the model.
+#[derive(Clone, Debug, PartialEq)]
+pub enum InMemory {
+    /// A module of this name; several where the weight is divided when it is loaded. There is at least one.
+    Modules(Vec<String>),
+    /// A parameter, not linear by itself, that holds this matrix beside others, as it holds all experts of a layer.
+    Parameter(String),
+    /// A parameter that is one matrix, of which this module is a block of rows.
+    RowsOf(String),
+}
+
+impl InMemory {
+    /// The names, of which there is at least one.
+    pub fn names(&self) -> &[String] {
+        match self {
+            Self::Modules(names) => names,
+            Self::Parameter(name) | Self::RowsOf(name) => std::slice::from_ref(name),
+        }
+    }
+
+    /// The name of the parameter, where it is one.
+    pub fn parameter(&self) -> Option<&str> {
+        match self {
+            Self::Modules(_) => None,
+            Self::Parameter(name) | Self::RowsOf(name) => Some(name),
+        }
+    }
+}
+
+impl Info {
+    /// What a module's `name` alone tells, if it is of this `kind` and is called in memory as it is on disk.
+    pub fn of_name(name: &str, kind: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            role: class_by_name(name),
+            layer: Place::of(name).layer,
+            shape: None,
+            dtype: None,
+            memory: InMemory::Modules(vec![name.to_owned()]),
+            part_of: None,
+        }
+    }
+
+    /// Whether a trainer sees it under another name.
+    pub fn is_renamed(&self) -> bool {
+        self.memory.names() != [self.name.as_str()]
+    }
+
+    /// The name and the type of the pool that it is in, if it is an expert's. What a trainer can only select together is
+    /// one pool: experts that are one parameter in memory, gates and ups too where those are fused. Otherwise a pool is the
+    /// same projection of all experts of a layer.
+    pub fn pool(&self) -> Option<(String, String)> {
+        if self.part_of.is_some() {
+            return None;
+        }
+        let Some(target) = self.memory.parameter() else {
+            return Some((without_expert(&self.name)?, pooled_kind(&self.kind, None)));
+        };
+        let name = target.strip_suffix(WEIGHT).unwrap_or(target);
+        // By its name in memory, unless the type tells more than the name does.
+        let is_plain = Place::of(&self.name).kind(false) == self.kind;
+        let leaf = name.rsplit('.').next().unwrap_or(name);
+        let kind = if is_plain { Place::of(name).kind(false) } else { pooled_kind(&self.kind, Some(leaf)) };
+        Some((name.to_owned(), kind))
+    }
+}
+
+/// The type of a pool: that of an expert without its number, which others spell out; with the parameter's last segment.
+fn pooled_kind(kind: &str, leaf: Option<&str>) -> String {
+    let is_number = |segment: &str| segment == "*" || segment.bytes().all(|byte| byte.is_ascii_digit());
+    let mut segments: Vec<&str> = kind.split('.').collect();
+    let after_experts = segments.windows(2).position(|pair| pair[0] == "experts" && is_number(pair[1]));
+    let before_leaf = segments.len().checked_sub(2).filter(|at| is_number(segments[*at]));
+    if let Some(number) = after_experts.map(|at| at + 1).or(before_leaf) {
+        segments.remove(number);
+    }
+    if let (Some(leaf), Some(last)) = (leaf, segments.last_mut()) {
+        *last = leaf;
+    }
+    segments.join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expert(name: &str, kind: &str, memory: InMemory) -> Info {
+        Info { memory, ..Info::of_name(name, kind.to_owned()) }
+    }
+
+    #[test]
+    fn experts_that_are_one_parameter_are_one_pool() {
+        let pool = |name: &str, kind: &str, memory| expert(name, kind, memory).pool().expect("an expert");
+        let module = |name: &str| InMemory::Modules(vec![name.to_owned()]);
+        let fused = "m.layers.3.mlp.experts.gate_up_proj";
+        for leaf in ["gate_proj", "up_proj"] {
+            let (name, kind) = (format!("m.layers.3.mlp.experts.7.{leaf}"), format!("mlp.experts.*.{leaf}"));
+            let parameter = InMemory::Parameter(fused.to_owned());
+            assert_eq!(pool(&name, &kind, parameter), (fused.into(), "mlp.experts.gate_up_proj".into()));
+            let apart = (format!("m.layers.3.mlp.experts.{leaf}"), format!("mlp.experts.{leaf}"));
+            assert_eq!(pool(&name, &kind, module(&name)), apart);
+        }
+        let stack = InMemory::Parameter("m.layers.3.moe.input_linear.weight".to_owned());
+        let stack = pool("m.layers.3.moe.5.input_linear", "moe.*.input_linear", stack);
+        assert_eq!(stack, ("m.layers.3.moe.input_linear".into(), "moe.input_linear".into()));
+        let dense = "m.layers.3.mlp.up_proj";
+        assert_eq!(expert(dense, "mlp.up_proj", module(dense)).pool(), None);
+    }
+}

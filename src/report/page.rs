@@ -1,0 +1,31 @@
+//! What a page shows of a selection.
+
+use std::collections::HashSet;
+
+use super::html::{Cell, Page, TypeRow, html};
+use crate::select::Selection;
+
+/// The page, whole: every module's place in the scan, and what is chosen. The same selection under the same title is the same
+/// bytes.
+pub fn page(title: &str, selection: &Selection<'_>) -> String {
+    let chosen: HashSet<usize> = selection.chosen().map(|candidate| candidate.place).collect();
+    let ranked = selection.ranked.iter().zip(selection.ranks()).map(|(candidate, rank)| {
+        let (name, info, snr) = (candidate.name(), &candidate.record.info, Some(candidate.snr));
+        (candidate.kind(), Cell { name, info, snr, chosen: chosen.contains(&candidate.place), rank })
+    });
+    let records = selection.scan.records().iter();
+    let unmeasured = records.filter(|record| record.result.is_err() && record.info.part_of.is_none()).map(|record| {
+        let info = &record.info;
+        (info.kind.as_str(), Cell { name: &info.name, info, snr: None, chosen: false, rank: 0 })
+    });
+    let mut types: Vec<TypeRow<'_>> = Vec::new();
+    for (kind, cell) in ranked.chain(unmeasured) {
+        match types.iter_mut().find(|row| row.kind == kind) {
+            Some(row) => row.modules.push(cell),
+            None => types.push(TypeRow { kind, modules: vec![cell] }),
+        }
+    }
+    let (count, format) = (selection.ranked.len(), selection.scan.format);
+    let subtitle = format!("{count} modules, {} chosen; from a file of {format}", chosen.len());
+    html(&Page { title, subtitle: &subtitle, types })
+}

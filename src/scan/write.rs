@@ -1,0 +1,118 @@
+//! A scan -> the file of all numbers.
+//!
+//! It keeps the seed's form, Python's `json.dump(…, indent=4)`. Numbers have as many digits as float64 needs to be read
+//! back the same.
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use super::others::{spectrum, spectrum_sorted};
+use super::{Format, Pool, Pooling, Record, Scan};
+use crate::modules::{InMemory, Info};
+use crate::output::python_json;
+use crate::statistic::Statistic;
+
+/// How a module is described in JSON. `module` is the seed's key, `type` is Spectrum's.
+pub(crate) struct Described<'a>(pub &'a Info);
+
+/// What the file says of a module or of a pool. `snr` is the seed's key.
+#[derive(Serialize)]
+struct Entry<'a> {
+    /// `null` where the noise is zero: JSON has no infinity.
+    snr: Option<f64>,
+    #[serde(flatten)]
+    info: Described<'a>,
+    #[serde(flatten)]
+    statistic: Option<&'a Statistic>,
+    #[serde(flatten)]
+    pooled: Option<Pooled>,
+}
+
+/// How a pool came about.
+#[derive(Serialize)]
+struct Pooled {
+    pool: Pooling,
+    experts: usize,
+}
+
+/// The scan as an object with a key for each module and each pool.
+struct All<'a>(&'a Scan);
+
+impl Scan {
+    /// The file of all numbers: every measured module in model order, keyed by its name, then the pools of experts.
+    /// What was read from results of Spectrum is written in their form.
+    pub fn full_json(&self) -> Vec<u8> {
+        match self.format {
+            Format::Spectrum => spectrum(&self.rated()).into_bytes(),
+            Format::SpectrumSorted => spectrum_sorted(&self.rated()).into_bytes(),
+            Format::LaserScan | Format::LaserRmt => python_json(&All(self)),
+        }
+    }
+
+    /// What a pool's experts have in common, under the pool's own name and type.
+    fn info_of(&self, pool: &Pool) -> Info {
+        let members = || pool.members.iter().map(|place| &self.records[*place].info);
+        let first = &self.records[pool.members[0]].info;
+        let memory = match &first.memory {
+            InMemory::Modules(_) => {
+                let mut names: Vec<String> = members().flat_map(|member| member.memory.names().to_vec()).collect();
+                names.dedup();
+                InMemory::Modules(names)
+            }
+            parameter => parameter.clone(),
+        };
+        Info { name: pool.name.clone(), kind: pool.kind.clone(), memory, ..first.clone() }
+    }
+}
+
+impl Serialize for All<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(scan) = self;
+        let mut map = serializer.serialize_map(None)?;
+        for Record { info, result } in &scan.records {
+            let Ok(numbers) = result else { continue };
+            let (snr, statistic) = (finite(numbers.snr), numbers.statistic.as_ref());
+            map.serialize_entry(&info.name, &Entry { snr, info: Described(info), statistic, pooled: None })?;
+        }
+        for pool in &scan.pools {
+            let Some(snr) = pool.snr else { continue };
+            let pooled = Some(Pooled { pool: scan.pooling, experts: pool.experts });
+            let info = &scan.info_of(pool);
+            let entry = Entry { snr: finite(snr), info: Described(info), statistic: None, pooled };
+            map.serialize_entry(&pool.name, &entry)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Described<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Info { name, kind, layer, shape, dtype, memory, part_of, .. } = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("module", name)?;
+        map.serialize_entry("type", kind)?;
+        map.serialize_entry("layer", layer)?;
+        map.serialize_entry("shape", shape)?;
+        map.serialize_entry("dtype", dtype)?;
+        match memory.names() {
+            [target] if target == name => {}
+            [target] => map.serialize_entry("target", target)?,
+            targets => map.serialize_entry("target", targets)?,
+        }
+        if memory.parameter().is_some() {
+            map.serialize_entry("target_is_parameter", &true)?;
+        }
+        if matches!(memory, InMemory::RowsOf(_)) {
+            map.serialize_entry("target_is_matrix", &true)?;
+        }
+        if let Some(whole) = part_of {
+            map.serialize_entry("part_of", whole)?;
+        }
+        map.end()
+    }
+}
+
+/// A number that JSON has.
+fn finite(number: f64) -> Option<f64> {
+    Some(number).filter(|number| number.is_finite())
+}
