@@ -12,7 +12,10 @@ fuzz_target!(|file: &[u8]| {
         assert!(!scan.records().is_empty(), "a scan without a module");
         let names = |record: &laser_scan::scan::Record| record.info.memory.names().len();
         assert!(scan.records().iter().all(|record| names(record) > 0), "a module that no trainer can see");
-        assert!(scan.records().iter().all(|record| record.snr().is_none_or(|snr| !snr.is_nan())), "a ratio that is none");
+        assert!(
+            scan.records().iter().all(|record| record.snr().is_none_or(|snr| !snr.is_nan())),
+            "a ratio that is none"
+        );
         // What is written is read as the same.
         let written = scan.full_json();
         let again = Scan::from_bytes(&written).map(|again| again.full_json());

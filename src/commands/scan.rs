@@ -73,8 +73,7 @@ fn plan(cli: &ScanArgs, source: &dyn Source, terminal: &Terminal) -> Result<Plan
 
 /// Shows what would be done.
 fn dry_run(cli: &ScanArgs, plan: &Plan, download: u64, terminal: &Terminal) -> Result<ExitCode> {
-    let shown =
-        if cli.json { terminal.output(&plan.dry_run_json(download)) } else { terminal.dry_run(plan, download) };
+    let shown = if cli.json { terminal.output(&plan.dry_run_json(download)) } else { terminal.dry_run(plan, download) };
     shown.context(STANDARD_OUTPUT)?;
     Ok(status(plan.missing.is_empty()))
 }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::Outcome;
 use crate::checkpoint::{Mapped, MatrixError};
 use crate::modules::Module;
-use crate::spectrum::{self, Fault, Lane, Method, Processor, SpectrumError};
 use crate::scan::Unmeasured;
+use crate::spectrum::{self, Fault, Lane, Method, Processor, SpectrumError};
 use crate::statistic::{self, Doubt, Statistic};
 
 /// What is known of a module once it is measured.

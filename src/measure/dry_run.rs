@@ -42,7 +42,11 @@ impl Plan {
             files: shards.map(|shard| (shard.file.clone(), shard.size.into())).collect(),
             download_bytes: download,
             flops: self.flops(),
-            modules: self.modules.iter().map(|module| Planned { info: Described(&module.info), flops: planned(module) }).collect(),
+            modules: self
+                .modules
+                .iter()
+                .map(|module| Planned { info: Described(&module.info), flops: planned(module) })
+                .collect(),
             quantization: self.quantizations(),
             failed: self.missing.iter().map(Failure::missing).collect(),
             left_out: &self.left_out,

@@ -311,8 +311,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::modules::Info;
     use crate::checkpoint::{Dtype, Part, Selection, TensorInfo, Weight};
+    use crate::modules::Info;
 
     /// Tasks for square modules of these sizes.
     fn tasks(sizes: &[usize]) -> Vec<Task> {

@@ -1,8 +1,8 @@
 //! The parts of fused weights: which rows, or columns, are the queries.
 
-use super::{InMemory, Info, Module};
 use super::families::InputFirst;
 use super::model::Model;
+use super::{InMemory, Info, Module};
 use crate::checkpoint::{Axis, Band, Config, Selection};
 
 /// The most outputs that a fused weight may have.

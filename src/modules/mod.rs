@@ -332,7 +332,8 @@ mod tests {
         let weights = [tensor("model.layers.4.mlp.experts.gate_up_proj", &[2, 16, 8], Dtype::BF16)];
         let config = Config::parse(br#"{"model_type":"qwen3_moe","hidden_size":8}"#).expect("JSON");
         let modules = found(&weights, &config, Wanted { parts: true, ..Wanted::default() }).modules;
-        let seen: Vec<_> = modules.iter().map(|module| (module.info.name.as_str(), module.info.kind.as_str())).collect();
+        let seen: Vec<_> =
+            modules.iter().map(|module| (module.info.name.as_str(), module.info.kind.as_str())).collect();
         assert_eq!(seen[0], ("model.layers.4.mlp.experts.0.gate_up_proj", "mlp.experts.*.gate_up_proj"));
         assert_eq!(seen[1], ("model.layers.4.mlp.experts.0.gate_up_proj.gate", "mlp.experts.*.gate_up_proj.gate"));
         assert_eq!(seen.len(), 6);

@@ -172,7 +172,8 @@ impl<'a> Row<'a> {
         };
         let number = |snr| format!("snr {}, rank {rank} of {}", digits(snr, 5), self.measured);
         let snr = best.measured().map_or("not measured".to_owned(), number);
-        let (name, layer) = (escape(best.name), best.info.layer.map_or(String::new(), |layer| format!("layer {layer}, ")));
+        let (name, layer) =
+            (escape(best.name), best.info.layer.map_or(String::new(), |layer| format!("layer {layer}, ")));
         let (count, chosen) = (cells.len(), cells.iter().filter(|cell| cell.chosen).count());
         let ring = if chosen > 0 { " chosen" } else { "" };
         let note = if count > 1 { format!("&#10;best of {count}, {chosen} chosen") } else { ring.replace(' ', ", ") };

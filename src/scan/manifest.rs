@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::outputs::manifest_of;
 use super::pool::pool;
 use super::read::Fields;
-use super::{Failure, INCOMPLETE_POOL, LeftOut, Outputs, Provenance, ReadError, Record, Scan, Surroundings, Unmeasured};
+use super::{
+    Failure, INCOMPLETE_POOL, LeftOut, Outputs, Provenance, ReadError, Record, Scan, Surroundings, Unmeasured,
+};
 use crate::modules::{InMemory, Info};
 use crate::output::json::Json;
 use crate::output::{OutputError, python_json, sha256};
@@ -82,10 +84,10 @@ impl Scan {
     pub fn manifest_json(&self, outputs: &Outputs, full: &[u8]) -> Vec<u8> {
         let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut failed = self.failures.clone();
-        failed.extend(self.incomplete_pools().map(|pool| Failure {
-            module: pool.name.clone(),
-            reason: INCOMPLETE_POOL.to_owned(),
-        }));
+        failed.extend(
+            self.incomplete_pools()
+                .map(|pool| Failure { module: pool.name.clone(), reason: INCOMPLETE_POOL.to_owned() }),
+        );
         python_json(&Manifest {
             tool: env!("CARGO_PKG_NAME"),
             schema_version: SCHEMA,
@@ -123,7 +125,9 @@ impl Scan {
         })?;
         let json = Json::parse(&bytes).map_err(|error| unreadable(error.to_string()))?;
         if let Some(schema) = json.get("schema_version").and_then(Json::whole).filter(|schema| *schema > SCHEMA) {
-            return Err(unreadable(format!("its schema_version is {schema}, and this laser-scan reads up to {SCHEMA}")));
+            return Err(unreadable(format!(
+                "its schema_version is {schema}, and this laser-scan reads up to {SCHEMA}"
+            )));
         }
         let (around, unmeasured) = surroundings(&json).map_err(|error| unreadable(error.to_string()))?;
         let hash = json.get("outputs").and_then(|outputs| outputs.get("full_sha256")).and_then(Json::text);
@@ -140,7 +144,8 @@ impl Scan {
         }
         let told = |info: Info| {
             let failure = self.failures.iter().find(|failure| failure.module == info.name);
-            let reason = failure.map_or_else(|| "it could not be measured".to_owned(), |failure| failure.reason.clone());
+            let reason =
+                failure.map_or_else(|| "it could not be measured".to_owned(), |failure| failure.reason.clone());
             Record { info, result: Err(Unmeasured::Told(reason)) }
         };
         let unmeasured: Vec<Record> = unmeasured.into_iter().map(told).collect();

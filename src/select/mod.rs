@@ -306,7 +306,8 @@ mod tests {
     #[test]
     fn infinite_first_then_highest_then_model_order() {
         let infinite = f64::INFINITY;
-        let scan = scan(&[("a", "x", 1.0), ("b", "x", infinite), ("c", "x", 2.0), ("d", "x", 1.0), ("e", "x", infinite)]);
+        let scan =
+            scan(&[("a", "x", 1.0), ("b", "x", infinite), ("c", "x", 2.0), ("d", "x", 1.0), ("e", "x", infinite)]);
         assert_eq!(names(&scan, &rules(Count::Top(4))), ["b", "e", "c", "a"]);
         assert_eq!(Selection::new(&scan, &rules(Count::Top(4))).expect("chosen").groups[0].measured, 5);
     }
@@ -362,7 +363,8 @@ mod tests {
         let unmatched = error(Rules { types: types("q*"), ..all.clone() });
         assert_eq!(unmatched, "'q*' matches none of the types: x, y");
         let long = scan(&[("a", "self_attn.q_proj", 1.0)]);
-        let unmatched = Selection::new(&long, &Rules { types: types("q_proj"), ..all.clone() }).expect_err("no such type");
+        let unmatched =
+            Selection::new(&long, &Rules { types: types("q_proj"), ..all.clone() }).expect_err("no such type");
         let meant = "'q_proj' matches none of the types: self_attn.q_proj; did you mean '*q_proj'?";
         assert_eq!(unmatched.to_string(), meant);
         for (text, range) in [("7-", "7-"), ("0-3, 30-99", "30-99"), ("9,1", "9")] {

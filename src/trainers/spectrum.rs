@@ -10,7 +10,6 @@ use super::{Export, ExportError, Format};
 use crate::output;
 use crate::scan::{self, Rated};
 
-
 /// What the input embedding's weight is called, which Spectrum always trains together with the head.
 const EMBEDDINGS: [&str; 5] = ["embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings"];
 

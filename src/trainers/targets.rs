@@ -78,8 +78,7 @@ impl Targets {
     ///
     /// Fails if one of them holds a module that is not chosen.
     pub fn chosen(&self, selection: &Selection<'_>) -> Result<Vec<usize>, ExportError> {
-        let members: Vec<usize> =
-            selection.chosen().flat_map(|candidate| candidate.members()).copied().collect();
+        let members: Vec<usize> = selection.chosen().flat_map(|candidate| candidate.members()).copied().collect();
         let wanted: HashSet<usize> = members.iter().copied().collect();
         let mut holders: HashMap<usize, Vec<usize>> = HashMap::new();
         for (at, target) in self.all.iter().enumerate() {
