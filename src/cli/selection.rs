@@ -81,16 +81,19 @@ impl SelectionArgs {
     }
 }
 
-/// Why nothing can be chosen, with the option that it is about, or with the way out.
+/// Why nothing can be chosen, in the words of the options.
 pub fn with_option(error: SelectError) -> anyhow::Error {
-    match &error {
+    match error {
         SelectError::Pattern(_) => error.into(),
         SelectError::NoType { .. } => anyhow!("--types {error}"),
-        SelectError::NoLayer { .. } | SelectError::Layerless(_) | SelectError::NotInLayers(_) => {
-            anyhow!("--layers {error}")
+        SelectError::NoLayer { .. } | SelectError::Layerless(_) => anyhow!("--layers {error}"),
+        SelectError::NotInLayers(layers) => anyhow!("--layers {layers} has no module of the types that --types names"),
+        SelectError::NoShape(name) => anyhow!(
+            "--budget needs the shape of every module, and that of '{name}' is not known: give the model with --model"
+        ),
+        SelectError::TooSmall { budget, name, cost } => {
+            anyhow!("nothing fits into --budget {budget}: the smallest module, '{name}', takes {cost} parameters")
         }
-        SelectError::NoShape(_) => anyhow!("--budget: {error}: give the model with --model"),
-        SelectError::TooSmall { .. } => anyhow!("--budget: {error}"),
     }
 }
 
