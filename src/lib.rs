@@ -12,7 +12,7 @@
 //! | [`scan`] | what was measured | files, and back |
 //! | [`select`] | a scan's modules | the chosen ones |
 //! | [`trainers`] | the choice | a trainer's configuration |
-//! //! | [`config`] | a person's configuration | the same with the choice in it |
+//! | [`config`] | a person's configuration | the same with the choice in it |
 //! | [`report`] | a scan, or two | a page, or what moved |
 //!
 //! [`measure`] is the pipeline that runs through them. The library prints nothing and reads no environment variable: what

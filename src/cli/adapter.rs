@@ -1,6 +1,7 @@
 //! What adapter is trained.
 
 use clap::Args;
+use laser_scan::config::Asked;
 use laser_scan::select::Counted;
 use laser_scan::trainers::{Adapter, Alpha, Rank, Trainer};
 
@@ -63,13 +64,18 @@ impl AdapterArgs {
         }
     }
 
+    /// What of the adapter is not as a configuration has it that there is.
+    pub fn asked(&self) -> Asked {
+        Asked { rank: self.rank.is_some() || self.match_rank.is_some(), alpha: self.alpha.is_some() }
+    }
+
     /// Whether anything is said of the adapter, beside its rank.
     pub fn is_given(&self) -> bool {
         self.match_rank.is_some() || self.head_rank.is_some() || self.alpha.is_some()
     }
 
     /// What a trainer cannot do that is asked of it.
-    pub fn contradiction(&self, trainer: Trainer) -> Option<String> {
+    pub fn contradiction(&self, trainer: &dyn Trainer) -> Option<String> {
         let key = trainer.key();
         if trainer.counted(0) == Counted::Weights && (self.is_given() || self.rank.is_some()) {
             Some(format!("{key} trains the weights themselves, without adapters: leave out ranks and alphas"))

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use laser_scan::trainers::{Format, Trainer};
+use laser_scan::trainers::{ALL, Format, Trainer};
 
 use super::{AdapterArgs, HubArgs, PoolExperts, SelectionArgs, SpeechArgs, line};
 
@@ -19,9 +19,6 @@ Examples:
   laser-scan export axolotl-full snr_results_Qwen-Qwen2.5-7B.json --model Qwen/Qwen2.5-7B
       From a result that Spectrum published; of the model only headers are read.";
 
-/// Why Unsloth has no budget.
-pub const UNBOUNDED: &str = "unsloth trains more than is chosen, so that no budget can be kept: leave out --budget";
-
 /// Write a trainer's configuration from a finished scan.
 ///
 /// Each name is tried by the trainer's own rule on all modules of the model before it is written: it must hit exactly what
@@ -32,7 +29,7 @@ pub const UNBOUNDED: &str = "unsloth trains more than is chosen, so that no budg
 pub struct ExportArgs {
     /// Who is to train
     #[arg(value_name = "TRAINER", value_parser = trainer())]
-    pub trainer: Trainer,
+    pub trainer: &'static dyn Trainer,
 
     /// The scan: a file of all modules' numbers
     #[arg(value_name = "SCAN.json")]
@@ -100,14 +97,22 @@ impl ExportArgs {
         if self.format.is_some_and(|format| !formats.contains(&format.into())) {
             let names: Vec<&str> = formats.iter().map(|format| format.key()).collect();
             Some(format!("{} has no such form: --format takes {}", self.trainer.key(), names.join(" or ")))
-        } else if self.into.is_some() && !self.trainer.has_config() {
-            Some("--into edits configurations of axolotl, axolotl-full and llama-factory".to_owned())
-        } else if self.selection.budget.is_some() && self.trainer == Trainer::Unsloth {
-            Some(UNBOUNDED.to_owned())
+        } else if self.into.is_some() && self.trainer.user_config().is_none() {
+            let keys: Vec<&str> =
+                ALL.iter().filter(|trainer| trainer.user_config().is_some()).map(|trainer| trainer.key()).collect();
+            let (last, others) = keys.split_last()?;
+            Some(format!("--into edits configurations of {} and {last}", others.join(", ")))
         } else {
-            self.adapter.contradiction(self.trainer)
+            unbounded(&[self.trainer], self.selection.budget).or_else(|| self.adapter.contradiction(self.trainer))
         }
     }
+}
+
+/// Why a budget cannot be kept, if one of the trainers exceeds it.
+pub fn unbounded(trainers: &[&dyn Trainer], budget: Option<u64>) -> Option<String> {
+    budget?;
+    let (key, why) = trainers.iter().find_map(|trainer| Some((trainer.key(), trainer.exceeds_budgets()?)))?;
+    Some(format!("{key} {why}, so that no budget can be kept: leave out --budget"))
 }
 
 /// A form of a configuration.
@@ -135,7 +140,8 @@ impl From<FormatName> for Format {
 }
 
 /// Reads a trainer's name.
-pub fn trainer() -> impl TypedValueParser<Value = Trainer> {
-    PossibleValuesParser::new(Trainer::ALL.map(Trainer::key))
-        .map(|key| Trainer::ALL.into_iter().find(|trainer| trainer.key() == key).unwrap_or(Trainer::Peft))
+pub fn trainer() -> impl TypedValueParser<Value = &'static dyn Trainer> {
+    let named = |key: String| ALL.iter().copied().find(|trainer| trainer.key() == key);
+    PossibleValuesParser::new(ALL.iter().map(|trainer| trainer.key()))
+        .map(move |key| named(key).expect("one of the possible values"))
 }

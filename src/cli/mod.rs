@@ -6,6 +6,7 @@ mod environment;
 mod export;
 mod scan;
 mod selection;
+mod way_out;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -23,6 +24,7 @@ pub use environment::HubArgs;
 pub use export::ExportArgs;
 pub use scan::ScanArgs;
 pub use selection::{ChoiceArgs, SelectionArgs, with_option};
+pub use way_out::{WayOut, in_words};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -68,7 +68,7 @@ pub struct ScanArgs {
         value_delimiter = ',',
         help_heading = "What to train"
     )]
-    pub emit: Vec<Trainer>,
+    pub emit: Vec<&'static dyn Trainer>,
 
     #[command(flatten)]
     pub adapter: AdapterArgs,
@@ -148,10 +148,9 @@ impl ScanArgs {
             "ranks, alphas and --no-head are about a trainer's configuration: name the trainer with --emit"
         } else if budget && mixed {
             "--budget counts adapters for some of these trainers and weights for others: emit for one kind at a time"
-        } else if budget && self.emit.contains(&Trainer::Unsloth) {
-            export::UNBOUNDED
         } else {
-            return self.emit.iter().find_map(|trainer| self.adapter.contradiction(*trainer));
+            return export::unbounded(&self.emit, self.selection.budget)
+                .or_else(|| self.emit.iter().find_map(|trainer| self.adapter.contradiction(*trainer)));
         };
         Some(text.to_owned())
     }

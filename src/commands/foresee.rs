@@ -5,7 +5,7 @@ use laser_scan::scan::Scan;
 use laser_scan::select::{Rules, Selection};
 use laser_scan::trainers::{self, Request};
 
-use crate::cli::{ScanArgs, with_option};
+use crate::cli::{ScanArgs, WayOut, with_option};
 
 /// Makes sure that the rules leave something to choose of a scan that is `pending`, and that the trainers can be given it.
 pub fn run(cli: &ScanArgs, pending: &Scan, rules: &Rules) -> Result<()> {
@@ -14,7 +14,7 @@ pub fn run(cli: &ScanArgs, pending: &Scan, rules: &Rules) -> Result<()> {
     let request = Request { selection: &selection, adapter: cli.adapter.adapter() };
     for trainer in &cli.emit {
         let impossible = || format!("nothing is measured, as no configuration for {} could be written", trainer.key());
-        trainers::foresee(*trainer, &request, rules).with_context(impossible)?;
+        trainers::foresee(*trainer, &request, rules).map_err(WayOut::with_way_out).with_context(impossible)?;
     }
     Ok(())
 }

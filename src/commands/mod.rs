@@ -3,7 +3,6 @@
 mod diff;
 mod export;
 mod foresee;
-mod into;
 mod report;
 mod scan;
 

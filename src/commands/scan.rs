@@ -11,10 +11,10 @@ use laser_scan::scan::{INCOMPLETE_POOL, Outputs, Scan};
 use laser_scan::select::{self, Rules, Selection};
 use laser_scan::source::{self, Source};
 use laser_scan::spectrum::{Device, DeviceError, Opened};
-use laser_scan::trainers::{self, Request};
+use laser_scan::trainers::{self, Remark, Request};
 
 use super::{Kept, STANDARD_OUTPUT, foresee, or_overwrite, write_export};
-use crate::cli::{ScanArgs, with_option};
+use crate::cli::{ScanArgs, WayOut as _, with_option};
 use crate::terminal::{Progress, Terminal};
 
 /// Done, but some modules could not be measured.
@@ -185,22 +185,22 @@ fn unwritten(error: OutputError, outputs: &Outputs, cli: &ScanArgs) -> anyhow::E
 /// Writes the configurations that go with a scan. What one trainer cannot do keeps no other from its own.
 fn emit(cli: &ScanArgs, request: &Request<'_>, kept: &Kept<'_>, terminal: &Terminal) -> Result<()> {
     let folder = cli.output_dir.clone().unwrap_or_default();
-    let mut told: Vec<String> = Vec::new();
+    let mut told: Vec<Remark> = Vec::new();
     let mut result = Ok(());
     for (place, trainer) in cli.emit.iter().enumerate() {
-        if cli.emit[..place].contains(trainer) {
+        if cli.emit[..place].iter().any(|other| other.key() == trainer.key()) {
             continue;
         }
         let written = match trainers::export(*trainer, request) {
             Ok(mut export) => {
                 // What is the same for several trainers is said once.
                 for said in [&mut export.notes, &mut export.warnings] {
-                    said.retain(|text| !told.contains(text));
+                    said.retain(|remark| !told.contains(remark));
                     told.extend(said.iter().cloned());
                 }
                 write_export(&export, &folder, kept, terminal)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error.with_way_out()),
         };
         if let Err(error) = written {
             let error = error.context(format!("the scan is written, but not the configuration for {}", trainer.key()));

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, StructureStyle, options};
 
-use super::EditError;
+use super::error::EditError;
 use crate::trainers::yaml::{Element, Quotes, Value, reads_as_text, whole};
 
 /// A configuration, taken apart.

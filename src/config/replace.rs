@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::EditError;
+use super::error::EditError;
 use super::layout::{Entry, Layout, Node};
 use crate::trainers::yaml::{Element, Value};
 

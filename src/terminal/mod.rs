@@ -21,7 +21,7 @@ use laser_scan::select::{Candidate, Group};
 use laser_scan::spectrum;
 use laser_scan::trainers::Export;
 
-use crate::cli::{Color, SpeechArgs};
+use crate::cli::{Color, SpeechArgs, in_words};
 pub use progress::Progress;
 use sheet::{Sheet, harmless, harmless_lines};
 
@@ -269,8 +269,8 @@ impl Terminal {
 
     /// Says what a person should know of a trainer's configuration, and where it is.
     pub fn exported(&self, export: &Export, paths: &[PathBuf]) {
-        export.warnings.iter().for_each(|warning| self.warn(warning));
-        export.notes.iter().for_each(|note| self.note(note));
+        export.warnings.iter().for_each(|warning| self.warn(&in_words(warning)));
+        export.notes.iter().for_each(|note| self.note(&in_words(note)));
         let paths: Vec<String> = paths.iter().map(|path| format!("'{}'", path.display())).collect();
         if !paths.is_empty() {
             self.note(&format!("wrote {}", paths.join(" and ")));

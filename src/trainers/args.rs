@@ -1,8 +1,8 @@
 //! Keys and values as options for a command line.
 
+use super::ExportError;
 use super::resolve::is_literal;
 use super::yaml::Value;
-use super::{ExportError, Trainer};
 use crate::output::is_deceptive;
 
 /// A line of options that a shell hands on to `trainer` as they are.
@@ -11,13 +11,13 @@ use crate::output::is_deceptive;
 ///
 /// Fails if a name would become an option itself, or if it has characters that cannot be seen: names come from files that
 /// others wrote, and the line is for a person to paste.
-pub fn line(trainer: Trainer, settings: &[(&str, Value)]) -> Result<String, ExportError> {
+pub fn line(trainer: &'static str, settings: &[(&str, Value)]) -> Result<String, ExportError> {
     let option = |(key, value): &(&str, Value)| Ok(format!("--{key} {}", words(trainer, value)?));
     let options: Vec<String> = settings.iter().map(option).collect::<Result<_, ExportError>>()?;
     Ok(options.join(" ") + "\n")
 }
 
-fn words(trainer: Trainer, value: &Value) -> Result<String, ExportError> {
+fn words(trainer: &'static str, value: &Value) -> Result<String, ExportError> {
     let joined =
         |words: Vec<Result<String, ExportError>>| Ok(words.into_iter().collect::<Result<Vec<_>, _>>()?.join(" "));
     match value {
@@ -33,7 +33,7 @@ fn words(trainer: Trainer, value: &Value) -> Result<String, ExportError> {
 }
 
 /// A word of the line, if it is one that stays what it is.
-fn word(trainer: Trainer, text: &str) -> Result<String, ExportError> {
+fn word(trainer: &'static str, text: &str) -> Result<String, ExportError> {
     if text.starts_with('-') {
         return Err(ExportError::Option { trainer, name: text.to_owned() });
     }
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_shell_gets_the_words_as_they_are() {
-        let line = |settings: &[(&str, Value)]| line(Trainer::MsSwift, settings).expect("harmless");
+        let line = |settings: &[(&str, Value)]| line("ms-swift", settings).expect("harmless");
         let names = ["model.layers.0.up", "a b", "$(id)", "it's", "~", "a=b", "模型"].map(str::to_owned).to_vec();
         let settings = [("lora_rank", Value::Number(8)), ("target_modules", Value::List(names))];
         let expected = "--lora_rank 8 --target_modules model.layers.0.up 'a b' '$(id)' 'it'\\''s' '~' 'a=b' '模型'\n";
@@ -70,7 +70,7 @@ mod tests {
     fn no_name_becomes_an_option_or_hides() {
         let error = |name: &str| {
             let settings = [("target_modules", Value::List(vec!["a".to_owned(), name.to_owned()]))];
-            line(Trainer::MsSwift, &settings).expect_err(name).to_string()
+            line("ms-swift", &settings).expect_err(name).to_string()
         };
         for name in ["-x", "--output_dir=/etc", "-"] {
             assert!(error(name).starts_with(&format!("ms-swift would take '{name}' on a command line for an option")));
@@ -79,7 +79,7 @@ mod tests {
             assert!(error(name).contains("cannot be seen"), "{}", error(name));
         }
         let settings = [("lora_target", Value::Text("model.a,b\u{200b},model.c".into()))];
-        let error = line(Trainer::LlamaFactory, &settings).expect_err("hidden").to_string();
+        let error = line("LLaMA-Factory", &settings).expect_err("hidden").to_string();
         assert!(error.starts_with("'b\u{200b}' has"), "{error}");
     }
 }

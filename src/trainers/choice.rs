@@ -2,28 +2,30 @@
 
 use std::collections::HashSet;
 
-use super::lora::{self, Lora};
+use super::document::Remark;
+use super::lora::Lora;
+use super::remedy::Remedy;
 use super::resolve::{self, Rule, Universe};
 use super::targets::{Target, Targets, belongs};
-use super::{Adapter, Document, ExportError, Format, Request, Trainer, peft, unsloth};
+use super::{Adapter, ExportError, Request};
 use crate::scan::Surroundings;
-use crate::select::{Counted, Selection};
+use crate::select::{Candidate, Selection};
 
 /// What a scan without its model means for an export.
 const NOTHING_AROUND: &str = "nothing but the scan's own modules is known of the model, so that its head is not added and \
-                              names are not tried on the rest of it: give the model with --model";
+                              names are not tried on the rest of it";
 
-/// What is chosen, as a trainer sees it.
+/// What is chosen within one model, as a trainer sees it.
 pub struct Choice<'a> {
-    pub trainer: Trainer,
+    /// What people call the trainer.
+    pub trainer: &'static str,
     pub targets: Targets,
     pub universe: Universe,
     /// The places of the chosen targets, in the order of the choice.
     pub chosen: Vec<usize>,
     /// Those of the heads that come with them.
     pub heads: Vec<usize>,
-    /// All that the trainer will train.
-    adapted: Vec<usize>,
+    /// What LoRA is trained with, if it is.
     pub lora: Lora,
     pub adapter: Adapter,
     pub selection: &'a Selection<'a>,
@@ -31,35 +33,26 @@ pub struct Choice<'a> {
 }
 
 impl<'a> Choice<'a> {
-    /// What `request` chooses, as `trainer` sees it.
-    pub fn new(trainer: Trainer, request: &Request<'a>) -> Result<Self, ExportError> {
+    /// What `request` chooses of a model, which is one `component` if there are several. `takes_head` says whether the trainer
+    /// can train the head with it.
+    pub fn new(
+        trainer: &'static str,
+        takes_head: bool,
+        request: &Request<'a>,
+        component: Option<&str>,
+    ) -> Result<Self, ExportError> {
         let Request { selection, adapter } = *request;
         let around = selection.scan.surroundings.as_ref();
-        if adapter.head_rank.is_some() && !trainer.has_rank_pattern() {
-            let what = "knows one rank for all modules: leave out --head-rank".to_owned();
-            return Err(ExportError::Unsupported { trainer, what });
-        }
-        let component = component(request)?;
         let targets = Targets::new(selection.scan, component);
         let mut chosen = targets.chosen(selection)?;
         chosen.retain(|place| adapter.head || !targets.all[*place].is_head);
         if chosen.is_empty() {
             return Err(ExportError::Nothing);
         }
-        let takes_head = adapter.head && trainer != Trainer::Unsloth;
-        let heads = if takes_head { targets.heads() } else { Vec::new() };
+        let heads = if adapter.head && takes_head { targets.heads() } else { Vec::new() };
         let heads: Vec<usize> = heads.into_iter().filter(|head| !chosen.contains(head)).collect();
-        let universe = Universe::new(&targets);
-        let adapted = if trainer == Trainer::Unsloth {
-            unsloth::adapted(&universe, &targets, &chosen)
-        } else {
-            chosen.iter().chain(&heads).copied().collect()
-        };
-        let lora = match trainer.counted(0) {
-            Counted::Lora { .. } => Lora::new(adapter, &targets, &adapted)?,
-            Counted::Weights => Lora::default(),
-        };
-        Ok(Self { trainer, targets, universe, chosen, heads, adapted, lora, adapter, selection, around })
+        let (universe, lora) = (Universe::new(&targets), Lora::default());
+        Ok(Self { trainer, targets, universe, chosen, heads, lora, adapter, selection, around })
     }
 
     /// What is trained: the chosen targets, then the heads.
@@ -93,24 +86,22 @@ impl<'a> Choice<'a> {
         self.universe.check(self.trainer, rule, patterns, wanted, &self.targets)
     }
 
-    /// An error about what the trainer cannot do.
-    pub fn unsupported(&self, what: impl Into<String>) -> ExportError {
-        ExportError::Unsupported { trainer: self.trainer, what: what.into() }
+    /// An error about what the trainer cannot do, and the way out if `what` does not say it.
+    pub fn unsupported(&self, what: impl Into<String>, remedy: impl Into<Option<Remedy>>) -> ExportError {
+        ExportError::Unsupported { trainer: self.trainer, what: what.into(), remedy: remedy.into() }
     }
 
-    /// What a person should know of the choice, whoever trains.
-    pub fn notes(&self) -> Vec<String> {
-        let mut notes = match self.trainer.counted(0) {
-            Counted::Lora { .. } => self.lora.notes(self.adapter, &self.targets, &self.adapted),
-            Counted::Weights => lora::weights(&self.targets, &self.adapted).into_iter().collect(),
-        };
+    /// What a person should know of the head, whoever trains.
+    pub fn note(&self) -> Option<Remark> {
         let heads: Vec<&str> = self.heads.iter().map(|head| self.target(*head).name.as_str()).collect();
         if self.adapter.head && self.is_tied() {
-            notes.push("the head is left out: it shares the embedding's weight".to_owned());
+            Some("the head is left out: it shares the embedding's weight".to_owned().into())
         } else if !heads.is_empty() {
-            notes.push(format!("the head is trained too: {}; --no-head leaves it out", resolve::listed(&heads)));
+            let text = format!("the head is trained too: {}", resolve::listed(&heads));
+            Some(Remark::new(text, Remedy::NoHead))
+        } else {
+            None
         }
-        notes
     }
 
     /// Whether the model's head is its embedding.
@@ -119,31 +110,20 @@ impl<'a> Choice<'a> {
     }
 
     /// What a person must know of the choice, whoever trains.
-    pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if self.around.is_none() {
-            warnings.push(NOTHING_AROUND.to_owned());
-        }
-        if matches!(self.trainer.counted(0), Counted::Lora { .. }) {
-            warnings.extend(peft::bypassed(self));
-        }
-        warnings
-    }
-
-    /// The configuration in one form.
-    pub fn document(&self, format: Format, text: String) -> Document {
-        Document { file: self.trainer.file(self.model(), format), format, text }
+    pub fn warning(&self) -> Option<Remark> {
+        self.around.is_none().then(|| Remark::new(NOTHING_AROUND.to_owned(), Remedy::GiveModel))
     }
 }
 
-/// The component of a pipeline that everything chosen is in; `None` if the model is no pipeline.
-fn component<'a>(request: &Request<'a>) -> Result<Option<&'a str>, ExportError> {
+/// The components of a pipeline that have chosen modules, in the order of the choice; none if the model is no pipeline.
+pub fn components<'a>(request: &Request<'a>) -> Vec<&'a str> {
     let components = request.selection.scan.surroundings.as_ref().map_or(&[][..], |around| &around.components);
-    let chosen = request.selection.chosen();
-    let mut found = chosen.filter_map(|module| components.iter().find(|component| belongs(module.name(), component)));
-    let Some(first) = found.next() else { return Ok(None) };
-    match found.find(|other| *other != first) {
-        Some(other) => Err(ExportError::Components(first.clone(), other.clone())),
-        None => Ok(Some(first)),
+    let is_in = |module: &Candidate<'_>| components.iter().find(|component| belongs(module.name(), component));
+    let mut found: Vec<&str> = Vec::new();
+    for component in request.selection.chosen().filter_map(is_in) {
+        if !found.contains(&component.as_str()) {
+            found.push(component);
+        }
     }
+    found
 }

@@ -21,7 +21,7 @@ impl ExportError {
     fn cause(&self) -> Cause {
         match self {
             Self::Apart { .. } | Self::NoShapes | Self::Incomparable | Self::Nothing => Cause::Request,
-            Self::Components(..) | Self::Unsupported { .. } => Cause::Types,
+            Self::Components(..) | Self::Unadaptable { .. } | Self::Unsupported { .. } => Cause::Types,
             Self::Together { .. }
             | Self::HitsNothing { .. }
             | Self::HitsMore { .. }
@@ -38,7 +38,7 @@ impl ExportError {
 /// # Errors
 ///
 /// Fails if the trainer cannot train what will be chosen, whatever the ratios.
-pub fn foresee(trainer: Trainer, request: &Request<'_>, rules: &Rules) -> Result<(), ExportError> {
+pub fn foresee(trainer: &dyn Trainer, request: &Request<'_>, rules: &Rules) -> Result<(), ExportError> {
     let all = request.selection.of_all_eligible();
     let every_type_is_chosen = !rules.global && rules.budget.is_none();
     let is_everything = request.selection.chosen().count() == all.chosen().count();

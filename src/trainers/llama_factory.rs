@@ -5,9 +5,11 @@
 //! `model/model_utils/visual.py`)
 
 use super::choice::Choice;
+use super::remedy::Remedy;
 use super::resolve::Rule;
+use super::trainer::{AdapterKeys, UserConfig};
 use super::yaml::{self, Value};
-use super::{Export, ExportError, Format, args, peft};
+use super::{Export, ExportError, Format, Trainer, args, peft};
 
 /// What narrows or widens a choice beside the keys that are set: an adapter that is trained further keeps its own modules,
 /// and a vocabulary that is resized is trained with them.
@@ -104,56 +106,104 @@ const COMPOSITES: &[Composite] = &[
     },
 ];
 
-/// Its configuration.
-pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
+/// LLaMA-Factory.
+#[derive(Debug)]
+pub struct LlamaFactory;
+
+impl Trainer for LlamaFactory {
+    fn key(&self) -> &'static str {
+        "llama-factory"
+    }
+
+    fn name(&self) -> &'static str {
+        "LLaMA-Factory"
+    }
+
+    fn formats(&self) -> &'static [Format] {
+        &[Format::Yaml, Format::Args]
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &[
+            "finetuning_type",
+            "lora_rank",
+            "lora_alpha",
+            "lora_target",
+            "freeze_vision_tower",
+            "freeze_multi_modal_projector",
+        ]
+    }
+
+    fn user_config(&self) -> Option<&'static UserConfig> {
+        Some(&UserConfig {
+            trainer: "LLaMA-Factory",
+            adapter: Some(AdapterKeys { rank: "lora_rank", alpha: "lora_alpha" }),
+            conflicts: &CONFLICTS,
+            naming: &[],
+            needs: None,
+            foreign: &["base_model", "adapter", "lora_r", "lora_target_modules", "unfrozen_parameters"],
+        })
+    }
+
+    fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
+        let names = names(choice)?;
+        let mut settings = vec![
+            ("finetuning_type", Value::Text("lora".into())),
+            ("lora_rank", Value::Number(choice.lora.rank)),
+            ("lora_alpha", Value::Decimal(choice.lora.alpha)),
+            ("lora_target", Value::Text(names.join(","))),
+        ];
+        let mut resets = Vec::new();
+        if let Some(composite) = composite(choice) {
+            for (key, is_frozen) in composite.freezing(choice, &names)? {
+                // It passes these over unless it is told not to.
+                if is_frozen { &mut resets } else { &mut settings }.push((key, Value::Flag(is_frozen)));
+            }
+        }
+        let documents = vec![
+            self.document(choice, Format::Yaml, yaml::document(&settings)),
+            self.document(choice, Format::Args, args::line(self.name(), &settings)?),
+        ];
+        Ok(Export { documents, settings, resets, ..Export::default() })
+    }
+}
+
+/// The names of what is trained, as it takes them.
+fn names(choice: &Choice<'_>) -> Result<Vec<String>, ExportError> {
     let names = peft::Names::modules_only(choice)?;
     if let Some(name) = names.iter().find(|name| name.contains(',') || name.trim() != *name) {
         let what = format!("splits names at commas and takes the blanks around them away, and '{name}' has such in it");
-        return Err(choice.unsupported(what));
+        return Err(choice.unsupported(what, None));
     }
     if names == [ALL] {
-        return Err(choice.unsupported(format!("takes '{ALL}' for all linear modules: choose another module with it")));
+        let what = format!("takes '{ALL}' for all linear modules: choose another module with it");
+        return Err(choice.unsupported(what, None));
     }
-    let mut settings = vec![
-        ("finetuning_type", Value::Text("lora".into())),
-        ("lora_rank", Value::Number(choice.lora.rank)),
-        ("lora_alpha", Value::Decimal(choice.lora.alpha)),
-        ("lora_target", Value::Text(names.join(","))),
-    ];
-    let mut resets = Vec::new();
-    if let Some(composite) = composite(choice) {
+    Ok(names)
+}
+
+impl Composite {
+    /// The keys that freeze the tower and the projector, and whether they are to, once it is sure that the `names` hit what they
+    /// should.
+    fn freezing(&self, choice: &Choice<'_>, names: &[String]) -> Result<[(&'static str, bool); 2], ExportError> {
         let is_in = |parts: &[&str]| names.iter().any(|name| parts.iter().any(|part| name.contains(part)));
-        let is_never = |name: &&String| composite.never.iter().any(|part| name.contains(part));
+        let is_never = |name: &&String| self.never.iter().any(|part| name.contains(part));
         if let Some(name) = names.iter().find(is_never) {
-            let what = format!("never trains '{name}' of this architecture: leave it out with --types or --layers");
-            return Err(choice.unsupported(what));
+            let what = format!("never trains '{name}' of this architecture");
+            return Err(choice.unsupported(what, Remedy::LeaveOut));
         }
-        let mut forbidden = composite.never.to_vec();
-        for (key, parts) in
-            [("freeze_vision_tower", composite.tower), ("freeze_multi_modal_projector", composite.projector)]
-        {
-            // It passes these over unless it is told not to.
-            if is_in(parts) {
-                settings.push((key, Value::Flag(false)));
-            } else {
+        let mut forbidden = self.never.to_vec();
+        let parts = [("freeze_vision_tower", self.tower), ("freeze_multi_modal_projector", self.projector)];
+        let freezing = parts.map(|(key, parts)| {
+            let is_frozen = !is_in(parts);
+            if is_frozen {
                 forbidden.extend(parts);
-                resets.push((key, Value::Flag(true)));
             }
-        }
-        choice.check(Rule::Substring { forbidden: &forbidden }, &names, &choice.wanted())?;
+            (key, is_frozen)
+        });
+        choice.check(Rule::Substring { forbidden: &forbidden }, names, &choice.wanted())?;
+        Ok(freezing)
     }
-    let documents = vec![
-        choice.document(Format::Yaml, yaml::document(&settings)),
-        choice.document(Format::Args, args::line(choice.trainer, &settings)?),
-    ];
-    Ok(Export {
-        documents,
-        settings,
-        resets,
-        conflicts: &CONFLICTS,
-        foreign: &["base_model", "adapter", "lora_r", "lora_target_modules", "unfrozen_parameters"],
-        ..Export::default()
-    })
 }
 
 /// What it knows of the model.

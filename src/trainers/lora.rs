@@ -4,6 +4,8 @@
 //! a higher rank trains as many parameters: that is the seed's rule, "to get the same trainable parameters then for a qlora
 //! training … you need to adjust the lora_r depending on the amount of filtered layers".
 
+use serde_json::{Value, json};
+
 use super::ExportError;
 use super::targets::Targets;
 use crate::select::Cost;
@@ -88,11 +90,17 @@ impl Lora {
         Ok(Self { rank, alpha, head_rank: adapter.head_rank.filter(|head| *head != rank) })
     }
 
-    /// The numbers behind the rank.
-    pub fn notes(&self, adapter: Adapter, targets: &Targets, trained: &[usize]) -> Vec<String> {
+    /// The alpha as JSON has it: a whole number without a point.
+    pub fn alpha_in_json(&self) -> Value {
+        let is_whole = self.alpha.fract() == 0.0 && self.alpha.abs() < 1e15;
+        if is_whole { json!(self.alpha as i64) } else { json!(self.alpha) }
+    }
+
+    /// The numbers behind the rank, if all shapes are known.
+    pub fn note(&self, adapter: Adapter, targets: &Targets, trained: &[usize]) -> Option<String> {
         let chosen = without_heads(targets, trained);
         let heads: Vec<usize> = trained.iter().copied().filter(|place| targets.all[*place].is_head).collect();
-        let Some(some) = cost(targets, &chosen) else { return Vec::new() };
+        let some = cost(targets, &chosen)?;
         let trained = self.rank.saturating_mul(some.sides);
         let mut text =
             format!("rank {}: {} trainable parameters in {}", self.rank, grouped(trained), modules(chosen.len()));
@@ -112,7 +120,7 @@ impl Lora {
             let rank = self.head_rank.unwrap_or(self.rank);
             text += &format!("; the head adds {}", grouped(rank.saturating_mul(head.sides)));
         }
-        vec![text]
+        Some(text)
     }
 }
 

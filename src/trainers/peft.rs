@@ -5,9 +5,11 @@ use std::collections::HashSet;
 use serde_json::{Map, Value, json};
 
 use super::choice::Choice;
-use super::resolve::{Rule, listed};
+use super::document::Remark;
+use super::remedy::Remedy;
+use super::resolve::Rule;
 use super::targets::Target;
-use super::{Export, ExportError, Format};
+use super::{Export, ExportError, Format, Trainer};
 use crate::modules::WEIGHT;
 use crate::output;
 
@@ -31,17 +33,51 @@ const REFUSED_OF_MAMBAS: [&str; 2] = ["out_proj", "conv1d"];
 /// What PEFT cannot do to what it wraps as a parameter.
 const NO_DROPOUT: &str = "lora_dropout is 0: parameters cannot be trained with any";
 
-/// Modules whose weight the model's own code reads, without calling them, so that an adapter beside them does nothing: the
-/// architectures, and what such a module's name ends in.
-const BYPASSED: [(&str, &[&str]); 7] = [
-    ("mamba falcon_mamba", &["mixer.dt_proj", "mixer.x_proj"]),
-    ("jamba", &["mamba.dt_proj"]),
-    ("granitemoehybrid bamba zamba2", &["mamba.out_proj"]),
-    ("wavlm", &["attention.q_proj", "attention.k_proj", "attention.v_proj", "attention.out_proj"]),
-    ("siglip siglip2", &["head.attention.out_proj"]),
-    ("aria", &["multihead_attn.out_proj"]),
-    ("gemma3n gemma3n_text", &["altup.correction_coefs"]),
-];
+/// PEFT itself.
+#[derive(Debug)]
+pub struct Peft;
+
+impl Trainer for Peft {
+    fn key(&self) -> &'static str {
+        "peft"
+    }
+
+    fn name(&self) -> &'static str {
+        "PEFT"
+    }
+
+    fn formats(&self) -> &'static [Format] {
+        &[Format::Json]
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &["r", "lora_alpha", "target_modules", "lora_dropout", "target_parameters", "rank_pattern", "alpha_pattern"]
+    }
+
+    fn has_rank_pattern(&self) -> bool {
+        true
+    }
+
+    /// The JSON of a `LoraConfig`.
+    fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
+        let names = Names::checked(choice)?;
+        let pattern: Map<String, Value> =
+            rank_pattern(choice).into_iter().map(|(pattern, rank)| (pattern, json!(rank))).collect();
+        let mut config = Map::new();
+        config.insert("r".into(), json!(choice.lora.rank));
+        config.insert("lora_alpha".into(), choice.lora.alpha_in_json());
+        config.insert("target_modules".into(), json!(names.modules));
+        if !names.parameters.is_empty() {
+            config.insert("lora_dropout".into(), json!(0));
+            config.insert("target_parameters".into(), json!(names.parameters));
+        }
+        config.insert("rank_pattern".into(), Value::Object(pattern));
+        config.insert("alpha_pattern".into(), json!({}));
+        let text = output::python_json_text(&config);
+        let documents = vec![self.document(choice, Format::Json, text)];
+        Ok(Export { documents, notes: names.notes, ..Export::default() })
+    }
+}
 
 /// The names of what is trained, as PEFT takes them.
 pub struct Names {
@@ -50,7 +86,7 @@ pub struct Names {
     /// Parameters.
     pub parameters: Vec<String>,
     /// What a person should know of them.
-    pub notes: Vec<String>,
+    pub notes: Vec<Remark>,
 }
 
 impl Names {
@@ -63,8 +99,7 @@ impl Names {
             let target = choice.target(place);
             let leaf = target.name.rsplit('.').next().unwrap_or(&target.name);
             if let Some(why) = refused(choice, target, leaf) {
-                let what = format!("cannot adapt '{}': {why}; choose others with --types", target.name);
-                return Err(choice.unsupported(what));
+                return Err(ExportError::Unadaptable { trainer: choice.trainer, name: target.name.clone(), why });
             }
             // Version 5 has routers of classes that are not linear: their weights are parameters to PEFT.
             let is_router = target.is_router && choice.around.is_none_or(|around| around.transformers >= 5);
@@ -80,15 +115,15 @@ impl Names {
         choice.check(Rule::ParameterSuffix, &parameters, &as_parameters)?;
         let mut notes = Vec::new();
         if !parameters.is_empty() {
-            notes.push(NO_DROPOUT.to_owned());
+            notes.push(NO_DROPOUT.to_owned().into());
         }
         // Its wrapper takes the shape of what is stored, which is another in 4 bits.
         let linear = as_parameters.iter().copied().filter(|place| !choice.target(*place).is_parameter).min();
         if let Some(first) = linear.map(|place| &choice.target(place).name) {
-            notes.push(format!(
-                "PEFT gets '{first}' and others like it as parameters, which may fail on weights loaded in 4 bits: leave them \
-                 out with --types then"
-            ));
+            let text = format!(
+                "PEFT gets '{first}' and others like it as parameters, which may fail on weights loaded in 4 bits"
+            );
+            notes.push(Remark::new(text, Remedy::LeaveTypesOut));
         }
         Ok(Self { modules, parameters, notes })
     }
@@ -106,9 +141,8 @@ impl Names {
                 "must be given as one: PEFT takes its name for all layers",
             ),
         };
-        Err(choice.unsupported(format!(
-            "cannot be given parameters, and '{name}' {why}: choose others with --types, or take another trainer"
-        )))
+        let what = format!("cannot be given parameters, and '{name}' {why}");
+        Err(choice.unsupported(what, Remedy::OtherTypesOrTrainer))
     }
 }
 
@@ -122,17 +156,6 @@ fn refused(choice: &Choice<'_>, target: &Target, leaf: &str) -> Option<&'static 
     } else {
         None
     }
-}
-
-/// What is said of modules beside which an adapter does nothing.
-pub fn bypassed(choice: &Choice<'_>) -> Option<String> {
-    let own = BYPASSED.iter().filter(|(types, _)| choice.is_of(types));
-    let endings: Vec<&str> = own.flat_map(|(_, names)| *names).copied().collect();
-    let names = choice.trained().map(|place| choice.target(place).name.as_str());
-    let names: Vec<&str> = names.filter(|name| endings.iter().any(|ending| name.ends_with(ending))).collect();
-    let text =
-        |names| format!("the model reads these weights by itself, so that adapters beside them do nothing: {names}");
-    (!names.is_empty()).then(|| text(listed(&names)))
 }
 
 /// The leaves that PEFT rewrites in lists for this model.
@@ -155,30 +178,6 @@ fn expression(name: &str) -> String {
     const MARKS: &str = r"\.^$*+?{}[]|()";
     let escaped = |character: char| MARKS.contains(character).then_some('\\').into_iter().chain([character]);
     name.chars().flat_map(escaped).collect()
-}
-
-/// A number as JSON has it: a whole one without a point.
-pub fn number(number: f64) -> Value {
-    if number.fract() == 0.0 && number.abs() < 1e15 { json!(number as i64) } else { json!(number) }
-}
-
-/// The JSON of a `LoraConfig`.
-pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
-    let names = Names::checked(choice)?;
-    let pattern: Map<String, Value> =
-        rank_pattern(choice).into_iter().map(|(pattern, rank)| (pattern, json!(rank))).collect();
-    let mut config = Map::new();
-    config.insert("r".into(), json!(choice.lora.rank));
-    config.insert("lora_alpha".into(), number(choice.lora.alpha));
-    config.insert("target_modules".into(), json!(names.modules));
-    if !names.parameters.is_empty() {
-        config.insert("lora_dropout".into(), json!(0));
-        config.insert("target_parameters".into(), json!(names.parameters));
-    }
-    config.insert("rank_pattern".into(), Value::Object(pattern));
-    config.insert("alpha_pattern".into(), json!({}));
-    let text = output::python_json_text(&config);
-    Ok(Export { documents: vec![choice.document(Format::Json, text)], notes: names.notes, ..Export::default() })
 }
 
 #[cfg(test)]

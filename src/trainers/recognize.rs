@@ -4,33 +4,7 @@
 
 use serde_json::Value;
 
-use crate::scan::{Format, Scan};
-
-/// Every key that an export writes, for whatever trainer.
-const KEYS: [&str; 19] = [
-    "alpha_pattern",
-    "finetuning_type",
-    "freeze_multi_modal_projector",
-    "freeze_vision_tower",
-    "layers_to_transform",
-    "lora_alpha",
-    "lora_dropout",
-    "lora_r",
-    "lora_rank",
-    "lora_rank_pattern",
-    "lora_target",
-    "lora_target_linear",
-    "lora_target_modules",
-    "lora_target_parameters",
-    "r",
-    "rank_pattern",
-    "target_modules",
-    "target_parameters",
-    "unfrozen_parameters",
-];
-
-/// The forms of Spectrum's results.
-const SPECTRUM: [Format; 2] = [Format::Spectrum, Format::SpectrumSorted];
+use super::ALL;
 
 /// Whether a file with these bytes holds nothing but what an export writes, or nothing at all.
 pub fn is_export(bytes: &[u8]) -> bool {
@@ -39,10 +13,15 @@ pub fn is_export(bytes: &[u8]) -> bool {
         text.lines().all(is_line_of_yaml)
             || is_object_of_keys(text)
             || is_line_of_options(text)
-            || Scan::from_bytes(bytes).is_ok_and(|scan| SPECTRUM.contains(&scan.format))
+            || ALL.iter().any(|trainer| trainer.is_own_file(bytes))
     };
     // Python's json.dump, by which Spectrum writes results of its own in the same form, ends no line.
     text.is_empty() || (text.ends_with('\n') && is_one())
+}
+
+/// Whether an export writes this key, for whatever trainer.
+fn is_key(key: &str) -> bool {
+    ALL.iter().any(|trainer| trainer.keys().contains(&key))
 }
 
 /// Whether a line has one of the keys, or belongs to one. A comment does if it is the heading of a type in Spectrum's list, where
@@ -52,12 +31,12 @@ fn is_line_of_yaml(line: &str) -> bool {
         return comment.ends_with(" layers") && comment.split(' ').count() == 2;
     }
     let is_item = line.starts_with("- ^") || line.starts_with("  ");
-    is_item || line.split_once(':').is_some_and(|(key, _)| KEYS.contains(&key))
+    is_item || line.split_once(':').is_some_and(|(key, _)| is_key(key))
 }
 
 fn is_object_of_keys(text: &str) -> bool {
     match serde_json::from_str(text) {
-        Ok(Value::Object(object)) => object.keys().all(|key| KEYS.contains(&key.as_str())),
+        Ok(Value::Object(object)) => object.keys().all(|key| is_key(key)),
         _ => false,
     }
 }
@@ -65,7 +44,7 @@ fn is_object_of_keys(text: &str) -> bool {
 /// Whether a text is one line of options, each with one of the keys.
 fn is_line_of_options(text: &str) -> bool {
     let mut options = text.split_whitespace().filter_map(|word| word.strip_prefix("--"));
-    text.starts_with("--") && text.lines().count() == 1 && options.all(|key| KEYS.contains(&key))
+    text.starts_with("--") && text.lines().count() == 1 && options.all(is_key)
 }
 
 #[cfg(test)]

@@ -4,49 +4,100 @@
 use std::collections::HashSet;
 
 use super::choice::Choice;
+use super::document::Remark;
+use super::remedy::Remedy;
 use super::resolve::{Rule, is_literal};
-use super::trainer::SPECTRUM_FOLDER;
-use super::{Export, ExportError, Format};
-use crate::output;
-use crate::scan::{self, Rated};
+use super::{Export, ExportError, Format, Trainer};
+use crate::output::{self, in_file_name};
+use crate::scan::{self, Rated, Scan};
+use crate::select::Counted;
+
+/// The folder in which Spectrum and Axolotl's plugin look for results.
+const FOLDER: &str = "model_snr_results";
+
+/// The forms of its results.
+const RESULTS: [scan::Format; 2] = [scan::Format::Spectrum, scan::Format::SpectrumSorted];
 
 /// What the input embedding's weight is called, which Spectrum always trains together with the head.
 const EMBEDDINGS: [&str; 5] = ["embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings"];
 
-/// Its three files.
-pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
-    let results = results(choice)?;
-    // The plugin's patterns begin with a name and have no end.
-    let (clear, strays): (Vec<Rated<'_>>, Vec<Rated<'_>>) = {
-        let places = choice.targets.places();
-        results.into_iter().partition(|(name, ..)| {
-            let wanted: HashSet<usize> = places.get(name).copied().into_iter().collect();
-            let strays = choice.universe.strays(Rule::ParameterMatch, &[(*name).to_owned()], &wanted);
-            is_literal(name) && strays.is_empty()
-        })
-    };
-    let documents = vec![
-        choice.document(Format::Yaml, unfrozen(choice)?),
-        choice.document(Format::Json, scan::spectrum(&clear) + "\n"),
-        choice.document(Format::SortedJson, scan::spectrum_sorted(&clear) + "\n"),
-    ];
-    let mut warnings = Vec::new();
-    if let Some((first, ..)) = strays.first() {
-        warnings.push(format!(
-            "{} not in the results, as Spectrum's pattern for '{first}' would train others too",
-            if strays.len() == 1 { "1 module is".to_owned() } else { format!("{} modules are", strays.len()) },
-        ));
+/// Spectrum, and Axolotl's plugin for it.
+#[derive(Debug)]
+pub struct Spectrum;
+
+impl Trainer for Spectrum {
+    fn key(&self) -> &'static str {
+        "spectrum"
     }
-    let mut notes = vec![format!(
-        "for Axolotl's plugin: put '{SPECTRUM_FOLDER}' where Axolotl is started, and set plugins: \
-         [axolotl.integrations.spectrum.SpectrumPlugin], spectrum_model_name: {} and spectrum_top_fraction: 0.5, or whatever \
-         part of each type it is to choose by itself from the results; how many were chosen here is in the YAML alone",
-        choice.model()
-    )];
-    if let Some(embedding) = embedding(choice) {
-        notes.push(format!("'{embedding}' is trained too, as Spectrum does; --no-head leaves it out with the head"));
+
+    fn name(&self) -> &'static str {
+        "Spectrum"
     }
-    Ok(Export { documents, warnings, notes, ..Export::default() })
+
+    fn formats(&self) -> &'static [Format] {
+        &[Format::Yaml, Format::Json, Format::SortedJson]
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &["unfrozen_parameters"]
+    }
+
+    fn file(&self, model: &str, format: Format) -> String {
+        let ending = match format {
+            Format::SortedJson => "_sorted.json",
+            Format::Json => ".json",
+            Format::Yaml | Format::Args => "_unfrozenparameters.yaml",
+        };
+        let slug = in_file_name(&model.replace(['/', '_'], "-"));
+        format!("{FOLDER}/snr_results_{slug}{ending}")
+    }
+
+    fn is_own_file(&self, bytes: &[u8]) -> bool {
+        Scan::from_bytes(bytes).is_ok_and(|scan| RESULTS.contains(&scan.format))
+    }
+
+    fn counted(&self, _rank: u64) -> Counted {
+        Counted::Weights
+    }
+
+    fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
+        let results = results(choice)?;
+        // The plugin's patterns begin with a name and have no end.
+        let (clear, strays): (Vec<Rated<'_>>, Vec<Rated<'_>>) = {
+            let places = choice.targets.places();
+            results.into_iter().partition(|(name, ..)| {
+                let wanted: HashSet<usize> = places.get(name).copied().into_iter().collect();
+                let strays = choice.universe.strays(Rule::ParameterMatch, &[(*name).to_owned()], &wanted);
+                is_literal(name) && strays.is_empty()
+            })
+        };
+        let documents = vec![
+            self.document(choice, Format::Yaml, unfrozen(choice)?),
+            self.document(choice, Format::Json, scan::spectrum(&clear) + "\n"),
+            self.document(choice, Format::SortedJson, scan::spectrum_sorted(&clear) + "\n"),
+        ];
+        let mut warnings = Vec::new();
+        if let Some((first, ..)) = strays.first() {
+            let text = format!(
+                "{} not in the results, as Spectrum's pattern for '{first}' would train others too",
+                if strays.len() == 1 { "1 module is".to_owned() } else { format!("{} modules are", strays.len()) },
+            );
+            warnings.push(text.into());
+        }
+        let plugin = format!(
+            "for Axolotl's plugin: put '{FOLDER}' where Axolotl is started, and set plugins: \
+             [axolotl.integrations.spectrum.SpectrumPlugin], spectrum_model_name: {} and spectrum_top_fraction: 0.5, or \
+             whatever part of each type it is to choose by itself from the results; how many were chosen here is in the YAML \
+             alone",
+            choice.model()
+        );
+        let mut notes = vec![plugin.into()];
+        if let Some(embedding) = embedding(choice) {
+            let text = format!("'{embedding}' is trained too, as Spectrum does");
+            notes.push(Remark::new(text, Remedy::NoHeadNorEmbedding));
+        }
+        Ok(Export { documents, warnings, notes, ..Export::default() })
+    }
 }
 
 /// What may be chosen, by its names in memory: the plugin chooses by itself among all that the results hold.
@@ -76,7 +127,8 @@ fn unfrozen(choice: &Choice<'_>) -> Result<String, ExportError> {
     let mut patterns = Vec::new();
     let mut add = |lines: &mut Vec<String>, name: String| {
         if !is_literal(&name) {
-            return Err(choice.unsupported(format!("takes expressions, and '{name}' cannot be written as one")));
+            let what = format!("takes expressions, and '{name}' cannot be written as one");
+            return Err(choice.unsupported(what, None));
         }
         let pattern = format!("^{name}$");
         lines.push(format!("- {pattern}"));

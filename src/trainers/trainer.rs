@@ -1,141 +1,115 @@
-//! Who is to train, and what their configurations look like.
+//! What a trainer is: what it is called, what it trains, and how it is told what to train.
 
 use std::fmt;
 
+use super::Request;
+use super::choice::Choice;
+use super::document::{Document, Export, Format};
+use super::error::ExportError;
 use crate::output::in_file_name;
 use crate::select::Counted;
 
-/// The folder in which Spectrum and Axolotl's plugin look for results.
-pub const SPECTRUM_FOLDER: &str = "model_snr_results";
-
 /// Who is to train.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Trainer {
-    /// Axolotl, LoRA and QLoRA.
-    Axolotl,
-    /// Axolotl, the weights themselves.
-    AxolotlFull,
-    /// LLaMA-Factory.
-    LlamaFactory,
-    /// PEFT.
-    Peft,
-    /// ms-swift.
-    MsSwift,
-    /// Unsloth.
-    Unsloth,
-    /// Spectrum, and Axolotl's plugin for it.
-    Spectrum,
-}
+pub trait Trainer: fmt::Debug + Sync {
+    /// What it is called on a command line and in names of files.
+    fn key(&self) -> &'static str;
 
-/// A form that a configuration can take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// YAML.
-    Yaml,
-    /// JSON.
-    Json,
-    /// JSON, sorted.
-    SortedJson,
-    /// Options for a command line.
-    Args,
-}
-
-impl Format {
-    /// What it is called on a command line.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Yaml => "yaml",
-            Self::Json => "json",
-            Self::SortedJson => "sorted-json",
-            Self::Args => "args",
-        }
-    }
-}
-
-impl Trainer {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Axolotl,
-        Self::AxolotlFull,
-        Self::LlamaFactory,
-        Self::Peft,
-        Self::MsSwift,
-        Self::Unsloth,
-        Self::Spectrum,
-    ];
-
-    /// What it is called on a command line.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Axolotl => "axolotl",
-            Self::AxolotlFull => "axolotl-full",
-            Self::LlamaFactory => "llama-factory",
-            Self::Peft => "peft",
-            Self::MsSwift => "ms-swift",
-            Self::Unsloth => "unsloth",
-            Self::Spectrum => "spectrum",
-        }
-    }
+    /// What people call it.
+    fn name(&self) -> &'static str;
 
     /// The forms of its configuration, the main one first.
-    pub fn formats(self) -> &'static [Format] {
-        match self {
-            Self::Axolotl | Self::AxolotlFull => &[Format::Yaml],
-            Self::LlamaFactory | Self::MsSwift => &[Format::Yaml, Format::Args],
-            Self::Peft | Self::Unsloth => &[Format::Json],
-            Self::Spectrum => &[Format::Yaml, Format::Json, Format::SortedJson],
-        }
+    fn formats(&self) -> &'static [Format];
+
+    /// All keys that its configuration can have. A file with other keys is one that a person keeps, and is not replaced.
+    fn keys(&self) -> &'static [&'static str];
+
+    /// Its configuration for a choice within one model.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it cannot train exactly what is chosen.
+    fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError>;
+
+    /// Its configuration for a choice within several `components` of a pipeline, which are models of their own. Most trainers
+    /// take one model.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it takes one model, or cannot train exactly what is chosen.
+    fn export_components(&self, _request: &Request<'_>, components: &[&str]) -> Result<Export, ExportError> {
+        Err(ExportError::Components(components[0].to_owned(), components[1].to_owned()))
     }
 
     /// Where its configuration for the model called `model` belongs in one of its forms: a file's name, in a folder if the trainer
     /// looks for it there.
-    pub fn file(self, model: &str, format: Format) -> String {
-        if self == Self::Spectrum {
-            let ending = match format {
-                Format::SortedJson => "_sorted.json",
-                Format::Json => ".json",
-                Format::Yaml | Format::Args => "_unfrozenparameters.yaml",
-            };
-            let slug = in_file_name(&model.replace(['/', '_'], "-"));
-            return format!("{SPECTRUM_FOLDER}/snr_results_{slug}{ending}");
-        }
-        let ending = match format {
-            Format::Yaml => "yml",
-            Format::Json | Format::SortedJson => "json",
-            Format::Args => "args",
-        };
+    fn file(&self, model: &str, format: Format) -> String {
         let model = in_file_name(model.rsplit('/').next().unwrap_or(model));
-        format!("laser_scan_{model}_{}.{ending}", self.key())
+        format!("laser_scan_{model}_{}.{}", self.key(), format.ending())
     }
 
-    /// Whether its configuration is a YAML file that people write.
-    pub fn has_config(self) -> bool {
-        matches!(self, Self::Axolotl | Self::AxolotlFull | Self::LlamaFactory)
+    /// Whether a file with these bytes is one of its own that is not told by its keys.
+    fn is_own_file(&self, _bytes: &[u8]) -> bool {
+        false
+    }
+
+    /// What it trains of a module, where adapters have this rank.
+    fn counted(&self, rank: u64) -> Counted {
+        Counted::Lora { rank }
     }
 
     /// Whether modules can have ranks of their own.
-    pub fn has_rank_pattern(self) -> bool {
-        matches!(self, Self::Axolotl | Self::Peft)
+    fn has_rank_pattern(&self) -> bool {
+        false
     }
 
-    /// What it trains of a module.
-    pub fn counted(self, rank: u64) -> Counted {
-        match self {
-            Self::AxolotlFull | Self::Spectrum => Counted::Weights,
-            _ => Counted::Lora { rank },
-        }
+    /// Whether the head can be trained with what is chosen.
+    fn takes_head(&self) -> bool {
+        true
+    }
+
+    /// The places of all targets that it trains when it is given the choice.
+    fn trains(&self, choice: &Choice<'_>) -> Vec<usize> {
+        choice.trained().collect()
+    }
+
+    /// Why a choice that keeps a budget does not make the training keep it, if that is so.
+    fn exceeds_budgets(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// What is in the YAML configurations that people write for it, if they do.
+    fn user_config(&self) -> Option<&'static UserConfig> {
+        None
+    }
+
+    /// The configuration of a choice in one form.
+    fn document(&self, choice: &Choice<'_>, format: Format, text: String) -> Document {
+        Document { file: self.file(choice.model(), format), format, text }
     }
 }
 
-impl fmt::Display for Trainer {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Axolotl | Self::AxolotlFull => "Axolotl",
-            Self::LlamaFactory => "LLaMA-Factory",
-            Self::Peft => "PEFT",
-            Self::MsSwift => "ms-swift",
-            Self::Unsloth => "Unsloth",
-            Self::Spectrum => "Spectrum",
-        })
-    }
+/// What matters in a YAML configuration that a person wrote for a trainer, beside the keys that an export sets.
+#[derive(Debug)]
+pub struct UserConfig {
+    /// What people call the trainer.
+    pub trainer: &'static str,
+    /// The keys of the adapter, if one is trained.
+    pub adapter: Option<AdapterKeys>,
+    /// Keys that change what is trained, of which a person should know if they are set.
+    pub conflicts: &'static [&'static str],
+    /// Keys that change what is trained if they name one of these, of which a person should know too.
+    pub naming: &'static [(&'static str, &'static str)],
+    /// A key that such a configuration has to have, and why.
+    pub needs: Option<(&'static str, &'static str)>,
+    /// Keys of another trainer's configuration, for which it could be taken.
+    pub foreign: &'static [&'static str],
+}
+
+/// Keys by which a configuration says what adapter is trained.
+#[derive(Clone, Copy, Debug)]
+pub struct AdapterKeys {
+    /// The key of the rank.
+    pub rank: &'static str,
+    /// The key of alpha.
+    pub alpha: &'static str,
 }

@@ -6,56 +6,92 @@
 use serde_json::json;
 
 use super::choice::Choice;
-use super::resolve::{Rule, Universe, listed};
-use super::targets::Targets;
-use super::{Export, ExportError, Format, peft};
+use super::remedy::Remedy;
+use super::resolve::{Rule, listed};
+use super::{Export, ExportError, Format, Trainer};
 use crate::output;
 
-/// Its arguments.
-pub fn export(choice: &Choice<'_>) -> Result<Export, ExportError> {
-    for target in choice.chosen.iter().map(|place| choice.target(*place)) {
-        let why = match target.layer {
-            _ if target.is_parameter => "a parameter, of which it cannot be told the layers",
-            None => "in no layer",
-            Some(_) => continue,
-        };
-        let what = format!("cannot train '{}' by itself, which is {why}: choose others with --types", target.name);
-        return Err(choice.unsupported(what));
+/// What is said where a head would be trained by another trainer.
+const NO_HEAD: &str =
+    "Unsloth gives the head no adapter: modules_to_save=[\"lm_head\"] trains it whole, if that is wanted";
+
+/// Unsloth.
+#[derive(Debug)]
+pub struct Unsloth;
+
+impl Trainer for Unsloth {
+    fn key(&self) -> &'static str {
+        "unsloth"
     }
-    let (leaves, layers) = apart(&choice.targets, &choice.chosen);
-    let wanted = choice.chosen.iter().copied().collect();
-    let strays = choice.universe.strays(Rule::InLayers { layers: &layers }, &leaves, &wanted);
-    let mut warnings = Vec::new();
-    if !strays.is_empty() {
-        warnings.push(format!(
-            "Unsloth takes layers and names apart, so that it trains {} modules beside the {} that are chosen: {}",
-            strays.len(),
-            choice.chosen.len(),
-            listed(&strays)
-        ));
+
+    fn name(&self) -> &'static str {
+        "Unsloth"
     }
-    if choice.adapter.head && !choice.targets.heads().is_empty() {
-        warnings.push(
-            "Unsloth gives the head no adapter: modules_to_save=[\"lm_head\"] trains it whole, if that is wanted"
-                .to_owned(),
-        );
+
+    fn formats(&self) -> &'static [Format] {
+        &[Format::Json]
     }
-    let arguments = json!({
-        "r": choice.lora.rank,
-        "lora_alpha": peft::number(choice.lora.alpha),
-        "target_modules": leaves,
-        "layers_to_transform": layers,
-    });
-    let documents = vec![choice.document(Format::Json, output::python_json_text(&arguments))];
-    Ok(Export { documents, warnings, ..Export::default() })
+
+    fn keys(&self) -> &'static [&'static str] {
+        &["r", "lora_alpha", "target_modules", "layers_to_transform"]
+    }
+
+    fn takes_head(&self) -> bool {
+        false
+    }
+
+    fn exceeds_budgets(&self) -> Option<&'static str> {
+        Some("trains more than is chosen")
+    }
+
+    fn trains(&self, choice: &Choice<'_>) -> Vec<usize> {
+        let (leaves, layers) = apart(choice);
+        choice.universe.targets(Rule::InLayers { layers: &layers }, &leaves)
+    }
+
+    fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
+        for target in choice.chosen.iter().map(|place| choice.target(*place)) {
+            let why = match target.layer {
+                _ if target.is_parameter => "a parameter, of which it cannot be told the layers",
+                None => "in no layer",
+                Some(_) => continue,
+            };
+            let what = format!("cannot train '{}' by itself, which is {why}", target.name);
+            return Err(choice.unsupported(what, Remedy::OtherTypes));
+        }
+        let (leaves, layers) = apart(choice);
+        let wanted = choice.chosen.iter().copied().collect();
+        let strays = choice.universe.strays(Rule::InLayers { layers: &layers }, &leaves, &wanted);
+        let mut warnings = Vec::new();
+        if !strays.is_empty() {
+            let text = format!(
+                "Unsloth takes layers and names apart, so that it trains {} modules beside the {} that are chosen: {}",
+                strays.len(),
+                choice.chosen.len(),
+                listed(&strays)
+            );
+            warnings.push(text.into());
+        }
+        if choice.adapter.head && !choice.targets.heads().is_empty() {
+            warnings.push(NO_HEAD.to_owned().into());
+        }
+        let arguments = json!({
+            "r": choice.lora.rank,
+            "lora_alpha": choice.lora.alpha_in_json(),
+            "target_modules": leaves,
+            "layers_to_transform": layers,
+        });
+        let documents = vec![self.document(choice, Format::Json, output::python_json_text(&arguments))];
+        Ok(Export { documents, warnings, ..Export::default() })
+    }
 }
 
-/// The last segments of the targets' names, and their layers, each once.
-fn apart(targets: &Targets, chosen: &[usize]) -> (Vec<String>, Vec<usize>) {
+/// The last segments of the chosen targets' names, and their layers, each once.
+fn apart(choice: &Choice<'_>) -> (Vec<String>, Vec<usize>) {
     let mut leaves: Vec<String> = Vec::new();
-    let mut layers: Vec<usize> = chosen.iter().filter_map(|place| targets.all[*place].layer).collect();
-    for place in chosen {
-        let name = &targets.all[*place].name;
+    let mut layers: Vec<usize> = choice.chosen.iter().filter_map(|place| choice.target(*place).layer).collect();
+    for place in &choice.chosen {
+        let name = &choice.target(*place).name;
         let leaf = name.rsplit('.').next().unwrap_or(name);
         if !leaves.iter().any(|known| known == leaf) {
             leaves.push(leaf.to_owned());
@@ -64,10 +100,4 @@ fn apart(targets: &Targets, chosen: &[usize]) -> (Vec<String>, Vec<usize>) {
     layers.sort_unstable();
     layers.dedup();
     (leaves, layers)
-}
-
-/// All targets that are trained where these are chosen.
-pub fn adapted(universe: &Universe, targets: &Targets, chosen: &[usize]) -> Vec<usize> {
-    let (leaves, layers) = apart(targets, chosen);
-    universe.targets(Rule::InLayers { layers: &layers }, &leaves)
 }

@@ -1,0 +1,203 @@
+//! The file of a configuration: what it says of the adapter, what an export changes in it, and what it was before.
+
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use similar::TextDiff;
+
+use super::edit::{Edited, edit, names, source};
+use super::error::{ConfigError, EditError};
+use crate::output;
+use crate::trainers::yaml::Value;
+use crate::trainers::{Adapter, Alpha, Export, Rank, Remedy, UserConfig};
+
+/// A trainer's configuration that a person wrote.
+pub struct Config {
+    path: PathBuf,
+    text: String,
+    /// What the trainer makes of it.
+    terms: &'static UserConfig,
+}
+
+/// What a person asks for of an adapter, whatever the configuration says.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// Its rank.
+    pub rank: bool,
+    /// Its alpha.
+    pub alpha: bool,
+}
+
+impl Config {
+    /// Reads the configuration at `path`, of the trainer with these `terms`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no text.
+    pub fn open(path: &Path, terms: &'static UserConfig) -> Result<Self, ConfigError> {
+        let path = path.to_owned();
+        match fs::read(&path).map(String::from_utf8) {
+            Ok(Ok(text)) => Ok(Self { path, text, terms }),
+            Ok(Err(error)) => Err(ConfigError::NotText { path, error }),
+            Err(error) => Err(ConfigError::Unreadable { path, error }),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The `adapter`, whose rank and alpha are as the configuration has them unless they are `asked` for.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it says something of them that is not plainly a number.
+    pub fn adapter(&self, mut adapter: Adapter, asked: Asked) -> Result<Adapter, ConfigError> {
+        let Some(keys) = self.terms.adapter else { return Ok(adapter) };
+        if !asked.rank
+            && let Some(set) = self.number(keys.rank, Remedy::GiveRank)?
+        {
+            adapter.rank = Rank::Fixed(set as u64);
+        }
+        if !asked.alpha
+            && let Some(set) = self.number(keys.alpha, Remedy::GiveAlpha)?
+        {
+            adapter.alpha = match adapter.alpha {
+                Alpha::Stays(_) => Alpha::Stays(set),
+                Alpha::Follows(_) => Alpha::Follows(set),
+            };
+        }
+        Ok(adapter)
+    }
+
+    /// The configuration with the keys of `export` set.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is another trainer's, or cannot be edited.
+    pub fn edit(&self, export: &Export) -> Result<Edited, ConfigError> {
+        let by_hand = |settings: &[(&'static str, Value)]| {
+            let keys = settings.iter().map(|(key, _)| *key).collect();
+            ConfigError::ByHand { path: self.path.clone(), keys }
+        };
+        if source(&self.text, "") == Err(EditError::Unsafe) {
+            return Err(by_hand(&export.settings));
+        }
+        for key in self.terms.foreign {
+            if self.value(key)?.is_some() {
+                return Err(ConfigError::Foreign { path: self.path.clone(), key, trainer: self.terms.trainer });
+            }
+        }
+        let mut settings = export.settings.clone();
+        for (key, value) in &export.resets {
+            // A flag says something whichever way it is set.
+            let is_set = if matches!(value, Value::Flag(_)) { self.value(key)?.is_some() } else { self.is_set(key)? };
+            if is_set {
+                settings.push((key, value.clone()));
+            }
+        }
+        match edit(&self.text, &settings) {
+            Err(EditError::Unsafe) => Err(by_hand(&settings)),
+            edited => edited.map_err(|error| self.not_edited(error)),
+        }
+    }
+
+    /// What a person must know of the keys beside those of `export`: what else changes what is trained.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the configuration cannot be parsed.
+    pub fn warnings(&self, edited: &Edited, export: &Export) -> Result<Vec<String>, ConfigError> {
+        let (name, UserConfig { conflicts, naming, needs, .. }) = (self.path.display(), self.terms);
+        let edited = Self { path: self.path.clone(), text: edited.text.clone(), terms: self.terms };
+        let mut warnings = Vec::new();
+        for key in *conflicts {
+            let is_ours = export.settings.iter().any(|(own, _)| own == key);
+            if !is_ours && edited.is_set(key)? {
+                warnings.push(format!("'{name}' sets {key}, which changes what is trained"));
+            }
+        }
+        for (key, named) in *naming {
+            if names(&edited.text, key, named).map_err(|error| self.not_edited(error))? {
+                warnings.push(format!("'{name}' names {named} in {key}, which changes what is trained"));
+            }
+        }
+        if let Some((key, why)) = needs
+            && !edited.is_set(key)?
+            && !edited.is_set("<<")?
+        {
+            warnings.push(format!("'{name}' does not set {key}, {why}"));
+        }
+        Ok(warnings)
+    }
+
+    /// What an edit changes, line by line.
+    pub fn difference(&self, edited: &Edited) -> String {
+        let header = self.path.display().to_string();
+        TextDiff::from_lines(&self.text, &edited.text).unified_diff().header(&header, &header).to_string()
+    }
+
+    /// Writes an edit, if it changes anything, and says where the configuration is kept as it was. What was kept before gets a
+    /// number, the oldest the lowest.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be written.
+    pub fn write(&self, edited: &Edited) -> Result<Option<PathBuf>, ConfigError> {
+        if edited.changed.is_empty() {
+            output::sweep(&self.path);
+            return Ok(None);
+        }
+        // A file that its owner has protected is not to be replaced, which renaming could do.
+        let protected = |error| ConfigError::Unwritable { path: self.path.clone(), error };
+        OpenOptions::new().append(true).open(&self.path).map_err(protected)?;
+        let kept = self.path.with_added_extension("bak");
+        let is_older = fs::read(&kept).is_ok_and(|older| older != self.text.as_bytes());
+        let numbered = |number: usize| kept.with_added_extension(OsString::from(number.to_string()));
+        let free = (1..).map(numbered).find(|path| path.symlink_metadata().is_err());
+        if let Some(free) = free.filter(|_| is_older) {
+            // Its owner and its permissions go with it.
+            fs::rename(&kept, &free).map_err(|error| ConfigError::Unwritable { path: free, error })?;
+        }
+        output::replace_keeping(&self.path, &kept, edited.text.as_bytes())?;
+        Ok(Some(kept))
+    }
+
+    fn value(&self, key: &str) -> Result<Option<&str>, ConfigError> {
+        source(&self.text, key).map_err(|error| self.not_edited(error))
+    }
+
+    fn not_edited(&self, error: EditError) -> ConfigError {
+        ConfigError::Edit { path: self.path.clone(), error }
+    }
+
+    /// The number that a key is set to, in quotes or not. YAML has many ways to write one: what is not plainly a number is
+    /// asked for, and so is what may come from elsewhere.
+    fn number(&self, key: &'static str, remedy: Remedy) -> Result<Option<f64>, ConfigError> {
+        let Some(value) = self.value(key)?.filter(|value| !is_nothing(value)) else {
+            if self.is_set("<<")? {
+                return Err(ConfigError::Elsewhere { path: self.path.clone(), key, remedy });
+            }
+            return Ok(None);
+        };
+        let digits = value.trim_matches(['"', '\'']);
+        let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+            && (!digits.starts_with('0') || digits.starts_with("0."));
+        let number = digits.parse().ok().filter(|number: &f64| is_plain && *number > 0.0 && *number <= 1e9);
+        let number = number.filter(|number| remedy == Remedy::GiveAlpha || number.fract() == 0.0);
+        let unclear = || ConfigError::Unclear { path: self.path.clone(), key, value: value.to_owned(), remedy };
+        number.map(Some).ok_or_else(unclear)
+    }
+
+    /// Whether a key has a value that says something.
+    fn is_set(&self, key: &str) -> Result<bool, ConfigError> {
+        Ok(self.value(key)?.is_some_and(|value| !is_nothing(value)))
+    }
+}
+
+/// Whether a value says as much as none.
+fn is_nothing(value: &str) -> bool {
+    ["", "~", "null", "[]", "{}", "false"].contains(&value)
+}
