@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use cli::{Cli, Command};
+use commands::task::Task;
 use terminal::Terminal;
 
 /// How long saying how to go on may hold up the end of an interrupted scan.
@@ -23,13 +23,11 @@ fn main() -> ExitCode {
 
 /// Runs the command that the command line names.
 fn run() -> ExitCode {
-    let cli = Cli::read();
-    let terminal = Arc::new(Terminal::new(cli.speech(), cli.scan.verbose, cli.scan.fresh));
-    let result = match &cli.command {
-        None => on_signals(&terminal).and_then(|()| commands::scan(&cli.scan, &terminal)),
-        Some(Command::Export(arguments)) => commands::export(arguments, &terminal),
-        Some(Command::Diff(arguments)) => commands::diff(arguments, &terminal),
-        Some(Command::Report(arguments)) => commands::report(arguments, &terminal),
+    let (speech, task) = cli::read();
+    let terminal = Arc::new(Terminal::new(&speech));
+    let result = match &task {
+        Task::Scan(_) => on_signals(&terminal).and_then(|()| commands::run(&task, &terminal)),
+        _ => commands::run(&task, &terminal),
     };
     match result {
         Ok(status) => status,

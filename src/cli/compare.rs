@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ChoiceArgs, PoolExperts, SpeechArgs, at_least_one};
+use super::{ChoiceArgs, PoolExperts, SpeechArgs, Wrong, at_least_one};
+use crate::commands::task::{DiffTask, ReportTask};
 
 /// Show what moved between two scans: base and fine-tune, two revisions, ours and a published result.
 ///
@@ -15,23 +16,23 @@ use super::{ChoiceArgs, PoolExperts, SpeechArgs, at_least_one};
 pub struct DiffArgs {
     /// The first scan
     #[arg(value_name = "A.json")]
-    pub a: PathBuf,
+    a: PathBuf,
 
     /// The second scan
     #[arg(value_name = "B.json")]
-    pub b: PathBuf,
+    b: PathBuf,
 
     /// How many of each type count as the best
     #[arg(long, value_name = "N", default_value = "16", value_parser = at_least_one)]
-    pub top_n: NonZeroUsize,
+    top_n: NonZeroUsize,
 
     /// How many of the modules that moved most are shown; the JSON has all
     #[arg(long, value_name = "N", default_value = "10", help_heading = "Output")]
-    pub moves: usize,
+    moves: usize,
 
     /// Print everything as JSON instead of tables
     #[arg(long, help_heading = "Output")]
-    pub json: bool,
+    json: bool,
 
     #[command(flatten)]
     pub speech: SpeechArgs,
@@ -42,23 +43,48 @@ pub struct DiffArgs {
 pub struct ReportArgs {
     /// The scan: a file of all modules' numbers
     #[arg(value_name = "SCAN.json")]
-    pub scan: PathBuf,
+    scan: PathBuf,
 
     /// The page [default: the scan's name with .html]
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
-    pub output: Option<PathBuf>,
+    output: Option<PathBuf>,
 
     /// Replace a file of that name, even if it is no such page
     #[arg(long, help_heading = "Output")]
-    pub overwrite: bool,
+    overwrite: bool,
 
     #[command(flatten)]
-    pub choice: ChoiceArgs,
+    choice: ChoiceArgs,
 
     /// Rank all experts of a layer as one, by the mean or the largest of their ratios [default: as in the scan]
     #[arg(long, value_name = "HOW", help_heading = "What to choose")]
-    pub pool_experts: Option<PoolExperts>,
+    pool_experts: Option<PoolExperts>,
 
     #[command(flatten)]
     pub speech: SpeechArgs,
+}
+
+impl DiffArgs {
+    /// What there is to do.
+    pub fn task(&self) -> DiffTask {
+        let Self { a, b, top_n, moves, json, .. } = self;
+        DiffTask { scans: [a.clone(), b.clone()], top: top_n.get(), moves: *moves, as_json: *json }
+    }
+}
+
+impl ReportArgs {
+    /// What there is to do.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a pattern is malformed.
+    pub fn task(&self) -> Result<ReportTask, Wrong> {
+        Ok(ReportTask {
+            scan: self.scan.clone(),
+            output: self.output.clone().unwrap_or_else(|| self.scan.with_extension("html")),
+            overwrite: self.overwrite,
+            rules: self.choice.rules(None)?,
+            pooling: self.pool_experts.map(Into::into),
+        })
+    }
 }

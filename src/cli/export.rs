@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use laser_scan::modules::Wanted;
 use laser_scan::trainers::{ALL, Format, Trainer};
 
-use super::{AdapterArgs, HubArgs, PoolExperts, SelectionArgs, SpeechArgs, line};
+use super::{AdapterArgs, HubArgs, PoolExperts, SelectionArgs, SpeechArgs, Wrong, line, line_of};
+use crate::commands::task::{ExportPlace, ExportTask, ModelRequest};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,70 +31,102 @@ Examples:
 pub struct ExportArgs {
     /// Who is to train
     #[arg(value_name = "TRAINER", value_parser = trainer())]
-    pub trainer: &'static dyn Trainer,
+    trainer: &'static dyn Trainer,
 
     /// The scan: a file of all modules' numbers
     #[arg(value_name = "SCAN.json")]
-    pub scan: PathBuf,
+    scan: PathBuf,
 
     #[command(flatten)]
-    pub selection: SelectionArgs,
+    selection: SelectionArgs,
 
     #[command(flatten)]
-    pub adapter: AdapterArgs,
+    adapter: AdapterArgs,
 
     /// Rank all experts of a layer as one, by the mean or the largest of their ratios [default: as in the scan]
     #[arg(long, value_name = "HOW", help_heading = "What to choose")]
-    pub pool_experts: Option<PoolExperts>,
+    pool_experts: Option<PoolExperts>,
 
     /// The model that was scanned, a folder or a Hub id: only headers are read, for the names and shapes that the scan lacks
     #[arg(long, value_name = "MODEL", help_heading = "The model")]
-    pub model: Option<String>,
+    model: Option<String>,
 
     /// The Hub model's branch, tag or commit [default: main]
     #[arg(long, value_name = "REVISION", requires = "model", help_heading = "The model")]
-    pub revision: Option<String>,
+    revision: Option<String>,
 
     /// The trainer's line of transformers, 4 (4.57) or 5, with --model [default: 5]
     #[arg(long, value_name = "LINE", value_parser = line, requires = "model", help_heading = "The model")]
-    pub transformers: Option<u8>,
+    transformers: Option<u8>,
 
     /// Change the keys in this YAML configuration of Axolotl or LLaMA-Factory, and keep the rest of it as it is; the file as it
     /// was is kept as FILE.bak
     #[arg(long, value_name = "FILE", help_heading = "Output", conflicts_with_all = ["output", "output_dir", "format"])]
-    pub into: Option<PathBuf>,
+    into: Option<PathBuf>,
 
     /// Only show what --into would change
     #[arg(long, requires = "into", help_heading = "Output")]
-    pub dry_run: bool,
+    dry_run: bool,
 
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE", help_heading = "Output", conflicts_with = "output_dir")]
-    pub output: Option<PathBuf>,
+    output: Option<PathBuf>,
 
     /// Write the configuration in all its forms into this folder
     #[arg(long, value_name = "DIR", help_heading = "Output", conflicts_with = "format")]
-    pub output_dir: Option<PathBuf>,
+    output_dir: Option<PathBuf>,
 
     /// Replace files of these names, even if laser-scan did not write them
     #[arg(long, help_heading = "Output", conflicts_with = "into")]
-    pub overwrite: bool,
+    overwrite: bool,
 
     /// The form: yaml, json, sorted-json (spectrum), or args, for a command line (llama-factory, ms-swift) [default: the first
     /// that the trainer has]
     #[arg(long, value_name = "FORMAT", help_heading = "Output")]
-    pub format: Option<FormatName>,
+    format: Option<FormatName>,
 
     #[command(flatten)]
     pub speech: SpeechArgs,
 
     #[command(flatten)]
-    pub hub: HubArgs,
+    hub: HubArgs,
 }
 
 impl ExportArgs {
+    /// What there is to do.
+    ///
+    /// # Errors
+    ///
+    /// Fails if options contradict each other, or if a pattern is malformed.
+    pub fn task(&self) -> Result<ExportTask, Wrong> {
+        if let Some(contradiction) = self.contradiction() {
+            return Err(Wrong::conflict(contradiction));
+        }
+        let trainer = self.trainer;
+        let wanted = Wanted { convolutions: true, line: line_of(self.transformers.unwrap_or(5)), ..Wanted::default() };
+        let request = |spelling: &String| {
+            let (spelling, revision, hub) = (spelling.clone(), self.revision.clone(), self.hub.options());
+            (ModelRequest { spelling, revision, hub }, wanted)
+        };
+        Ok(ExportTask {
+            trainer,
+            scan: self.scan.clone(),
+            model: self.model.as_ref().map(request),
+            pooling: self.pool_experts.map(Into::into),
+            rules: self.selection.rules(trainer.counted(self.adapter.rank()))?,
+            adapter: self.adapter.adapter(),
+            asked: self.adapter.asked(),
+            place: match (&self.into, &self.output_dir) {
+                (Some(path), _) => ExportPlace::Config { path: path.clone(), dry_run: self.dry_run },
+                (None, Some(folder)) => ExportPlace::Folder(folder.clone()),
+                (None, None) => ExportPlace::One(self.format.map(Format::from), self.output.clone()),
+            },
+            overwrite: self.overwrite,
+        })
+    }
+
     /// What is wrong with options that are right each by itself.
-    pub fn contradiction(&self) -> Option<String> {
+    fn contradiction(&self) -> Option<String> {
         let formats = self.trainer.formats();
         if self.format.is_some_and(|format| !formats.contains(&format.into())) {
             let names: Vec<&str> = formats.iter().map(|format| format.key()).collect();

@@ -6,25 +6,26 @@ mod environment;
 mod export;
 mod scan;
 mod selection;
-mod way_out;
 
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::num::NonZeroUsize;
 
-use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use laser_scan::modules::Line;
 use laser_scan::output;
 use laser_scan::scan::Pooling;
 
-pub use adapter::AdapterArgs;
-pub use compare::{DiffArgs, ReportArgs};
-pub use environment::HubArgs;
-pub use export::ExportArgs;
-pub use scan::ScanArgs;
-pub use selection::{ChoiceArgs, SelectionArgs, with_option};
-pub use way_out::{WayOut, in_words};
+use adapter::AdapterArgs;
+use compare::{DiffArgs, ReportArgs};
+use environment::HubArgs;
+use export::ExportArgs;
+use scan::ScanArgs;
+use selection::{ChoiceArgs, SelectionArgs};
+
+use crate::commands::task::Task;
+use crate::terminal::{Speech, Verbosity};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -104,6 +105,16 @@ pub enum Color {
     Never,
 }
 
+impl From<Color> for anstream::ColorChoice {
+    fn from(color: Color) -> Self {
+        match color {
+            Color::Auto => Self::Auto,
+            Color::Always => Self::Always,
+            Color::Never => Self::Never,
+        }
+    }
+}
+
 /// How experts are taken together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PoolExperts {
@@ -125,54 +136,56 @@ impl From<PoolExperts> for Pooling {
     }
 }
 
-impl Cli {
-    /// Reads the command line; ends the process with a message if it is wrong, or if help is asked for.
-    pub fn read() -> Self {
-        let cli = Self::try_parse().unwrap_or_else(|error| end(&error));
-        let (contradiction, name) = match &cli.command {
-            None => (cli.scan.contradiction(), None),
-            Some(Command::Export(export)) => (export.contradiction(), Some("export")),
-            Some(Command::Report(_)) => (None, Some("report")),
-            Some(Command::Diff(_)) => (None, Some("diff")),
-        };
-        let wrong = |kind: ErrorKind, text: String| -> ! {
-            let mut command = Self::command();
-            // So that subcommands know what they are part of, for the usage that goes with the error.
-            command.build();
-            let command = match name {
-                Some(name) => command.find_subcommand_mut(name),
-                None => Some(&mut command),
-            };
-            command.map_or_else(|| std::process::exit(2), |command| end(&command.error(kind, text)))
-        };
-        if let Some(contradiction) = contradiction {
-            wrong(ErrorKind::ArgumentConflict, contradiction);
-        }
-        if let Err(error) = cli.patterns() {
-            wrong(ErrorKind::ValueValidation, error.to_string());
-        }
-        cli
+/// What is wrong with a command line that clap takes.
+#[derive(Debug)]
+pub struct Wrong {
+    kind: ErrorKind,
+    text: String,
+}
+
+impl Wrong {
+    /// That options contradict each other.
+    fn conflict(text: String) -> Self {
+        Self { kind: ErrorKind::ArgumentConflict, text }
     }
 
-    /// Makes sure that patterns are some.
-    fn patterns(&self) -> Result<()> {
-        match &self.command {
-            None => self.scan.filter().and_then(|_| self.scan.selection.choice.types()).map(drop),
-            Some(Command::Export(export)) => export.selection.choice.types().map(drop),
-            Some(Command::Report(report)) => report.choice.types().map(drop),
-            Some(Command::Diff(_)) => Ok(()),
-        }
+    /// That the value of an option is none.
+    fn value(error: impl ToString) -> Self {
+        Self { kind: ErrorKind::ValueValidation, text: error.to_string() }
     }
 
-    /// How much is said, and how.
-    pub fn speech(&self) -> SpeechArgs {
-        match &self.command {
-            None => self.scan.speech,
-            Some(Command::Export(export)) => export.speech,
-            Some(Command::Diff(diff)) => diff.speech,
-            Some(Command::Report(report)) => report.speech,
-        }
+    /// Ends the process with what is wrong, and with the usage of the subcommand called `name`, if there is one.
+    fn end(self, name: Option<&str>) -> ! {
+        let mut command = Cli::command();
+        // So that subcommands know what they are part of, for the usage that goes with the error.
+        command.build();
+        let command = match name {
+            Some(name) => command.find_subcommand_mut(name),
+            None => Some(&mut command),
+        };
+        command.map_or_else(|| std::process::exit(2), |command| end(&command.error(self.kind, self.text)))
     }
+}
+
+/// Reads the command line and the environment: how to speak, and what there is to do. Ends the process with a message if
+/// something is wrong, or if help is asked for.
+pub fn read() -> (Speech, Task) {
+    let cli = Cli::try_parse().unwrap_or_else(|error| end(&error));
+    let (name, task, SpeechArgs { quiet, color }) = match &cli.command {
+        None => (None, cli.scan.task().map(|task| Task::Scan(Box::new(task))), cli.scan.speech),
+        Some(Command::Export(arguments)) => {
+            (Some("export"), arguments.task().map(|task| Task::Export(Box::new(task))), arguments.speech)
+        }
+        Some(Command::Diff(arguments)) => (Some("diff"), Ok(Task::Diff(arguments.task())), arguments.speech),
+        Some(Command::Report(arguments)) => (Some("report"), arguments.task().map(Task::Report), arguments.speech),
+    };
+    let verbosity = match (quiet, cli.scan.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    let speech = Speech { verbosity, color: color.into(), again: cli.scan.again() };
+    (speech, task.unwrap_or_else(|wrong| wrong.end(name)))
 }
 
 /// Ends the process with clap's message. A script may have put names from files that others wrote on the command line, of
@@ -196,6 +209,11 @@ fn line(version: &str) -> Result<u8, &'static str> {
         Some("5") => Ok(5),
         _ => Err("it takes 4 or 5"),
     }
+}
+
+/// The line of transformers of that number.
+fn line_of(number: u8) -> Line {
+    if number == 4 { Line::Four } else { Line::Five }
 }
 
 fn at_least_one(text: &str) -> Result<NonZeroUsize, &'static str> {

@@ -3,16 +3,15 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anyhow::Result;
 use clap::Args;
-use laser_scan::measure::Resources;
-use laser_scan::modules::{Filter, Line, Wanted};
+use laser_scan::modules::{Filter, Wanted};
 use laser_scan::scan::{Destination, Options};
-use laser_scan::select::{Counted, Rules};
+use laser_scan::select::{Count, Counted, Rules};
 use laser_scan::spectrum::DeviceRequest;
 use laser_scan::trainers::Trainer;
 
-use super::{AdapterArgs, HubArgs, PoolExperts, SelectionArgs, SpeechArgs, export, line};
+use super::{AdapterArgs, HubArgs, PoolExperts, SelectionArgs, SpeechArgs, Wrong, export, line, line_of};
+use crate::commands::task::{ModelRequest, ScanTask};
 
 /// The scan.
 #[derive(Debug, Args)]
@@ -23,42 +22,42 @@ pub struct ScanArgs {
 
     /// The Hub model's branch, tag or commit [default: main]
     #[arg(long, value_name = "REVISION")]
-    pub revision: Option<String>,
+    revision: Option<String>,
 
     /// Scan only modules whose name, on disk or in memory, matches; repeatable, '*' matches anything
     #[arg(long, value_name = "GLOB", help_heading = "What to scan")]
-    pub include: Vec<String>,
+    include: Vec<String>,
 
     /// Leave out modules whose name, on disk or in memory, matches; repeatable, wins over --include
     #[arg(long, value_name = "GLOB", help_heading = "What to scan")]
-    pub exclude: Vec<String>,
+    exclude: Vec<String>,
 
     /// Scan heads, routers and embeddings' projections too
     #[arg(long, help_heading = "What to scan")]
-    pub all_linear: bool,
+    all_linear: bool,
 
     /// Scan convolutions too, flattened; of diffusion models they are scanned anyway
     #[arg(long, help_heading = "What to scan")]
-    pub include_conv: bool,
+    include_conv: bool,
 
     /// Measure the parts of fused modules too (q, k and v of a qkv_proj), for the file of all numbers
     #[arg(long, help_heading = "What to scan")]
-    pub split_fused: bool,
+    split_fused: bool,
 
     /// Rank all experts of a layer as one, by the mean or the largest of their ratios
     #[arg(long, value_name = "HOW", default_value = "none", help_heading = "What to scan")]
-    pub pool_experts: PoolExperts,
+    pool_experts: PoolExperts,
 
     /// The trainer's line of transformers, 4 (4.57) or 5, which decides what modules are called in memory
     #[arg(long, value_name = "LINE", default_value = "5", value_parser = line, help_heading = "What to scan")]
-    pub transformers: u8,
+    transformers: u8,
 
     /// Only show what would be scanned; of a Hub model nothing but headers is downloaded
     #[arg(long, help_heading = "What to scan")]
-    pub dry_run: bool,
+    dry_run: bool,
 
     #[command(flatten)]
-    pub selection: SelectionArgs,
+    selection: SelectionArgs,
 
     /// Write this trainer's configuration too, as 'export' does; repeatable
     #[arg(
@@ -68,30 +67,30 @@ pub struct ScanArgs {
         value_delimiter = ',',
         help_heading = "What to train"
     )]
-    pub emit: Vec<&'static dyn Trainer>,
+    emit: Vec<&'static dyn Trainer>,
 
     #[command(flatten)]
-    pub adapter: AdapterArgs,
+    adapter: AdapterArgs,
 
     /// The folder for the output files [default: the current one]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
-    pub output_dir: Option<PathBuf>,
+    output_dir: Option<PathBuf>,
 
     /// The file for every module's numbers [default: laser_scan_<model>.json]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
-    pub output: Option<PathBuf>,
+    output: Option<PathBuf>,
 
     /// The file for the names of the best [default: laser_scan_<model>_top_snr.json]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
-    pub top_output: Option<PathBuf>,
+    top_output: Option<PathBuf>,
 
     /// Replace files of these names, even if they are another model's results or no results at all
     #[arg(long, help_heading = "Output")]
-    pub overwrite: bool,
+    overwrite: bool,
 
     /// Print the names of the best as JSON instead of a table; with --dry-run, the plan
     #[arg(long, help_heading = "Output")]
-    pub json: bool,
+    json: bool,
 
     #[command(flatten)]
     pub speech: SpeechArgs,
@@ -102,44 +101,77 @@ pub struct ScanArgs {
 
     /// Where to compute: cpu, a GPU (cuda, cuda:1), several (cuda:0,1), or auto: a GPU if there is one
     #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = "Running")]
-    pub device: DeviceRequest,
+    device: DeviceRequest,
 
     /// How many threads to compute with, and how many modules to measure at once [default: one for each core]
     #[arg(long, value_name = "N", value_parser = threads, help_heading = "Running")]
-    pub threads: Option<NonZeroUsize>,
+    threads: Option<NonZeroUsize>,
 
     /// Ignore what an interrupted scan has left, and begin anew
     #[arg(long, help_heading = "Running")]
-    pub fresh: bool,
+    fresh: bool,
 
     #[command(flatten)]
-    pub hub: HubArgs,
+    hub: HubArgs,
 }
 
 impl ScanArgs {
-    /// The model, as it was spelled.
-    pub fn model(&self) -> &str {
-        self.model.as_deref().unwrap_or_default()
-    }
-
-    /// What keeps modules out of the scan.
-    pub fn filter(&self) -> Result<Filter> {
-        Ok(Filter::new(&self.include, &self.exclude)?)
-    }
-
-    /// How modules are chosen.
-    pub fn rules(&self) -> Result<Rules> {
-        self.selection.rules(self.counted())
-    }
-
-    /// What counts against a budget.
-    fn counted(&self) -> Counted {
+    /// What there is to do.
+    ///
+    /// # Errors
+    ///
+    /// Fails if options contradict each other, or if a pattern is malformed.
+    pub fn task(&self) -> Result<ScanTask, Wrong> {
+        if let Some(contradiction) = self.contradiction() {
+            return Err(Wrong::conflict(contradiction));
+        }
+        let filter = Filter::new(&self.include, &self.exclude).map_err(Wrong::value)?;
         let rank = self.adapter.rank();
-        self.emit.first().map_or(Counted::Lora { rank }, |trainer| trainer.counted(rank))
+        let counted = self.emit.first().map_or(Counted::Lora { rank }, |trainer| trainer.counted(rank));
+        let rules = self.selection.rules(counted)?;
+        let mut emit: Vec<&'static dyn Trainer> = Vec::new();
+        for trainer in &self.emit {
+            if emit.iter().all(|known| known.key() != trainer.key()) {
+                emit.push(*trainer);
+            }
+        }
+        let (folder, full, top) = (self.output_dir.clone(), self.output.clone(), self.top_output.clone());
+        Ok(ScanTask {
+            model: ModelRequest {
+                spelling: self.model.clone().unwrap_or_default(),
+                revision: self.revision.clone(),
+                hub: self.hub.options(),
+            },
+            device: self.device.clone(),
+            threads: self.threads(),
+            filter,
+            wanted: Wanted {
+                all_linear: self.all_linear,
+                convolutions: self.include_conv,
+                parts: self.split_fused,
+                line: line_of(self.transformers),
+            },
+            pooling: self.pool_experts.into(),
+            options: self.options(&rules),
+            rules,
+            emit,
+            adapter: self.adapter.adapter(),
+            destination: Destination { folder, full, top },
+            overwrite: self.overwrite,
+            dry_run: self.dry_run,
+            as_json: self.json,
+            fresh: self.fresh,
+            again: self.again(),
+        })
+    }
+
+    /// How a person goes on after an interruption.
+    pub fn again(&self) -> &'static str {
+        if self.fresh { "the same line without --fresh" } else { "the same line again" }
     }
 
     /// What is wrong with options that are right each by itself.
-    pub fn contradiction(&self) -> Option<String> {
+    fn contradiction(&self) -> Option<String> {
         let AdapterArgs { rank, no_head, .. } = self.adapter;
         let budget = self.selection.budget.is_some();
         let is_idle = self.adapter.is_given() || no_head || (rank.is_some() && !budget);
@@ -155,27 +187,16 @@ impl ScanArgs {
         Some(text.to_owned())
     }
 
-    /// What is to be measured.
-    pub fn wanted(&self) -> Wanted {
-        Wanted {
-            all_linear: self.all_linear,
-            convolutions: self.include_conv,
-            parts: self.split_fused,
-            line: if self.transformers == 4 { Line::Four } else { Line::Five },
-        }
-    }
-
     /// What was asked for, after defaults, for the manifest.
-    pub fn options(&self, resources: &Resources) -> Options {
-        let choice = &self.selection.choice;
+    fn options(&self, rules: &Rules) -> Options {
         Options {
             revision: self.revision.clone(),
-            top_n: self.selection.top(),
-            top_percent: choice.top_percent,
-            global: choice.global,
+            top_n: if let Count::Top(count) = rules.count { Some(count) } else { None },
+            top_percent: self.selection.choice.top_percent,
+            global: rules.global,
             budget: self.selection.budget,
-            types: choice.types.clone(),
-            layers: choice.layers.as_ref().map(ToString::to_string),
+            types: self.selection.choice.types.clone(),
+            layers: rules.layers.as_ref().map(ToString::to_string),
             emit: self.emit.iter().map(|trainer| trainer.key().to_owned()).collect(),
             include: self.include.clone(),
             exclude: self.exclude.clone(),
@@ -184,18 +205,14 @@ impl ScanArgs {
             split_fused: self.split_fused,
             pool_experts: self.pool_experts.into(),
             transformers: self.transformers,
-            threads: resources.threads,
-            memory: resources.memory,
+            threads: self.threads(),
+            // What is free is known when the scan begins.
+            memory: 0,
         }
     }
 
-    /// Where output goes.
-    pub fn destination(&self) -> Destination {
-        Destination { folder: self.output_dir.clone(), full: self.output.clone(), top: self.top_output.clone() }
-    }
-
     /// How many modules are measured at once.
-    pub fn threads(&self) -> usize {
+    fn threads(&self) -> usize {
         self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
     }
 }

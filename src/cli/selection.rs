@@ -2,11 +2,10 @@
 
 use std::num::NonZeroUsize;
 
-use anyhow::{Result, anyhow};
 use clap::Args;
-use laser_scan::select::{Budget, Count, Counted, Layers, Rules, SelectError, Types};
+use laser_scan::select::{Budget, Count, Counted, Layers, Rules, Types};
 
-use super::at_least_one;
+use super::{Wrong, at_least_one};
 
 /// How many of each type are chosen if nothing else is asked for.
 const DEFAULT_TOP: usize = 16;
@@ -52,48 +51,22 @@ pub struct SelectionArgs {
 
 impl ChoiceArgs {
     /// The rules, with a budget if there is one.
-    pub fn rules(&self, budget: Option<Budget>) -> Result<Rules> {
+    pub fn rules(&self, budget: Option<Budget>) -> Result<Rules, Wrong> {
         let count = match (self.top_n, self.top_percent) {
             (Some(count), _) => Count::Top(count.get()),
             (None, Some(percent)) => Count::Percent(percent),
             (None, None) if budget.is_some() => Count::All,
             (None, None) => Count::Top(DEFAULT_TOP),
         };
-        Ok(Rules { count, global: self.global, budget, types: self.types()?, layers: self.layers.clone() })
-    }
-
-    /// The types that may be chosen.
-    pub fn types(&self) -> Result<Types> {
-        Ok(Types::new(&self.types)?)
+        let types = Types::new(&self.types).map_err(Wrong::value)?;
+        Ok(Rules { count, global: self.global, budget, types, layers: self.layers.clone() })
     }
 }
 
 impl SelectionArgs {
     /// The rules, where parameters are `counted` so.
-    pub fn rules(&self, counted: Counted) -> Result<Rules> {
+    pub fn rules(&self, counted: Counted) -> Result<Rules, Wrong> {
         self.choice.rules(self.budget.map(|parameters| Budget { parameters, counted }))
-    }
-
-    /// The number of modules of each type, where that is what is asked for.
-    pub fn top(&self) -> Option<usize> {
-        let is_default = self.choice.top_percent.is_none() && self.budget.is_none();
-        self.choice.top_n.map(NonZeroUsize::get).or_else(|| is_default.then_some(DEFAULT_TOP))
-    }
-}
-
-/// Why nothing can be chosen, in the words of the options.
-pub fn with_option(error: SelectError) -> anyhow::Error {
-    match error {
-        SelectError::Pattern(_) => error.into(),
-        SelectError::NoType { .. } => anyhow!("--types {error}"),
-        SelectError::NoLayer { .. } | SelectError::Layerless(_) => anyhow!("--layers {error}"),
-        SelectError::NotInLayers(layers) => anyhow!("--layers {layers} has no module of the types that --types names"),
-        SelectError::NoShape(name) => anyhow!(
-            "--budget needs the shape of every module, and that of '{name}' is not known: give the model with --model"
-        ),
-        SelectError::TooSmall { budget, name, cost } => {
-            anyhow!("nothing fits into --budget {budget}: the smallest module, '{name}', takes {cost} parameters")
-        }
     }
 }
 

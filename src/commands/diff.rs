@@ -3,30 +3,24 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use laser_scan::output;
+use laser_scan::output::python_json_text;
 use laser_scan::report::diff;
 use laser_scan::scan::Scan;
 
 use super::STANDARD_OUTPUT;
-use crate::cli::DiffArgs;
+use super::task::DiffTask;
 use crate::terminal::Terminal;
 
 /// Shows what moved between two scans.
-pub fn run(arguments: &DiffArgs, terminal: &Terminal) -> Result<ExitCode> {
-    let (a, b) = (Scan::read(&arguments.a)?.ranked(), Scan::read(&arguments.b)?.ranked());
-    let diff = diff(&a, &b, arguments.top_n.get());
+pub fn run(task: &DiffTask, terminal: &Terminal) -> Result<ExitCode> {
+    let [a, b] = &task.scans;
+    let diff = diff(&Scan::read(a)?.ranked(), &Scan::read(b)?.ranked(), task.top);
     if diff.types.is_empty() {
-        bail!(
-            "'{}' and '{}' have no measured module in common: are they scans of one architecture?",
-            arguments.a.display(),
-            arguments.b.display()
-        );
+        let (a, b) = (a.display(), b.display());
+        bail!("'{a}' and '{b}' have no measured module in common: are they scans of one architecture?");
     }
-    let shown = if arguments.json {
-        terminal.output(output::python_json_text(&diff).trim_end().as_bytes())
-    } else {
-        terminal.comparison(&diff, arguments.moves)
-    };
+    let json = || terminal.output(python_json_text(&diff).trim_end().as_bytes());
+    let shown = if task.as_json { json() } else { terminal.comparison(&diff, task.moves) };
     shown.context(STANDARD_OUTPUT)?;
     Ok(ExitCode::SUCCESS)
 }

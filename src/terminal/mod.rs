@@ -6,7 +6,7 @@ mod progress;
 mod sheet;
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -19,9 +19,7 @@ use laser_scan::output::{self, counted};
 use laser_scan::scan::Outputs;
 use laser_scan::select::{Candidate, Group};
 use laser_scan::spectrum;
-use laser_scan::trainers::Export;
 
-use crate::cli::{Color, SpeechArgs, in_words};
 pub use progress::Progress;
 use sheet::{Sheet, harmless, harmless_lines};
 
@@ -31,9 +29,18 @@ const LAYERS_SHOWN: usize = 16;
 /// How much of a value is shown.
 const LONGEST_VALUE: usize = 60;
 
+/// How the program speaks.
+pub struct Speech {
+    pub verbosity: Verbosity,
+    /// Whether there is colour; by what standard output is, if that is not asked for.
+    pub color: anstream::ColorChoice,
+    /// How a person goes on after an interruption.
+    pub again: &'static str,
+}
+
 /// How much is said.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Verbosity {
+pub enum Verbosity {
     Quiet,
     Normal,
     Verbose,
@@ -45,27 +52,21 @@ pub struct Terminal {
     bars: MultiProgress,
     /// Modules of the scan under way that are in its journal.
     journalled: AtomicUsize,
-    /// Whether the command line begins each scan anew.
-    fresh: bool,
+    /// How a person goes on after an interruption.
+    again: &'static str,
 }
 
 impl Terminal {
-    /// A terminal that speaks as the command line asks; a scan may do so at length, and be `fresh`.
-    pub fn new(speech: SpeechArgs, verbose: bool, fresh: bool) -> Self {
-        match speech.color {
-            Color::Auto => {}
-            Color::Always => anstream::ColorChoice::Always.write_global(),
-            Color::Never => anstream::ColorChoice::Never.write_global(),
+    /// A terminal that speaks as it is asked to.
+    pub fn new(speech: &Speech) -> Self {
+        let Speech { verbosity, color, again } = *speech;
+        if color != anstream::ColorChoice::Auto {
+            color.write_global();
         }
-        let verbosity = match (speech.quiet, verbose) {
-            (true, _) => Verbosity::Quiet,
-            (_, true) => Verbosity::Verbose,
-            _ => Verbosity::Normal,
-        };
         // indicatif draws nothing where standard error is no terminal.
         let target =
             if verbosity == Verbosity::Quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        Self { verbosity, bars: MultiProgress::with_draw_target(target), journalled: AtomicUsize::new(0), fresh }
+        Self { verbosity, bars: MultiProgress::with_draw_target(target), journalled: AtomicUsize::new(0), again }
     }
 
     /// Says something in passing.
@@ -267,16 +268,6 @@ impl Terminal {
         ));
     }
 
-    /// Says what a person should know of a trainer's configuration, and where it is.
-    pub fn exported(&self, export: &Export, paths: &[PathBuf]) {
-        export.warnings.iter().for_each(|warning| self.warn(&in_words(warning)));
-        export.notes.iter().for_each(|note| self.note(&in_words(note)));
-        let paths: Vec<String> = paths.iter().map(|path| format!("'{}'", path.display())).collect();
-        if !paths.is_empty() {
-            self.note(&format!("wrote {}", paths.join(" and ")));
-        }
-    }
-
     /// Says what changed in a person's configuration.
     pub fn edited(&self, config: &Path, kept: &Path, changes: &[Change]) {
         for Change { key, before, after } in changes {
@@ -293,7 +284,7 @@ impl Terminal {
     pub fn interrupted(&self) {
         let _ = self.bars.clear();
         self.bars.set_draw_target(ProgressDrawTarget::hidden());
-        let line = if self.fresh { "the same line without --fresh" } else { "the same line again" };
+        let line = self.again;
         let text = match self.journalled.load(Ordering::Relaxed) {
             0 => format!("interrupted; run {line} to go on"),
             done => format!("interrupted; {done} modules are done: run {line} to go on from there"),

@@ -1,14 +1,10 @@
-//! The options by which a person gets around what the library cannot do, or has it otherwise.
+//! The options that help where a trainer or a configuration cannot have what was chosen.
 
 use anyhow::{Error, anyhow};
 use laser_scan::config::ConfigError;
 use laser_scan::trainers::{ExportError, Remark, Remedy};
 
-/// An error of the library, for which there may be a way out.
-pub trait WayOut {
-    /// The error, with the options that help.
-    fn with_way_out(self) -> Error;
-}
+use super::way_out::WayOut;
 
 impl WayOut for ExportError {
     fn with_way_out(self) -> Error {
