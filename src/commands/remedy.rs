@@ -63,3 +63,28 @@ fn options(remedy: &Remedy) -> String {
     };
     text.to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_and_remarks_name_the_options_that_help() {
+        let (trainer, name) = ("PEFT", "a".to_owned());
+        let missed = ExportError::HitsNothing { trainer, name: name.clone() };
+        let refused = ExportError::Unadaptable { trainer, name, why: "it fails" };
+        assert_eq!(
+            [missed, refused, ExportError::NoShapes, ExportError::Nothing]
+                .map(|error| error.with_way_out().to_string()),
+            [
+                "PEFT would find nothing under the name 'a': leave it out with --types or --layers",
+                "PEFT cannot adapt 'a': it fails; choose others with --types",
+                "--match-rank needs the shape of every module, and this scan does not give them all: give the model with --model",
+                "nothing is chosen: the scan has no linear module with a ratio that may be trained",
+            ]
+        );
+        let remark = |remedy| in_words(&Remark { text: "the head is trained".into(), remedy });
+        assert_eq!(remark(None), "the head is trained");
+        assert_eq!(remark(Some(Remedy::NoHead)), "the head is trained; --no-head leaves it out");
+    }
+}

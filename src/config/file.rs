@@ -16,7 +16,9 @@ use crate::trainers::{Adapter, Alpha, Export, Rank, Remedy, UserConfig};
 pub struct Config {
     path: PathBuf,
     text: String,
-    /// What the trainer makes of it.
+    /// What people call the trainer.
+    trainer: &'static str,
+    /// What matters to it beside the keys that are set.
     terms: &'static UserConfig,
 }
 
@@ -30,15 +32,15 @@ pub struct Asked {
 }
 
 impl Config {
-    /// Reads the configuration at `path`, of the trainer with these `terms`.
+    /// Reads the configuration at `path`, which is one for `trainer` with its `terms`.
     ///
     /// # Errors
     ///
-    /// Fails if there is no text.
-    pub fn open(path: &Path, terms: &'static UserConfig) -> Result<Self, ConfigError> {
+    /// Fails if it cannot be read, or is no text.
+    pub fn open(path: &Path, trainer: &'static str, terms: &'static UserConfig) -> Result<Self, ConfigError> {
         let path = path.to_owned();
         match fs::read(&path).map(String::from_utf8) {
-            Ok(Ok(text)) => Ok(Self { path, text, terms }),
+            Ok(Ok(text)) => Ok(Self { path, text, trainer, terms }),
             Ok(Err(error)) => Err(ConfigError::NotText { path, error }),
             Err(error) => Err(ConfigError::Unreadable { path, error }),
         }
@@ -87,7 +89,7 @@ impl Config {
         }
         for key in self.terms.foreign {
             if self.value(key)?.is_some() {
-                return Err(ConfigError::Foreign { path: self.path.clone(), key, trainer: self.terms.trainer });
+                return Err(ConfigError::Foreign { path: self.path.clone(), key, trainer: self.trainer });
             }
         }
         let mut settings = export.settings.clone();
@@ -111,7 +113,7 @@ impl Config {
     /// Fails if the configuration cannot be parsed.
     pub fn warnings(&self, edited: &Edited, export: &Export) -> Result<Vec<String>, ConfigError> {
         let (name, UserConfig { conflicts, naming, needs, .. }) = (self.path.display(), self.terms);
-        let edited = Self { path: self.path.clone(), text: edited.text.clone(), terms: self.terms };
+        let edited = Self { path: self.path.clone(), text: edited.text.clone(), ..*self };
         let mut warnings = Vec::new();
         for key in *conflicts {
             let is_ours = export.settings.iter().any(|(own, _)| own == key);

@@ -64,7 +64,6 @@ impl Trainer for Axolotl {
 
     fn user_config(&self) -> Option<&'static UserConfig> {
         Some(&UserConfig {
-            trainer: "Axolotl",
             adapter: Some(AdapterKeys { rank: "lora_r", alpha: "lora_alpha" }),
             conflicts: &CONFLICTS,
             naming: NAMING,

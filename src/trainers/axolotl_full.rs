@@ -44,14 +44,7 @@ impl Trainer for AxolotlFull {
     }
 
     fn user_config(&self) -> Option<&'static UserConfig> {
-        Some(&UserConfig {
-            trainer: "Axolotl",
-            adapter: None,
-            conflicts: &CONFLICTS,
-            naming: NAMING,
-            needs: None,
-            foreign: FOREIGN,
-        })
+        Some(&UserConfig { adapter: None, conflicts: &CONFLICTS, naming: NAMING, needs: None, foreign: FOREIGN })
     }
 
     /// The key for training the weights themselves. Patterns are anchored at both ends. Axolotl itself puts a backslash before

@@ -50,3 +50,92 @@ pub fn export_model(
     export.warnings.extend(is_adapted.then(|| bypassed(&choice)).flatten().map(Remark::from));
     Ok(export)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::{Entry, Surroundings};
+    use crate::select::{self, Count, Pooling, Rules, Types};
+    use crate::trainers::{ALL, Adapter, Alpha, Document, Format, Rank};
+
+    /// A trainer that takes all components of a pipeline at once.
+    #[derive(Debug)]
+    struct Pipelines;
+
+    impl Trainer for Pipelines {
+        fn key(&self) -> &'static str {
+            "pipelines"
+        }
+
+        fn name(&self) -> &'static str {
+            "Pipelines"
+        }
+
+        fn formats(&self) -> &'static [Format] {
+            &[Format::Args]
+        }
+
+        fn keys(&self) -> &'static [&'static str] {
+            &[]
+        }
+
+        fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
+            let names: Vec<&str> = choice.trained().map(|place| choice.target(place).name.as_str()).collect();
+            let documents = vec![self.document(choice, Format::Args, names.join(" "))];
+            Ok(Export { documents, ..Export::default() })
+        }
+
+        fn export_components(&self, request: &Request<'_>, components: &[&str]) -> Result<Export, ExportError> {
+            let mut all = Export::default();
+            for component in components {
+                let Export { documents, .. } = export_model(self, request, Some(component))?;
+                let named =
+                    |document: Document| Document { file: format!("{component}_{}", document.file), ..document };
+                all.documents.extend(documents.into_iter().map(named));
+            }
+            Ok(all)
+        }
+    }
+
+    fn entry(component: &str) -> Entry {
+        Entry {
+            name: format!("{component}.layers.0.up"),
+            kind: format!("{component}.up"),
+            layer: None,
+            snr: Some(1.0),
+            shape: Some([8, 8]),
+            targets: vec!["layers.0.up".into()],
+            is_parameter: false,
+            is_matrix: false,
+            part_of: None,
+        }
+    }
+
+    #[test]
+    fn a_choice_within_two_components_goes_to_who_takes_both() {
+        let components = ["unet", "text_encoder"];
+        let entries = components.map(entry);
+        let names = components.map(str::to_owned).to_vec();
+        let around = Surroundings { model: "sd".into(), components: names, ..Surroundings::default() };
+        let pools = select::pool(&entries, Pooling::None);
+        let candidates = select::candidates(&entries, &pools);
+        let all = Rules { count: Count::All, global: false, budget: None, types: Types::default(), layers: None };
+        let chosen = select::choose(&candidates, &all).expect("all");
+        let adapter = Adapter { rank: Rank::Fixed(8), alpha: Alpha::Stays(16.0), head: true, head_rank: None };
+        let (entries, candidates, chosen) = (&entries[..], &candidates[..], &chosen[..]);
+        let request = Request { entries, candidates, chosen, around: Some(&around), adapter };
+
+        let documents = export(&Pipelines, &request).expect("both").documents;
+        let written: Vec<(&str, &str)> =
+            documents.iter().map(|document| (document.file.as_str(), document.text.as_str())).collect();
+        let expected = [
+            ("unet_laser_scan_sd_pipelines.args", "layers.0.up"),
+            ("text_encoder_laser_scan_sd_pipelines.args", "layers.0.up"),
+        ];
+        assert_eq!(written, expected);
+        for trainer in ALL {
+            let error = export(*trainer, &request).expect_err(trainer.key());
+            assert_eq!(error.remedy(), Some(Remedy::OneComponent("unet".into())), "{error}");
+        }
+    }
+}

@@ -136,7 +136,6 @@ impl Trainer for LlamaFactory {
 
     fn user_config(&self) -> Option<&'static UserConfig> {
         Some(&UserConfig {
-            trainer: "LLaMA-Factory",
             adapter: Some(AdapterKeys { rank: "lora_rank", alpha: "lora_alpha" }),
             conflicts: &CONFLICTS,
             naming: &[],

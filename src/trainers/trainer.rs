@@ -31,7 +31,7 @@ pub trait Trainer: fmt::Debug + Sync {
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError>;
 
     /// Its configuration for a choice within several `components` of a pipeline, which are models of their own. Most trainers
-    /// take one model.
+    /// take one model, and say so.
     ///
     /// # Errors
     ///
@@ -91,8 +91,6 @@ pub trait Trainer: fmt::Debug + Sync {
 /// What matters in a YAML configuration that a person wrote for a trainer, beside the keys that an export sets.
 #[derive(Debug)]
 pub struct UserConfig {
-    /// What people call the trainer.
-    pub trainer: &'static str,
     /// The keys of the adapter, if one is trained.
     pub adapter: Option<AdapterKeys>,
     /// Keys that change what is trained, of which a person should know if they are set.
