@@ -70,10 +70,10 @@ impl<'a> Choice<'a> {
         self.trained().collect()
     }
 
-    /// Whether the model is of one of these architectures, which have spaces between them.
-    pub fn is_of(&self, architectures: &str) -> bool {
-        let own = self.around.map_or(&[][..], |around| &around.model_types);
-        architectures.split_whitespace().any(|known| own.iter().any(|own| own == known))
+    /// Whether the model is of one of these architectures.
+    pub fn is_of(&self, architectures: &[&str]) -> bool {
+        let mut own = self.around.iter().flat_map(|around| &around.model_types);
+        own.any(|own| architectures.contains(&own.as_str()))
     }
 
     /// The model's name for files, if it is known.

@@ -15,19 +15,42 @@ use crate::output;
 
 /// Architectures of which PEFT rewrites lists under version 5 of transformers, as its experts are parameters there: an entry
 /// that ends in one of these becomes a parameter of every layer. (`peft/utils/transformers_weight_conversion.py`)
-const REWRITTEN: [(&str, [&str; 4]); 2] = [
-    ("mixtral minimax minimax_m2", ["gate", "w1", "w2", "w3"]),
+const REWRITTEN: [(&[&str], [&str; 4]); 2] = [
+    (&["mixtral", "minimax", "minimax_m2"], ["gate", "w1", "w2", "w3"]),
     (
-        "afmoe beam cohere2_moe deepseek_v2 deepseek_v3 deepseek_v32 dots1 ernie4_5_moe exaone_moe flex_olmo glm4_moe \
-         glm4_moe_lite glm4v_moe glm_moe_dsa hunyuan_v1_moe longcat_flash mellum olmoe qwen3_moe qwen3_next \
-         qwen3_omni_moe qwen3_omni_moe_thinker qwen3_omni_moe_text solar_open",
+        &[
+            "afmoe",
+            "beam",
+            "cohere2_moe",
+            "deepseek_v2",
+            "deepseek_v3",
+            "deepseek_v32",
+            "dots1",
+            "ernie4_5_moe",
+            "exaone_moe",
+            "flex_olmo",
+            "glm4_moe",
+            "glm4_moe_lite",
+            "glm4v_moe",
+            "glm_moe_dsa",
+            "hunyuan_v1_moe",
+            "longcat_flash",
+            "mellum",
+            "olmoe",
+            "qwen3_moe",
+            "qwen3_next",
+            "qwen3_omni_moe",
+            "qwen3_omni_moe_thinker",
+            "qwen3_omni_moe_text",
+            "solar_open",
+        ],
         ["gate", "gate_proj", "up_proj", "down_proj"],
     ),
 ];
 
 /// Architectures of which PEFT refuses to adapt these: their kernels take the weights by themselves.
 /// (`_check_lora_target_modules_mamba` in `peft/tuners/tuners_utils.py`)
-const MAMBAS: &str = "falcon_h1 mamba mamba2 falcon_mamba nemotron_h";
+const MAMBAS: &[&str] = &["falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"];
 const REFUSED_OF_MAMBAS: [&str; 2] = ["out_proj", "conv1d"];
 
 /// What PEFT cannot do to what it wraps as a parameter.
@@ -150,7 +173,7 @@ impl Names {
 fn refused(choice: &Choice<'_>, target: &Target, leaf: &str) -> Option<&'static str> {
     if choice.is_of(MAMBAS) && REFUSED_OF_MAMBAS.contains(&leaf) {
         Some("it refuses those of a Mamba, whose kernels take the weights by themselves")
-    } else if target.is_parameter && choice.is_of("dbrx") {
+    } else if target.is_parameter && choice.is_of(&["dbrx"]) {
         // `DbrxExperts.forward` asks for them on the module that PEFT has wrapped.
         Some("the experts of DBRX fail under an adapter")
     } else {
