@@ -22,7 +22,9 @@ pub fn run(task: &ExportTask, terminal: &Terminal) -> Result<ExitCode> {
         ExportPlace::Config { path, dry_run } => task.trainer.user_config().map(|terms| (path, terms, *dry_run)),
         _ => None,
     };
-    let config = config.map(|(path, terms, dry_run)| anyhow::Ok((Config::open(path, task.trainer.name(), terms)?, dry_run))).transpose()?;
+    let config = config
+        .map(|(path, terms, dry_run)| anyhow::Ok((Config::open(path, task.trainer.name(), terms)?, dry_run)))
+        .transpose()?;
     let (mut adapter, mut rules) = (task.adapter, task.rules.clone());
     if let Some((config, _)) = &config {
         adapter = config.adapter(adapter, task.asked).map_err(WayOut::with_way_out)?;

@@ -54,8 +54,9 @@ pub fn export_model(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::{Entry, Surroundings};
-    use crate::select::{self, Count, Pooling, Rules, Types};
+    use crate::modules::{InMemory, Info};
+    use crate::scan::{Numbers, Record, Scan, Surroundings};
+    use crate::select::{Count, Rules, Selection, Types};
     use crate::trainers::{ALL, Adapter, Alpha, Document, Format, Rank};
 
     /// A trainer that takes all components of a pipeline at once.
@@ -97,33 +98,23 @@ mod tests {
         }
     }
 
-    fn entry(component: &str) -> Entry {
-        Entry {
-            name: format!("{component}.layers.0.up"),
-            kind: format!("{component}.up"),
-            layer: None,
-            snr: Some(1.0),
-            shape: Some([8, 8]),
-            targets: vec!["layers.0.up".into()],
-            is_parameter: false,
-            is_matrix: false,
-            part_of: None,
-        }
+    fn record(component: &str) -> Record {
+        let (name, kind) = (format!("{component}.layers.0.up"), format!("{component}.up"));
+        let memory = InMemory::Modules(vec!["layers.0.up".into()]);
+        let info = Info { layer: None, shape: Some([8, 8]), memory, ..Info::of_name(&name, kind) };
+        Record { info, result: Ok(Numbers::ratio(1.0)) }
     }
 
     #[test]
     fn a_choice_within_two_components_goes_to_who_takes_both() {
         let components = ["unet", "text_encoder"];
-        let entries = components.map(entry);
         let names = components.map(str::to_owned).to_vec();
-        let around = Surroundings { model: "sd".into(), components: names, ..Surroundings::default() };
-        let pools = select::pool(&entries, Pooling::None);
-        let candidates = select::candidates(&entries, &pools);
+        let mut scan = Scan::new(components.map(record).to_vec(), crate::scan::Format::LaserScan);
+        scan.surroundings = Some(Surroundings { model: "sd".into(), components: names, ..Surroundings::default() });
         let all = Rules { count: Count::All, global: false, budget: None, types: Types::default(), layers: None };
-        let chosen = select::choose(&candidates, &all).expect("all");
+        let selection = Selection::new(&scan, &all).expect("all");
         let adapter = Adapter { rank: Rank::Fixed(8), alpha: Alpha::Stays(16.0), head: true, head_rank: None };
-        let (entries, candidates, chosen) = (&entries[..], &candidates[..], &chosen[..]);
-        let request = Request { entries, candidates, chosen, around: Some(&around), adapter };
+        let request = Request { selection: &selection, adapter };
 
         let documents = export(&Pipelines, &request).expect("both").documents;
         let written: Vec<(&str, &str)> =
