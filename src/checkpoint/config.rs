@@ -1,9 +1,8 @@
 //! What `config.json` says that matters here.
 
 use serde::de::Error;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::defaults;
 use super::outline::Outline;
 
 /// Sections in which multimodal models describe their language model.
@@ -31,7 +30,7 @@ pub struct Config {
     pub quantization: Option<Value>,
     /// The weights file or index, where the model names one of its own.
     pub weights_file: Option<String>,
-    /// Whether the head shares the embedding's weight, if that is said, or is what transformers takes for granted.
+    /// Whether the head shares the embedding's weight, if that is said.
     pub ties_embeddings: Option<bool>,
     /// The description of the language model: the whole, or a section of it. Tables and long lists are left out.
     pub text: Value,
@@ -61,8 +60,6 @@ impl Config {
             ties_embeddings: ties(&root).or_else(|| ties(section)),
             text: section.clone(),
         };
-        config.ties_embeddings =
-            config.ties_embeddings.or_else(|| config.model_types().find_map(defaults::ties_embeddings));
         // transformers writes the number of layers out in any case. Where it is missing, somebody else wrote the file, and all
         // layers that are there count.
         config.layer_count = ["num_hidden_layers", "n_layer", "n_layers", "num_layers"]
@@ -76,29 +73,39 @@ impl Config {
         }
     }
 
-    /// The first of `keys` that the language model's description gives as a whole number, or transformers takes for granted. A
+    /// The first of `keys` that the language model's description gives as a whole number. A
     /// key within a section is written `section.key`.
     pub fn number(&self, keys: &[&str]) -> Option<usize> {
-        keys.iter().find_map(|key| match self.value(key) {
-            Some(value) => whole(value),
-            None => self.model_types().find_map(|model_type| defaults::number(model_type, key)),
-        })
+        keys.iter().find_map(|key| self.value(key).and_then(whole))
     }
 
-    /// Whether the language model's description sets `key` to true, or transformers does where it does not say.
+    /// Whether the language model's description sets `key` to true.
     pub fn flag(&self, key: &str) -> bool {
-        let default = || self.model_types().find_map(|model_type| defaults::flag(model_type, key));
-        self.value(key).map_or_else(default, Value::as_bool).unwrap_or(false)
+        self.value(key).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// The names of the architecture: the language model's own, then that of the model around it.
+    pub fn model_types(&self) -> impl Iterator<Item = &str> {
+        let own = self.text.get("model_type").and_then(Value::as_str);
+        own.into_iter().chain(self.model_type.as_deref())
+    }
+
+    /// Puts `value` under `key`, where the language model's description does not have anything there.
+    pub fn set_default(&mut self, key: &str, value: impl Into<Value>) {
+        if self.value(key).is_some() {
+            return;
+        }
+        let place = key.split('.').fold(&mut self.text, |section, key| {
+            if !section.is_object() {
+                *section = json!({});
+            }
+            &mut section[key]
+        });
+        *place = value.into();
     }
 
     fn value(&self, key: &str) -> Option<&Value> {
         self.text.pointer(&format!("/{}", key.replace('.', "/")))
-    }
-
-    /// The names of the architecture that the defaults are of: the language model's own, then that of the model around it.
-    fn model_types(&self) -> impl Iterator<Item = &str> {
-        let own = self.text.get("model_type").and_then(Value::as_str);
-        own.into_iter().chain(self.model_type.as_deref())
     }
 }
 
@@ -163,35 +170,5 @@ mod tests {
         assert_eq!(config.model_type.as_deref(), Some("FluxTransformer2DModel"));
         assert!(Config::parse(b"[1]").is_err());
         assert!(Config::parse(b"{").is_err());
-    }
-
-    #[test]
-    fn what_is_missing_is_as_the_class_has_it() {
-        let parse = |text: &str| Config::parse(text.as_bytes()).expect("JSON");
-        let falcon = parse(r#"{"model_type": "falcon", "num_attention_heads": 8}"#);
-        assert_eq!((falcon.flag("multi_query"), falcon.flag("new_decoder_architecture")), (true, false));
-        assert!(!parse(r#"{"model_type": "falcon", "multi_query": false}"#).flag("multi_query"));
-        // As many keys as queries, not as many as the class's own default of heads.
-        assert_eq!(falcon.number(&["num_kv_heads"]), None);
-        assert_eq!((falcon.number(&["num_attention_heads"]), falcon.layer_count), (Some(8), None));
-        let mamba = parse(r#"{"model_type": "mamba2", "n_groups": null}"#);
-        assert_eq!((mamba.number(&["mamba_head_dim", "head_dim"]), mamba.number(&["n_groups"])), (Some(64), None));
-        assert_eq!(parse(r#"{"model_type": "dbrx"}"#).number(&["ffn_config.moe_num_experts"]), Some(4));
-    }
-
-    #[test]
-    fn heads_are_tied_as_the_class_has_it_unless_it_is_said() {
-        let ties = |text: &str| Config::parse(text.as_bytes()).expect("JSON").ties_embeddings;
-        for tied in ["opt", "gpt2", "gemma2", "bloom", "t5", "whisper", "cohere"] {
-            assert_eq!(ties(&format!(r#"{{"model_type": "{tied}"}}"#)), Some(true), "{tied}");
-        }
-        for untied in ["llama", "mistral", "qwen2", "gpt_neox", "llava"] {
-            assert_eq!(ties(&format!(r#"{{"model_type": "{untied}"}}"#)), Some(false), "{untied}");
-        }
-        assert_eq!(ties(r#"{"model_type": "gpt2", "tie_word_embeddings": false}"#), Some(false));
-        // The language model's own default goes before that of the model around it.
-        assert_eq!(ties(r#"{"model_type": "llava", "text_config": {"model_type": "gemma2"}}"#), Some(true));
-        assert_eq!(ties(r#"{"model_type": "vit"}"#), None);
-        assert_eq!(ties(r#"{"model_type": "brand_new"}"#), None);
     }
 }

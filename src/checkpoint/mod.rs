@@ -10,7 +10,6 @@ mod absence;
 mod adapter;
 mod alike;
 mod config;
-mod defaults;
 mod entries;
 mod error;
 mod excerpt;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::families::Family;
+use super::architectures::{Architecture, UNKNOWN};
 use super::name::Place;
 use crate::checkpoint::Config;
 
@@ -85,8 +85,8 @@ pub enum Class {
 }
 
 impl Class {
-    /// What the module called `name` is, in a model of this `family` with this `config`.
-    pub fn of(name: &str, family: &Family, config: &Config) -> Self {
+    /// What the module called `name` is, in a model of this `architecture` with this `config`.
+    pub fn of(name: &str, architecture: &Architecture, config: &Config) -> Self {
         let place = Place::of(name);
         let segments: Vec<&str> = name.split('.').collect();
         let leaf = segments[segments.len() - 1];
@@ -95,7 +95,7 @@ impl Class {
         let beyond = beyond.is_some_and(|(layer, count)| is_decoder(&place.stack) && layer >= count);
         if segments.iter().any(|segment| matches!(*segment, "mtp" | "mtp_layers")) || beyond {
             Self::FurtherPrediction
-        } else if is_of_head(name, &segments, &place, family) {
+        } else if is_of_head(name, &segments, &place, architecture) {
             Self::Head
         } else if is_embedding(&segments, leaf) {
             Self::Embedding
@@ -134,7 +134,7 @@ fn is_embedding(segments: &[&str], leaf: &str) -> bool {
 
 /// What `name` alone tells of a module.
 pub fn by_name(name: &str) -> Class {
-    Class::of(name, &super::families::UNKNOWN, &Config::default())
+    Class::of(name, &UNKNOWN, &Config::default())
 }
 
 /// Whether `name` alone tells that a module is the projection onto the vocabulary.
@@ -143,11 +143,11 @@ pub fn is_head(name: &str) -> bool {
 }
 
 /// Whether a module is a head, or a part of one.
-fn is_of_head(name: &str, segments: &[&str], place: &Place, family: &Family) -> bool {
+fn is_of_head(name: &str, segments: &[&str], place: &Place, architecture: &Architecture) -> bool {
     let leaf = segments[segments.len() - 1];
     segments.contains(&"lm_head")
         || name == "head"
-        || family.heads.contains(&name)
+        || architecture.heads.contains(&name)
         || (place.layer.is_none()
             && (HEADS.contains(&leaf) || segments.iter().any(|segment| HEAD_SEGMENTS.contains(segment))))
 }
@@ -174,13 +174,11 @@ impl fmt::Display for Class {
 
 #[cfg(test)]
 mod tests {
-    use super::super::families;
     use super::*;
 
     #[test]
     fn names_tell_what_a_module_is() {
-        let family = |config: &Config| Family::of(config).unwrap_or(&families::UNKNOWN);
-        let of = |name: &str, config: &Config| Class::of(name, family(config), config);
+        let of = |name: &str, config: &Config| Class::of(name, Architecture::of(config), config);
         let class = |name: &str| of(name, &Config::default());
         assert_eq!(class("model.layers.0.mlp.gate_proj"), Class::Linear);
         assert_eq!(class("model.layers.0.mlp.gate"), Class::Router);

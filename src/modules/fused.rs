@@ -1,42 +1,12 @@
 //! The parts of fused weights: which rows, or columns, are the queries.
 
-use super::families::InputFirst;
+use super::architectures::{InputFirst, Layout, QKV};
 use super::model::Model;
 use super::{InMemory, Info, Module};
 use crate::checkpoint::{Axis, Band, Config, Selection};
 
 /// The most outputs that a fused weight may have.
 const MAX_LINES: usize = 1 << 31;
-
-/// Queries, keys and values.
-pub const QKV: &[&str] = &["q", "k", "v"];
-
-/// How the outputs of a fused weight are divided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// Equal blocks, one after the other.
-    Blocks(&'static [&'static str]),
-    /// One line of each in turn.
-    Alternating(&'static [&'static str]),
-    /// Equal blocks within each attention head.
-    PerHead(&'static [&'static str]),
-    /// Equal blocks within each of so many equal parts.
-    PerPart(usize, &'static [&'static str]),
-    /// All queries, all keys, all values; as many of each as there are heads for it.
-    QueryKeyValue,
-    /// As Falcon has it: within each group of heads its queries, its key and its value; one group for all; or head by head.
-    Falcon,
-    /// As GPT-BigCode has it: one group for all, or head by head.
-    BigCode,
-    /// Queries, keys, values and output gates of the gated delta rule, within each key head.
-    GatedDeltaQkvz,
-    /// The two gates of the gated delta rule, within each key head.
-    GatedDeltaBa,
-    /// Queries, keys and values of the gated delta rule, one after the other.
-    GatedDeltaQkv,
-    /// Mamba-2's gate, its convolution's input and its time steps.
-    Mamba2,
-}
 
 /// A part of a fused weight: its name, how many lines after each other it has in each period, and the period's pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]

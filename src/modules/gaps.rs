@@ -8,8 +8,8 @@ use std::collections::HashSet;
 
 use super::left_out::Reason;
 use super::missing::Cause;
-use super::model::{Matrix, Model, is_companion, is_of_experts, module_name};
-use super::name::{Place, is_called_linear};
+use super::model::{Matrix, Model, is_companion, is_of_experts};
+use super::name::{Place, is_called_linear, module_name};
 use super::siblings::{Gap, Siblings, without_anything};
 use super::sorted::Left;
 use super::{WEIGHT, is_head, layers};

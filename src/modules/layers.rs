@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::class::{is_decoder, is_tower};
 use super::missing::Cause;
-use super::model::{Matrix, Model, is_of_experts, module_name};
-use super::name::{Place, is_called_linear, number};
+use super::model::{Matrix, Model, is_of_experts};
+use super::name::{Place, is_called_linear, module_name, number};
 use super::siblings::{Gap, MOST_MODULES, Siblings, in_layer, without_anything};
 use crate::checkpoint::{Config, MAX_LAYERS};
 
@@ -72,7 +72,7 @@ fn promised(model: &Model<'_>, stack: &str, stacks: &Stacks) -> Option<usize> {
     match stack.rsplit('.').next() {
         _ if is_only_decoder(stack, stacks) => config.layer_count,
         // What an unknown architecture counts under a name is not known either.
-        _ if super::Family::of(config).is_none() => None,
+        _ if !model.family.is_known => None,
         Some("encoder") if decoders.is_some() => config.number(&["encoder_layers", "num_layers"]),
         Some("decoder") if decoders.is_some() => decoders,
         _ if stacks.len() == 1 => config.layer_count,

@@ -7,7 +7,7 @@ use std::fmt;
 use globset::Glob;
 
 use super::left_out::Reason;
-use super::model::module_name;
+use super::name::module_name;
 use super::{Module, name, pattern};
 
 /// How many patterns a message gives at most.

@@ -2,11 +2,11 @@
 //!
 //! Which weights are those of linear modules, what such a module is called, which layer it belongs to and which modules
 //! are compared with each other (its type) is decided from names, shapes and the model's configuration alone: by rules
-//! that hold across architectures (`name.rs`, `class.rs`, `model.rs`), and by tables for what differs between them
-//! (`families.rs`), and between names on disk and in memory (`runtime.rs`).
+//! that hold across architectures (`name.rs`, `class.rs`, `model.rs`), and by a table for what differs between them
+//! (`architectures`).
 
+mod architectures;
 mod class;
-mod families;
 mod filter;
 mod fused;
 mod gaps;
@@ -25,6 +25,7 @@ mod tied;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+pub(crate) use architectures::{Architecture, Refused};
 pub use class::Class;
 pub(crate) use class::{by_name as class_by_name, is_head, is_output};
 pub(crate) use filter::compile;
@@ -39,7 +40,6 @@ pub use tied::Alike;
 
 use crate::checkpoint::{Component, Selection, Weight};
 use crate::source::SourceError;
-use families::Family;
 use model::{Matrix, Model};
 use runtime::Runtime;
 use siblings::Gap;
@@ -110,25 +110,24 @@ pub struct Discovery {
 pub fn discover(components: &[Component], wanted: Wanted, is_alike: &Alike<'_>) -> Result<Discovery, SourceError> {
     let mut discovery = Discovery::default();
     for component in components {
-        let family = Family::of(&component.config).unwrap_or(&families::UNKNOWN);
-        let ties = Ties::find(component, family, wanted.line, is_alike)?;
-        discover_component(component, wanted, ties, &mut discovery);
+        let family = Architecture::of(&component.config);
+        let config = &architectures::completed(&component.config);
+        let runtime = Runtime::new(config, wanted.line);
+        let ties = Ties::find(component, config, family, wanted.line, is_alike)?;
+        discover_component(&Model { component, config, family, wanted, runtime, ties }, &mut discovery);
     }
     Ok(discovery)
 }
 
-fn discover_component(component: &Component, wanted: Wanted, ties: Ties, discovery: &mut Discovery) {
-    let config = &component.config;
-    let family = Family::of(config);
-    if let (None, Some(name)) = (family, &config.model_type) {
+fn discover_component(model: &Model<'_>, discovery: &mut Discovery) {
+    let component = model.component;
+    if let (false, Some(name)) = (model.family.is_known, &model.config.model_type) {
         discovery.unknown.push(name.clone());
     }
-    let runtime = Runtime::new(config, wanted.line);
-    discovery.ties_embeddings |= ties.any;
-    let model = Model { component, config, family: family.unwrap_or(&families::UNKNOWN), wanted, runtime, ties };
-    let Sorted { mut found, others, mut left } = Sorted::new(&model);
-    let mut gaps = gaps::find(&model, &found, &left);
-    let naming = Naming::new(&model, &found);
+    discovery.ties_embeddings |= model.ties.any;
+    let Sorted { mut found, others, mut left } = Sorted::new(model);
+    let mut gaps = gaps::find(model, &found, &left);
+    let naming = Naming::new(model, &found);
     for gap in &mut gaps {
         if let (Some(left), Some(reason)) = (gap.left.map(|at| &mut left[at]), gap.cause.reason()) {
             left.reason = reason;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::families::{Family, Stack};
+use super::architectures::{Architecture, Stack};
 use super::left_out::Reason;
 use super::name::{Place, number};
 use super::runtime::Runtime;
@@ -34,8 +34,10 @@ const EXPERTS: &str = "experts";
 /// A model with what is asked about it.
 pub struct Model<'a> {
     pub component: &'a Component,
+    /// The component's configuration, completed.
     pub config: &'a Config,
-    pub family: &'static Family,
+    /// The row of its architecture.
+    pub family: &'static Architecture,
     pub wanted: Wanted,
     pub runtime: Runtime,
     pub ties: Ties,
@@ -173,11 +175,6 @@ impl Model<'_> {
         };
         Module { info, tensor: self.component.full_name(&weight.name), weight: Arc::clone(weight), selection }
     }
-}
-
-/// The name of the module that a tensor is the weight of, or the tensor's own if it is called otherwise.
-pub fn module_name(tensor: &str) -> &str {
-    tensor.strip_suffix(WEIGHT).filter(|module| !module.is_empty()).unwrap_or(tensor)
 }
 
 /// Whether a tensor of three dimensions is a stack of experts by its name. What comes with experts' weights is not.

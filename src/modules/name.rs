@@ -1,5 +1,7 @@
 //! Where in a model a module stands, read from its name.
 
+use super::WEIGHT;
+
 /// Segments of a name that are followed by a layer's number.
 const CONTAINERS: [&str; 9] = [
     "layers",
@@ -149,6 +151,11 @@ impl Place {
 pub fn is_called_linear(name: &str) -> bool {
     let leaf = name.rsplit('.').next().unwrap_or(name);
     LEAVES.contains(&leaf) || OTHER_LINEAR.contains(&leaf) || LINEAR_ENDINGS.iter().any(|ending| leaf.ends_with(ending))
+}
+
+/// The name of the module that a tensor is the weight of, or the tensor's own if it is called otherwise.
+pub fn module_name(tensor: &str) -> &str {
+    tensor.strip_suffix(WEIGHT).filter(|module| !module.is_empty()).unwrap_or(tensor)
 }
 
 /// The number that a segment is, if it is one.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::left_out::Reason;
-use super::model::{Matrix, Model, module_name};
+use super::model::{Matrix, Model};
+use super::name::module_name;
 use crate::checkpoint::{Other, Weight};
 
 /// A component's tensors, sorted by what they are to a scan.

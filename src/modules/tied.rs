@@ -7,8 +7,9 @@
 
 use std::collections::HashSet;
 
-use super::families::Family;
-use super::{Class, Line, class, model, runtime};
+use super::architectures::Architecture;
+use super::name::module_name;
+use super::{Class, Line, class, runtime};
 use crate::checkpoint::{Component, Config, Look, Weight};
 use crate::source::SourceError;
 
@@ -28,22 +29,27 @@ pub struct Ties {
 }
 
 impl Ties {
-    /// Finds them in a component of this `family`, for a `line` of transformers.
+    /// Finds them in a component of this `architecture`, with this completed `config`, for a `line` of transformers.
     ///
     /// # Errors
     ///
     /// Fails if the weights that are to be compared cannot be read.
-    pub fn find(component: &Component, family: &Family, line: Line, is_alike: &Alike<'_>) -> Result<Self, SourceError> {
-        let config = &component.config;
-        let is = |weight: &Weight, wanted: Class| Class::of(model::module_name(&weight.name), family, config) == wanted;
+    pub fn find(
+        component: &Component,
+        config: &Config,
+        architecture: &Architecture,
+        line: Line,
+        is_alike: &Alike<'_>,
+    ) -> Result<Self, SourceError> {
+        let is = |weight: &Weight, wanted: Class| Class::of(module_name(&weight.name), architecture, config) == wanted;
         let of = |wanted: Class| component.weights.iter().filter(move |weight| is(weight, wanted));
         let mut stored = HashSet::new();
         let mut has_head = false;
-        for head in of(Class::Head).filter(|weight| class::is_output(model::module_name(&weight.name))) {
+        for head in of(Class::Head).filter(|weight| class::is_output(module_name(&weight.name))) {
             has_head = true;
             let embeddings = of(Class::Embedding).filter(|embedding| embedding.shape == head.shape);
             if is_tied(head, embeddings.map(AsRef::as_ref), config, line, is_alike)? {
-                stored.insert(model::module_name(&head.name).to_owned());
+                stored.insert(module_name(&head.name).to_owned());
             }
         }
         let without =

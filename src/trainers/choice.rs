@@ -8,6 +8,7 @@ use super::remedy::Remedy;
 use super::resolve::{self, Rule, Universe};
 use super::targets::{Target, Targets, belongs};
 use super::{Adapter, ExportError, Request};
+use crate::modules::Architecture;
 use crate::scan::Surroundings;
 use crate::select::{Candidate, Selection};
 
@@ -70,10 +71,19 @@ impl<'a> Choice<'a> {
         self.trained().collect()
     }
 
+    /// What the model and its components are called by their architectures.
+    fn model_types(&self) -> impl Iterator<Item = &str> {
+        self.around.into_iter().flat_map(|around| &around.model_types).map(String::as_str)
+    }
+
+    /// What is known of the architectures of the model's components.
+    pub fn architectures(&self) -> impl Iterator<Item = &'static Architecture> {
+        self.model_types().filter_map(Architecture::called)
+    }
+
     /// Whether the model is of one of these architectures.
     pub fn is_of(&self, architectures: &[&str]) -> bool {
-        let mut own = self.around.iter().flat_map(|around| &around.model_types);
-        own.any(|own| architectures.contains(&own.as_str()))
+        self.model_types().any(|own| architectures.contains(&own))
     }
 
     /// The model's name for files, if it is known.

@@ -10,47 +10,10 @@ use super::remedy::Remedy;
 use super::resolve::Rule;
 use super::targets::Target;
 use super::{Export, ExportError, Format, Trainer};
-use crate::modules::WEIGHT;
+use crate::modules::{Refused, WEIGHT};
 use crate::output;
 
-/// Architectures of which PEFT rewrites lists under version 5 of transformers, as its experts are parameters there: an entry
-/// that ends in one of these becomes a parameter of every layer. (`peft/utils/transformers_weight_conversion.py`)
-const REWRITTEN: [(&[&str], [&str; 4]); 2] = [
-    (&["mixtral", "minimax", "minimax_m2"], ["gate", "w1", "w2", "w3"]),
-    (
-        &[
-            "afmoe",
-            "beam",
-            "cohere2_moe",
-            "deepseek_v2",
-            "deepseek_v3",
-            "deepseek_v32",
-            "dots1",
-            "ernie4_5_moe",
-            "exaone_moe",
-            "flex_olmo",
-            "glm4_moe",
-            "glm4_moe_lite",
-            "glm4v_moe",
-            "glm_moe_dsa",
-            "hunyuan_v1_moe",
-            "longcat_flash",
-            "mellum",
-            "olmoe",
-            "qwen3_moe",
-            "qwen3_next",
-            "qwen3_omni_moe",
-            "qwen3_omni_moe_thinker",
-            "qwen3_omni_moe_text",
-            "solar_open",
-        ],
-        ["gate", "gate_proj", "up_proj", "down_proj"],
-    ),
-];
-
-/// Architectures of which PEFT refuses to adapt these: their kernels take the weights by themselves.
-/// (`_check_lora_target_modules_mamba` in `peft/tuners/tuners_utils.py`)
-const MAMBAS: &[&str] = &["falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"];
+/// The last segments of the names of modules that PEFT refuses to adapt in a Mamba.
 const REFUSED_OF_MAMBAS: [&str; 2] = ["out_proj", "conv1d"];
 
 /// What PEFT cannot do to what it wraps as a parameter.
@@ -171,10 +134,10 @@ impl Names {
 
 /// Why PEFT fails with a target, if it does.
 fn refused(choice: &Choice<'_>, target: &Target, leaf: &str) -> Option<&'static str> {
-    if choice.is_of(MAMBAS) && REFUSED_OF_MAMBAS.contains(&leaf) {
+    let is_refused = |what| choice.architectures().any(|architecture| architecture.refused == Some(what));
+    if REFUSED_OF_MAMBAS.contains(&leaf) && is_refused(Refused::MambaKernels) {
         Some("it refuses those of a Mamba, whose kernels take the weights by themselves")
-    } else if target.is_parameter && choice.is_of(&["dbrx"]) {
-        // `DbrxExperts.forward` asks for them on the module that PEFT has wrapped.
+    } else if target.is_parameter && is_refused(Refused::Experts) {
         Some("the experts of DBRX fail under an adapter")
     } else {
         None
@@ -186,7 +149,7 @@ fn rewritten(choice: &Choice<'_>) -> Vec<&'static str> {
     if choice.around.is_none_or(|around| around.transformers < 5) {
         return Vec::new();
     }
-    REWRITTEN.iter().filter(|(names, _)| choice.is_of(names)).flat_map(|(_, leaves)| leaves).copied().collect()
+    choice.architectures().flat_map(|architecture| architecture.rewritten).copied().collect()
 }
 
 /// The ranks that differ, under the expressions by which PEFT finds their modules.

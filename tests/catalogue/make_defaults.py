@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes `src/checkpoint/defaults.rs`: what transformers takes for granted where a `config.json` does not say.
+"""Makes `src/modules/architectures/defaults.rs`: what transformers takes for granted where a `config.json` does not say.
 
 transformers leaves keys out of `config.json` whose value is the default of the model's configuration class, so that a
 missing key means that default. The classes alone are asked, so that neither torch nor a network is needed:
@@ -19,9 +19,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-TARGET = Path(__file__).resolve().parents[2] / "src" / "checkpoint" / "defaults.rs"
+TARGET = Path(__file__).resolve().parents[2] / "src" / "modules" / "architectures" / "defaults.rs"
 
-# Architectures that have fused weights divided, or experts counted, by numbers of the configuration (`families.rs`).
+# Architectures that have fused weights divided, or experts counted, by numbers of the configuration (the rows beside it).
 DIVIDED = (
     "bloom dbrx falcon fuyu gpt_bigcode gpt_neox gpt_neox_japanese granitemoehybrid mamba2 minimax nemotron_h persimmon phi3 "
     "phi4_multimodal qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next"
@@ -48,19 +48,18 @@ pub fn ties_embeddings(model_type: &str) -> Option<bool> {
     }
 }
 
-/// The number that this architecture has under `key`.
-pub fn number(model_type: &str, key: &str) -> Option<usize> {
-    find(NUMBERS, model_type, key)
+/// The numbers that this architecture has, by their keys.
+pub fn numbers(model_type: &str) -> &'static [(&'static str, usize)] {
+    find(NUMBERS, model_type)
 }
 
-/// What this architecture sets `key` to.
-pub fn flag(model_type: &str, key: &str) -> Option<bool> {
-    find(FLAGS, model_type, key)
+/// What this architecture sets to true or to false, by its keys.
+pub fn flags(model_type: &str) -> &'static [(&'static str, bool)] {
+    find(FLAGS, model_type)
 }
 
-fn find<T: Copy>(table: &[(&str, &[(&str, T)])], model_type: &str, key: &str) -> Option<T> {
-    let (_, pairs) = table.iter().find(|(known, _)| *known == model_type)?;
-    pairs.iter().find_map(|(known, value)| (*known == key).then_some(*value))
+fn find<T>(table: &[(&str, &'static [(&'static str, T)])], model_type: &str) -> &'static [(&'static str, T)] {
+    table.iter().find(|(known, _)| *known == model_type).map_or(&[], |(_, pairs)| *pairs)
 }
 """
 

@@ -14,19 +14,18 @@ pub fn ties_embeddings(model_type: &str) -> Option<bool> {
     }
 }
 
-/// The number that this architecture has under `key`.
-pub fn number(model_type: &str, key: &str) -> Option<usize> {
-    find(NUMBERS, model_type, key)
+/// The numbers that this architecture has, by their keys.
+pub fn numbers(model_type: &str) -> &'static [(&'static str, usize)] {
+    find(NUMBERS, model_type)
 }
 
-/// What this architecture sets `key` to.
-pub fn flag(model_type: &str, key: &str) -> Option<bool> {
-    find(FLAGS, model_type, key)
+/// What this architecture sets to true or to false, by its keys.
+pub fn flags(model_type: &str) -> &'static [(&'static str, bool)] {
+    find(FLAGS, model_type)
 }
 
-fn find<T: Copy>(table: &[(&str, &[(&str, T)])], model_type: &str, key: &str) -> Option<T> {
-    let (_, pairs) = table.iter().find(|(known, _)| *known == model_type)?;
-    pairs.iter().find_map(|(known, value)| (*known == key).then_some(*value))
+fn find<T>(table: &[(&str, &'static [(&'static str, T)])], model_type: &str) -> &'static [(&'static str, T)] {
+    table.iter().find(|(known, _)| *known == model_type).map_or(&[], |(_, pairs)| *pairs)
 }
 
 /// Architectures whose head shares the embedding's weight.

@@ -1,0 +1,109 @@
+//! What differs between architectures, as one table.
+//!
+//! Names and shapes tell most of what there is to know of a module (`name.rs`, `class.rs`); a row here says what they do
+//! not: how a fused weight is divided, which tensors are stacks of experts though their names do not say so, how names on
+//! disk become names in memory, and where a trainer must take care.
+//!
+//! To teach laser-scan a new architecture, add its `model_type` to a row, or a row to the file of its kind. What rows can
+//! say, and pieces that many of them share, are in `row.rs`. What transformers takes for granted of an architecture is in
+//! `defaults.rs`, which a script writes.
+//!
+//! The layouts were read off the models' own code in transformers 5.23 and diffusers 0.42. The renamings were observed by
+//! loading checkpoints under transformers 4.57.3 and 5.23.0 and looking where their values went
+//! (`tests/catalogue/make_families.py`).
+
+mod decoders;
+mod defaults;
+mod diffusion;
+mod encoders;
+mod experts;
+mod multimodal;
+mod row;
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+pub use row::{Architecture, InputFirst, Layout, QKV, Refused, Stack, UNKNOWN};
+
+use crate::checkpoint::Config;
+
+/// The table.
+const TABLE: [&[Architecture]; 5] = [decoders::ROWS, experts::ROWS, multimodal::ROWS, encoders::ROWS, diffusion::ROWS];
+
+/// The rows by their names.
+static BY_NAME: LazyLock<HashMap<&str, &Architecture>> = LazyLock::new(|| {
+    let rows = TABLE.into_iter().flatten();
+    rows.flat_map(|row| row.names.iter().map(move |name| (*name, row))).collect()
+});
+
+impl Architecture {
+    /// The row for a model with this configuration.
+    pub fn of(config: &Config) -> &'static Self {
+        config.model_type.as_deref().and_then(Self::called).unwrap_or(&UNKNOWN)
+    }
+
+    /// The row that has this name.
+    pub fn called(name: &str) -> Option<&'static Self> {
+        BY_NAME.get(name).copied()
+    }
+}
+
+/// The configuration with what transformers takes for granted where it does not say: the defaults of the language model's
+/// own architecture, then those of the model around it.
+pub fn completed(config: &Config) -> Config {
+    let mut completed = config.clone();
+    for model_type in config.model_types() {
+        completed.ties_embeddings = completed.ties_embeddings.or_else(|| defaults::ties_embeddings(model_type));
+        for (key, number) in defaults::numbers(model_type) {
+            completed.set_default(key, *number);
+        }
+        for (key, flag) in defaults::flags(model_type) {
+            completed.set_default(key, *flag);
+        }
+    }
+    completed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Config {
+        completed(&Config::parse(json.as_bytes()).expect("JSON"))
+    }
+
+    #[test]
+    fn no_architecture_has_two_rows() {
+        let names: usize = TABLE.into_iter().flatten().map(|row| row.names.len()).sum();
+        assert_eq!(BY_NAME.len(), names);
+    }
+
+    #[test]
+    fn what_is_missing_is_as_the_class_has_it() {
+        let falcon = parse(r#"{"model_type": "falcon", "num_attention_heads": 8}"#);
+        assert_eq!((falcon.flag("multi_query"), falcon.flag("new_decoder_architecture")), (true, false));
+        assert!(!parse(r#"{"model_type": "falcon", "multi_query": false}"#).flag("multi_query"));
+        // As many keys as queries, not as many as the class's own default of heads.
+        assert_eq!(falcon.number(&["num_kv_heads"]), None);
+        assert_eq!((falcon.number(&["num_attention_heads"]), falcon.layer_count), (Some(8), None));
+        let mamba = parse(r#"{"model_type": "mamba2", "n_groups": null}"#);
+        assert_eq!((mamba.number(&["mamba_head_dim", "head_dim"]), mamba.number(&["n_groups"])), (Some(64), None));
+        assert_eq!(parse(r#"{"model_type": "dbrx"}"#).number(&["ffn_config.moe_num_experts"]), Some(4));
+    }
+
+    #[test]
+    fn heads_are_tied_as_the_class_has_it_unless_it_is_said() {
+        let ties = |text: &str| parse(text).ties_embeddings;
+        for tied in ["opt", "gpt2", "gemma2", "bloom", "t5", "whisper", "cohere"] {
+            assert_eq!(ties(&format!(r#"{{"model_type": "{tied}"}}"#)), Some(true), "{tied}");
+        }
+        for untied in ["llama", "mistral", "qwen2", "gpt_neox", "llava"] {
+            assert_eq!(ties(&format!(r#"{{"model_type": "{untied}"}}"#)), Some(false), "{untied}");
+        }
+        assert_eq!(ties(r#"{"model_type": "gpt2", "tie_word_embeddings": false}"#), Some(false));
+        // The language model's own default goes before that of the model around it.
+        assert_eq!(ties(r#"{"model_type": "llava", "text_config": {"model_type": "gemma2"}}"#), Some(true));
+        assert_eq!(ties(r#"{"model_type": "vit"}"#), None);
+        assert_eq!(ties(r#"{"model_type": "brand_new"}"#), None);
+    }
+}
