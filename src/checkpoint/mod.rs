@@ -20,8 +20,10 @@ mod index;
 mod mapped;
 mod numbered;
 mod outline;
+mod part;
 mod pickle;
 mod quantization;
+mod selection;
 mod shard;
 mod weight;
 
@@ -37,11 +39,13 @@ pub use error::CheckpointError;
 pub use header::{HeaderError, TensorInfo};
 pub use index::{Index, IndexError};
 pub use mapped::{Mapped, MatrixError};
+pub use part::Part;
 pub use pickle::PickleError;
 pub use quantization::{QuantizationError, Quantized, Undecodable};
 pub use safetensors::Dtype;
+pub use selection::{Axis, Band, Selection};
 pub use shard::Shard;
-pub use weight::{Axis, Band, Part, Selection, Storage, Weight};
+pub use weight::{Storage, Weight};
 
 use crate::source::{BrokenLink, Source, SourceError, Transfer};
 use files::WeightFiles;

@@ -25,7 +25,7 @@ use super::error::CheckpointError;
 use super::pickle::{self, PickledTensor};
 use super::quantization::Undecodable;
 use super::shard::Shard;
-use super::weight::{Axis, Band, Part, Selection, Storage, Weight};
+use super::{Axis, Band, Part, Selection, Storage, Weight};
 use crate::source::{SourceError, Stamp};
 use crate::spectrum::{Fault, Lane};
 use mapping::Mapping;

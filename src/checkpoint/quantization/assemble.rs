@@ -7,7 +7,8 @@ use safetensors::Dtype;
 
 use super::QuantizationError;
 use super::method::Method;
-use crate::checkpoint::weight::{Part, Weight};
+use crate::checkpoint::part::Part;
+use crate::checkpoint::weight::Weight;
 
 /// The end of the name of a module's weight.
 pub const WEIGHT: &str = ".weight";

@@ -8,7 +8,9 @@ use super::grid::{Code, Factor, Grid, Grouping, ZeroCode};
 use super::lookup::{Lookup, Nested, State};
 use super::method::Kind;
 use super::{QuantizationError, Quantized, Scheme, codes};
-use crate::checkpoint::weight::{Axis, Part, Storage, Weight};
+use crate::checkpoint::part::Part;
+use crate::checkpoint::selection::Axis;
+use crate::checkpoint::weight::{Storage, Weight};
 
 /// The widths of packed integers, with their names.
 const WIDTHS: [(usize, &str); 4] = [(4, "INT4"), (8, "INT8"), (2, "INT2"), (3, "INT3")];

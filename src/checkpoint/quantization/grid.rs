@@ -9,7 +9,8 @@ use safetensors::Dtype;
 
 use super::codes::{self, Order};
 use super::{Read, Undecodable};
-use crate::checkpoint::weight::{Axis, Part};
+use crate::checkpoint::part::Part;
+use crate::checkpoint::selection::Axis;
 
 /// A quantised matrix, or a stack of such, with a scale for each group of elements.
 #[derive(Clone, Debug, PartialEq)]

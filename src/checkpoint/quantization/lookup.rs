@@ -4,7 +4,7 @@ use safetensors::Dtype;
 use serde::Deserialize;
 
 use super::{Read, Undecodable};
-use crate::checkpoint::weight::Part;
+use crate::checkpoint::part::Part;
 
 /// A matrix whose elements, in one row after the other, are `map[code] * absmax[block]`.
 #[derive(Clone, Debug, PartialEq)]

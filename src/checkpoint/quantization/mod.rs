@@ -21,7 +21,7 @@ use lookup::Lookup;
 pub use assemble::assemble;
 pub use method::Method;
 
-use super::weight::Part;
+use super::part::Part;
 
 /// What reads a range of a stored tensor's bytes.
 pub type Read<'a> = dyn Fn(&Part, Range<u64>) -> Result<Cow<'a, [u8]>, Undecodable> + 'a;
