@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::description::{read_json, spelling};
 use super::error::CheckpointError;
 use super::outline::Outline;
-use super::read_json;
 use crate::source::Source;
 
 /// What an adapter of no listed kind is called.
@@ -134,7 +134,7 @@ pub fn refused(source: &dyn Source, folder: &str, kind: Option<&'static str>) ->
     let of_type = |peft: &str| KINDS.iter().find(|kind| kind.peft.eq_ignore_ascii_case(peft));
     let kind = kind.or_else(|| Some(of_type(text("peft_type")?)?.name)).unwrap_or(ADAPTER);
     let base = text("base_model_name_or_path").filter(|base| !base.is_empty()).map(str::to_owned);
-    CheckpointError::Adapter { model: super::spelling(source, folder), kind, base }
+    CheckpointError::Adapter { model: spelling(source, folder), kind, base }
 }
 
 #[cfg(test)]

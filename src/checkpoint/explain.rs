@@ -2,6 +2,7 @@
 
 use super::absence::Absence;
 use super::adapter;
+use super::description::{broken, not_only_uncached, spelling};
 use super::error::CheckpointError;
 use super::files::{NAMES, is_other_than_weights, is_weights, links_within, names};
 use super::numbered::is_shard;
@@ -10,7 +11,7 @@ use crate::source::{Form, Source, is_training_state};
 /// Why `folder` (empty, or ending in `/`) has no weights that can be read, from the files that it has instead.
 pub fn absence(source: &dyn Source, folder: &str) -> CheckpointError {
     if let Some(link) = links_within(source, folder).into_iter().next() {
-        return super::broken(link);
+        return broken(link);
     }
     let files = source.files();
     let is_hidden = |name: &str| name.split('/').any(|part| part.starts_with('.'));
@@ -27,7 +28,7 @@ pub fn absence(source: &dyn Source, folder: &str) -> CheckpointError {
         return adapter::refused(source, &format!("{folder}{adapted}/"), None);
     }
     let absence = if let Some(likely) = likely(&folders) {
-        let likely = super::spelling(source, &format!("{folder}{likely}/"));
+        let likely = spelling(source, &format!("{folder}{likely}/"));
         let is_on_hub = source.model().commit.is_some();
         if is_on_hub { Absence::InFoldersOfHub { folders } } else { Absence::InFolders { folders, likely } }
     } else if let Some((file, form)) = Form::among(&within) {
@@ -42,9 +43,9 @@ pub fn absence(source: &dyn Source, folder: &str) -> CheckpointError {
         Absence::NoWeights
     };
     let is_of_nothing = matches!(absence, Absence::Empty | Absence::NoWeights | Absence::DescriptionOnly(_));
-    match super::not_only_uncached(source, &format!("{folder}{}", NAMES[0])) {
+    match not_only_uncached(source, &format!("{folder}{}", NAMES[0])) {
         Err(error) if is_of_nothing => error.into(),
-        _ => CheckpointError::Absent { model: super::spelling(source, folder), absence },
+        _ => CheckpointError::Absent { model: spelling(source, folder), absence },
     }
 }
 

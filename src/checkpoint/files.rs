@@ -1,10 +1,10 @@
 //! Which files of a model's folder hold its weights.
 
 use super::config::Config;
+use super::description::{broken, read_json, spelling};
 use super::error::CheckpointError;
 use super::index::{self, Index, IndexError};
 use super::numbered::{self, Numbered, is_shard};
-use super::{broken, read_json, spelling};
 use crate::source::{BrokenLink, Form, Source};
 
 /// The names that transformers and diffusers give to a model's weights, in the order in which they are looked for. Of a

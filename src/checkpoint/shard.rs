@@ -1,11 +1,15 @@
 //! Weight files, of which only the headers are read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
+use super::Other;
+use super::description::{exists, not_only_uncached};
 use super::error::CheckpointError;
+use super::files::WeightFiles;
 use super::header::{self, HeaderError, TensorInfo};
+use super::index::Index;
 use super::pickle::{self, PickledTensor};
 use crate::source::{Source, SourceError};
 
@@ -41,8 +45,75 @@ impl Shard {
     }
 }
 
+/// Reads the headers of the shards. Which tensors in them are not the model's goes to `others`.
+pub fn read(
+    source: &dyn Source,
+    files: WeightFiles,
+    others: &mut Vec<(String, Other)>,
+) -> Result<Vec<Shard>, CheckpointError> {
+    match files {
+        WeightFiles::One(file) => read_all(source, &[file]),
+        WeightFiles::Numbered(files) => {
+            let shards = read_all(source, &files)?;
+            check_held_once(&shards)?;
+            Ok(shards)
+        }
+        WeightFiles::Indexed { file, index } => {
+            let files = index.shards();
+            for shard in &files {
+                if !exists(source, shard)? {
+                    not_only_uncached(source, shard)?;
+                    return Err(CheckpointError::MissingShard { index: file, shard: shard.clone() });
+                }
+            }
+            let mut shards = read_all(source, &files)?;
+            let unlisted = keep_indexed(&mut shards, &file, &index)?;
+            others.extend(unlisted.into_iter().map(|tensor| (tensor, Other::Unlisted)));
+            Ok(shards)
+        }
+    }
+}
+
+/// Checks that no tensor is in two shards, where no index says which counts.
+fn check_held_once(shards: &[Shard]) -> Result<(), CheckpointError> {
+    let mut held: HashMap<&str, &Shard> = HashMap::new();
+    for shard in shards {
+        let names = shard.tensors.iter().map(|tensor| &tensor.name).chain(&shard.others);
+        for name in names {
+            if let Some(first) = held.insert(name, shard) {
+                let (first, second) = (first.file.clone(), shard.file.clone());
+                return Err(CheckpointError::HeldTwice { tensor: name.clone(), first, second });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks that every tensor is where the index says, and takes out the tensors that it does not name, which are returned.
+fn keep_indexed(shards: &mut [Shard], file: &str, index: &Index) -> Result<Vec<String>, CheckpointError> {
+    let mut unlisted = Vec::new();
+    for shard in &mut *shards {
+        let belongs = |tensor: &TensorInfo| index.weight_map.get(&tensor.name) == Some(&shard.file);
+        let (kept, dropped): (Vec<_>, Vec<_>) = shard.tensors.drain(..).partition(belongs);
+        shard.tensors = kept;
+        unlisted.extend(dropped.into_iter().map(|tensor| tensor.name));
+        let (kept, dropped): (Vec<_>, Vec<_>) =
+            shard.others.drain(..).partition(|name| index.weight_map.get(name) == Some(&shard.file));
+        shard.others = kept;
+        unlisted.extend(dropped);
+    }
+    let tensors = shards.iter().flat_map(|shard| shard.tensors.iter().map(|tensor| &tensor.name).chain(&shard.others));
+    let held: HashSet<&str> = tensors.map(String::as_str).collect();
+    match index.weight_map.iter().find(|(tensor, _)| !held.contains(tensor.as_str())) {
+        None => Ok(unlisted),
+        Some((tensor, shard)) => {
+            Err(CheckpointError::MissingTensor { index: file.to_owned(), tensor: tensor.clone(), shard: shard.clone() })
+        }
+    }
+}
+
 /// Reads the headers of `files`.
-pub fn read_all(source: &dyn Source, files: &[String]) -> Result<Vec<Shard>, CheckpointError> {
+fn read_all(source: &dyn Source, files: &[String]) -> Result<Vec<Shard>, CheckpointError> {
     let read = || files.par_iter().map(|file| read_one(source, file)).collect();
     // Where threads cannot be had, one request after the other does as well.
     match rayon::ThreadPoolBuilder::new().num_threads(HEADERS_AT_ONCE.min(files.len())).build() {
