@@ -20,7 +20,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use candle_core::DType;
 use laser_scan::spectrum::{Device, DeviceRequest, Lane, Method, flops, singular_values};
 
 /// Rows and columns: squares and Mistral-7B's, then Llama-70B's.
@@ -125,12 +124,7 @@ fn whole_model(device: &Device, lanes: &[Lane]) {
 /// Seconds of a module by itself, and those of them in which the weight goes over.
 fn alone(lane: &Lane, shape: [usize; 2], bytes: &[u8]) -> (f64, f64) {
     let whole = median(|| seconds(|| measure(lane, shape, bytes)));
-    let copying = median(|| {
-        seconds(|| {
-            let weight = lane.tensor(bytes, DType::BF16, shape).expect("a tensor");
-            weight.device().synchronize().expect("done");
-        })
-    });
+    let copying = median(|| seconds(|| lane.bring(weights::stored(bytes, shape)).expect("there")));
     (whole, copying)
 }
 
@@ -152,8 +146,7 @@ fn at_once(lanes: &[Lane], modules: &[[usize; 2]], weights: &Weights) -> f64 {
 }
 
 fn measure(lane: &Lane, shape: [usize; 2], bytes: &[u8]) {
-    let weight = lane.tensor(bytes, DType::BF16, shape).expect("a tensor");
-    std::hint::black_box(singular_values(&weight, Method::Gram, lane).expect("singular values"));
+    std::hint::black_box(singular_values(weights::stored(bytes, shape), Method::Gram, lane).expect("singular values"));
 }
 
 fn seconds(work: impl FnOnce()) -> f64 {

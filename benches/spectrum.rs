@@ -17,7 +17,6 @@ mod weights;
 
 use std::time::{Duration, Instant};
 
-use candle_core::{DType, Tensor};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 use laser_scan::spectrum::{Lane, Method, flops, singular_values};
@@ -62,7 +61,7 @@ fn main() {
     println!("       shape    seconds    GF/s  of floor   seconds  of floor     GF/s  of floor");
     let mut alone = Vec::new();
     for shape in shapes {
-        let weight = weight(shape);
+        let weight = weights::bytes(shape);
         let one = measure(1, || repeat(&weight, shape));
         let all = measure(cores, || repeat(&weight, shape));
         let each = measure(cores, || (0..cores).into_par_iter().map(|_| repeat(&weight, shape)).sum());
@@ -122,16 +121,13 @@ fn yardstick(threads: usize) -> f64 {
 }
 
 /// Computes the singular values once, or as often as makes up the least work; returns the operations.
-fn repeat(weight: &Tensor, shape: [usize; 2]) -> f64 {
+fn repeat(bytes: &[u8], shape: [usize; 2]) -> f64 {
     let times = (LEAST / flops(shape)).ceil().max(1.0);
     for _ in 0..times as usize {
+        let weight = weights::stored(bytes, shape);
         std::hint::black_box(singular_values(weight, Method::Gram, &Lane::CPU).expect("singular values"));
     }
     times * flops(shape)
-}
-
-fn weight(shape: [usize; 2]) -> Tensor {
-    Lane::CPU.tensor(&weights::bytes(shape), DType::BF16, shape).expect("a tensor")
 }
 
 fn median(mut numbers: Vec<f64>) -> f64 {

@@ -6,8 +6,7 @@
 
 mod lanes;
 
-use candle_core::Tensor;
-use lanes::lanes;
+use lanes::{lanes, matrix};
 use laser_scan::spectrum::{Lane, Method, Spectrum, singular_values};
 use laser_scan::statistic::{self, Statistic};
 
@@ -63,9 +62,8 @@ const SHAPES: [[usize; 2]; 14] = [
     [800, 830],
 ];
 
-fn spectrum(elements: &[f64], [rows, columns]: [usize; 2], method: Method, lane: &Lane) -> Spectrum {
-    let weight = Tensor::from_slice(elements, (rows, columns), lane.candle()).expect("a tensor");
-    singular_values(&weight, method, lane).expect("singular values")
+fn spectrum(elements: &[f64], shape: [usize; 2], method: Method, lane: &Lane) -> Spectrum {
+    singular_values(matrix(elements, shape), method, lane).expect("singular values")
 }
 
 /// Every way to singular values.

@@ -2,8 +2,7 @@
 
 mod lanes;
 
-use candle_core::Tensor;
-use lanes::lanes;
+use lanes::{lanes, matrix};
 use laser_scan::spectrum::{Lane, Method, singular_values};
 use laser_scan::statistic::Statistic;
 use proptest::prelude::*;
@@ -27,8 +26,8 @@ impl Matrix {
     }
 
     fn values(&self, (lane, method): Route) -> Vec<f64> {
-        let weight = Tensor::from_slice(&self.elements, (self.rows, self.columns), lane.candle()).expect("a tensor");
-        singular_values(&weight, method, lane).expect("singular values").values
+        let matrix = matrix(&self.elements, [self.rows, self.columns]);
+        singular_values(matrix, method, lane).expect("singular values").values
     }
 
     fn squared_norm(&self) -> f64 {

@@ -1,5 +1,7 @@
 //! The weights that are measured.
 
+use laser_scan::checkpoint::{Dtype, Elements, Matrix};
+
 /// The shape that a word such as 4096x14336 means: rows and columns.
 pub fn shape(word: &str) -> Option<[usize; 2]> {
     let (rows, columns) = word.split_once('x')?;
@@ -16,4 +18,9 @@ pub fn bytes([rows, columns]: [usize; 2]) -> Vec<u8> {
     };
     let mut number = || half::bf16::from_f32(0.035 * (uniform() + uniform() + uniform() + uniform()));
     (0..rows * columns).flat_map(|_| number().to_le_bytes()).collect()
+}
+
+/// The weight of `shape` of which a file has these bytes.
+pub fn stored(bytes: &[u8], shape: [usize; 2]) -> Matrix<'_> {
+    Matrix { shape, elements: Elements::Stored(Dtype::BF16, bytes.into()) }
 }

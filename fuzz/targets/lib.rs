@@ -5,7 +5,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use laser_scan::source::{Model, Source, SourceError, Transfer};
+use laser_scan::source::{Blob, Model, Source, SourceError, Transfer};
 use tempfile::TempDir;
 
 /// A model's files, held in memory.
@@ -47,8 +47,8 @@ impl Source for InMemory {
         self.files.get(file).map(|content| content.len() as u64)
     }
 
-    fn is_on_disk(&self, file: &str) -> bool {
-        self.files.contains_key(file)
+    fn path(&self, file: &str) -> Option<PathBuf> {
+        self.files.contains_key(file).then(|| self.disk.path().join(file))
     }
 
     fn cached(&self, _file: &str) -> Option<PathBuf> {
@@ -65,12 +65,12 @@ impl Source for InMemory {
         self.content(file).map(|content| content.len().to_string())
     }
 
-    fn fetch(&self, file: &str, _progress: &dyn Fn(Transfer)) -> Result<PathBuf, SourceError> {
-        let path = self.disk.path().join(file);
+    fn fetch(&self, blob: &Blob, _progress: &dyn Fn(Transfer)) -> Result<(), SourceError> {
+        let path = self.disk.path().join(blob.name());
         let unwritable = |error| SourceError::CacheUnwritable { path: path.clone(), error };
         fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(unwritable)?;
-        fs::write(&path, self.content(file)?).map_err(unwritable)?;
-        Ok(path)
+        fs::write(&path, self.content(blob.name())?).map_err(unwritable)?;
+        blob.complete(&path)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::error::CheckpointError;
 use super::header;
-use crate::source::{BrokenLink, Source, SourceError, Transfer};
+use crate::source::{BrokenLink, Source, SourceError};
 
 /// The largest index that is read, in bytes: as much as the format allows for a header.
 const MAX_INDEX: u64 = header::MAX_HEADER;
@@ -32,7 +32,7 @@ pub fn exists(source: &dyn Source, file: &str) -> Result<bool, CheckpointError> 
 
 /// Of a file that the model lacks: that it is not the cache alone that lacks it, where nobody else can be asked.
 pub fn not_only_uncached(source: &dyn Source, file: &str) -> Result<(), SourceError> {
-    match source.fetch(file, &|_: Transfer| {}) {
+    match source.blob(file) {
         Err(error @ SourceError::NotCached { .. }) => Err(error),
         _ => Ok(()),
     }
@@ -59,8 +59,8 @@ pub fn read_json(source: &dyn Source, file: &str) -> Result<Vec<u8>, CheckpointE
         );
         return Err(CheckpointError::Json { file: file.to_owned(), reason });
     }
-    let path = source.fetch(file, &|_: Transfer| {})?;
-    let bytes = std::fs::read(&path).map_err(|error| SourceError::Unreadable { path, error })?;
+    let unreadable = |error| SourceError::Unreadable { path: source.path(file).unwrap_or_else(|| file.into()), error };
+    let bytes = source.blob(file)?.read(0..limit).map_err(unreadable)?.into_owned();
     if bytes.starts_with(header::LFS_POINTER) {
         return Err(CheckpointError::LfsPointer(file.to_owned()));
     }

@@ -173,34 +173,6 @@ pub enum CheckpointError {
         /// The name.
         alias: String,
     },
-    /// A shard is not what its header said when the scan was planned.
-    #[error("'{file}' has changed since the scan began, in its content or its attributes: run the same line again")]
-    Changed {
-        /// The shard.
-        file: String,
-    },
-    /// A shard is not there any more.
-    #[error("'{file}' was removed while it was scanned: put it back, and run the same line again")]
-    Removed {
-        /// The shard.
-        file: String,
-    },
-    /// Some of a shard's bytes could not be had when they were needed.
-    #[error(
-        "'{file}' could not be read to its end: it was cut short or the disk failed while it was read; see that it is whole, and run the same line again"
-    )]
-    Unread {
-        /// The shard.
-        file: String,
-    },
-    /// A shard cannot be mapped.
-    #[error("cannot map '{file}' into memory: {reason}")]
-    Unmappable {
-        /// The shard.
-        file: String,
-        /// The reason.
-        reason: String,
-    },
 }
 
 impl CheckpointError {

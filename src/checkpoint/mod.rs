@@ -3,8 +3,7 @@
 //! [`Checkpoint::open`] finds out which files hold a model's weights and reads their headers, and hardly anything else
 //! of them: what there is to scan is known before the first weight is read or downloaded. It says what the stored
 //! tensors are to the model ([`Weight`]), quantised ones too, and of a folder without weights, what it holds instead
-//! ([`Absence`]). [`Mapped`] holds the shards that have come to disk, and hands their matrices to a device through
-//! candle-nn's `VarBuilder`.
+//! ([`Absence`]). [`Matrices`] reads the weights, as far as their bytes are there, as plain data.
 
 mod absence;
 mod adapter;
@@ -18,7 +17,8 @@ mod explain;
 mod files;
 mod header;
 mod index;
-mod mapped;
+mod matrices;
+mod matrix;
 mod numbered;
 mod open;
 mod outline;
@@ -38,7 +38,8 @@ pub use config::{Config, MAX_LAYERS};
 pub use error::CheckpointError;
 pub use header::{HeaderError, TensorInfo};
 pub use index::{Index, IndexError};
-pub use mapped::{Mapped, MatrixError};
+pub use matrices::Matrices;
+pub use matrix::{Elements, Matrix};
 pub use part::Part;
 pub use pickle::PickleError;
 pub use quantization::{QuantizationError, Quantized, Undecodable};

@@ -153,10 +153,9 @@ fn read_header(source: &dyn Source, file: &str, size: u64) -> Result<(header::He
 fn read_pickle(source: &dyn Source, file: &str, size: u64) -> Result<(header::Header, u64), CheckpointError> {
     let lies = |error| CheckpointError::Pickle { file: file.to_owned(), error };
     let listing = pickle::list(size, |range| source.read(file, range))?.map_err(lies)?;
-    if source.is_on_disk(file) {
+    if source.path(file).is_some() {
         // What is wrong with a file that is here is found before the scan, not in it.
-        let path = source.fetch(file, &|_| {})?;
-        pickle::storages(&path, &listing).map_err(lies)?;
+        pickle::storages(&source.blob(file)?, &listing).map_err(lies)?;
     }
     let aliases = shared(&listing.tensors);
     let tensors = listing.tensors.into_iter().map(|tensor| tensor.info).collect();

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Outcome;
-use crate::checkpoint::{Mapped, MatrixError};
+use crate::checkpoint::Matrices;
 use crate::modules::Module;
 use crate::scan::Unmeasured;
 use crate::spectrum::{self, Fault, Lane, Method, Processor, SpectrumError};
@@ -32,16 +32,15 @@ pub enum Attempt {
 
 /// Measures `module`, whose weight is among `weights`, by `method` on the device that `lane` leads to. What is wrong with the
 /// weight is part of the outcome.
-pub fn attempt(weights: &Mapped, module: &Module, method: Method, lane: &Lane) -> Attempt {
+pub fn attempt(weights: &Matrices, module: &Module, method: Method, lane: &Lane) -> Attempt {
     let processor = lane.processor();
     // Beyond the direct route on the CPU there is no better way.
     let is_last = (method, processor) == (Method::Direct, Processor::Cpu);
-    let weight = match weights.matrix(&module.tensor, &module.selection, lane) {
+    let weight = match weights.matrix(&module.tensor, &module.selection) {
         Ok(weight) => weight,
-        Err(MatrixError::Device(fault)) => return Attempt::Faulted(fault),
         Err(error) => return Attempt::Done(Err(Unmeasured::Unreadable(error.to_string()))),
     };
-    let spectrum = match spectrum::singular_values(&weight, method, lane) {
+    let spectrum = match spectrum::singular_values(weight, method, lane) {
         Ok(spectrum) => spectrum,
         Err(SpectrumError::Device(fault)) => return Attempt::Faulted(fault),
         Err(SpectrumError::Failed(_)) if !is_last => return Attempt::Inaccurate,

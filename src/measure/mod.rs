@@ -1,10 +1,11 @@
 //! The pipeline: open, discover, schedule, measure, journal, collect.
 //!
 //! [`Plan::new`] finds out what there is to do from headers alone; [`Plan::run`] does it, and [`Plan::scan`] makes a scan of
-//! what came of it. Shards come to disk one after the other while the modules of those that are there are measured, the
-//! largest first: on the CPU one a thread, and threads for which there is no module help with the arithmetic of the others;
-//! on a GPU several at once. What one device cannot do, another does. What happens is told as [`Event`]s to whoever watches.
+//! what came of it. Shards come to disk one after the other while the modules are measured whose bytes are there, the largest
+//! first: on the CPU one a thread, and threads for which there is no module help with the arithmetic of the others; on a GPU
+//! several at once. What one device cannot do, another does. What happens is told as [`Event`]s to whoever watches.
 
+mod arrival;
 mod attempt;
 mod dry_run;
 mod journal;
@@ -61,7 +62,7 @@ pub enum Event<'a> {
         /// The shard's file.
         file: &'a str,
     },
-    /// A module is done.
+    /// A module is done. What was measured of a file that is still coming is noted once that is whole.
     Finished {
         /// The module.
         module: &'a Module,
@@ -69,6 +70,18 @@ pub enum Event<'a> {
         outcome: &'a Outcome,
         /// How long it took.
         elapsed: Duration,
+    },
+    /// Modules that are done are in the journal.
+    Noted {
+        /// How many.
+        modules: usize,
+    },
+    /// Modules that were done are not: a download was wrong and has begun anew. They are measured again.
+    Discarded {
+        /// How many.
+        modules: usize,
+        /// The floating-point operations that they took.
+        flops: f64,
     },
     /// A device is short of memory; it goes on with fewer modules at once.
     Crowded {

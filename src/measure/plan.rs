@@ -230,15 +230,13 @@ impl Plan {
             let name = file.rsplit('/').next().unwrap_or(file);
             name.contains(".safetensors") || name.contains(".bin") || DESCRIPTIONS.contains(&name)
         };
-        let files = source.files();
-        let files = files.iter().filter(is_of_model).filter(|file| source.is_on_disk(file));
-        files.filter_map(|file| source.fetch(file, &|_| {}).ok()).collect()
+        source.files().iter().filter(is_of_model).filter_map(|file| source.path(file)).collect()
     }
 
     /// The bytes of the needed shards that are not on disk yet.
     pub fn bytes_to_download(&self, source: &dyn Source) -> u64 {
         let shards = self.needed_shards().into_iter().map(|shard| &self.checkpoint.shards[shard]);
-        shards.filter(|shard| !source.is_on_disk(&shard.file)).map(|shard| shard.size).sum()
+        shards.filter(|shard| source.path(&shard.file).is_none()).map(|shard| shard.size).sum()
     }
 
     /// Measures every module that `journal` does not know, and notes each there. The outcomes are in the order of

@@ -1,22 +1,23 @@
 //! A plan -> its outcomes, on threads and GPUs.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rayon::Scope;
 
+use super::arrival::{Measured, Unproved, Waiting};
 use super::attempt::{Attempt, attempt};
 use super::memory::ceiling_on_gpu;
 use super::schedule::{CPU, Relief, Schedule, Station, Task};
 use super::{Event, Journal, Outcome, Plan, Resources};
-use crate::checkpoint::{CheckpointError, Mapped};
+use crate::checkpoint::Matrices;
 use crate::scan::Unmeasured;
-use crate::source::{Source, SourceError, Stamp};
-use crate::spectrum::{Device, Fault, Lane, Method, Processor};
+use crate::source::{Source, SourceError, Transfer};
+use crate::spectrum::{self, Device, Fault, Lane, Method, Processor};
 
 /// The stack of a thread, in bytes. One that waits for others' parts of its module may begin the next module meanwhile, on
 /// top of it.
@@ -31,7 +32,8 @@ pub struct Work<'a> {
     threads: usize,
     gpus: Vec<&'a Device>,
     schedule: Schedule,
-    weights: Mapped,
+    weights: Matrices,
+    unproved: Mutex<Unproved>,
     outcomes: Mutex<Vec<Option<Outcome>>>,
     /// What ends the scan, if something does.
     error: Mutex<Option<anyhow::Error>>,
@@ -65,7 +67,8 @@ impl<'a> Work<'a> {
             threads,
             schedule: Schedule::new(stations.collect()),
             gpus,
-            weights: Mapped::new(&plan.checkpoint),
+            weights: Matrices::new(&plan.checkpoint),
+            unproved: Mutex::new(Unproved::new(plan.checkpoint.shards.len())),
             outcomes: Mutex::new(outcomes),
             error: Mutex::new(None),
         }
@@ -102,48 +105,85 @@ impl<'a> Work<'a> {
 }
 
 impl Work<'_> {
-    /// Brings shard after shard to disk and has the modules measured whose shards are there.
+    /// Brings shard after shard to disk and has the modules measured whose bytes are there.
     fn feed<'scope>(&'scope self, source: &dyn Source, scope: &Scope<'scope>) -> Result<()> {
         let shards = &self.plan.checkpoint.shards;
         // Modules wait for the last of their shards: a quantised weight's scales may be in another than its codes.
-        let mut waiting: Vec<Vec<usize>> = vec![Vec::new(); shards.len()];
+        let mut waiting: Vec<Vec<(u64, usize)>> = vec![Vec::new(); shards.len()];
         let mut needed = vec![false; shards.len()];
         for (place, outcome) in self.lock_outcomes().iter().enumerate() {
             if outcome.is_none() {
-                let shards = self.plan.modules[place].weight.shards();
+                let module = &self.plan.modules[place];
+                let shards = module.weight.shards();
                 shards.iter().for_each(|shard| needed[*shard] = true);
-                waiting[shards[shards.len() - 1]].push(place);
+                let last = shards[shards.len() - 1];
+                waiting[last].push((self.weights.needs(last, &module.weight, &module.selection), place));
             }
         }
-        for (at, (shard, places)) in shards.iter().zip(waiting).enumerate() {
+        for (at, (shard, waiting)) in shards.iter().zip(waiting).enumerate() {
             if self.schedule.is_aborted() {
                 break;
             }
-            if !needed[at] {
-                continue;
+            if needed[at] {
+                let waiting = RefCell::new(Waiting::new(waiting));
+                let offer = |length: u64| {
+                    self.offer(at, waiting.borrow_mut().next(length));
+                    self.start(scope);
+                };
+                self.fetch(source, at, &offer, &|| waiting.borrow_mut().begin_again())?;
+                self.open(source, at)?;
+                (self.observer)(Event::Fetched { file: &shard.file });
+                let measured = self.lock_unproved().prove(at);
+                measured.into_iter().try_for_each(|measured| self.settle(measured))?;
+                offer(u64::MAX);
             }
-            let file = shard.file.as_str();
-            let path = source.fetch(file, &|transfer| (self.observer)(Event::Fetching { file, transfer }))?;
-            self.map(source, at, &path)?;
-            (self.observer)(Event::Fetched { file });
-            let tasks = places.into_iter().map(|place| Task::new(place, &self.plan.modules[place], Method::Gram));
-            self.schedule.offer(tasks.collect());
-            self.start(scope);
         }
         Ok(())
     }
 
-    /// Maps the shard in place `at`, which is on disk at `path`, if it is still the file that was planned with.
-    fn map(&self, source: &dyn Source, at: usize, path: &Path) -> Result<()> {
-        let shard = &self.plan.checkpoint.shards[at];
-        let unreadable = |error| SourceError::Unreadable { path: path.to_owned(), error };
-        Stamp::of(path).map_err(unreadable)?.wait_until_settled();
-        let mapped = self.weights.map(at, path, shard);
-        // Only now: what has changed before the mapping's own stamp is found here, what changes after it by its check.
-        if source.identity(&shard.file)? != shard.identity {
-            return Err(CheckpointError::Changed { file: shard.file.clone() }.into());
+    /// Brings the shard in place `at` to disk. Meanwhile `come` is told how many of its bytes are there, and `anew` that none of
+    /// those is any more which were.
+    fn fetch(&self, source: &dyn Source, at: usize, come: &dyn Fn(u64), anew: &dyn Fn()) -> Result<()> {
+        let blob = self.weights.blob(at);
+        let progress = |transfer: Transfer| {
+            let length = match transfer {
+                Transfer::Started { resumed_at, .. } => {
+                    let discarded = self.lock_unproved().discard(|task| self.is_void(task));
+                    if !discarded.is_empty() {
+                        let flops = discarded.iter().map(|place| spectrum::flops(self.plan.modules[*place].shape()));
+                        (self.observer)(Event::Discarded { modules: discarded.len(), flops: flops.sum() });
+                    }
+                    anew();
+                    Some(resumed_at)
+                }
+                Transfer::Received(length) => Some(length),
+                Transfer::Waiting | Transfer::Retrying { .. } => None,
+            };
+            (self.observer)(Event::Fetching { file: blob.name(), transfer });
+            length.into_iter().for_each(come);
+        };
+        Ok(source.fetch(blob, &progress)?)
+    }
+
+    /// Has the modules in `places` measured, which wait for bytes of the shard in place `at` that have come.
+    fn offer(&self, at: usize, places: &[(u64, usize)]) {
+        if !places.is_empty() {
+            let arrival = self.weights.blob(at).arrivals();
+            let task = |place: usize| Task::new(place, &self.plan.modules[place], Method::Gram).of_arrival(arrival);
+            self.schedule.offer(places.iter().map(|(_, place)| task(*place)).collect());
         }
-        Ok(mapped?)
+    }
+
+    /// Opens the shard in place `at`, which is whole, if it is still the file that was planned with.
+    fn open(&self, source: &dyn Source, at: usize) -> Result<()> {
+        let shard = &self.plan.checkpoint.shards[at];
+        self.weights.blob(at).wait_until_settled();
+        let opened = self.weights.open(at, shard);
+        // Only now: what has changed before the blob was there is found here, what changes after it by its check.
+        if source.identity(&shard.file)? != shard.identity {
+            return Err(SourceError::Changed { file: shard.file.clone() }.into());
+        }
+        Ok(opened?)
     }
 
     /// Makes sure that every file of which there are results is what it was when the scan was planned.
@@ -154,7 +194,7 @@ impl Work<'_> {
         if self.plan.model.commit.is_none() {
             for shard in needed.into_iter().map(|place| &self.plan.checkpoint.shards[place]) {
                 if source.identity(&shard.file)? != shard.identity {
-                    return Err(CheckpointError::Changed { file: shard.file.clone() }.into());
+                    return Err(SourceError::Changed { file: shard.file.clone() }.into());
                 }
             }
         }
@@ -227,7 +267,7 @@ impl Work<'_> {
 
     /// Measures a module.
     fn measure(&self, station: usize, task: &Task, lane: &Lane) -> Result<(), Fault> {
-        if self.schedule.is_aborted() {
+        if self.schedule.is_aborted() || self.is_void(task) {
             return Ok(());
         }
         // The next weight comes from the disk while this one's arithmetic runs.
@@ -247,12 +287,12 @@ impl Work<'_> {
             });
         match attempt {
             Attempt::Done(outcome) => {
-                if let Err(error) = self.finish(task.place, outcome, begun.elapsed()) {
+                if let Err(error) = self.finish(task, outcome, begun.elapsed()) {
                     self.fail(error);
                 }
             }
             Attempt::Inaccurate => {
-                let direct = Task::new(task.place, module, Method::Direct);
+                let direct = Task::new(task.place, module, Method::Direct).of_arrival(task.arrival);
                 // The CPU has the last word, and GPUs may be done while it still works.
                 if station == CPU || task.method == Method::Direct {
                     self.schedule.offer_to_cpu(direct);
@@ -265,15 +305,52 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn finish(&self, place: usize, outcome: Outcome, elapsed: Duration) -> Result<()> {
-        let module = &self.plan.modules[place];
+    /// The last of the shards that a module needs, by its place.
+    fn last_shard(&self, task: &Task) -> usize {
+        self.plan.modules[task.place].weight.shards().last().copied().unwrap_or(0)
+    }
+
+    /// Whether the bytes that were meant have been discarded. Others come, and the module is offered again.
+    fn is_void(&self, task: &Task) -> bool {
+        self.weights.blob(self.last_shard(task)).arrivals() != task.arrival
+    }
+
+    /// Takes the outcome of a module. As long as it is not proved that the bytes which it came from are the right ones, a
+    /// measurement is shown, and anything else, which may come of wrong bytes, is not.
+    fn finish(&self, task: &Task, outcome: Outcome, elapsed: Duration) -> Result<()> {
+        let module = &self.plan.modules[task.place];
+        let mut measured = Measured { task: task.clone(), outcome, elapsed, is_shown: false };
+        let mut unproved = self.lock_unproved();
+        if self.is_void(task) {
+            return Ok(());
+        }
+        if !unproved.is_proved(self.last_shard(task)) {
+            if measured.outcome.is_ok() {
+                // Before anybody can find that it has to be discarded.
+                (self.observer)(Event::Finished { module, outcome: &measured.outcome, elapsed });
+                measured.is_shown = true;
+            }
+            unproved.keep(measured);
+            return Ok(());
+        }
+        drop(unproved);
+        self.settle(measured)
+    }
+
+    /// Notes the outcome of a module, whose files are whole.
+    fn settle(&self, measured: Measured) -> Result<()> {
+        let Measured { task, outcome, elapsed, is_shown } = measured;
+        let module = &self.plan.modules[task.place];
         // Whatever the outcome is, it came from these files.
         self.weights.check(&module.weight.shards())?;
         if let Ok(measurement) = &outcome {
             self.journal.append(&self.plan.key(module), measurement)?;
+            (self.observer)(Event::Noted { modules: 1 });
         }
-        (self.observer)(Event::Finished { module, outcome: &outcome, elapsed });
-        self.lock_outcomes()[place] = Some(outcome);
+        if !is_shown {
+            (self.observer)(Event::Finished { module, outcome: &outcome, elapsed });
+        }
+        self.lock_outcomes()[task.place] = Some(outcome);
         Ok(())
     }
 
@@ -283,7 +360,11 @@ impl Work<'_> {
         self.schedule.abort();
     }
 
-    fn lock_outcomes(&self) -> std::sync::MutexGuard<'_, Vec<Option<Outcome>>> {
+    fn lock_outcomes(&self) -> MutexGuard<'_, Vec<Option<Outcome>>> {
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_unproved(&self) -> MutexGuard<'_, Unproved> {
+        self.unproved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -26,6 +26,8 @@ pub struct Task {
     pub place: usize,
     /// How it is to be measured.
     pub method: Method,
+    /// Which arrival of its weight's bytes is meant, as [`crate::source::Blob::arrivals`] counts them.
+    pub arrival: usize,
     /// Its weight's rows and columns.
     shape: [usize; 2],
     /// The bytes of its weight.
@@ -35,10 +37,15 @@ pub struct Task {
 }
 
 impl Task {
-    /// The task of measuring the module in `place` by `method`.
+    /// The task of measuring the module in `place` by `method`, of bytes that were there from the beginning.
     pub fn new(place: usize, module: &Module, method: Method) -> Self {
         let stored = module.weight.bytes_in_memory(&module.selection);
-        Self { place, method, shape: module.shape(), stored, flops: spectrum::flops(module.shape()) }
+        Self { place, method, arrival: 0, shape: module.shape(), stored, flops: spectrum::flops(module.shape()) }
+    }
+
+    /// The same of bytes that came so.
+    pub fn of_arrival(self, arrival: usize) -> Self {
+        Self { arrival, ..self }
     }
 
     /// The bytes that it takes on `device`.

@@ -83,6 +83,34 @@ pub enum SourceError {
         /// The file.
         file: String,
     },
+    /// A file is not what it was when the scan was planned.
+    #[error("'{file}' has changed since the scan began, in its content or its attributes: run the same line again")]
+    Changed {
+        /// The file.
+        file: String,
+    },
+    /// A file is not there any more.
+    #[error("'{file}' was removed while it was scanned: put it back, and run the same line again")]
+    Removed {
+        /// The file.
+        file: String,
+    },
+    /// Some of a file's bytes could not be had when they were needed.
+    #[error(
+        "'{file}' could not be read to its end: it was cut short or the disk failed while it was read; see that it is whole, and run the same line again"
+    )]
+    Unread {
+        /// The file.
+        file: String,
+    },
+    /// A file cannot be mapped.
+    #[error("cannot map '{file}' into memory: {reason}")]
+    Unmappable {
+        /// The file.
+        file: String,
+        /// The reason.
+        reason: String,
+    },
     /// The Hub knows no such model, or hides it.
     #[error(
         "there is no folder '{id}' here, and the Hub has no model '{id}', or it is private: {}check the spelling{}",

@@ -1,11 +1,12 @@
 //! A folder, or one file, on this machine.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
-use super::{BrokenLink, Form, Model, Source, SourceError, Stamp, Transfer, name};
+use super::{Blob, BrokenLink, Form, Model, Source, SourceError, Stamp, Transfer, name};
 
 /// A model that is on disk already.
 #[derive(Debug)]
@@ -104,8 +105,8 @@ impl Source for Local {
         fs::metadata(self.folder.join(file)).ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len())
     }
 
-    fn is_on_disk(&self, file: &str) -> bool {
-        self.size(file).is_some()
+    fn path(&self, file: &str) -> Option<PathBuf> {
+        Some(self.folder.join(file)).filter(|path| path.is_file())
     }
 
     fn cached(&self, _file: &str) -> Option<PathBuf> {
@@ -113,7 +114,7 @@ impl Source for Local {
     }
 
     fn read(&self, file: &str, range: Range<u64>) -> Result<Vec<u8>, SourceError> {
-        super::read_range(&self.folder.join(file), range).map_err(self.unreadable(file))
+        self.blob(file)?.read(range).map(Cow::into_owned).map_err(self.unreadable(file))
     }
 
     /// Where the file lies, and its [`Stamp`].
@@ -123,13 +124,9 @@ impl Source for Local {
         Ok(format!("{}|{stamp}", path.display()))
     }
 
-    fn fetch(&self, file: &str, _progress: &dyn Fn(Transfer)) -> Result<PathBuf, SourceError> {
-        let path = self.folder.join(file);
-        if path.is_file() {
-            Ok(path)
-        } else {
-            Err(SourceError::NoSuchFile { model: self.model.spelling.clone(), file: file.to_owned() })
-        }
+    fn fetch(&self, blob: &Blob, _progress: &dyn Fn(Transfer)) -> Result<(), SourceError> {
+        let missing = || SourceError::NoSuchFile { model: self.model.spelling.clone(), file: blob.name().to_owned() };
+        blob.complete(&self.path(blob.name()).ok_or_else(missing)?)
     }
 }
 

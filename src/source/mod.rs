@@ -1,9 +1,10 @@
-//! A model's name -> files on disk.
+//! A model's name -> files that can be read by range.
 //!
 //! A [`Source`] is a folder or a file here ([`local`]) or a repository of the Hugging Face Hub ([`hub`]). It answers what
-//! files there are, gives a range of bytes of one without fetching the rest, and brings a whole one to disk. Files of a form
-//! that is not read are told by their names (`form.rs`).
+//! files there are, gives a range of bytes of one without fetching the rest, and fills a [`Blob`] with a whole one. Files of a
+//! form that is not read are told by their names (`form.rs`).
 
+mod blob;
 mod error;
 mod form;
 pub mod hub;
@@ -12,12 +13,11 @@ mod name;
 mod nearest;
 mod stamp;
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use blob::{Blob, Reader};
 pub use error::SourceError;
 pub use form::Form;
 pub(crate) use form::is_training_state;
@@ -43,8 +43,8 @@ pub trait Source: Sync {
     /// The size of `file` in bytes; `None` if there is no such file.
     fn size(&self, file: &str) -> Option<u64>;
 
-    /// Whether [`Source::fetch`] would find `file` on disk.
-    fn is_on_disk(&self, file: &str) -> bool;
+    /// Where `file` lies, if it is on this machine.
+    fn path(&self, file: &str) -> Option<PathBuf>;
 
     /// The file on disk that stands for `file` and would be downloaded anew if it were deleted, where nothing else can
     /// tell whether it is whole: a file of the Hub's cache that is read offline.
@@ -64,12 +64,24 @@ pub trait Source: Sync {
     /// Fails if the file is missing or cannot be looked up.
     fn identity(&self, file: &str) -> Result<String, SourceError>;
 
-    /// Brings `file` to disk whole and says where it lies; `progress` hears of a download.
+    /// Fills `blob` with the file of its name, which is whole afterwards and was held against its hash where that is known;
+    /// `progress` hears of a download.
     ///
     /// # Errors
     ///
     /// Fails if the file is missing, or if a download fails for good. What has arrived by then is kept.
-    fn fetch(&self, file: &str, progress: &dyn Fn(Transfer)) -> Result<PathBuf, SourceError>;
+    fn fetch(&self, blob: &Blob, progress: &dyn Fn(Transfer)) -> Result<(), SourceError>;
+
+    /// The whole of `file`.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Source::fetch`] does.
+    fn blob(&self, file: &str) -> Result<Blob, SourceError> {
+        let blob = Blob::new(file);
+        self.fetch(&blob, &|_| {})?;
+        Ok(blob)
+    }
 }
 
 /// What a model is called.
@@ -100,14 +112,14 @@ pub struct BrokenLink {
 pub enum Transfer {
     /// Another process is downloading the same file; this one waits for it.
     Waiting,
-    /// Bytes begin to come.
+    /// Bytes begin to come. Where it is said again, what came before was wrong and has been discarded.
     Started {
         /// The file's size.
         size: u64,
-        /// Bytes that an earlier download had brought.
+        /// Bytes that an earlier download had brought, and that can be read.
         resumed_at: u64,
     },
-    /// So many bytes of the file are on disk.
+    /// So many bytes of the file are on disk, and can be read.
     Received(u64),
     /// The connection failed; the download goes on after a pause.
     Retrying {
@@ -116,15 +128,6 @@ pub enum Transfer {
         /// The pause.
         pause: Duration,
     },
-}
-
-/// The bytes `range` of the file at `path`, or as many of them as there are.
-fn read_range(path: &Path, range: Range<u64>) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(range.start))?;
-    file.take(range.end.saturating_sub(range.start)).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Opens `model`, a path or a Hub id; a path that exists wins.

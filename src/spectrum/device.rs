@@ -4,11 +4,14 @@ use std::str::FromStr;
 #[cfg(feature = "cuda")]
 use std::sync::Arc;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Error, Shape, Tensor, bail};
+use candle_nn::var_builder::{Backend, VarBuilderArgs};
 
 #[cfg(feature = "cuda")]
 use super::cuda;
-use super::{Method, direct, gram};
+use super::op::SingularValues;
+use super::{Method, SpectrumError, direct, gram};
+use crate::checkpoint::{Elements, Matrix};
 
 /// What a person asks for with `--device`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +102,7 @@ pub enum Fault {
 
 impl Fault {
     /// The device's fault in an error of candle's, if it is one.
-    pub fn of(error: &candle_core::Error) -> Option<Self> {
+    fn of(error: &Error) -> Option<Self> {
         #[cfg(feature = "cuda")]
         return cuda::fault(error);
         #[cfg(not(feature = "cuda"))]
@@ -264,8 +267,31 @@ impl Lane {
         }
     }
 
+    /// Brings `matrix` to the device, and does nothing with it there: what of the time that a matrix takes is copying.
+    ///
+    /// # Errors
+    ///
+    /// [`SpectrumError`] says why the device does not take it.
+    pub fn bring(&self, matrix: Matrix<'_>) -> Result<(), SpectrumError> {
+        Ok(self.weight(matrix)?.device().synchronize()?)
+    }
+
+    /// The singular values of `matrix`, largest first; all NaN if one of its elements is no number.
+    pub(super) fn singular_values(&self, matrix: Matrix<'_>, method: Method) -> Result<Vec<f64>, SpectrumError> {
+        let operation = SingularValues { method, lane: self };
+        Ok(self.weight(matrix)?.apply_op1_no_bwd(&operation)?.to_vec1()?)
+    }
+
+    /// `matrix` as candle has it.
+    fn weight(&self, matrix: Matrix<'_>) -> candle_core::Result<Tensor> {
+        let [rows, columns] = matrix.shape;
+        // The type is candle's to ask for; every matrix comes in its own.
+        let builder = VarBuilderArgs::new_with_args(Door(self), DType::F64, self.candle());
+        builder.get_with_hints((rows, columns), "weight", matrix)
+    }
+
     /// Its device as candle knows it.
-    pub fn candle(&self) -> &candle_core::Device {
+    fn candle(&self) -> &candle_core::Device {
         match &self.0 {
             Track::Cpu => &candle_core::Device::Cpu,
             #[cfg(feature = "cuda")]
@@ -273,16 +299,20 @@ impl Lane {
         }
     }
 
-    /// A matrix of `shape` on the device, of the stored `bytes`, which are little-endian numbers of type `dtype`.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the bytes are not as many as the shape takes, or if the device cannot hold them.
-    pub fn tensor(&self, bytes: &[u8], dtype: DType, shape: [usize; 2]) -> candle_core::Result<Tensor> {
+    /// `matrix` on the device.
+    fn upload(&self, matrix: Matrix<'_>) -> candle_core::Result<Tensor> {
+        let [rows, columns] = matrix.shape;
+        let (dtype, bytes) = match matrix.elements {
+            Elements::Decoded(numbers) => return Tensor::from_vec(numbers, (rows, columns), self.candle()),
+            Elements::Stored(dtype, bytes) => (DType::try_from(dtype)?, bytes),
+        };
+        if bytes.len() != rows * columns * dtype.size_in_bytes() {
+            bail!("{} bytes are no matrix of {rows} x {columns} numbers in {dtype:?}", bytes.len());
+        }
         match &self.0 {
-            Track::Cpu => Tensor::from_raw_buffer(bytes, dtype, &shape, &candle_core::Device::Cpu),
+            Track::Cpu => Tensor::from_raw_buffer(&bytes, dtype, &matrix.shape, &candle_core::Device::Cpu),
             #[cfg(feature = "cuda")]
-            Track::Cuda(stream) => stream.tensor(bytes, dtype, shape),
+            Track::Cuda(stream) => stream.tensor(&bytes, dtype, matrix.shape),
         }
     }
 
@@ -299,6 +329,47 @@ impl Lane {
     /// cannot destroy, so that they are left to the end of the process.
     pub fn abandon(self) {
         let _ = std::mem::ManuallyDrop::new(self);
+    }
+}
+
+/// The door through which a matrix comes to a lane's device: a backend of candle-nn's `VarBuilder`, whose hint is the matrix.
+struct Door<'a>(&'a Lane);
+
+impl<'a> Backend for Door<'a> {
+    type Hints = Matrix<'a>;
+
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        matrix: Matrix<'a>,
+        _dtype: DType,
+        _device: &candle_core::Device,
+    ) -> candle_core::Result<Tensor> {
+        let matrix = self.0.upload(matrix)?;
+        if matrix.shape() == &shape { Ok(matrix) } else { bail!("the {name} is {:?}", matrix.shape()) }
+    }
+
+    fn get_unchecked(&self, name: &str, _dtype: DType, _device: &candle_core::Device) -> candle_core::Result<Tensor> {
+        bail!("the {name} comes with a hint only")
+    }
+
+    fn contains_tensor(&self, _name: &str) -> bool {
+        true
+    }
+}
+
+impl From<Error> for SpectrumError {
+    fn from(error: Error) -> Self {
+        Fault::of(&error).map_or_else(|| Self::Failed(sentence(error)), Self::Device)
+    }
+}
+
+/// What an error says, without the backtrace that candle adds where RUST_BACKTRACE is set.
+fn sentence(error: Error) -> String {
+    match error {
+        Error::WithBacktrace { inner, .. } => sentence(*inner),
+        error => error.to_string(),
     }
 }
 

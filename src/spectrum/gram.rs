@@ -12,7 +12,7 @@ use super::buffer::Buffer;
 use super::kernel::{HEIGHT, Right, Sign, Slices, Target, product, symmetric_product};
 use super::tiles::{self, AREA, SIDE, SymmetricTiles};
 use super::widen::{Weight, Widen};
-use super::{Invariants, band, chase, square_roots, tridiagonal};
+use super::{Contradiction, Invariants, band, chase, square_roots, tridiagonal};
 
 /// The extent of a block of the weight along the long side: a slice of it stays in the first-level cache.
 const DEPTH: usize = 96;
@@ -28,7 +28,7 @@ const PANEL: usize = DEPTH * BLOCKS;
 const BLOCK: usize = SIDE * DEPTH;
 
 /// The singular values of `weight` divided by the power of two `scale`, in no particular order.
-pub fn singular_values<T: Widen>(weight: &Weight<'_, T>, scale: f64) -> candle_core::Result<Vec<f64>> {
+pub fn singular_values<T: Widen>(weight: &Weight<'_, T>, scale: f64) -> Result<Vec<f64>, Contradiction> {
     let gram = gram(weight, scale);
     let invariants = invariants(&gram);
     let (diagonal, off_diagonal) = chase::tridiagonalise(band::reduce(gram));

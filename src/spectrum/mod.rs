@@ -1,7 +1,7 @@
 //! A matrix -> its singular values, in float64.
 //!
-//! Singular values are one candle operation, `SingularValues`, which computes where the weight lies. A weight comes to a
-//! [`Device`] by a [`Lane`]. Two routes lead from it to its singular values:
+//! Singular values are one candle operation (`op`), which computes where the weight lies. A weight comes to a [`Device`] by a
+//! [`Lane`]. Two routes lead from it to its singular values:
 //!
 //! - [`Method::Gram`]: the Gram matrix of the short side, its eigenvalues, square roots. Least arithmetic and least
 //!   memory, but an error of about the unit roundoff in an eigenvalue becomes up to its square root in a small singular
@@ -28,15 +28,16 @@ mod direct;
 mod gram;
 mod householder;
 mod kernel;
+mod op;
 mod tiles;
 mod tridiagonal;
 mod vectors;
 mod widen;
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
-
 pub use device::{Device, DeviceError, DeviceRequest, Fault, Lane, Opened, Processor};
-use widen::{Survey, Weight};
+
+use crate::checkpoint::Matrix;
+use widen::Survey;
 
 /// Names the arithmetic. A change that can move a result in any digit changes this, so that no interrupted scan
 /// mixes results of two versions.
@@ -82,14 +83,13 @@ pub enum SpectrumError {
     Device(#[from] Fault),
     /// The arithmetic came to no result, or to one that contradicts itself.
     #[error("{0}")]
-    Failed(candle_core::Error),
+    Failed(String),
 }
 
-impl From<candle_core::Error> for SpectrumError {
-    fn from(error: candle_core::Error) -> Self {
-        Fault::of(&error).map_or(Self::Failed(error), Self::Device)
-    }
-}
+/// Sums that singular values must reproduce, and do not.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Contradiction(&'static str);
 
 /// The singular values of a weight, with what is known of their errors.
 #[derive(Clone, Debug)]
@@ -147,20 +147,18 @@ impl Spectrum {
     }
 }
 
-/// The singular values of `weight`, a matrix of shape `[rows, columns]` in F64, F32, F16 or BF16 that came to its device by
-/// `lane`, computed there by `method`.
+/// The singular values of `matrix`, computed by `method` on the device that `lane` leads to.
 ///
 /// # Errors
 ///
-/// [`SpectrumError`] says what the weight or the device refused.
-pub fn singular_values(weight: &Tensor, method: Method, lane: &Lane) -> Result<Spectrum, SpectrumError> {
-    let (rows, columns) = weight.dims2()?;
-    let values = weight.contiguous()?.apply_op1_no_bwd(&SingularValues { method, lane })?;
-    let values = values.to_vec1::<f64>()?;
+/// [`SpectrumError`] says what the matrix or the device refused.
+pub fn singular_values(matrix: Matrix<'_>, method: Method, lane: &Lane) -> Result<Spectrum, SpectrumError> {
+    let shape = matrix.shape;
+    let values = lane.singular_values(matrix, method)?;
     match values.first() {
         Some(largest) if largest.is_nan() => Err(SpectrumError::NotFinite),
         Some(&largest) if largest != 0.0 && !RANGE.contains(&largest) => Err(SpectrumError::OutOfRange(largest)),
-        _ => Ok(Spectrum { values, method, processor: lane.processor(), shape: [rows, columns] }),
+        _ => Ok(Spectrum { values, method, processor: lane.processor(), shape }),
     }
 }
 
@@ -171,65 +169,13 @@ pub fn flops([rows, columns]: [usize; 2]) -> f64 {
     n * n * k + 4.0 / 3.0 * n * n * n
 }
 
-/// The operation `[rows, columns]` -> `[min(rows, columns)]`: singular values in F64, largest first.
-///
-/// All values are NaN if an element is NaN or infinite, as IEEE arithmetic would have it. A value is zero only if it is so
-/// exactly, because of rows or columns of zeros; one that rounding took to zero or below is the smallest normal number.
-struct SingularValues<'a> {
-    method: Method,
-    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "the CPU needs no handles"))]
-    lane: &'a Lane,
-}
-
-impl CustomOp1 for SingularValues<'_> {
-    fn name(&self) -> &'static str {
-        "singular-values"
-    }
-
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (rows, columns) = layout.shape().dims2()?;
-        let Some((start, end)) = layout.contiguous_offsets() else {
-            candle_core::bail!("{} needs a contiguous matrix", self.name());
-        };
-        let values = match storage {
-            CpuStorage::F64(data) => self.compute(&Weight::new(&data[start..end], rows, columns)),
-            CpuStorage::F32(data) => self.compute(&Weight::new(&data[start..end], rows, columns)),
-            CpuStorage::F16(data) => self.compute(&Weight::new(&data[start..end], rows, columns)),
-            CpuStorage::BF16(data) => self.compute(&Weight::new(&data[start..end], rows, columns)),
-            _ => candle_core::bail!("{} takes F64, F32, F16 or BF16", self.name()),
-        }?;
-        let count = values.len();
-        Ok((CpuStorage::F64(values), Shape::from(count)))
-    }
-    #[cfg(feature = "cuda")]
-    fn cuda_fwd(
-        &self,
-        storage: &candle_core::CudaStorage,
-        layout: &Layout,
-    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
-        match self.lane.stream() {
-            Some(stream) => stream.singular_values(storage, layout, self.method),
-            None => candle_core::bail!("{} needs the lane by which the weight came", self.name()),
-        }
-    }
-}
-
-impl SingularValues<'_> {
-    fn compute<T: widen::Widen>(&self, weight: &Weight<'_, T>) -> candle_core::Result<Vec<f64>> {
-        values(weight.survey(), weight.rows.min(weight.columns), |scale| match self.method {
-            Method::Gram => gram::singular_values(weight, scale),
-            Method::Direct => Ok(direct::singular_values(weight, scale)),
-        })
-    }
-}
-
 /// The `count` singular values of a weight, largest first, of what is known of it and of what `scaled` computes of it
 /// divided by a power of two.
-fn values(
+fn values<E>(
     survey: Option<Survey>,
     count: usize,
-    scaled: impl FnOnce(f64) -> candle_core::Result<Vec<f64>>,
-) -> candle_core::Result<Vec<f64>> {
+    scaled: impl FnOnce(f64) -> Result<Vec<f64>, E>,
+) -> Result<Vec<f64>, E> {
     let Some(survey) = survey else {
         return Ok(vec![f64::NAN; count]);
     };
@@ -258,13 +204,13 @@ struct Invariants {
 }
 
 impl Invariants {
-    fn check(&self, eigenvalues: &[f64]) -> candle_core::Result<()> {
+    fn check(&self, eigenvalues: &[f64]) -> Result<(), Contradiction> {
         let sum: f64 = eigenvalues.iter().sum();
         let sum_of_squares: f64 = eigenvalues.iter().map(|theta| theta * theta).sum();
         let tolerance = 8.0 * eigenvalues.len() as f64 * UNIT_ROUNDOFF + self.error;
         let agrees = |computed: f64, exact: f64| (computed - exact).abs() <= tolerance * exact;
         if !agrees(sum, self.trace) || !agrees(sum_of_squares, self.squared_norm) {
-            candle_core::bail!("the eigenvalues do not add up to the Gram matrix's trace and norm");
+            return Err(Contradiction("the eigenvalues do not add up to the Gram matrix's trace and norm"));
         }
         Ok(())
     }

@@ -68,12 +68,23 @@ impl<'a> Progress<'a> {
                 self.scan.set_message(format!("{done} of {} modules", self.plan.modules.len()));
                 match outcome {
                     Ok(measurement) => {
-                        self.terminal.journalled.fetch_add(1, Ordering::Relaxed);
                         let (name, snr) = (&module.info.name, measurement.statistic.snr());
                         self.terminal.detail(&format!("{name}  snr {}  {:.2} s", ratio(snr), elapsed.as_secs_f64()));
                     }
                     Err(reason) => self.terminal.warn(&format!("cannot measure '{}': {reason}", module.info.name)),
                 }
+            }
+            Event::Noted { modules } => {
+                self.terminal.journalled.fetch_add(modules, Ordering::Relaxed);
+            }
+            Event::Discarded { modules, flops } => {
+                self.scan.dec((flops / UNIT) as u64);
+                let done = self.done.fetch_sub(modules, Ordering::Relaxed) - modules;
+                self.scan.set_message(format!("{done} of {} modules", self.plan.modules.len()));
+                self.terminal.detail(&format!(
+                    "the download was wrong and begins anew: {} measured again",
+                    if modules == 1 { "1 module is".to_owned() } else { format!("{modules} modules are") }
+                ));
             }
             Event::Crowded { device, at_once } => self.terminal.detail(&format!(
                 "{device} is short of memory: at most {} at once there from now on",
@@ -111,7 +122,9 @@ impl<'a> Progress<'a> {
                 bar.set_position(resumed_at);
                 // The rate is that of this connection.
                 bar.reset_eta();
-                *download = Some(bar);
+                if let Some(former) = download.replace(bar) {
+                    former.finish_and_clear();
+                }
                 if resumed_at > 0 {
                     let (from, size) = (HumanBytes(resumed_at), HumanBytes(size));
                     self.terminal.detail(&format!("going on with '{file}' at {from} of {size}"));

@@ -3,15 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use laser_scan::checkpoint::{Checkpoint, Look, Mapped, Weight};
+use laser_scan::checkpoint::{Checkpoint, Look, Weight};
 use laser_scan::modules::{self, Wanted};
-use laser_scan::source::Source;
 use laser_scan::source::local::Local;
-use laser_scan::spectrum::Lane;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::{entries, folder};
+use crate::{entries, folder, matrices};
 
 #[derive(Clone)]
 struct Stored {
@@ -25,18 +23,14 @@ struct Stored {
 fn read(folder: &Path) -> Result<usize, String> {
     let source = Local::open(folder).map_err(|error| error.to_string())?;
     let checkpoint = Checkpoint::open(&source).map_err(|error| error.to_string())?;
-    let mapped = Mapped::new(&checkpoint);
-    for (at, shard) in checkpoint.shards.iter().enumerate() {
-        let path = source.fetch(&shard.file, &|_| {}).map_err(|error| error.to_string())?;
-        mapped.map(at, &path, shard).map_err(|error| error.to_string())?;
-    }
+    let matrices = matrices(&source, &checkpoint).map_err(|error| error.to_string())?;
     let wanted = Wanted { all_linear: true, convolutions: true, parts: true, ..Wanted::default() };
     let is_alike = |one: &Weight, other: &Weight, look: Look| checkpoint.are_alike(&source, one, other, look);
     let discovery = modules::discover(&checkpoint.components, wanted, &is_alike);
     let modules = discovery.map_err(|error| error.to_string())?.modules;
     for module in &modules {
-        let matrix = mapped.matrix(&module.tensor, &module.selection, &Lane::CPU).map_err(|error| error.to_string())?;
-        assert_eq!(matrix.dims(), module.shape(), "{}", module.info.name);
+        let matrix = matrices.matrix(&module.tensor, &module.selection).map_err(|error| error.to_string())?;
+        assert_eq!(matrix.shape, module.shape(), "{}", module.info.name);
     }
     Ok(modules.len())
 }

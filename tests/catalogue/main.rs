@@ -15,6 +15,8 @@ mod rows;
 use std::fs;
 use std::path::PathBuf;
 
+use laser_scan::checkpoint::{Checkpoint, Matrices};
+use laser_scan::source::Source;
 use serde_json::Value;
 
 /// The catalogue's folder of this name.
@@ -29,6 +31,16 @@ fn entries(name: &str) -> Vec<String> {
         entries.filter_map(|entry| Some(entry.path().file_stem()?.to_str()?.to_owned())).collect();
     names.sort();
     names
+}
+
+/// The matrices of a model that is on this machine.
+fn matrices(source: &dyn Source, checkpoint: &Checkpoint) -> anyhow::Result<Matrices> {
+    let matrices = Matrices::new(checkpoint);
+    for (at, shard) in checkpoint.shards.iter().enumerate() {
+        source.fetch(matrices.blob(at), &|_| {})?;
+        matrices.open(at, shard)?;
+    }
+    Ok(matrices)
 }
 
 fn json(path: PathBuf) -> Value {

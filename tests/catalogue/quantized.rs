@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::program::Workplace;
-use crate::{entries, folder, json, same_ratio};
+use crate::{entries, folder, json, matrices, same_ratio};
 
 #[test]
 fn every_format_is_dequantised_exactly() {
@@ -77,10 +77,8 @@ fn every_other_format_is_refused_by_name() {
 
 #[test]
 fn codes_are_in_the_place_where_they_belong() {
-    use laser_scan::checkpoint::{Checkpoint, Mapped, Selection};
-    use laser_scan::source::Source;
+    use laser_scan::checkpoint::{Checkpoint, Elements, Selection};
     use laser_scan::source::local::Local;
-    use laser_scan::spectrum::Lane;
 
     let mut checked = 0;
     for name in entries("quantized").into_iter().filter(|name| name != "refused") {
@@ -88,22 +86,17 @@ fn codes_are_in_the_place_where_they_belong() {
         let expected = json(model.join("expected.json"));
         let source = Local::open(&model).expect("opens");
         let checkpoint = Checkpoint::open(&source).expect("readable");
-        let mapped = Mapped::new(&checkpoint);
-        for (at, shard) in checkpoint.shards.iter().enumerate() {
-            let path = source.fetch(&shard.file, &|_| {}).expect("there");
-            mapped.map(at, &path, shard).expect("mapped");
-        }
+        let matrices = matrices(&source, &checkpoint).expect("there");
         for (module, numbers) in expected["modules"].as_object().expect("modules") {
             let Some(corner) = numbers["corner"].as_array() else { continue };
             let (tensor, selection) = match module.strip_suffix(']').and_then(|module| module.rsplit_once('[')) {
                 Some((stack, expert)) => (stack.to_owned(), Selection::at(expert.parse().expect("a number"))),
                 None => (format!("{module}.weight"), Selection::default()),
             };
-            let matrix = mapped.matrix(&tensor, &selection, &Lane::CPU).expect("decoded");
-            let matrix =
-                matrix.to_dtype(candle_core::DType::F64).and_then(|matrix| matrix.to_vec2::<f64>()).expect("numbers");
-            let last = matrix.last().and_then(|row| row.last()).copied().expect("a number");
-            let ours = [matrix[0][0], matrix[0][1], matrix[1][0], last];
+            let matrix = matrices.matrix(&tensor, &selection).expect("decoded");
+            let Elements::Decoded(numbers) = matrix.elements else { panic!("{name}: {module} is not quantised") };
+            let columns = matrix.shape[1];
+            let ours = [numbers[0], numbers[1], numbers[columns], numbers[numbers.len() - 1]];
             for (ours, exact) in ours.iter().zip(corner) {
                 let exact = exact.as_f64().expect("a number");
                 assert!((ours - exact).abs() <= 1e-15 * exact.abs(), "{name}: {module}: {ours:e}, not {exact:e}");

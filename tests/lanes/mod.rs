@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use laser_scan::checkpoint::{Elements, Matrix};
 use laser_scan::spectrum::{Device, DeviceError, DeviceRequest, Lane};
 
 static LANES: LazyLock<Vec<Lane>> = LazyLock::new(|| {
@@ -19,4 +20,9 @@ static LANES: LazyLock<Vec<Lane>> = LazyLock::new(|| {
 /// error that there is none: a run that is to test a GPU must not pass without.
 pub fn lanes() -> &'static [Lane] {
     &LANES
+}
+
+/// The matrix of this shape with these elements, row after row.
+pub fn matrix(elements: &[f64], shape: [usize; 2]) -> Matrix<'static> {
+    Matrix { shape, elements: Elements::Decoded(elements.to_vec()) }
 }

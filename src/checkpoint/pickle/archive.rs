@@ -5,12 +5,11 @@
 //! Sections are those of PKWARE's APPNOTE 6.3.10.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
 use std::sync::Arc;
 
 use super::{Listing, PickleError, PickledTensor, view};
+use crate::source::{Blob, Reader};
 
 /// The length of the fixed part of a member's header (4.3.7).
 const LOCAL_HEADER: usize = 30;
@@ -53,13 +52,13 @@ pub fn first_member(start: &[u8]) -> Result<(&str, &[u8]), PickleError> {
     folder.zip(start.get(LOCAL_HEADER + name + extra..)).ok_or(PickleError::NoPickle)
 }
 
-/// Where in the archive at `path` the storages of the tensors of `listing` begin, by their keys.
+/// Where in the archive `file` the storages of the tensors of `listing` begin, by their keys.
 ///
 /// # Errors
 ///
 /// Fails if the archive cannot be read, does not hold a storage as it is, or if a tensor reaches beyond its storage.
-pub fn storages(path: &Path, listing: &Listing) -> Result<HashMap<Arc<str>, u64>, PickleError> {
-    let mut archive = Archive::open(path)?;
+pub fn storages(file: &Blob, listing: &Listing) -> Result<HashMap<Arc<str>, u64>, PickleError> {
+    let archive = Archive { file, length: file.length() };
     let mut members = archive.members(listing)?;
     if let Some(order) = members.remove("byteorder") {
         archive.check_byte_order(&order)?;
@@ -102,8 +101,8 @@ struct Member {
     size: u64,
 }
 
-struct Archive {
-    file: File,
+struct Archive<'a> {
+    file: &'a Blob,
     length: u64,
 }
 
@@ -114,26 +113,25 @@ struct Directory {
     entries: u64,
 }
 
-impl Archive {
-    fn open(path: &Path) -> Result<Self, PickleError> {
-        let file = File::open(path).map_err(not_whole)?;
-        let length = file.metadata().map_err(not_whole)?.len();
-        Ok(Self { file, length })
-    }
-
+impl Archive<'_> {
     /// The `length` bytes from `start` on.
-    fn read(&mut self, start: u64, length: usize) -> Result<Vec<u8>, PickleError> {
+    fn read(&self, start: u64, length: usize) -> Result<Vec<u8>, PickleError> {
         if start.checked_add(length as u64).is_none_or(|end| end > self.length) {
             return Err(not_whole("it points beyond its end"));
         }
         let mut bytes = vec![0; length];
-        self.file.seek(SeekFrom::Start(start)).map_err(not_whole)?;
-        self.file.read_exact(&mut bytes).map_err(not_whole)?;
+        self.reader(start)?.read_exact(&mut bytes).map_err(not_whole)?;
         Ok(bytes)
     }
 
+    fn reader(&self, start: u64) -> Result<Reader<'_>, PickleError> {
+        let mut reader = self.file.reader();
+        reader.seek(SeekFrom::Start(start)).map_err(not_whole)?;
+        Ok(reader)
+    }
+
     /// Finds the directory by the record at the archive's end.
-    fn directory(&mut self) -> Result<Directory, PickleError> {
+    fn directory(&self) -> Result<Directory, PickleError> {
         let tail_length = self.length.min((END + MAX_COMMENT) as u64) as usize;
         let tail_start = self.length - tail_length as u64;
         let tail = self.read(tail_start, tail_length)?;
@@ -156,7 +154,7 @@ impl Archive {
     }
 
     /// The directory by the larger record, if there is one before the record at `end`.
-    fn zip64_directory(&mut self, small: Directory, end: u64) -> Result<(Directory, u64), PickleError> {
+    fn zip64_directory(&self, small: Directory, end: u64) -> Result<(Directory, u64), PickleError> {
         let Some(locator_start) = end.checked_sub(ZIP64_LOCATOR as u64) else { return Ok((small, end)) };
         let locator = self.read(locator_start, ZIP64_LOCATOR)?;
         if !locator.starts_with(b"PK\x06\x07") {
@@ -177,14 +175,13 @@ impl Archive {
 
     /// The members that the tensors of `listing` need, and the one that says in which order bytes are stored, by their
     /// names within the archive's folder.
-    fn members(&mut self, listing: &Listing) -> Result<HashMap<String, Member>, PickleError> {
+    fn members(&self, listing: &Listing) -> Result<HashMap<String, Member>, PickleError> {
         let mut wanted: HashMap<String, Option<Member>> =
             listing.tensors.iter().map(|tensor| (member_name(tensor), None)).collect();
         wanted.insert("byteorder".into(), None);
         let folder = format!("{}/", listing.archive);
         let directory = self.directory()?;
-        self.file.seek(SeekFrom::Start(directory.start)).map_err(not_whole)?;
-        let mut entries = BufReader::new((&self.file).take(directory.length));
+        let mut entries = BufReader::new(self.reader(directory.start)?.take(directory.length));
         let mut entry = Entry { fixed: [0; DIRECTORY_ENTRY], name: Vec::new(), extra: Vec::new() };
         for _ in 0..directory.entries {
             entry.read(&mut entries)?;
@@ -200,7 +197,7 @@ impl Archive {
     }
 
     /// Where a member's bytes begin; they end within the file.
-    fn data_start(&mut self, member: &Member) -> Result<u64, PickleError> {
+    fn data_start(&self, member: &Member) -> Result<u64, PickleError> {
         let header = self.read(member.header, LOCAL_HEADER)?;
         if !header.starts_with(b"PK\x03\x04") {
             return Err(not_whole("a member is not where its directory says"));
@@ -212,7 +209,7 @@ impl Archive {
         }
     }
 
-    fn check_byte_order(&mut self, member: &Member) -> Result<(), PickleError> {
+    fn check_byte_order(&self, member: &Member) -> Result<(), PickleError> {
         let start = self.data_start(member)?;
         if self.read(start, member.size.min(16) as usize)? == b"little" {
             return Ok(());

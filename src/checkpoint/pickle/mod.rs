@@ -10,10 +10,7 @@ mod interpreter;
 mod values;
 mod view;
 
-use std::fs::File;
-use std::io::Read;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::entries::MAX_NAME;
@@ -132,21 +129,6 @@ pub fn list<E>(
     }
 }
 
-/// What the file at `path` lists.
-///
-/// # Errors
-///
-/// Fails if the file cannot be read; the inner result, if it is not as PyTorch writes it.
-pub fn list_file(path: &Path) -> std::io::Result<Result<Listing, PickleError>> {
-    let mut file = File::open(path)?;
-    let size = file.metadata()?.len();
-    list(size, |range| {
-        let mut bytes = Vec::new();
-        file.by_ref().take(range.end - range.start).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    })
-}
-
 /// What the file of `size` bytes that begins with `start` lists; that it is cut short, if `start` does not hold it all.
 fn list_start(start: &[u8], size: u64) -> Result<Listing, PickleError> {
     let (archive, pickle) = archive::first_member(start)?;
@@ -160,7 +142,8 @@ mod tests {
 
     /// A file that torch.save wrote.
     fn saved() -> Vec<u8> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/catalogue/pickle/whole/pytorch_model.bin");
+        let path =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/catalogue/pickle/whole/pytorch_model.bin");
         std::fs::read(path).expect("readable")
     }
 

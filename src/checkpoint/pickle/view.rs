@@ -3,12 +3,11 @@
 //! PyTorch stores what several tensors share once, and of each where it begins and how far its neighbours lie apart. A
 //! transposed matrix is stored as it was before, a slice with all that it was cut from.
 
-use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::path::Path;
 
 use super::PickledTensor;
+use crate::source::Blob;
 
 /// How much of a file is read at once where elements do not lie in their order.
 const BUFFER: usize = 256 << 10;
@@ -40,24 +39,21 @@ pub fn end(tensor: &PickledTensor) -> Option<u64> {
     start.checked_add(bytes)
 }
 
-/// The bytes `range` of `tensor`, element after element in row-major order, from the file at `path`, in which its storage
+/// The bytes `range` of `tensor`, element after element in row-major order, from `file`, in which its storage
 /// begins at `storage` and holds it, as [`end`] says.
 ///
 /// # Errors
 ///
 /// Fails if the file cannot be read.
-pub fn read(path: &Path, tensor: &PickledTensor, storage: u64, range: Range<u64>) -> std::io::Result<Vec<u8>> {
+pub fn read(file: &Blob, tensor: &PickledTensor, storage: u64, range: Range<u64>) -> std::io::Result<Vec<u8>> {
     if range.is_empty() {
         return Ok(Vec::new());
     }
-    let mut file = File::open(path)?;
     let start = storage + tensor.info.bytes.start;
     let length = (range.end - range.start) as usize;
     if is_row_major(tensor) {
-        let mut bytes = vec![0; length];
-        file.seek(SeekFrom::Start(start + range.start))?;
-        file.read_exact(&mut bytes)?;
-        return Ok(bytes);
+        let bytes = file.read(start + range.start..start + range.end)?;
+        return if bytes.len() == length { Ok(bytes.into_owned()) } else { Err(ErrorKind::UnexpectedEof.into()) };
     }
     let row = tensor.info.shape[1..].iter().product::<usize>() * element(tensor);
     let (first, last) = (range.start as usize / row, (range.end as usize).div_ceil(row));
@@ -89,7 +85,7 @@ struct Dimension {
 }
 
 /// The rows `rows` of a view that begins at `start`, in row-major order. They are read in the file's order.
-fn gather(file: File, start: u64, tensor: &PickledTensor, rows: Range<usize>) -> std::io::Result<Vec<u8>> {
+fn gather(file: &Blob, start: u64, tensor: &PickledTensor, rows: Range<usize>) -> std::io::Result<Vec<u8>> {
     let element = element(tensor);
     let mut dimensions = Vec::new();
     let mut elements = 1;
@@ -110,7 +106,7 @@ fn gather(file: File, start: u64, tensor: &PickledTensor, rows: Range<usize>) ->
         _ => 1,
     };
     let mut gathered = vec![0; elements * element];
-    let mut reader = BufReader::with_capacity(BUFFER, file);
+    let mut reader = BufReader::with_capacity(BUFFER, file.reader());
     reader.seek(SeekFrom::Start(start + (rows.start * tensor.strides[0] * element) as u64))?;
     let mut at = 0;
     each_place(&dimensions, |place, step| {
@@ -180,6 +176,12 @@ mod tests {
         numbers.into_iter().flat_map(|number| (number as i16).to_le_bytes()).collect()
     }
 
+    fn blob(file: &tempfile::NamedTempFile) -> Blob {
+        let blob = Blob::new("pytorch_model.bin");
+        blob.complete(file.path()).expect("opened");
+        blob
+    }
+
     fn counting(elements: i16) -> tempfile::NamedTempFile {
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
         let numbers: Vec<u8> = (0..elements).flat_map(i16::to_le_bytes).collect();
@@ -218,7 +220,7 @@ mod tests {
             prop_assume!(end(&tensor).is_some_and(|end| end <= 2 * i16::MAX as u64));
             let [first, last] = range.map(|index| 2 * index.index(expected.len() / 2 + 1));
             let range = first.min(last)..first.max(last);
-            let read = read(file.path(), &tensor, 7, range.start as u64..range.end as u64).expect("readable");
+            let read = read(&blob(&file), &tensor, 7, range.start as u64..range.end as u64).expect("readable");
             prop_assert_eq!(read, &expected[range]);
         }
     }
@@ -231,7 +233,7 @@ mod tests {
         file.as_file().set_len(1 << 37).expect("a file with a hole");
         let tensor = view(&[4, 3], &[1 << 34, 1], 0);
         assert_eq!(end(&tensor), Some(((3 << 34) + 3) * 2));
-        assert_eq!(read(file.path(), &tensor, 0, 0..24).expect("readable"), [0; 24]);
+        assert_eq!(read(&blob(&file), &tensor, 0, 0..24).expect("readable"), [0; 24]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use sha2::{Digest, Sha256};
 
-use crate::source::{SourceError, Transfer};
+use crate::source::{Blob, SourceError, Transfer};
 
 /// How often in a row a connection may fail without bringing anything.
 const ATTEMPTS: u32 = 6;
@@ -21,10 +21,9 @@ const ATTEMPTS: u32 = 6;
 const STALL: Duration = Duration::from_secs(60);
 
 /// A file that is to arrive.
-#[derive(Debug)]
 pub struct Download<'a> {
-    /// Its name, for messages.
-    pub file: &'a str,
+    /// Where it is read as far as it has come.
+    pub target: &'a Blob,
     /// Its size in bytes.
     pub size: u64,
     /// Its hash in hexadecimal digits, where that is known to be a SHA-256.
@@ -71,7 +70,7 @@ impl Download<'_> {
         S: Stream<Item = Result<B, SourceError>> + Unpin,
         B: AsRef<[u8]>,
     {
-        progress(Transfer::Started { size: self.size, resumed_at: arrived.length });
+        self.begin(&arrived, progress)?;
         let mut failures = 0;
         while arrived.length < self.size {
             let before = arrived.length;
@@ -84,7 +83,7 @@ impl Download<'_> {
             let Some(pause) = reason.pause(failures) else { return Err(reason) };
             let reason = reason.reason();
             if failures >= ATTEMPTS {
-                let (file, received) = (self.file.to_owned(), arrived.length);
+                let (file, received) = (self.target.name().to_owned(), arrived.length);
                 return Err(SourceError::BrokenOff { file, attempts: failures, reason, received });
             }
             progress(Transfer::Retrying { reason, pause });
@@ -93,7 +92,7 @@ impl Download<'_> {
         let hash = arrived.finish().map_err(|error| self.unwritable(error))?;
         if self.sha256.is_some_and(|promised| !promised.eq_ignore_ascii_case(&hash)) {
             fs::remove_file(&self.incomplete).map_err(|error| self.unwritable(error))?;
-            return Err(SourceError::Corrupt { file: self.file.to_owned() });
+            return Err(SourceError::Corrupt { file: self.target.name().to_owned() });
         }
         Ok(())
     }
@@ -117,14 +116,23 @@ impl Download<'_> {
             if arrived.length + piece.len() as u64 > self.size {
                 // A server that ignores the range sends the file from its start.
                 *arrived = Arrived::anew(&self.incomplete).map_err(|error| self.unwritable(error))?;
+                self.begin(arrived, progress)?;
                 return Err(SourceError::Network { reason: "the server sent more bytes than were asked for".into() });
             }
             arrived.append(piece).map_err(|error| self.unwritable(error))?;
+            self.target.extend(arrived.length);
             progress(Transfer::Received(arrived.length));
         }
         if arrived.length < self.size {
             return Err(SourceError::Network { reason: "the connection was closed early".into() });
         }
+        Ok(())
+    }
+
+    /// Has the file read from what has arrived, and from nothing that was there before.
+    fn begin(&self, arrived: &Arrived, progress: &dyn Fn(Transfer)) -> Result<(), SourceError> {
+        self.target.begin(&self.incomplete, arrived.length).map_err(|error| self.unwritable(error))?;
+        progress(Transfer::Started { size: self.size, resumed_at: arrived.length });
         Ok(())
     }
 

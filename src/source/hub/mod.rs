@@ -8,6 +8,7 @@ mod listing;
 mod options;
 mod retry;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 
 pub use options::{HubOptions, Token};
 
-use super::{Model, Source, SourceError, Transfer};
+use super::{Blob, Model, Source, SourceError, Transfer};
 use cache::{RepositoryCache, unwritable};
 use connection::Connection;
 use download::Download;
@@ -154,8 +155,9 @@ impl Source for Hub<'_> {
         self.files.get(file).copied()
     }
 
-    fn is_on_disk(&self, file: &str) -> bool {
-        self.size(file).is_some_and(|size| self.cache.holds(&self.commit, file, size))
+    fn path(&self, file: &str) -> Option<PathBuf> {
+        let is_there = self.size(file).is_some_and(|size| self.cache.holds(&self.commit, file, size));
+        is_there.then(|| self.cache.snapshot(&self.commit).join(file))
     }
 
     fn cached(&self, file: &str) -> Option<PathBuf> {
@@ -166,10 +168,9 @@ impl Source for Hub<'_> {
 
     fn read(&self, file: &str, range: Range<u64>) -> Result<Vec<u8>, SourceError> {
         let range = range.start..range.end.min(self.known_size(file)?);
-        let cached = self.cache.snapshot(&self.commit).join(file);
-        if self.is_on_disk(file) {
-            let unreadable = |error| SourceError::Unreadable { path: cached.clone(), error };
-            return super::read_range(&cached, range).map_err(unreadable);
+        if let Some(path) = self.path(file) {
+            let bytes = self.blob(file)?.read(range).map(Cow::into_owned);
+            return bytes.map_err(|error| SourceError::Unreadable { path, error });
         }
         let bytes = self.connected(file)?.read(&self.commit, file, range.clone())?;
         if bytes.len() as u64 != range.end.saturating_sub(range.start) {
@@ -181,7 +182,7 @@ impl Source for Hub<'_> {
 
     fn identity(&self, file: &str) -> Result<String, SourceError> {
         // The name of what is not there is no promise: the Hub may store the file under another by now.
-        if let Some(etag) = self.cache.etag(&self.commit, file).filter(|_| self.is_on_disk(file)) {
+        if let Some(etag) = self.cache.etag(&self.commit, file).filter(|_| self.path(file).is_some()) {
             return Ok(etag);
         }
         match &self.connection {
@@ -190,26 +191,27 @@ impl Source for Hub<'_> {
         }
     }
 
-    fn fetch(&self, file: &str, progress: &dyn Fn(Transfer)) -> Result<PathBuf, SourceError> {
+    fn fetch(&self, target: &Blob, progress: &dyn Fn(Transfer)) -> Result<(), SourceError> {
+        let file = target.name();
         let size = self.known_size(file)?;
-        if self.is_on_disk(file) {
-            return Ok(self.cache.snapshot(&self.commit).join(file));
+        if let Some(path) = self.path(file) {
+            return target.complete(&path);
         }
         let connection = self.connected(file)?;
         let remote = connection.look_up(&self.commit, file)?;
-        let (etag, blob) = (&*remote.etag, self.cache.blob(&remote.etag));
+        let (etag, stored) = (&*remote.etag, self.cache.blob(&remote.etag));
         let _lock = self.cache.lock(etag, || progress(Transfer::Waiting))?;
         // Another process may have brought it in the meantime.
         if !self.cache.holds_blob(etag, size) {
             let incomplete = self.cache.incomplete(etag);
             let is_sha256 = etag.len() == 64 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let download = Download { file, size, sha256: is_sha256.then_some(etag), incomplete: incomplete.clone() };
+            let sha256 = is_sha256.then_some(etag);
+            let download = Download { target, size, sha256, incomplete: incomplete.clone() };
             connection.download(&self.commit, &remote, &download, progress)?;
-            fs::rename(&incomplete, &blob).map_err(unwritable(&blob))?;
+            fs::rename(&incomplete, &stored).map_err(unwritable(&stored))?;
         }
-        self.cache
-            .link(&self.commit, file, etag, size)
-            .map_err(unwritable(&self.cache.snapshot(&self.commit).join(file)))
+        let path = self.cache.link(&self.commit, file, etag, size);
+        target.complete(&path.map_err(unwritable(&self.cache.snapshot(&self.commit).join(file)))?)
     }
 }
 

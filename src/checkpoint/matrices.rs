@@ -1,0 +1,226 @@
+//! Weight files, as far as their bytes are there -> matrices.
+//!
+//! Of a safetensors file every matrix can be read whose own bytes have come; one of PyTorch's has to be whole, as its directory
+//! stands at its end. What is read counts only as [`crate::source::Blob`] says: of a file that is still coming, once it is whole
+//! and [`Matrices::open`] has found in it what the scan was planned with; of a whole one, once [`Matrices::check`] has said
+//! that it has not changed.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use super::Checkpoint;
+use super::error::CheckpointError;
+use super::header::{self, TensorInfo};
+use super::matrix::{Elements, Matrix};
+use super::pickle::{self, PickledTensor};
+use super::quantization::Undecodable;
+use super::shard::Shard;
+use super::weight::{Storage, Weight};
+use super::{Part, Selection};
+use crate::source::{Blob, SourceError};
+
+/// The weights of a checkpoint, of which those can be read that are there.
+pub struct Matrices {
+    files: Vec<WeightFile>,
+    weights: HashMap<String, Arc<Weight>>,
+}
+
+/// A file of weights.
+struct WeightFile {
+    blob: Blob,
+    content: Content,
+}
+
+/// Where in a file the tensors are.
+enum Content {
+    /// From this byte on.
+    Safetensors(u64),
+    /// Where its directory says, once it is whole.
+    Pickle(OnceLock<Pickle>),
+}
+
+/// What one of PyTorch's files holds.
+struct Pickle {
+    tensors: HashMap<String, PickledTensor>,
+    /// Where each storage begins.
+    storages: HashMap<Arc<str>, u64>,
+}
+
+impl Matrices {
+    /// The weights of `checkpoint`, of whose files nothing is there yet.
+    pub fn new(checkpoint: &Checkpoint) -> Self {
+        let files = checkpoint.shards.iter().map(|shard| WeightFile {
+            blob: Blob::new(&shard.file),
+            content: if shard.is_pickle() {
+                Content::Pickle(OnceLock::new())
+            } else {
+                Content::Safetensors(shard.data_start)
+            },
+        });
+        Self { files: files.collect(), weights: checkpoint.weights().collect() }
+    }
+
+    /// The file in `place` among the checkpoint's shards, which a source fills.
+    pub fn blob(&self, place: usize) -> &Blob {
+        &self.files[place].blob
+    }
+
+    /// Takes the file in `place`, which is whole and should be what `shard` describes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file has changed since its header was read, or cannot be mapped.
+    pub fn open(&self, place: usize, shard: &Shard) -> Result<(), CheckpointError> {
+        let WeightFile { blob, content } = &self.files[place];
+        let unreadable = |error| SourceError::Unreadable { path: shard.file.clone().into(), error };
+        let changed = || SourceError::Changed { file: shard.file.clone() }.into();
+        if blob.length() != shard.size {
+            return Err(changed());
+        }
+        match content {
+            Content::Pickle(pickle) => {
+                let opened = open_pickle(blob, shard)?.ok_or_else(changed)?;
+                // One that is open already is the same file.
+                let _ = pickle.set(opened);
+                Ok(())
+            }
+            Content::Safetensors(_) if has_header(blob, shard).map_err(unreadable)? => Ok(blob.map()?),
+            Content::Safetensors(_) => Err(changed()),
+        }
+    }
+
+    /// Makes sure that the files in `places` are still what was opened, so that what was read of them until now is true. It
+    /// costs a system call for each; a file that is not whole has nothing to be wrong.
+    ///
+    /// # Errors
+    ///
+    /// Fails if one has changed, is gone, or could not be read.
+    pub fn check(&self, places: &[usize]) -> Result<(), SourceError> {
+        places.iter().try_for_each(|place| self.files[*place].blob.check())
+    }
+
+    /// How many bytes of the file in `place` must be there before the matrix `selection` of `weight` can be read.
+    pub fn needs(&self, place: usize, weight: &Weight, selection: &Selection) -> u64 {
+        let Content::Safetensors(data_start) = self.files[place].content else { return u64::MAX };
+        let end = |part: &Part| match &weight.storage {
+            Storage::Plain(part) => whole_matrix(weight, part, selection).end,
+            Storage::Quantized(_) => part.tensor.bytes.end,
+        };
+        let parts = weight.parts().into_iter().filter(|part| part.shard == place);
+        data_start + parts.map(end).max().unwrap_or(0)
+    }
+
+    /// Asks the system to read the matrix `selection` of the weight `name` into its file cache, and does not wait for it.
+    pub fn prefetch(&self, name: &str, selection: &Selection) {
+        let Some(weight) = self.weights.get(name) else { return };
+        if let Storage::Plain(part) = &weight.storage
+            && let WeightFile { blob, content: Content::Safetensors(data_start) } = &self.files[part.shard]
+        {
+            let Range { start, end } = whole_matrix(weight, part, selection);
+            blob.prefetch(data_start + start..data_start + end);
+        }
+    }
+
+    /// The matrix `selection` of the weight that the checkpoint knows as `name`: in its stored precision, or in float64 if it is
+    /// quantised. Its bytes must be there.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a tensor cannot be read or decoded.
+    pub fn matrix(&self, name: &str, selection: &Selection) -> Result<Matrix<'_>, Undecodable> {
+        let undecodable = |reason: &str| Undecodable { tensor: name.to_owned(), reason: reason.to_owned() };
+        let weight = self.weights.get(name).ok_or_else(|| undecodable("is no weight of the checkpoint"))?;
+        let whole = selection.without_band().shape(&weight.shape);
+        let (shape, elements, band) = match &weight.storage {
+            Storage::Plain(part) => {
+                let Range { start, end } = whole_matrix(weight, part, selection);
+                let row = (end - start) / (whole[0] as u64).max(1);
+                // Only the rows that are wanted are read, where they lie in one piece.
+                let (rows, band) = match &selection.band {
+                    Some(band) if band.is_block_of_rows() => (band.range.clone(), None),
+                    band => (0..whole[0], band.as_ref()),
+                };
+                let first = start - part.tensor.bytes.start;
+                let bytes = self.bytes(part, first + rows.start as u64 * row..first + rows.end as u64 * row)?;
+                ([rows.len(), whole[1]], Elements::Stored(part.tensor.dtype, bytes), band)
+            }
+            Storage::Quantized(quantized) => {
+                let read = |part: &Part, range| self.bytes(part, range);
+                let numbers = quantized.decode(selection.index.unwrap_or(0), &read)?;
+                (whole, Elements::Decoded(numbers), selection.band.as_ref())
+            }
+        };
+        let matrix = Matrix { shape, elements };
+        Ok(match band {
+            Some(band) => matrix.narrow(band),
+            None => matrix,
+        })
+    }
+
+    /// The bytes `range` of a stored tensor.
+    fn bytes(&self, part: &Part, range: Range<u64>) -> Result<Cow<'_, [u8]>, Undecodable> {
+        let undecodable = |reason: String| Undecodable { tensor: part.tensor.name.clone(), reason };
+        let WeightFile { blob, content } = &self.files[part.shard];
+        let length = range.end - range.start;
+        let bytes = match content {
+            Content::Safetensors(data_start) => {
+                let Range { start, end } = part.tensor.bytes;
+                let end = end.min(start + range.end);
+                blob.read(data_start + start + range.start..data_start + end)
+            }
+            Content::Pickle(pickle) => {
+                let Some(Pickle { tensors, storages }) = pickle.get() else {
+                    return Err(undecodable("is in a file that is not on disk".into()));
+                };
+                let tensor = tensors.get(&part.tensor.name);
+                match tensor.and_then(|tensor| Some((tensor, storages.get(&tensor.storage)?))) {
+                    Some((tensor, storage)) => pickle::read(blob, tensor, *storage, range).map(Cow::Owned),
+                    None => Ok(Cow::Borrowed(&[][..])),
+                }
+            }
+        };
+        match bytes {
+            Ok(bytes) if bytes.len() as u64 == length => Ok(bytes),
+            Ok(_) => Err(undecodable("is not what it was when the scan began: run the same line again".into())),
+            Err(error) => Err(undecodable(format!("cannot be read: {error}"))),
+        }
+    }
+}
+
+/// The bytes of the matrix `selection` of `weight`, without regard to its band, where the tensors' bytes are counted from.
+fn whole_matrix(weight: &Weight, part: &Part, selection: &Selection) -> Range<u64> {
+    let [rows, columns] = selection.without_band().shape(&weight.shape);
+    let bytes = (rows * columns * part.tensor.dtype.bitsize() / 8) as u64;
+    let start = part.tensor.bytes.start + selection.index.unwrap_or(0) as u64 * bytes;
+    start..start + bytes
+}
+
+/// Whether `blob` begins with a header that says of every tensor of `shard` what was planned with. It may hold others, which
+/// the index does not list.
+fn has_header(blob: &Blob, shard: &Shard) -> io::Result<bool> {
+    let start = blob.read(0..shard.data_start)?;
+    let is_whole = header::extent(&start, shard.size).is_ok_and(|extent| extent == start.len() as u64);
+    let found = if is_whole { header::parse(&start, shard.size).ok() } else { None };
+    Ok(found.is_some_and(|found| {
+        let by_name: HashMap<&str, &TensorInfo> =
+            found.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+        let is_there = |tensor: &TensorInfo| by_name.get(tensor.name.as_str()) == Some(&tensor);
+        shard.tensors.iter().all(is_there) && found.aliases == shard.aliases
+    }))
+}
+
+/// What the file `blob` holds, if it lists the tensors of `shard` as they were planned with.
+fn open_pickle(blob: &Blob, shard: &Shard) -> Result<Option<Pickle>, CheckpointError> {
+    let unreadable = |error| SourceError::Unreadable { path: shard.file.clone().into(), error };
+    let lies = |error| CheckpointError::Pickle { file: shard.file.clone(), error };
+    let listed = pickle::list(blob.length(), |range| blob.read(range).map(Cow::into_owned)).map_err(unreadable)?;
+    let listing = listed.map_err(lies)?;
+    let storages = pickle::storages(blob, &listing).map_err(lies)?;
+    let tensors: HashMap<String, PickledTensor> =
+        listing.tensors.into_iter().map(|tensor| (tensor.info.name.clone(), tensor)).collect();
+    let is_as_planned = |tensor: &TensorInfo| tensors.get(&tensor.name).is_some_and(|listed| listed.info == *tensor);
+    Ok(shard.tensors.iter().all(is_as_planned).then_some(Pickle { tensors, storages }))
+}

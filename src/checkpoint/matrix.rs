@@ -1,0 +1,101 @@
+//! A matrix as plain data: what is stored of it, or the numbers that it was decoded to.
+
+use std::borrow::Cow;
+
+use safetensors::Dtype;
+
+use super::selection::{Axis, Band};
+
+/// A matrix in row-major order.
+#[derive(Clone, Debug)]
+pub struct Matrix<'a> {
+    /// Its rows and columns.
+    pub shape: [usize; 2],
+    /// Its elements, row after row.
+    pub elements: Elements<'a>,
+}
+
+/// The elements of a matrix.
+#[derive(Clone, Debug)]
+pub enum Elements<'a> {
+    /// Little-endian numbers of this type, as they are stored.
+    Stored(Dtype, Cow<'a, [u8]>),
+    /// Numbers that were computed from what is stored.
+    Decoded(Vec<f64>),
+}
+
+impl Default for Matrix<'_> {
+    fn default() -> Self {
+        Self { shape: [0, 0], elements: Elements::Decoded(Vec::new()) }
+    }
+}
+
+impl Matrix<'_> {
+    /// The lines of the matrix that `band` picks. What is left over after the last whole period is none of them.
+    pub(super) fn narrow(self, band: &Band) -> Self {
+        let [rows, columns] = self.shape;
+        let line = match band.axis {
+            Axis::Rows => columns,
+            Axis::Columns => 1,
+        };
+        let elements = match self.elements {
+            Elements::Stored(dtype, bytes) => {
+                Elements::Stored(dtype, pick(&bytes, band, line * dtype.bitsize() / 8).into())
+            }
+            Elements::Decoded(numbers) => Elements::Decoded(pick(&numbers, band, line)),
+        };
+        let lines = band.repeats * band.range.len();
+        let shape = match band.axis {
+            Axis::Rows => [lines, columns],
+            Axis::Columns => [rows, lines],
+        };
+        Self { shape, elements }
+    }
+}
+
+/// The lines that `band` picks, each of which has so many of `items`.
+fn pick<T: Copy>(items: &[T], band: &Band, line: usize) -> Vec<T> {
+    let mut picked = Vec::with_capacity(items.len() / band.period.max(1) * band.range.len());
+    for period in items.chunks_exact((band.period * line).max(1)) {
+        picked.extend_from_slice(&period[band.range.start * line..band.range.end * line]);
+    }
+    picked
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_band_has_the_lines_whose_number_modulo_its_period_lies_in_its_range(
+            axis in prop::sample::select(vec![Axis::Rows, Axis::Columns]),
+            (period, start, length) in (1usize..7).prop_flat_map(|period| (Just(period), 0..period, 1..=period)),
+            repeats in 1usize..4,
+            across in 1usize..6,
+        ) {
+            let range = start..(start + length).min(period);
+            let extent = period * repeats;
+            let shape = if axis == Axis::Rows { [extent, across] } else { [across, extent] };
+            let is_picked = |at: &usize| {
+                let line = if axis == Axis::Rows { at / shape[1] } else { at % shape[1] };
+                range.contains(&(line % period))
+            };
+            let expected: Vec<usize> = (0..shape[0] * shape[1]).filter(is_picked).collect();
+            let band = Band { axis, period, range: range.clone(), repeats };
+            let bytes: Vec<u8> = (0..shape[0] * shape[1]).flat_map(|at| (at as f32).to_le_bytes()).collect();
+            let stored = Matrix { shape, elements: Elements::Stored(Dtype::F32, Cow::Borrowed(&bytes)) }.narrow(&band);
+            let numbers = (0..shape[0] * shape[1]).map(|at| at as f64).collect();
+            let decoded = Matrix { shape, elements: Elements::Decoded(numbers) }.narrow(&band);
+            prop_assert_eq!(stored.shape, decoded.shape);
+            prop_assert_eq!(stored.shape[0] * stored.shape[1], expected.len());
+            let Elements::Stored(Dtype::F32, bytes) = stored.elements else { panic!("another type") };
+            let expected_bytes: Vec<u8> = expected.iter().flat_map(|at| (*at as f32).to_le_bytes()).collect();
+            prop_assert_eq!(bytes.as_ref(), &expected_bytes[..]);
+            let Elements::Decoded(numbers) = decoded.elements else { panic!("another kind") };
+            prop_assert_eq!(numbers, expected.iter().map(|at| *at as f64).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! A file of a model, read by range wherever its bytes are.
+//!
+//! A [`Blob`] begins empty. [`Source::fetch`](super::Source::fetch) fills it: a file that is on this machine is there at once,
+//! one that is downloaded can be read as far as it has come. What is read of a file that is still coming is not proved to be
+//! what was promised; and a download that turns out to be wrong begins anew, which [`Blob::arrivals`] counts.
+//!
+//! Files are not locked, and may change while they are read. So bytes of a whole file count only once [`Blob::check`] has said,
+//! after they were used, that it is still the file that was opened.
+
+#[cfg(unix)]
+#[allow(unsafe_code)]
+mod guard;
+mod mapping;
+mod positional;
+#[cfg(not(unix))]
+mod unguarded;
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::{SourceError, Stamp};
+use mapping::Mapping;
+
+/// A file of a model.
+pub struct Blob {
+    name: String,
+    arrivals: AtomicUsize,
+    arriving: Mutex<Option<Arriving>>,
+    whole: OnceLock<Whole>,
+}
+
+/// A file of which a part is on disk.
+#[derive(Clone)]
+struct Arriving {
+    file: Arc<File>,
+    /// The bytes that have come.
+    length: u64,
+}
+
+/// A file that is on disk.
+struct Whole {
+    path: PathBuf,
+    file: File,
+    /// What it was when it was opened.
+    stamp: Stamp,
+    mapping: OnceLock<Mapping>,
+}
+
+impl Blob {
+    /// The model's file `name`, of which nothing is there yet.
+    pub fn new(name: &str) -> Self {
+        let (arriving, whole) = (Mutex::new(None), OnceLock::new());
+        Self { name: name.to_owned(), arrivals: AtomicUsize::new(0), arriving, whole }
+    }
+
+    /// The file's name, relative to the model's folder.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The bytes of the file that are there.
+    pub fn length(&self) -> u64 {
+        match self.whole.get() {
+            Some(whole) => whole.stamp.size(),
+            None => self.lock_arriving().as_ref().map_or(0, |arriving| arriving.length),
+        }
+    }
+
+    /// How often the file's bytes have begun to come; never, if it was there already. What was read before they began anew
+    /// is void.
+    pub fn arrivals(&self) -> usize {
+        self.arrivals.load(Ordering::SeqCst)
+    }
+
+    /// The bytes `range`, or as many of them as there are: where they lie, if the file is mapped.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read.
+    pub fn read(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
+        let Some(whole) = self.whole.get() else {
+            let arriving = self.lock_arriving().clone();
+            let Some(Arriving { file, length }) = arriving else { return Ok(Cow::Borrowed(&[])) };
+            return positional::read(&file, range.start..range.end.min(length)).map(Cow::Owned);
+        };
+        let Some(mapping) = whole.mapping.get() else { return positional::read(&whole.file, range).map(Cow::Owned) };
+        let bytes = mapping.bytes();
+        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+        Ok(Cow::Borrowed(bytes.get(place(range.start)..place(range.end)).unwrap_or_default()))
+    }
+
+    /// Reads the file from its start on, or from wherever it is sent.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader { blob: self, at: 0 }
+    }
+
+    /// Asks the system to read the bytes `range` into its file cache, and does not wait for it.
+    pub fn prefetch(&self, range: Range<u64>) {
+        if let Some(whole) = self.whole.get() {
+            positional::prefetch(&whole.file, range);
+        }
+    }
+
+    /// Maps the file, which is whole, into memory. From then on nothing but numbers may be read of it: another process may
+    /// change them at any time.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the system does not map it.
+    pub fn map(&self) -> Result<(), SourceError> {
+        let unmappable =
+            |error: io::Error| SourceError::Unmappable { file: self.name.clone(), reason: error.to_string() };
+        if let Some(whole) = self.whole.get().filter(|whole| whole.mapping.get().is_none()) {
+            // One that is mapped already is the same file.
+            let _ = whole.mapping.set(Mapping::new(&whole.file).map_err(unmappable)?);
+        }
+        Ok(())
+    }
+
+    /// Waits until whatever changes the file from then on is found by [`Blob::check`].
+    pub fn wait_until_settled(&self) {
+        if let Some(whole) = self.whole.get() {
+            whole.stamp.wait_until_settled();
+        }
+    }
+
+    /// Makes sure that the file is still what was opened, so that what was read of it until now is true. It costs a system
+    /// call; a file that is not whole has nothing to be wrong.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file has changed, is gone, or could not be read.
+    pub fn check(&self) -> Result<(), SourceError> {
+        let Some(whole) = self.whole.get() else { return Ok(()) };
+        let file = || self.name.clone();
+        if whole.mapping.get().is_some_and(Mapping::has_failed) {
+            return Err(SourceError::Unread { file: file() });
+        }
+        match Stamp::of(&whole.path) {
+            Ok(stamp) if stamp == whole.stamp => Ok(()),
+            // What is open goes on to be the file that it was, but no result may be of a file that is not there any more.
+            Ok(_) => Err(SourceError::Changed { file: file() }),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                Err(SourceError::Removed { file: file() })
+            }
+            Err(error) => Err(SourceError::Unreadable { path: whole.path.clone(), error }),
+        }
+    }
+
+    /// Begins to read the file from `path`, where its first `length` bytes are and the others come.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no file to be read.
+    pub fn begin(&self, path: &Path, length: u64) -> io::Result<()> {
+        let file = Arc::new(File::open(path)?);
+        let mut arriving = self.lock_arriving();
+        self.arrivals.fetch_add(1, Ordering::SeqCst);
+        *arriving = Some(Arriving { file, length });
+        Ok(())
+    }
+
+    /// Takes notice that the first `length` bytes have come.
+    pub fn extend(&self, length: u64) {
+        if let Some(arriving) = &mut *self.lock_arriving() {
+            arriving.length = length;
+        }
+    }
+
+    /// Reads the file from `path` from now on, where it is whole. A blob that is whole already stays what it is.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be opened.
+    pub fn complete(&self, path: &Path) -> Result<(), SourceError> {
+        let unreadable = |error| SourceError::Unreadable { path: path.to_owned(), error };
+        // Before anything is read: whatever changes from now on is found by the check.
+        let stamp = Stamp::of(path).map_err(unreadable)?;
+        let file = File::open(path).map_err(unreadable)?;
+        let _ = self.whole.set(Whole { path: path.to_owned(), file, stamp, mapping: OnceLock::new() });
+        *self.lock_arriving() = None;
+        Ok(())
+    }
+
+    fn lock_arriving(&self) -> MutexGuard<'_, Option<Arriving>> {
+        self.arriving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A blob that is read piece by piece.
+pub struct Reader<'a> {
+    blob: &'a Blob,
+    at: u64,
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.blob.read(self.at..self.at.saturating_add(buffer.len() as u64))?;
+        buffer[..bytes.len()].copy_from_slice(&bytes);
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+}
+
+impl Seek for Reader<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(step) => self.at.checked_add_signed(step),
+            SeekFrom::End(step) => self.blob.length().checked_add_signed(step),
+        };
+        self.at = at.ok_or(ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_as_far_as_it_has_come_and_then_whole() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (part, whole) = (folder.path().join("part"), folder.path().join("whole"));
+        let blob = Blob::new("file");
+        let read = |range: Range<u64>| blob.read(range).expect("readable").into_owned();
+        assert_eq!((read(0..9), blob.arrivals(), blob.length()), (Vec::new(), 0, 0));
+        let mut file = File::create(&part).expect("created");
+        file.write_all(b"abcdef").expect("written");
+        blob.begin(&part, 3).expect("opened");
+        assert_eq!((read(1..9), read(4..5), blob.arrivals()), (b"bc".to_vec(), Vec::new(), 1));
+        blob.extend(6);
+        assert_eq!(read(4..9), b"ef");
+        // It turns out to be wrong, and comes anew.
+        fs::write(&part, b"ABCD").expect("written");
+        blob.begin(&part, 2).expect("opened");
+        assert_eq!((read(0..9), blob.arrivals()), (b"AB".to_vec(), 2));
+        fs::rename(&part, &whole).expect("renamed");
+        blob.extend(4);
+        assert_eq!(read(0..9), b"ABCD");
+        blob.complete(&whole).expect("opened");
+        assert_eq!((read(0..9), blob.arrivals(), blob.length()), (b"ABCD".to_vec(), 2, 4));
+        blob.map().expect("mapped");
+        assert!(matches!(blob.read(1..9), Ok(Cow::Borrowed(b"BCD"))));
+        assert_eq!((read(7..9), blob.check().is_ok()), (Vec::new(), true));
+        fs::remove_file(&whole).expect("removed");
+        assert!(matches!(blob.check(), Err(SourceError::Removed { .. })));
+    }
+
+    #[test]
+    fn a_reader_goes_where_it_is_sent() {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        file.write_all(b"0123456789").expect("written");
+        let blob = Blob::new("file");
+        blob.complete(file.path()).expect("opened");
+        let mut reader = blob.reader();
+        let mut next = |to: SeekFrom| {
+            let mut bytes = [0; 2];
+            reader.seek(to).and_then(|_| reader.read_exact(&mut bytes)).map(|()| bytes)
+        };
+        assert_eq!(next(SeekFrom::Start(3)).ok(), Some(*b"34"));
+        assert_eq!(next(SeekFrom::Current(-1)).ok(), Some(*b"45"));
+        assert_eq!(next(SeekFrom::End(-2)).ok(), Some(*b"89"));
+        assert!(next(SeekFrom::End(-1)).is_err() && next(SeekFrom::Current(-20)).is_err());
+    }
+}

@@ -1,0 +1,67 @@
+//! Singular values as an operation of candle's, which computes on the device on which the weight lies.
+
+use candle_core::{CpuStorage, CustomOp1, Error, Layout, Shape, bail};
+
+use super::widen::{Weight, Widen};
+use super::{Contradiction, Lane, Method, direct, gram, values};
+
+/// The operation `[rows, columns]` -> `[min(rows, columns)]`: singular values in F64, largest first.
+///
+/// All values are NaN if an element is NaN or infinite, as IEEE arithmetic would have it. A value is zero only if it is so
+/// exactly, because of rows or columns of zeros; one that rounding took to zero or below is the smallest normal number.
+pub struct SingularValues<'a> {
+    /// By which route.
+    pub method: Method,
+    /// The way by which the weight came.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "the CPU needs no handles"))]
+    pub lane: &'a Lane,
+}
+
+impl CustomOp1 for SingularValues<'_> {
+    fn name(&self) -> &'static str {
+        "singular-values"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (rows, columns) = layout.shape().dims2()?;
+        let Some((start, end)) = layout.contiguous_offsets() else {
+            bail!("{} needs a contiguous matrix", self.name());
+        };
+        let values = match storage {
+            CpuStorage::F64(data) => self.compute(&Weight::new(&data[start..end], rows, columns)),
+            CpuStorage::F32(data) => self.compute(&Weight::new(&data[start..end], rows, columns)),
+            CpuStorage::F16(data) => self.compute(&Weight::new(&data[start..end], rows, columns)),
+            CpuStorage::BF16(data) => self.compute(&Weight::new(&data[start..end], rows, columns)),
+            _ => bail!("{} takes F64, F32, F16 or BF16", self.name()),
+        }?;
+        let count = values.len();
+        Ok((CpuStorage::F64(values), Shape::from(count)))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        storage: &candle_core::CudaStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        match self.lane.stream() {
+            Some(stream) => stream.singular_values(storage, layout, self.method),
+            None => bail!("{} needs the lane by which the weight came", self.name()),
+        }
+    }
+}
+
+impl SingularValues<'_> {
+    fn compute<T: Widen>(&self, weight: &Weight<'_, T>) -> Result<Vec<f64>, Contradiction> {
+        values(weight.survey(), weight.rows.min(weight.columns), |scale| match self.method {
+            Method::Gram => gram::singular_values(weight, scale),
+            Method::Direct => Ok(direct::singular_values(weight, scale)),
+        })
+    }
+}
+
+impl From<Contradiction> for Error {
+    fn from(contradiction: Contradiction) -> Self {
+        Self::wrap(contradiction)
+    }
+}
