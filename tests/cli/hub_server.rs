@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
@@ -15,6 +16,9 @@ pub const MODEL: &str = "tiny/Mistral-0B";
 
 /// The token that opens a private model.
 pub const TOKEN: &str = "hf_loopback";
+
+/// How long a file is held that nobody sets free.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How the server treats those who ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,8 +47,10 @@ pub struct Faults {
     pub ignores_ranges: bool,
     /// Sends wrong bytes of large files.
     pub corrupts: bool,
-    /// Sends nothing of this file's whole until it is set free.
+    /// Sends no more of this file's whole, or of the rest of it, until it is set free.
     pub holds: Option<&'static str>,
+    /// The bytes of it that it sends before.
+    pub sends_first: usize,
 }
 
 /// A running server.
@@ -248,16 +254,22 @@ impl State {
         respond(stream, request, "200 OK", &headers, bytes)
     }
 
+    /// Waits until `file` is held no longer, or as long as a test should take.
+    fn wait_until_free(&self, file: &str) {
+        let begun = Instant::now();
+        while self.faults.lock().expect("no panic").holds == Some(file) && begun.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// The store of large files knows neither tokens nor commits.
     fn answer_as_store(&self, request: &Request, stream: &mut TcpStream) -> std::io::Result<()> {
         let file = request.path.trim_start_matches('/');
         let Some(bytes) = self.files.get(file) else {
             return respond(stream, request, "404 Not Found", &[], b"");
         };
-        let (ignores_ranges, corrupts, cut_after) = {
-            let faults = self.faults.lock().expect("no panic");
-            (faults.ignores_ranges, faults.corrupts, faults.cut_after)
-        };
+        let Faults { ignores_ranges, corrupts, cut_after, holds, sends_first, .. } =
+            self.faults.lock().expect("no panic").clone();
         let range = request.range.filter(|_| !ignores_ranges);
         let (start, end) = range.map_or((0, bytes.len()), |(start, end)| (start, end.min(bytes.len())));
         if request.method == "GET" {
@@ -267,10 +279,6 @@ impl State {
                 None => format!("GET store:{file}"),
             });
         }
-        let is_whole = request.method == "GET" && request.range.is_none();
-        while is_whole && self.faults.lock().expect("no panic").holds == Some(file) {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
         let mut body = bytes[start..end].to_vec();
         if corrupts && end == bytes.len() {
             let last = body.len() - 1;
@@ -278,6 +286,17 @@ impl State {
         }
         let status = if range.is_some() { "206 Partial Content" } else { "200 OK" };
         let headers = [("ETag", "\"of-the-store\"".to_owned())];
+        // Headers of shards are read by ranges that begin with the file.
+        let is_download = request.method == "GET" && request.range.is_none_or(|(start, _)| start > 0);
+        if is_download && holds == Some(file) {
+            write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len())?;
+            let (first, rest) = body.split_at(sends_first.min(body.len()));
+            stream.write_all(first)?;
+            stream.flush()?;
+            self.wait_until_free(file);
+            stream.write_all(rest)?;
+            return stream.flush();
+        }
         // Only whole files are cut: the header of a shard comes in one piece.
         if request.method == "GET"
             && end == bytes.len()

@@ -1,6 +1,7 @@
 //! What the program does, as a user sees it.
 
 mod adapters;
+mod arriving;
 mod bad_input;
 #[cfg(unix)]
 mod changing_files;

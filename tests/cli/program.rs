@@ -1,6 +1,7 @@
 //! Running the program in a folder of its own.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 use std::sync::LazyLock;
@@ -88,6 +89,12 @@ pub struct Running {
 impl Running {
     pub fn id(&self) -> u32 {
         self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// What it says on standard error from now on, line by line, as it comes.
+    pub fn news(&mut self) -> impl Iterator<Item = String> + use<> {
+        let stderr = self.child.as_mut().and_then(|child| child.stderr.take()).expect("nobody else reads it");
+        BufReader::new(stderr).lines().map(|line| line.expect("UTF-8"))
     }
 
     /// Ends it as `kill -9` does.
