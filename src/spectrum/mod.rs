@@ -114,7 +114,7 @@ impl Spectrum {
     /// and Mary, 2019). Along the long side that holds for the panels of the Gram product, not for its elements: a panel
     /// is summed in many short runs. Where all elements are nearly equal the errors do not add up at random but point
     /// all one way: those of the Gram matrix then scale it, which the term relative to θ covers, and those of the
-    /// reduction add up over each run. (On a GPU runs may be longer, in the direct route too.) `tests/accuracy.rs` checks that
+    /// reduction add up over each run. (On a GPU runs may be longer, in the direct route too.) `tests/numerics` checks that
     /// what is observed of the Gram route stays below half of the bound.
     pub fn enclosure(&self) -> (Vec<f64>, Vec<f64>) {
         let largest = self.values[0];

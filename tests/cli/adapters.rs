@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::checkpoint::{Tensor, file, matrix};
-use crate::program::Workplace;
+use crate::support::checkpoint::{Tensor, file, matrix};
+use crate::support::program::Workplace;
 
 /// The factors of a LoRA of a module, as PEFT calls those of the adapter `name`.
 fn factors(module: &str, name: &str) -> [Tensor; 2] {

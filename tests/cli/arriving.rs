@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::checkpoint;
-use crate::hub::repository;
-use crate::hub_server::{Access, Faults, HubServer, MODEL, sha256};
-use crate::program::{Running, Workplace};
+use crate::support::checkpoint;
+use crate::support::hub::repository;
+use crate::support::hub_server::{Access, Faults, HubServer, MODEL, sha256};
+use crate::support::program::{Running, Workplace};
 
 /// The one file of the model.
 const FILE: &str = "model.safetensors";

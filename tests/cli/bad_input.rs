@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::checkpoint::{self, raw_file};
-use crate::program::{Run, Workplace, finish, in_project, tiny_mistral};
+use crate::support::checkpoint::{self, raw_file};
+use crate::support::program::{Run, Workplace, finish, in_project, tiny_mistral};
 
 /// Runs on a folder `model` with these files.
 fn scan_files(files: &[(&str, &[u8])]) -> Run {

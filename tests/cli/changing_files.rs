@@ -8,8 +8,8 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::checkpoint::{self, Tensor, matrix};
-use crate::program::{Run, Running, Workplace};
+use crate::support::checkpoint::{self, Tensor, matrix};
+use crate::support::program::{Run, Running, Workplace};
 
 const JOURNAL: &str = "laser_scan_model.json.journal";
 const CHANGED: &str = "has changed since the scan began, in its content or its attributes: run the same line again";

@@ -1,15 +1,12 @@
 //! `config.json` and its like, as Python writes them and as nobody should.
 
 use std::fs;
-use std::io::{Cursor, Write};
 
 use serde_json::{Value, json};
-use zip::CompressionMethod::Stored;
-use zip::ZipWriter;
-use zip::write::SimpleFileOptions;
 
-use crate::checkpoint::{Tensor, file, layers, matrix, raw_file};
-use crate::program::{Run, Workplace};
+use crate::support::checkpoint::{Tensor, file, layers, matrix, raw_file};
+use crate::support::pickle::pickled;
+use crate::support::program::{Run, Workplace};
 
 /// A folder `model` with these tensors and this configuration.
 fn model(tensors: &[Tensor], config: &[u8]) -> Workplace {
@@ -26,13 +23,6 @@ fn plan(place: &Workplace, arguments: &[&str]) -> Value {
     serde_json::from_str(&run.succeeded().stdout).expect("JSON")
 }
 
-/// The names of the modules that a dry run finds.
-fn modules(place: &Workplace, arguments: &[&str]) -> Vec<String> {
-    let plan = plan(place, arguments);
-    let modules = plan["modules"].as_array().expect("modules").iter();
-    modules.map(|module| module["module"].as_str().expect("a name").to_owned()).collect()
-}
-
 fn scan_with(config: &[u8]) -> Run {
     model(&layers(1, 8), config).run(&["--model", "model"])
 }
@@ -44,7 +34,7 @@ fn what_python_writes_beside_json_is_read() {
     scan_with(config).succeeded();
     // What the key says that comes last counts, as for Python.
     let place = model(&layers(3, 8), b"\xef\xbb\xbf{\"num_hidden_layers\": 3, \"x\": NaN, \"num_hidden_layers\": 2}");
-    assert_eq!(modules(&place, &[]).len(), 4);
+    assert_eq!(place.modules("model", &[]).len(), 4);
     let pipeline = Workplace::new();
     fs::create_dir_all(pipeline.path("sd/unet")).expect("created");
     let index = b"\xef\xbb\xbf{\"unet\": [\"diffusers\", \"UNet2DConditionModel\"], \"guidance_scale\": Infinity}";
@@ -134,7 +124,7 @@ fn a_head_with_the_embeddings_bytes_is_the_embedding_unless_they_are_said_to_be_
     let is_scanned = |head: Tensor, config: &str, line: &str| {
         let place = model(&with_head(Some(head)), config.as_bytes());
         let arguments = ["--all-linear", "--transformers", line];
-        modules(&place, &arguments).contains(&"lm_head".to_owned())
+        place.modules("model", &arguments).contains(&"lm_head".to_owned())
     };
     let says = |ties: bool| format!(r#"{{"model_type": "llama", "tie_word_embeddings": {ties}}}"#);
     for line in ["4", "5"] {
@@ -185,7 +175,7 @@ fn numbers_that_are_not_said_are_the_classes() {
     assert_eq!(parts(r#"{"model_type": "falcon", "num_attention_heads": 8, "multi_query": false}"#), [0; 0]);
     let fused = [matrix("transformer.h.0.attn.c_attn.weight", 80, 64)];
     let place = model(&fused, br#"{"model_type": "gpt_bigcode", "n_head": 8}"#);
-    assert_eq!(modules(&place, &["--split-fused"]).len(), 4);
+    assert_eq!(place.modules("model", &["--split-fused"]).len(), 4);
 }
 
 #[test]
@@ -195,32 +185,7 @@ fn a_header_that_names_the_embedding_as_the_head_ties_them() {
         "model.embed_tokens.weight":{"dtype":"F32","shape":[4,4],"data_offsets":[64,128]}}"#;
     let place = model(&layers(1, 8), br#"{"tie_word_embeddings": false}"#);
     fs::write(place.path("model/model.safetensors"), raw_file(header, 128)).expect("written");
-    assert_eq!(modules(&place, &["--all-linear"]), ["model.layers.0.up"]);
-}
-
-/// One of PyTorch's files with tensors of 8 x 8: their names, the storages that they are in, and the types of these.
-pub fn pickled(tensors: &[(&str, &str, &str)]) -> Vec<u8> {
-    let text = |text: &str| [b"X".as_slice(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
-    let mut pickle = b"\x80\x02}(".to_vec();
-    for (name, storage, class) in tensors {
-        let class = format!("ctorch\n{class}\n").into_bytes();
-        pickle.extend(text(name));
-        pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
-        pickle.extend([text("storage"), class, text(storage), text("cpu")].concat());
-        // 64 elements, the offset, extents and strides.
-        pickle.extend(b"K\x40tQK\x00K\x08K\x08\x86K\x08K\x01\x86\x89}tR");
-    }
-    pickle.extend(b"u.");
-    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-    let mut add = |name: &str, content: &[u8]| {
-        writer.start_file(name, SimpleFileOptions::default().compression_method(Stored)).expect("started");
-        writer.write_all(content).expect("written");
-    };
-    add("a/data.pkl", &pickle);
-    let mut storages: Vec<&str> = tensors.iter().map(|(_, storage, _)| *storage).collect();
-    storages.dedup();
-    storages.iter().for_each(|storage| add(&format!("a/data/{storage}"), &matrix(storage, 8, 8).bytes));
-    writer.finish().expect("finished").into_inner()
+    assert_eq!(place.modules("model", &["--all-linear"]), ["model.layers.0.up"]);
 }
 
 #[test]
@@ -232,7 +197,7 @@ fn pickled_tensors_of_one_storage_are_tied() {
         let tensors = [("model.layers.0.up.weight", "0"), ("model.embed_tokens.weight", "1"), ("lm_head.weight", head)];
         let tensors = tensors.map(|(name, storage)| (name, storage, "FloatStorage"));
         fs::write(place.path("model/pytorch_model.bin"), pickled(&tensors)).expect("written");
-        modules(&place, &["--all-linear"])
+        place.modules("model", &["--all-linear"])
     };
     assert_eq!(found("1", false), ["model.layers.0.up"]);
     assert_eq!(found("2", false), ["model.layers.0.up", "lm_head"]);

@@ -4,9 +4,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::checkpoint::{Tensor, file, matrix, of_numbers};
-use crate::program::{Workplace, in_project, tiny_mistral};
-use crate::scans::{MISTRAL, seed_config, seed_layers, write, write_mistral};
+use crate::support::checkpoint::{Tensor, file, matrix, of_numbers};
+use crate::support::program::{Workplace, in_project, tiny_mistral};
+use crate::support::scans::{MISTRAL, seed_config, seed_layers, write, write_mistral};
 
 /// The trainers: five of adapters, two of the weights themselves.
 const TRAINERS: [&str; 7] = ["axolotl", "llama-factory", "peft", "ms-swift", "unsloth", "axolotl-full", "spectrum"];

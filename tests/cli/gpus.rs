@@ -5,8 +5,8 @@
 
 use serde_json::{Value, json};
 
-use crate::checkpoint;
-use crate::program::{Run, Workplace, devices, finish, tiny_mistral};
+use crate::support::checkpoint;
+use crate::support::program::{Run, Workplace, devices, finish, tiny_mistral};
 
 /// The modules of the tiny model.
 const MODULES: u64 = 28;

@@ -4,9 +4,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::checkpoint::{file, matrix, of_numbers};
-use crate::program::{Run, Workplace};
-use crate::scans::{write, write_mistral};
+use crate::support::checkpoint::{file, matrix, of_numbers};
+use crate::support::program::{Run, Workplace};
+use crate::support::scans::{write, write_mistral};
 
 /// Characters that steer a terminal, cannot be seen, or turn the direction of writing.
 const UNSEEN: [char; 10] =

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::hub::{SHARDS, model_files, repository, same_as_local, scan, server};
-use crate::hub_server::{Access, COMMIT, Faults, sha256};
-use crate::program::Workplace;
+use crate::support::hub::{SHARDS, model_files, repository, same_as_local, scan, server};
+use crate::support::hub_server::{Access, COMMIT, Faults, sha256};
+use crate::support::program::Workplace;
 
 /// Where the content of the first shard lies.
 fn blob(place: &Workplace) -> PathBuf {

@@ -4,8 +4,8 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::checkpoint;
-use crate::program::{Running, Workplace};
+use crate::support::checkpoint;
+use crate::support::program::{Running, Workplace};
 
 const JOURNAL: &str = "laser_scan_model.json.journal";
 

@@ -3,31 +3,32 @@
 mod adapters;
 mod arriving;
 mod bad_input;
+mod catalogue;
 #[cfg(unix)]
 mod changing_files;
-mod checkpoint;
-mod compare;
 mod config_json;
+mod diff_and_report;
+#[cfg(unix)]
+mod exclusion_advice;
 mod export;
-mod folders;
-mod golden;
+mod finding_weights;
+mod golden_numbers;
 #[cfg(feature = "cuda")]
 mod gpus;
 mod hostile_text;
-mod hub;
 mod hub_cache;
-mod hub_server;
+mod hub_models;
+mod hub_settings;
+mod hub_token;
+mod hybrid_layers;
 mod interruption;
-mod layers_by_design;
-mod nothing_matches;
-mod outputs;
-mod program;
-mod scanning;
-mod scans;
-mod settings;
-mod silent_miss;
-mod token;
-mod trees;
-#[cfg(unix)]
-mod unreadable;
-mod web;
+mod layouts;
+mod missing_modules;
+mod module_options;
+mod output_files;
+#[cfg(target_os = "linux")]
+mod resource_limits;
+mod scan;
+mod support;
+mod trainers;
+mod unmatched_rules;
