@@ -29,6 +29,7 @@ mod output_files;
 #[cfg(target_os = "linux")]
 mod resource_limits;
 mod scan;
+mod scan_files;
 mod support;
 mod trainers;
 mod unmatched_rules;
