@@ -37,80 +37,40 @@ pub enum EditError {
     Unsafe,
 }
 
-/// Why a configuration in a file cannot be read or edited.
+/// Why a configuration in a file cannot be read or edited. The path is the file's.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// It cannot be read.
-    #[error("cannot read '{}'", .path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        error: io::Error,
-    },
+    #[error("cannot read '{}'", .0.display())]
+    Unreadable(PathBuf, #[source] io::Error),
     /// It is not text.
-    #[error("'{}' is not UTF-8", .path.display())]
-    NotText {
-        /// The file.
-        path: PathBuf,
-        /// Where.
-        #[source]
-        error: FromUtf8Error,
-    },
-    /// It, or what it was, cannot be written.
-    #[error("cannot write '{}'", .path.display())]
-    Unwritable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        error: io::Error,
-    },
+    #[error("'{}' is not UTF-8", .0.display())]
+    NotText(PathBuf, #[source] FromUtf8Error),
+    /// It, or what is kept of it, cannot be written.
+    #[error("cannot write '{}'", .0.display())]
+    Unwritable(PathBuf, #[source] io::Error),
     /// It cannot be replaced.
     #[error(transparent)]
     Output(#[from] OutputError),
     /// Its text cannot be edited.
-    #[error("'{}'", .path.display())]
-    Edit {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        error: EditError,
-    },
-    /// There is no telling what an edit would do.
-    #[error(
-        "'{}' is written in a way that laser-scan cannot edit: set these keys by hand: {}", .path.display(), .keys.join(", ")
-    )]
-    ByHand {
-        /// The file.
-        path: PathBuf,
-        /// The keys.
-        keys: Vec<&'static str>,
-    },
-    /// It is another trainer's.
-    #[error(
-        "'{}' sets {key}, and is not a configuration of {trainer}: name the trainer that it is for", .path.display()
-    )]
+    #[error("'{}'", .0.display())]
+    Edit(PathBuf, #[source] EditError),
+    /// There is no telling what an edit would do to these keys.
+    #[error("'{}' is written in a way that laser-scan cannot edit: set these keys by hand: {}", .0.display(), .1.join(", "))]
+    ByHand(PathBuf, Vec<&'static str>),
+    /// It sets a key that another trainer has.
+    #[error("'{}' sets {key}, and is not a configuration of {trainer}: name the trainer that it is for", .path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
-        /// The key that tells.
+        /// The key.
         key: &'static str,
-        /// The trainer whose it should be.
+        /// The trainer whose configuration it should be.
         trainer: &'static str,
     },
-    /// A number may come from elsewhere.
-    #[error("'{}' may take {key} from elsewhere ('<<')", .path.display())]
-    Elsewhere {
-        /// The file.
-        path: PathBuf,
-        /// The number's key.
-        key: &'static str,
-        /// What to give instead.
-        remedy: Remedy,
-    },
+    /// The number of a key may come from elsewhere; what to give instead.
+    #[error("'{}' may take {} from elsewhere ('<<')", .0.display(), .1)]
+    Elsewhere(PathBuf, &'static str, Remedy),
     /// A number is written in a way that may be read as another.
     #[error("'{}' sets {key} to {value}, which is not plainly a number", .path.display())]
     Unclear {
@@ -129,8 +89,8 @@ impl ConfigError {
     /// What a person can do about it, unless the error itself says so.
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::ByHand { .. } => Some(Remedy::PrintInstead),
-            Self::Elsewhere { remedy, .. } | Self::Unclear { remedy, .. } => Some(remedy.clone()),
+            Self::ByHand(..) => Some(Remedy::PrintInstead),
+            Self::Elsewhere(_, _, remedy) | Self::Unclear { remedy, .. } => Some(remedy.clone()),
             _ => None,
         }
     }

@@ -41,8 +41,8 @@ impl Config {
         let path = path.to_owned();
         match fs::read(&path).map(String::from_utf8) {
             Ok(Ok(text)) => Ok(Self { path, text, trainer, terms }),
-            Ok(Err(error)) => Err(ConfigError::NotText { path, error }),
-            Err(error) => Err(ConfigError::Unreadable { path, error }),
+            Ok(Err(error)) => Err(ConfigError::NotText(path, error)),
+            Err(error) => Err(ConfigError::Unreadable(path, error)),
         }
     }
 
@@ -82,7 +82,7 @@ impl Config {
     pub fn edit(&self, export: &Export) -> Result<Edited, ConfigError> {
         let by_hand = |settings: &[(&'static str, Value)]| {
             let keys = settings.iter().map(|(key, _)| *key).collect();
-            ConfigError::ByHand { path: self.path.clone(), keys }
+            ConfigError::ByHand(self.path.clone(), keys)
         };
         if source(&self.text, "") == Err(EditError::Unsafe) {
             return Err(by_hand(&export.settings));
@@ -153,7 +153,7 @@ impl Config {
             return Ok(None);
         }
         // A file that its owner has protected is not to be replaced, which renaming could do.
-        let protected = |error| ConfigError::Unwritable { path: self.path.clone(), error };
+        let protected = |error| ConfigError::Unwritable(self.path.clone(), error);
         OpenOptions::new().append(true).open(&self.path).map_err(protected)?;
         let kept = self.path.with_added_extension("bak");
         let is_older = fs::read(&kept).is_ok_and(|older| older != self.text.as_bytes());
@@ -161,7 +161,7 @@ impl Config {
         let free = (1..).map(numbered).find(|path| path.symlink_metadata().is_err());
         if let Some(free) = free.filter(|_| is_older) {
             // Its owner and its permissions go with it.
-            fs::rename(&kept, &free).map_err(|error| ConfigError::Unwritable { path: free, error })?;
+            fs::rename(&kept, &free).map_err(|error| ConfigError::Unwritable(free, error))?;
         }
         output::replace_keeping(&self.path, &kept, edited.text.as_bytes())?;
         Ok(Some(kept))
@@ -172,7 +172,7 @@ impl Config {
     }
 
     fn not_edited(&self, error: EditError) -> ConfigError {
-        ConfigError::Edit { path: self.path.clone(), error }
+        ConfigError::Edit(self.path.clone(), error)
     }
 
     /// The number that a key is set to, in quotes or not. YAML has many ways to write one: what is not plainly a number is
@@ -180,7 +180,7 @@ impl Config {
     fn number(&self, key: &'static str, remedy: Remedy) -> Result<Option<f64>, ConfigError> {
         let Some(value) = self.value(key)?.filter(|value| !is_nothing(value)) else {
             if self.is_set("<<")? {
-                return Err(ConfigError::Elsewhere { path: self.path.clone(), key, remedy });
+                return Err(ConfigError::Elsewhere(self.path.clone(), key, remedy));
             }
             return Ok(None);
         };
