@@ -39,13 +39,7 @@ FUNCTIONS = """\
 /// Whether the head of this architecture shares the embedding's weight; `None` if it is not known.
 pub fn ties_embeddings(model_type: &str) -> Option<bool> {
     let is_in = |types: &str| types.split_ascii_whitespace().any(|known| known == model_type);
-    if is_in(TIED) {
-        Some(true)
-    } else if is_in(UNTIED) {
-        Some(false)
-    } else {
-        None
-    }
+    is_in(TIED).then_some(true).or_else(|| is_in(UNTIED).then_some(false))
 }
 
 /// The numbers that this architecture has, by their keys.
@@ -58,8 +52,11 @@ pub fn flags(model_type: &str) -> &'static [(&'static str, bool)] {
     find(FLAGS, model_type)
 }
 
-fn find<T>(table: &[(&str, &'static [(&'static str, T)])], model_type: &str) -> &'static [(&'static str, T)] {
-    table.iter().find(|(known, _)| *known == model_type).map_or(&[], |(_, pairs)| *pairs)
+/// What some architectures have under some keys.
+type Table<T> = &'static [(&'static [&'static str], &'static [(&'static str, T)])];
+
+fn find<T>(table: Table<T>, model_type: &str) -> &'static [(&'static str, T)] {
+    table.iter().find(|(known, _)| known.contains(&model_type)).map_or(&[], |(_, pairs)| *pairs)
 }
 """
 
@@ -120,10 +117,12 @@ def names(name, what, types):
 
 
 def table(name, kind, what, rows):
-    lines = [f"/// {what}", f"const {name}: &[(&str, &[(&str, {kind})])] = &["]
+    alike = {}
     for model_type, pairs in rows:
         pairs = ", ".join(f'("{key}", {str(value).lower()})' for key, value in pairs)
-        lines.append(f'    ("{model_type}", &[{pairs}]),')
+        alike.setdefault(pairs, []).append(f'"{model_type}"')
+    lines = [f"/// {what}", f"const {name}: Table<{kind}> = &["]
+    lines += [f"    (&[{', '.join(types)}], &[{pairs}])," for pairs, types in alike.items()]
     return "\n".join(lines) + "\n];\n"
 
 

@@ -5,13 +5,7 @@
 /// Whether the head of this architecture shares the embedding's weight; `None` if it is not known.
 pub fn ties_embeddings(model_type: &str) -> Option<bool> {
     let is_in = |types: &str| types.split_ascii_whitespace().any(|known| known == model_type);
-    if is_in(TIED) {
-        Some(true)
-    } else if is_in(UNTIED) {
-        Some(false)
-    } else {
-        None
-    }
+    is_in(TIED).then_some(true).or_else(|| is_in(UNTIED).then_some(false))
 }
 
 /// The numbers that this architecture has, by their keys.
@@ -24,8 +18,11 @@ pub fn flags(model_type: &str) -> &'static [(&'static str, bool)] {
     find(FLAGS, model_type)
 }
 
-fn find<T>(table: &[(&str, &'static [(&'static str, T)])], model_type: &str) -> &'static [(&'static str, T)] {
-    table.iter().find(|(known, _)| *known == model_type).map_or(&[], |(_, pairs)| *pairs)
+/// What some architectures have under some keys.
+type Table<T> = &'static [(&'static [&'static str], &'static [(&'static str, T)])];
+
+fn find<T>(table: Table<T>, model_type: &str) -> &'static [(&'static str, T)] {
+    table.iter().find(|(known, _)| known.contains(&model_type)).map_or(&[], |(_, pairs)| *pairs)
 }
 
 /// Architectures whose head shares the embedding's weight.
@@ -81,22 +78,21 @@ const UNTIED: &str = "\
     xlstm";
 
 /// Numbers by which fused weights are divided and experts counted.
-const NUMBERS: &[(&str, &[(&str, usize)])] = &[
-    ("bloom", &[("n_head", 8)]),
-    ("dbrx", &[("attn_config.kv_n_heads", 1), ("ffn_config.moe_num_experts", 4), ("n_heads", 16)]),
-    ("falcon", &[("num_attention_heads", 71)]),
-    ("fuyu", &[("num_attention_heads", 64)]),
-    ("gpt_bigcode", &[("n_head", 12)]),
-    ("gpt_neox", &[("num_attention_heads", 64)]),
-    ("gpt_neox_japanese", &[("num_attention_heads", 32)]),
+const NUMBERS: Table<usize> = &[
+    (&["bloom"], &[("n_head", 8)]),
+    (&["dbrx"], &[("attn_config.kv_n_heads", 1), ("ffn_config.moe_num_experts", 4), ("n_heads", 16)]),
+    (&["falcon"], &[("num_attention_heads", 71)]),
+    (&["fuyu", "gpt_neox", "persimmon"], &[("num_attention_heads", 64)]),
+    (&["gpt_bigcode"], &[("n_head", 12)]),
+    (&["gpt_neox_japanese", "phi3"], &[("num_attention_heads", 32)]),
     (
-        "granitemoehybrid",
+        &["granitemoehybrid"],
         &[("mamba_d_state", 256), ("mamba_n_groups", 1), ("mamba_n_heads", 128), ("num_attention_heads", 32)],
     ),
-    ("mamba2", &[("head_dim", 64), ("n_groups", 8), ("num_heads", 128), ("state_size", 128)]),
-    ("minimax", &[("num_attention_heads", 32), ("num_key_value_heads", 8)]),
+    (&["mamba2"], &[("head_dim", 64), ("n_groups", 8), ("num_heads", 128), ("state_size", 128)]),
+    (&["minimax", "phi4_multimodal"], &[("num_attention_heads", 32), ("num_key_value_heads", 8)]),
     (
-        "nemotron_h",
+        &["nemotron_h"],
         &[
             ("head_dim", 128),
             ("mamba_head_dim", 64),
@@ -107,11 +103,8 @@ const NUMBERS: &[(&str, &[(&str, usize)])] = &[
             ("ssm_state_size", 128),
         ],
     ),
-    ("persimmon", &[("num_attention_heads", 64)]),
-    ("phi3", &[("num_attention_heads", 32)]),
-    ("phi4_multimodal", &[("num_attention_heads", 32), ("num_key_value_heads", 8)]),
     (
-        "qwen3_5",
+        &["qwen3_5", "qwen3_5_text"],
         &[
             ("head_dim", 256),
             ("linear_key_head_dim", 128),
@@ -123,43 +116,7 @@ const NUMBERS: &[(&str, &[(&str, usize)])] = &[
         ],
     ),
     (
-        "qwen3_5_moe",
-        &[
-            ("head_dim", 256),
-            ("linear_key_head_dim", 128),
-            ("linear_num_key_heads", 16),
-            ("linear_num_value_heads", 32),
-            ("linear_value_head_dim", 128),
-            ("num_attention_heads", 16),
-            ("num_key_value_heads", 2),
-        ],
-    ),
-    (
-        "qwen3_5_moe_text",
-        &[
-            ("head_dim", 256),
-            ("linear_key_head_dim", 128),
-            ("linear_num_key_heads", 16),
-            ("linear_num_value_heads", 32),
-            ("linear_value_head_dim", 128),
-            ("num_attention_heads", 16),
-            ("num_key_value_heads", 2),
-        ],
-    ),
-    (
-        "qwen3_5_text",
-        &[
-            ("head_dim", 256),
-            ("linear_key_head_dim", 128),
-            ("linear_num_key_heads", 16),
-            ("linear_num_value_heads", 32),
-            ("linear_value_head_dim", 128),
-            ("num_attention_heads", 16),
-            ("num_key_value_heads", 4),
-        ],
-    ),
-    (
-        "qwen3_next",
+        &["qwen3_5_moe", "qwen3_5_moe_text", "qwen3_next"],
         &[
             ("head_dim", 256),
             ("linear_key_head_dim", 128),
@@ -173,7 +130,7 @@ const NUMBERS: &[(&str, &[(&str, usize)])] = &[
 ];
 
 /// What is true or false of how fused weights are divided.
-const FLAGS: &[(&str, &[(&str, bool)])] = &[
-    ("falcon", &[("multi_query", true), ("new_decoder_architecture", false)]),
-    ("gpt_bigcode", &[("multi_query", true)]),
+const FLAGS: Table<bool> = &[
+    (&["falcon"], &[("multi_query", true), ("new_decoder_architecture", false)]),
+    (&["gpt_bigcode"], &[("multi_query", true)]),
 ];
