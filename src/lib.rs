@@ -4,8 +4,8 @@
 //!
 //! | room | from | to |
 //! |---|---|---|
-//! | [`source`] | a model's name | files on disk |
-//! | [`checkpoint`] | files | tensors |
+//! | [`source`] | a model's name | files to be read by range |
+//! | [`checkpoint`] | files | tensors, and matrices of them |
 //! | [`modules`] | tensor names | linear modules |
 //! | [`spectrum`] | a matrix | its singular values |
 //! | [`statistic`] | singular values | the laser-QLoRA statistic |

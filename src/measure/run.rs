@@ -127,8 +127,9 @@ impl Work<'_> {
             if needed[at] {
                 let waiting = RefCell::new(Waiting::new(waiting));
                 let offer = |length: u64| {
-                    self.offer(at, waiting.borrow_mut().next(length));
-                    self.start(scope);
+                    if self.offer(at, waiting.borrow_mut().next(length)) {
+                        self.start(scope);
+                    }
                 };
                 self.fetch(source, at, &offer, &|| waiting.borrow_mut().begin_again())?;
                 self.open(source, at)?;
@@ -165,13 +166,15 @@ impl Work<'_> {
         Ok(source.fetch(blob, &progress)?)
     }
 
-    /// Has the modules in `places` measured, which wait for bytes of the shard in place `at` that have come.
-    fn offer(&self, at: usize, places: &[(u64, usize)]) {
+    /// Offers the modules in `places`, which wait for bytes of the shard in place `at` that have come, and says whether there
+    /// are any.
+    fn offer(&self, at: usize, places: &[(u64, usize)]) -> bool {
         if !places.is_empty() {
             let arrival = self.weights.blob(at).arrivals();
             let task = |place: usize| Task::new(place, &self.plan.modules[place], Method::Gram).of_arrival(arrival);
             self.schedule.offer(places.iter().map(|(_, place)| task(*place)).collect());
         }
+        !places.is_empty()
     }
 
     /// Opens the shard in place `at`, which is whole, if it is still the file that was planned with.

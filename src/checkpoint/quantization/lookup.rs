@@ -58,7 +58,9 @@ impl Lookup {
     /// The matrix, in float64.
     pub fn decode(&self, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
         // Every weight has a description of its own; the plan has read one for all modules that look alike.
-        let state: State = serde_json::from_slice(&self.state_part.read(read)?.into_owned())
+        // A copy: what lies in a mapped file may change while it is read as text.
+        let described = self.state_part.read(read)?.into_owned();
+        let state: State = serde_json::from_slice(&described)
             .map_err(|error| self.state_part.undecodable(&format!("is no description of a weight: {error}")))?;
         if (&state.shape, &state.quant_type) != (&self.state.shape, &self.state.quant_type) {
             return Err(self.state_part.undecodable("has another shape in it than other modules of the type"));

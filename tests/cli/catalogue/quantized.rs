@@ -1,5 +1,8 @@
 //! Every format of quantised weights: its numbers, or its name in a refusal.
 
+use half::{bf16, f16};
+use laser_scan::checkpoint::{Checkpoint, Dtype, Elements, Selection};
+use laser_scan::source::local::Local;
 use serde_json::Value;
 
 use super::damaged::damaged;
@@ -71,11 +74,23 @@ fn refused(name: &str) {
     assert!(place.files().is_empty(), "{:?}", place.files());
 }
 
+/// The numbers that a matrix has for elements.
+fn widened(elements: Elements<'_>) -> Vec<f64> {
+    let (dtype, bytes) = match elements {
+        Elements::Decoded(numbers) => return numbers,
+        Elements::Stored(dtype, bytes) => (dtype, bytes),
+    };
+    let halves = bytes.as_chunks::<2>().0.iter();
+    match dtype {
+        Dtype::F16 => halves.map(|bytes| f16::from_le_bytes(*bytes).to_f64()).collect(),
+        Dtype::BF16 => halves.map(|bytes| bf16::from_le_bytes(*bytes).to_f64()).collect(),
+        Dtype::F32 => bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes).into()).collect(),
+        _ => panic!("numbers in {dtype}"),
+    }
+}
+
 /// Codes are in the place where they belong.
 fn in_place(name: &str) {
-    use laser_scan::checkpoint::{Checkpoint, Elements, Selection};
-    use laser_scan::source::local::Local;
-
     let mut checked = 0;
     let model = folder("quantized").join(name);
     let expected = json(model.join("expected.json"));
@@ -89,8 +104,8 @@ fn in_place(name: &str) {
             None => (format!("{module}.weight"), Selection::default()),
         };
         let matrix = matrices.matrix(&tensor, &selection).expect("decoded");
-        let Elements::Decoded(numbers) = matrix.elements else { panic!("{name}: {module} is not quantised") };
         let columns = matrix.shape[1];
+        let numbers = widened(matrix.elements);
         let ours = [numbers[0], numbers[1], numbers[columns], numbers[numbers.len() - 1]];
         for (ours, exact) in ours.iter().zip(corner) {
             let exact = exact.as_f64().expect("a number");
