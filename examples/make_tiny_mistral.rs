@@ -90,7 +90,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Writes the model's four files into `folder`, which is made if it is not there.
-pub fn write_model(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+fn write_model(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(folder)?;
 
     let mut random = Random(7);
@@ -141,4 +141,16 @@ pub fn write_model(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
         std::fs::write(folder.join(file), serde_json::to_string_pretty(&value)? + "\n")?;
     }
     Ok(())
+}
+
+#[test]
+fn the_model_beside_this_is_the_one_that_is_written() {
+    let again = tempfile::tempdir().expect("a temporary folder");
+    write_model(again.path()).expect("written");
+    let shipped = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/tiny-mistral")).expect("readable");
+    for file in shipped.flatten() {
+        let name = file.file_name();
+        let again = std::fs::read(again.path().join(&name)).expect("written too");
+        assert!(std::fs::read(file.path()).expect("readable") == again, "{name:?} differs");
+    }
 }

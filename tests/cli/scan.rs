@@ -1,4 +1,4 @@
-//! The main job.
+//! A scan of a sound model: what it writes and prints, and what its options change.
 
 use std::fs;
 use std::path::Path;
@@ -7,11 +7,6 @@ use serde_json::{Value, json};
 
 use crate::support::checkpoint;
 use crate::support::program::{Workplace, tiny_mistral};
-
-/// The generator of the tiny model, which the test runs itself.
-#[path = "../../examples/make_tiny_mistral.rs"]
-#[allow(dead_code)]
-mod make_tiny_mistral;
 
 #[test]
 fn writes_three_files_and_nothing_else() {
@@ -252,17 +247,6 @@ fn a_misaligned_file_gives_the_same_numbers() {
         place.run(&["--model", &format!("{name}.safetensors"), "--output", &format!("{name}.json")]).succeeded();
     }
     assert_eq!(place.bytes("aligned.json"), place.bytes("misaligned.json"));
-}
-
-#[test]
-fn the_tiny_model_is_what_its_generator_writes() {
-    let place = Workplace::new();
-    make_tiny_mistral::write_model(&place.path("again")).expect("written");
-    for file in fs::read_dir(tiny_mistral()).expect("readable").flatten() {
-        let name = file.file_name();
-        let again = fs::read(place.path("again").join(&name)).expect("generated too");
-        assert!(fs::read(file.path()).expect("readable") == again, "{name:?} differs");
-    }
 }
 
 #[test]
