@@ -82,7 +82,6 @@ pub struct Processors {
 
 /// What the user asked for, after defaults. Each field has the name of its option.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the options are described by the program's help")]
 pub struct Options {
     pub revision: Option<String>,
     /// `null` if another rule counts.
