@@ -230,6 +230,7 @@ fn covers(name: &str, family: &Value, full: &Value, line: &str) {
     }
 }
 
+/// Every module is found with its name in memory and its ratio, under both lines of transformers.
 fn names_and_ratios(name: &str) {
     let place = Workplace::new();
     let family = json(folder("families").join(format!("{name}.json")));
@@ -245,7 +246,7 @@ fn names_and_ratios(name: &str) {
     }
 }
 
-/// The types of each family's modules, which tests share.
+/// Held by the test that writes the file of types, as others run beside it.
 static TYPES: Mutex<()> = Mutex::new(());
 
 /// The types of a family's modules, with how many there are and in which layers, without any option. They are written down anew

@@ -9,8 +9,8 @@ pub mod program;
 pub mod scans;
 pub mod web;
 
-/// Makes a test of each of the names for each of the checks, which are functions that take a name: `check::name`. Another test
-/// finds names that are missing in this list or too many.
+/// Makes a test of each name for each check, called `check::name`; a check is a function that takes a name. One more test holds
+/// the list of names against what `there` says is there.
 macro_rules! tests_of_each {
     ($there:expr, $names:tt, $($check:ident),+) => {
         $(mod $check {
