@@ -1,26 +1,25 @@
-//! Forms of weights that are not read: how their files are called, and the way out.
+//! Weight formats that laser-scan does not read: the names of their files, and what the user can do instead.
 
 use globset::GlobBuilder;
 
-/// A form of weights that is not read.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Form {
-    /// Its files, as patterns of their paths within a model's folder.
+    /// Glob patterns of the paths of its files within a model's folder.
     files: &'static [&'static str],
-    /// What such a file is.
+    /// What such a file is, as a noun phrase for messages.
     pub what: &'static str,
-    /// What to do instead.
+    /// What the user can do instead.
     pub way_out: &'static str,
 }
 
-/// The way out of what was made for inference alone.
+/// The advice for files that were made for inference alone.
 const MADE_FROM: &str = "name the model in safetensors form that it was made from";
 
-/// The way out of what only the framework that wrote it can read.
+/// The advice for files that only the framework that wrote them can read.
 const FRAMEWORK: &str =
     "export it to Hugging Face form with the framework that wrote it, and name the folder that holds the result";
 
-/// The forms, in the order in which they say what a folder is: a checkpoint of DeepSpeed has PyTorch's files, too.
+/// The most telling come first: a DeepSpeed checkpoint, for example, also contains PyTorch files.
 const FORMS: [Form; 17] = [
     Form {
         files: &["**/*.incomplete", "**/*.part", "**/*.partial", "**/*.crdownload", "**/*.aria2"],
@@ -67,7 +66,7 @@ const FORMS: [Form; 17] = [
         way_out: "convert the model with transformers 4.57, which still reads it: from_pretrained with from_flax=True, \
                   then save_pretrained",
     },
-    // The checkpoints of TensorFlow 1 that models such as BERT came in are read by the same option.
+    // transformers reads TensorFlow 1 checkpoints, as BERT was published in, by the same option.
     Form {
         files: &["**/tf_model*.h5", "**/tf_model*.h5.index.json", "**/*.ckpt.index", "**/*.ckpt.data-*-of-*"],
         what: "a file of TensorFlow",
@@ -112,7 +111,7 @@ const FORMS: [Form; 17] = [
     },
 ];
 
-/// What a training run keeps beside the weights, in PyTorch's files.
+/// Patterns of the PyTorch files that a training run keeps beside the weights.
 const TRAINING_STATE: &[&str] = &[
     "**/training_args.bin",
     "**/optimizer*.{pt,bin}",
@@ -123,12 +122,11 @@ const TRAINING_STATE: &[&str] = &[
 ];
 
 impl Form {
-    /// The form of the file that is called `name`.
     pub fn of(name: &str) -> Option<&'static Self> {
         FORMS.iter().find(|form| is_any(form.files, name))
     }
 
-    /// What says the most of a folder with files of these names: the first form that any of them has, and that file.
+    /// The first form of [`FORMS`] that any of these files has, and the name of that file.
     pub fn among<'a>(names: &[&'a str]) -> Option<(&'a str, &'static Self)> {
         FORMS.iter().find_map(|form| {
             let file = names.iter().find(|name| is_any(form.files, name) && !is_training_state(name))?;
@@ -137,7 +135,7 @@ impl Form {
     }
 }
 
-/// Whether a file holds the state of a training run, and no weights.
+/// Whether a file holds the state of a training run and no weights.
 pub fn is_training_state(name: &str) -> bool {
     is_any(TRAINING_STATE, name)
 }

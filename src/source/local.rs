@@ -1,6 +1,7 @@
-//! A folder, or one file, on this machine.
+//! A model in a folder or a single file on this machine.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::ops::Range;
@@ -8,7 +9,6 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{Blob, BrokenLink, Form, Model, Source, SourceError, Stamp, Transfer, name};
 
-/// A model that is on disk already.
 #[derive(Debug)]
 pub struct Local {
     model: Model,
@@ -17,11 +17,7 @@ pub struct Local {
 }
 
 impl Local {
-    /// Opens a folder, one `.safetensors` file, or one `.bin` file of PyTorch.
-    ///
-    /// # Errors
-    ///
-    /// Fails if `path` cannot be read or is a file of another kind.
+    /// Opens a folder, an index of shards, one `.safetensors` file, or one `.bin` file of PyTorch.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
         let unreadable = |error| SourceError::Unreadable { path: path.to_owned(), error };
         let spelling = path.to_string_lossy().into_owned();
@@ -33,7 +29,7 @@ impl Local {
             let model = Model { spelling, name: name::of_folder(&absolute), commit: None, origin: origin(&absolute) };
             return Ok(Self { model, folder: absolute, single_file: None });
         }
-        // An index stands for the model that it lists, which is called after its folder.
+        // An index represents the whole model, which is named after its folder.
         let is_index = spelling.ends_with(".json")
             && [".safetensors.index.", ".bin.index."].iter().any(|part| spelling.contains(part));
         if let (true, Some(folder), Some(file)) = (is_index, absolute.parent(), absolute.file_name()) {
@@ -41,20 +37,14 @@ impl Local {
             let single_file = Some(file.to_string_lossy().into_owned());
             return Ok(Self { model: Model { spelling, ..whole.model }, single_file, ..whole });
         }
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("safetensors" | "bin") => {}
-            _ => {
-                let form = absolute.file_name().and_then(|name| Form::of(&name.to_string_lossy()));
-                return Err(match form {
-                    Some(form) => SourceError::OtherForm { path: spelling, form },
-                    None => SourceError::NotWeights(spelling),
-                });
-            }
+        if !path.extension().is_some_and(|extension| extension == "safetensors" || extension == "bin") {
+            let form = absolute.file_name().and_then(|name| Form::of(&name.to_string_lossy()));
+            return Err(match form {
+                Some(form) => SourceError::OtherForm { path: spelling, form },
+                None => SourceError::NotWeights(spelling),
+            });
         }
-        let (Some(folder), Some(file)) = (absolute.parent(), absolute.file_name()) else {
-            return Err(SourceError::NotWeights(spelling));
-        };
-        let Some(file) = file.to_str() else {
+        let (Some(folder), Some(file)) = (absolute.parent(), absolute.file_name().and_then(OsStr::to_str)) else {
             return Err(SourceError::NotWeights(spelling));
         };
         Ok(Self {
@@ -64,10 +54,10 @@ impl Local {
         })
     }
 
-    /// The entries of the model's folder and of those within it for which `is_wanted` says so.
+    /// The wanted entries of the model's folder and of its subfolders.
     fn entries(&self, is_wanted: fn(&Path) -> bool) -> Vec<String> {
         let mut files = entries_of(&self.folder, is_wanted);
-        // The components of a pipeline have folders of their own; nothing of a model lies deeper.
+        // A pipeline has a subfolder for each component. Nothing of a model lies deeper.
         for name in entries_of(&self.folder, Path::is_dir) {
             let within = entries_of(&self.folder.join(&name), is_wanted);
             files.extend(within.into_iter().map(|file| format!("{name}/{file}")));
@@ -117,7 +107,7 @@ impl Source for Local {
         self.blob(file)?.read(range).map(Cow::into_owned).map_err(self.unreadable(file))
     }
 
-    /// Where the file lies, and its [`Stamp`].
+    /// The file's canonical path and its [`Stamp`].
     fn identity(&self, file: &str) -> Result<String, SourceError> {
         let path = self.folder.join(file).canonicalize().map_err(self.unreadable(file))?;
         let stamp = Stamp::of(&path).map_err(self.unreadable(file))?;
@@ -130,13 +120,13 @@ impl Source for Local {
     }
 }
 
-/// The names of those entries of a folder for which `is_wanted` says so.
+/// The names of the wanted entries of a folder.
 fn entries_of(folder: &Path, is_wanted: fn(&Path) -> bool) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter(|entry| is_wanted(&entry.path())).filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-/// Refuses a folder of Hugging Face's cache that holds a model's commits, or models, in folders of their own.
+/// Refuses the root of Hugging Face's cache, and a folder in it that contains the commits of a model.
 fn refuse_cache(path: &Path, absolute: &Path) -> Result<(), SourceError> {
     let is_of_model = |name: &String| [".json", ".safetensors", ".bin"].iter().any(|ending| name.ends_with(ending));
     if entries_of(path, Path::is_file).iter().any(is_of_model) {
@@ -152,13 +142,13 @@ fn refuse_cache(path: &Path, absolute: &Path) -> Result<(), SourceError> {
     }
 }
 
-/// The Hub id of the model whose commits Hugging Face's cache keeps in `folder`.
+/// The Hub id of a model if `folder` contains its commits in Hugging Face's cache.
 fn cached_repository(folder: &Path) -> Option<String> {
     let name = folder.file_name()?.to_str()?.strip_prefix("models--")?;
     folder.join("snapshots").is_dir().then(|| name.replacen("--", "/", 1))
 }
 
-/// The folder of a commit in a model's folder in Hugging Face's cache: the main branch's if that is there.
+/// The folder of one commit of a cached model, preferably that of the main branch.
 fn some_snapshot(repository: &Path) -> Option<PathBuf> {
     let snapshots = repository.join("snapshots");
     let main = fs::read_to_string(repository.join("refs/main")).ok().map(|commit| commit.trim().to_owned());
@@ -168,7 +158,8 @@ fn some_snapshot(repository: &Path) -> Option<PathBuf> {
     Some(snapshots.join(commit))
 }
 
-/// The absolute path, under the name that the user gives, even if that is a link. '.' and 'models/..' have no name of their own.
+/// The absolute path, with the last component as the user wrote it even if it is a link. Paths such as '.' and 'models/..'
+/// have no name of their own and are resolved.
 fn absolute(path: &Path) -> io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     match (path.parent(), path.file_name()) {
@@ -180,7 +171,7 @@ fn absolute(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Which model the folder or file at this absolute path is: what is in Hugging Face's cache is the Hub's model, or a part of it.
+/// The [`Model::origin`] of an absolute path: within Hugging Face's cache, the Hub id and the path within the model.
 pub fn origin(path: &Path) -> String {
     name::cached_part(path).unwrap_or_else(|| path.to_string_lossy().into_owned())
 }
@@ -214,7 +205,7 @@ mod tests {
         let folder = folder.path().canonicalize().expect("there");
         let snapshot = folder.join("models--org--Tiny-1B/snapshots/26bca36bde83");
         fs::create_dir_all(&snapshot).expect("created");
-        // A folder of models alone would be taken for the Hub's cache.
+        // A folder that contains only models would be taken for the root of the Hub's cache.
         fs::write(folder.join("model.safetensors.index.json"), b"{}").expect("written");
         let origin = |path: &Path| Local::open(path).expect("opens").model.origin;
         assert_eq!(origin(&snapshot), "org/Tiny-1B");

@@ -1,8 +1,8 @@
-//! A model's name -> files that can be read by range.
+//! Finds a model by its name and reads its files.
 //!
-//! A [`Source`] is a folder or a file here ([`local`]) or a repository of the Hugging Face Hub ([`hub`]). It answers what
-//! files there are, gives a range of bytes of one without fetching the rest, and fills a [`Blob`] with a whole one. Files of a
-//! form that is not read are told by their names (`form.rs`).
+//! A [`Source`] is a folder or file on this machine ([`local`]) or a repository of the Hugging Face Hub (`hub`). It lists
+//! the files, reads a range of bytes without fetching the rest, and fills a [`Blob`] with a whole file. Weights in a format
+//! that laser-scan does not read are recognised by their file names (`form.rs`).
 
 mod blob;
 mod error;
@@ -24,18 +24,17 @@ pub(crate) use form::is_training_state;
 pub use hub::{HubOptions, Token};
 pub use stamp::Stamp;
 
-/// Where a model's files come from.
+/// A place that a model's files are read from.
 pub trait Source: Sync {
-    /// What the model is called.
     fn model(&self) -> &Model;
 
-    /// The one file that was asked for, weights or an index of weights, where that was a file and not a whole model.
+    /// The file that the user named, weights or an index of weights; `None` if the user named a whole model.
     fn single_file(&self) -> Option<&str>;
 
-    /// The names of all files, relative to the model's folder, with `/` between folders.
+    /// The names of all files relative to the model's folder, with `/` between folders.
     fn files(&self) -> Vec<String>;
 
-    /// The links among the model's files that lead to nothing, which are no files.
+    /// The model's symbolic links whose targets do not exist. [`Source::files`] does not list them.
     fn broken_links(&self) -> Vec<BrokenLink> {
         Vec::new()
     }
@@ -43,40 +42,24 @@ pub trait Source: Sync {
     /// The size of `file` in bytes; `None` if there is no such file.
     fn size(&self, file: &str) -> Option<u64>;
 
-    /// Where `file` lies, if it is on this machine.
+    /// The path of `file` if it is on this machine.
     fn path(&self, file: &str) -> Option<PathBuf>;
 
-    /// The file on disk that stands for `file` and would be downloaded anew if it were deleted, where nothing else can
-    /// tell whether it is whole: a file of the Hub's cache that is read offline.
+    /// The path of `file` in the Hub's cache if it is read offline: then nothing tells whether it is whole, and if the user
+    /// deletes it, it will be downloaded again.
     fn cached(&self, file: &str) -> Option<PathBuf>;
 
-    /// The bytes `range` of `file`, or as many of them as there are.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file is missing or cannot be read.
+    /// Reads the bytes `range` of `file`, fewer if the file ends before.
     fn read(&self, file: &str, range: Range<u64>) -> Result<Vec<u8>, SourceError>;
 
     /// A string that changes when the content of `file` does.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file is missing or cannot be looked up.
     fn identity(&self, file: &str) -> Result<String, SourceError>;
 
-    /// Fills `blob` with the file of its name, which is whole afterwards and was held against its hash where that is known;
-    /// `progress` hears of a download.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file is missing, or if a download fails for good. What has arrived by then is kept.
+    /// Fills `blob` with the file of its name, and checks the file's hash if it is downloaded and the hash is known. If the
+    /// download fails, the bytes that have arrived are kept for the next attempt.
     fn fetch(&self, blob: &Blob, progress: &dyn Fn(Transfer)) -> Result<(), SourceError>;
 
-    /// The whole of `file`.
-    ///
-    /// # Errors
-    ///
-    /// Fails as [`Source::fetch`] does.
+    /// Fetches the whole of `file` without reporting progress.
     fn blob(&self, file: &str) -> Result<Blob, SourceError> {
         let blob = Blob::new(file);
         self.fetch(&blob, &|_| {})?;
@@ -84,64 +67,50 @@ pub trait Source: Sync {
     }
 }
 
-/// What a model is called.
+/// The names of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
-    /// As the user spells it.
+    /// The name as the user wrote it.
     pub spelling: String,
-    /// The last part of its name, with what is before it where that tells nothing by itself. The names of output files are
-    /// made of it.
+    /// A short name for output files: the last part of the path or id, preceded by the names of parent folders if it is
+    /// generic, such as `checkpoint-500`.
     pub name: String,
-    /// Which model it is, whatever its weights are at the time: its Hub id, or the absolute path of its folder or file.
+    /// The Hub id, or the absolute path of the folder or file. It stays the same when the weights change.
     pub origin: String,
-    /// The commit that every file is read at, for a model of the Hub.
+    /// The commit of a Hub model at which every file is read.
     pub commit: Option<String>,
 }
 
-/// A link that leads to nothing, such as remains of a folder in the Hub's cache that is copied without what it links to.
+/// A symbolic link whose target does not exist, as in a copy of a cache folder without the files that its links point to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenLink {
-    /// Its name, relative to the model's folder.
+    /// The link's own name, relative to the model's folder.
     pub file: String,
-    /// What it should lead to, as the link says.
     pub target: PathBuf,
 }
 
-/// News of a download.
+/// Progress of a download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transfer {
-    /// Another process is downloading the same file; this one waits for it.
+    /// Another process is downloading the same file, and this one waits for it.
     Waiting,
-    /// Bytes begin to come. Where it is said again, what came before was wrong and has been discarded.
-    Started {
-        /// The file's size.
-        size: u64,
-        /// Bytes that an earlier download had brought, and that can be read.
-        resumed_at: u64,
-    },
-    /// So many bytes of the file are on disk, and can be read.
+    /// The download of a file of `size` bytes begins, after the `resumed_at` bytes that an earlier one left. A second
+    /// `Started` for the same file means that the bytes before it were wrong and were discarded.
+    Started { size: u64, resumed_at: u64 },
+    /// This many bytes of the file are on disk and can be read.
     Received(u64),
-    /// The connection failed; the download goes on after a pause.
-    Retrying {
-        /// What happened.
-        reason: String,
-        /// The pause.
-        pause: Duration,
-    },
+    /// The connection failed, and the download continues after a pause.
+    Retrying { reason: String, pause: Duration },
 }
 
-/// Opens `model`, a path or a Hub id; a path that exists wins.
+/// Opens `model`, which is a path or a Hub id; a path that exists takes precedence.
 ///
-/// `news` hears of what a person should know, in whole sentences, for as long as the source is read from.
-///
-/// # Errors
-///
-/// [`SourceError`] says why there is no such model.
+/// `notify` receives messages for the user, in whole sentences, as long as the source is in use.
 pub fn open<'a>(
     model: &str,
     revision: Option<&str>,
     options: &HubOptions,
-    news: &'a (dyn Fn(String) + Sync),
+    notify: &'a (dyn Fn(String) + Sync),
 ) -> Result<Box<dyn Source + 'a>, SourceError> {
     let path = Path::new(model);
     if path.exists() {
@@ -156,7 +125,7 @@ pub fn open<'a>(
     if !hub::is_id(model) {
         return Err(SourceError::NoSuchPath { spelling: model.to_owned(), nearest: nearest::nearest(path) });
     }
-    match hub::Hub::open(model, revision, options, news) {
+    match hub::Hub::open(model, revision, options, notify) {
         Ok(hub) => Ok(Box::new(hub)),
         Err(SourceError::NoSuchModel { id, had_token, .. }) => {
             Err(SourceError::NoSuchModel { id, had_token, nearest: nearest::nearest(path) })

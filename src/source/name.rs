@@ -1,71 +1,70 @@
-//! What a model of this machine is called: after its folder, and with as many of the folders above as tell it from others.
+//! Derives a local model's name from its path: the folder's name, with those of parent folders before it if it is generic.
 
 use std::path::{Component, Path};
 
-/// Words of which the names are made that tools give to folders and files whatever the model: trainers to what they save
-/// (`checkpoint-500`, `global_step1000`, `epoch=3-step=1000`, `final_model`), libraries to weights (`pytorch_model`,
-/// `model-00001-of-00002`, `consolidated.00`), and scripts to what they make (`merged_16bit`, `output`).
+use super::hub::is_commit;
+
+/// The words in names that do not depend on the model: trainers save `checkpoint-500`, `global_step1000`,
+/// `epoch=3-step=1000` or `final_model`, libraries call weights `pytorch_model`, `model-00001-of-00002` or
+/// `consolidated.00`, and scripts write to `merged_16bit` or `output`.
 const GENERIC: &str = "best bf bit checkpoint checkpoints ckpt ckpts consolidated converted diffusion epoch epochs export exported \
     final finetuned fp global hf iter iteration iterations iters last latest main merge merged model models of \
     out output outputs pytorch result results run runs safetensors save saved snapshot snapshots step steps temp \
     tmp train trained training v weights";
 
-/// How many of the folders above a name may take with it.
-const MOST_ABOVE: usize = 3;
+/// The most parent folders in a name.
+const MAX_PARENTS: usize = 3;
 
-/// How many hexadecimal digits name a commit.
-const COMMIT: usize = 40;
-
-/// What the model in the folder `path` is called, which must be absolute.
+/// The name of the model in the folder `path`, which must be absolute.
 pub fn of_folder(path: &Path) -> String {
     let own = path.file_name().map_or("root".into(), |name| name.to_string_lossy());
-    cached(path).map_or_else(|| with_above(path, &own, MOST_ABOVE), |id| last_part(&id).to_owned())
+    cached(path).map_or_else(|| with_parents(path, &own, MAX_PARENTS), |id| last_part(&id).to_owned())
 }
 
-/// What the model in the single file `path` is called, which must be absolute.
+/// The name of the model in the single file `path`, which must be absolute.
 pub fn of_file(path: &Path) -> String {
-    with_above(path, &path.file_stem().unwrap_or_default().to_string_lossy(), MOST_ABOVE)
+    with_parents(path, &path.file_stem().unwrap_or_default().to_string_lossy(), MAX_PARENTS)
 }
 
-/// Which model of the Hub a folder or file within Hugging Face's cache is, whatever the commit: its id, and the path within the
-/// model's folder, which is `models--org--name/snapshots/commit`.
+/// The Hub id of a folder or file in Hugging Face's cache, followed by its path below `models--org--name/snapshots/commit`.
+/// It is the same at every commit.
 pub fn cached_part(path: &Path) -> Option<String> {
     let (folder, id) = path.ancestors().find_map(|folder| Some((folder, cached(folder)?)))?;
     let within = path.strip_prefix(folder).ok()?.components().map(Component::as_os_str);
     Some(within.fold(id, |part, name| format!("{part}/{}", name.to_string_lossy())))
 }
 
-/// The Hub id of a model's folder in Hugging Face's cache.
+/// The Hub id if `folder` is the snapshot of a commit in Hugging Face's cache.
 fn cached(folder: &Path) -> Option<String> {
     let snapshots = folder.parent().filter(|parent| parent.ends_with("snapshots"))?;
     let repository = snapshots.parent()?.file_name()?.to_str()?.strip_prefix("models--")?;
     Some(repository.replace("--", "/"))
 }
 
-/// The name `own` of what is at `path`, behind those of the folders above if it tells nothing by itself, or is but a part of
-/// a model: of a pipeline, or of a model of the Hub.
-fn with_above(path: &Path, own: &str, most: usize) -> String {
+/// The name `own` of the file or folder at `path`, preceded by the names of up to `most` parent folders if it is generic or
+/// names only a part of a pipeline or of a Hub model.
+fn with_parents(path: &Path, own: &str, most: usize) -> String {
     let is_model = |folder: &Path| folder.join("model_index.json").is_file() || cached(folder).is_some();
-    let above = path.parent().filter(|folder| most > 0 && (is_generic(own) || is_model(folder)));
-    match above.and_then(|folder| as_above(folder, most - 1)) {
-        Some(above) => format!("{above}-{own}"),
+    let parent = path.parent().filter(|folder| most > 0 && (is_generic(own) || is_model(folder)));
+    match parent.and_then(|folder| as_parent(folder, most - 1)) {
+        Some(parent) => format!("{parent}-{own}"),
         None => own.to_owned(),
     }
 }
 
-/// What a folder adds to the names below it. A hidden one adds nothing: programs name those (a cache, a temporary folder), and
-/// what is above does not tell of the model either.
-fn as_above(folder: &Path, most: usize) -> Option<String> {
+/// What a folder adds to the names of its contents. A hidden folder adds nothing: programs create those for caches and
+/// temporary files, and the folders above them say nothing about the model either.
+fn as_parent(folder: &Path, most: usize) -> Option<String> {
     if let Some(id) = cached(folder) {
         return Some(last_part(&id).to_owned());
     }
     let own = folder.file_name()?.to_string_lossy();
-    (!own.starts_with('.')).then(|| with_above(folder, &own, most))
+    (!own.starts_with('.')).then(|| with_parents(folder, &own, most))
 }
 
-/// Whether a name is as good as none: a commit's hash, or nothing but generic words and numbers.
+/// Whether a name says nothing about the model: it is a commit hash, or made of generic words and numbers only.
 fn is_generic(name: &str) -> bool {
-    if name.len() == COMMIT && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if is_commit(name) {
         return true;
     }
     let is_word = |word: &str| GENERIC.split(' ').any(|generic| generic.eq_ignore_ascii_case(word));

@@ -1,12 +1,12 @@
-//! What a person may have meant by a path that does not exist.
+//! Suggests an existing path in place of one that does not exist.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// How many letters of a name stand for one mistake that is forgiven.
-const LETTERS_A_MISTAKE: usize = 4;
+/// One spelling mistake is tolerated for each so many letters of a name.
+const LETTERS_PER_MISTAKE: usize = 4;
 
-/// The path that exists and is spelled most like `path`, where one part of that is misspelled.
+/// The existing path that is closest to `path`, if exactly one component of `path` is misspelled.
 pub fn nearest(path: &Path) -> Option<String> {
     let mut before = PathBuf::new();
     let mut parts = path.components();
@@ -30,12 +30,12 @@ pub fn nearest(path: &Path) -> Option<String> {
     Some(found.display().to_string())
 }
 
-/// How many letters differ, the case of them aside; none if that is too many for a mistake.
+/// The edit distance regardless of case; `None` if it is too large for a spelling mistake.
 fn distance(wrong: &str, name: &str) -> Option<usize> {
     let distance = strsim::damerau_levenshtein(&wrong.to_lowercase(), &name.to_lowercase());
-    let forgiven = (wrong.chars().count() / LETTERS_A_MISTAKE).max(1);
-    // A name of which nothing is left is no misspelling of it.
-    (distance <= forgiven && distance < wrong.chars().count()).then_some(distance)
+    let tolerated = (wrong.chars().count() / LETTERS_PER_MISTAKE).max(1);
+    // A name all of whose letters differ is another name.
+    (distance <= tolerated && distance < wrong.chars().count()).then_some(distance)
 }
 
 #[cfg(test)]

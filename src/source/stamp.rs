@@ -1,4 +1,4 @@
-//! What tells a file from its successor without reading it.
+//! Detects that a file has changed without reading it.
 
 use std::fmt;
 use std::fs;
@@ -7,23 +7,23 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The longest time for which a local file system's clock stands still: the tick of a slow kernel is 10 ms long.
+/// An upper bound for the resolution of a local file system's timestamps: the tick of a slow kernel lasts 10 ms.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Size and times of a file, and on Unix its inode and the time of the last change of its metadata, which nobody can set
-/// back: every `write` and `truncate` moves it before a byte is changed.
+/// A file's size and modification time, and on Unix its inode and the time of the last metadata change (ctime). Nobody can
+/// set the ctime back, and every `write` and `truncate` updates it before it changes a byte.
 ///
-/// What two equal stamps cannot tell:
+/// Equal stamps do not prove that a file is unchanged:
 ///
-/// - Two changes within one tick of the file system's clock look like one. [`Stamp::wait_until_settled`] rules that out where
+/// - Two changes within one tick of the file system's clock look like one. [`Stamp::wait_until_settled`] rules that out if
 ///   the clock is this machine's; on a network or FAT file system a tick may take seconds.
-/// - One `write` of many bytes moves the time when it begins only: of a stamp taken while it is under way, the rest of it is
-///   not seen, unless the file grows.
-/// - What a process writes through a writable mapping of its own moves the time when it first touches a page since that was
-///   last written back, and again only after the next time.
-/// - A network file system may answer from what it knew a few seconds ago.
+/// - A long `write` updates the time only when it begins. A stamp taken during the write does not show the rest of it,
+///   unless the file grows.
+/// - A write through a memory mapping updates the time when it first touches a page after that was last written back, and
+///   not again until the page is written back once more.
+/// - A network file system may answer from a cache that is a few seconds old.
 ///
-/// So a stamp is compared whenever bytes were used, and once more at the end, when late times have mostly come.
+/// So stamps are compared whenever bytes were used, and once more at the end, when late updates have mostly arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     size: u64,
@@ -36,11 +36,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of the file that `path` leads to.
-    ///
-    /// # Errors
-    ///
-    /// Fails if there is no such file, or if the system does not tell of it.
+    /// The stamp of the file at `path`; symbolic links are followed.
     pub fn of(path: &Path) -> io::Result<Self> {
         #[cfg(unix)]
         use std::os::unix::fs::MetadataExt;
@@ -57,15 +53,14 @@ impl Stamp {
         })
     }
 
-    /// The file's size in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Waits until whatever changes the file from then on gives it another stamp.
+    /// Waits until every later change of the file is sure to change its stamp.
     pub fn wait_until_settled(&self) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        // A file from the future has a clock of its own.
+        // A file with a time in the future was stamped by another clock.
         if let Some(rest) = now.checked_sub(self.last_change()).and_then(|age| TICK.checked_sub(age)) {
             thread::sleep(rest);
         }

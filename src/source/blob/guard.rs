@@ -1,11 +1,11 @@
-//! Mapped memory whose file may become shorter, or fail, while it is read.
+//! Survives the truncation of a mapped file, and errors of its disk, on Unix.
 //!
-//! A byte of a mapping that the system cannot bring, because the file was cut short or its disk failed, is no error of a call:
-//! the thread that touches it gets SIGBUS, which ends the process without a word. Here such a signal turns the mapping to
-//! zeros, so that the thread reads on, and is remembered, so that nothing is made of what it read ([`Guarded::has_failed`]).
+//! If the system cannot provide a byte of a mapping, the thread that touches it gets SIGBUS, which ends the process without
+//! a message. The signal handler here replaces the mapping with zeros, so that the thread continues, and records the failure,
+//! so that [`Guarded::has_failed`] tells that what was read is invalid.
 //!
-//! Any other SIGBUS goes where it went before: to Rust's own handler, which tells of a stack that overflows on some systems,
-//! or to the end of the process.
+//! Every other SIGBUS has its former effect: Rust's own handler, which reports stack overflows on some systems, or the end
+//! of the process.
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -17,41 +17,40 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use memmap2::Mmap;
 
-/// Memory that turns to zeros where its file cannot be read.
+/// A mapping that turns to zeros if its file cannot be read.
 pub struct Guarded {
     watched: &'static Watched,
     memory: Mmap,
 }
 
 impl Guarded {
-    /// Guards `memory`, of which nothing needs to have been read.
     pub fn new(memory: Mmap) -> io::Result<Self> {
         install()?;
         Ok(Self { watched: Watched::add(&memory), memory })
     }
 
-    /// The bytes, which are the file's unless [`Guarded::has_failed`] says otherwise after they were read.
+    /// The file's bytes, unless [`Guarded::has_failed`] says afterwards that they may have been replaced.
     pub fn bytes(&self) -> &[u8] {
         &self.memory
     }
 
-    /// Whether zeros may have been read in the file's place.
+    /// Whether zeros may have been read in place of the file's bytes.
     pub fn has_failed(&self) -> bool {
-        // What was read before must not move behind the question.
+        // Earlier reads of the memory must not be moved after this load.
         fence(Ordering::SeqCst);
         self.watched.has_failed.load(Ordering::SeqCst)
     }
 }
 
 impl Drop for Guarded {
-    /// Comes before the memory itself goes: the addresses may be another's then.
+    /// Runs before the memory is unmapped, after which the addresses may belong to another mapping.
     fn drop(&mut self) {
         self.watched.is_mapped.store(false, Ordering::SeqCst);
     }
 }
 
-/// A mapping as the handler knows it. It is never taken from memory, so that the handler can go through all of them at any
-/// time without a lock: a few words for each file that a process maps.
+/// A mapping as the signal handler sees it. It is never freed, so that the handler can walk the list at any time without a
+/// lock. That costs a few words for each file that the process maps.
 struct Watched {
     start: usize,
     length: usize,
@@ -81,33 +80,32 @@ impl Watched {
         }
     }
 
-    /// The mapping that holds the address `at`.
+    /// The mapping that contains the address `at`.
     fn of(at: usize) -> Option<&'static Self> {
         let mut all = iter::successors(FIRST.get().copied(), |watched| watched.next.get().copied());
         all.find(|watched| at.wrapping_sub(watched.start) < watched.length && watched.is_mapped.load(Ordering::SeqCst))
     }
 
-    /// Puts zeros in the mapping's place. Says whether that was possible.
+    /// Replaces the mapping with zeros, and returns whether that was possible.
     fn turn_to_zeros(&self) -> bool {
-        // First, so that whoever has read zeros finds it.
+        // This comes first, so that a thread that has read zeros finds it set.
         self.has_failed.store(true, Ordering::SeqCst);
         let (protection, flags) = (libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED);
-        // SAFETY: These addresses are a file mapping's that `Guarded` owns, from its first byte to its last page: whole pages
-        // and nobody else's. It is there still: a thread has just read one of its bytes, and so holds a borrow of the
-        // `Guarded`, which must end before it can be dropped and the memory given back. The new pages are readable as the
-        // old ones were and are swapped in by the kernel in one step, so that every reference to them stays valid; that their
-        // content changes is what whoever reads a mapped file has to reckon with anyway, and here `has_failed` tells of it.
-        // mmap is a bare system call that takes no lock of this process and does not touch errno where it succeeds.
+        // SAFETY: The addresses are the whole pages of a file mapping that a `Guarded` owns. It still exists: a thread has just
+        // read one of its bytes and so borrows the `Guarded`, which can be dropped and unmapped only after that borrow. The
+        // new pages are readable like the old ones, and the kernel swaps them in one step, so all references stay valid. That
+        // the content changes is to be expected of any mapped file, and `has_failed` reports it. mmap is a bare system call:
+        // it takes no lock of this process, and does not touch errno if it succeeds.
         let zeros =
             unsafe { libc::mmap(ptr::with_exposed_provenance_mut(self.start), self.length, protection, flags, -1, 0) };
         zeros != libc::MAP_FAILED
     }
 }
 
-/// What was done about SIGBUS before.
+/// The action for SIGBUS before [`install`].
 static FORMER: OnceLock<libc::sigaction> = OnceLock::new();
 
-/// Makes [`on_bus_error`] what happens on SIGBUS, once in a process.
+/// Installs [`on_bus_error`] as the handler of SIGBUS, once in a process.
 fn install() -> io::Result<()> {
     static IS_INSTALLED: Mutex<bool> = Mutex::new(false);
     let mut is_installed = IS_INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,11 +118,11 @@ fn install() -> io::Result<()> {
 
 fn replace_action() -> io::Result<()> {
     let done = |status: c_int| if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
-    // SAFETY: All bits zero are a valid `sigaction`, a C structure of integers and an optional pointer to a function. The
-    // calls read and write such structures, which outlive them. The handler does what is safe in one: it allocates nothing,
-    // takes no lock (`OnceLock::get` never blocks), and calls only mmap, sigaction and raise. The former action is kept
-    // before the handler can run, so that the handler finds it. SA_ONSTACK has the handler run where Rust's does, on a
-    // stack of its own, which an overflow of the thread's needs.
+    // SAFETY: All bits zero are a valid `sigaction`, a C structure of integers and an optional function pointer. The calls
+    // read and write such structures, which outlive them. The handler is async-signal-safe: it allocates nothing, takes no
+    // lock (`OnceLock::get` never blocks), and calls only mmap, sigaction and raise. The former action is stored before the
+    // handler can run and need it. SA_ONSTACK runs the handler on Rust's alternate stack, which is needed if the thread's
+    // stack has overflowed.
     unsafe {
         let mut former: libc::sigaction = mem::zeroed();
         done(libc::sigaction(libc::SIGBUS, ptr::null(), &mut former))?;
@@ -139,17 +137,17 @@ fn replace_action() -> io::Result<()> {
 }
 
 extern "C" fn on_bus_error(signal: c_int, information: *mut libc::siginfo_t, _context: *mut c_void) {
-    // SAFETY: With SA_SIGINFO the kernel hands over a valid structure, which has an address if a fault raised the signal;
-    // of one that a process sent, other fields lie there, integers too, and are not used.
+    // SAFETY: With SA_SIGINFO the kernel passes a valid structure. It contains an address if a fault raised the signal; if a
+    // process sent it, other integer fields are in that place, and the address is not used.
     let (code, address) = unsafe { ((*information).si_code, (*information).si_addr().addr()) };
     let is_fault = code > 0 && code != libc::SI_USER;
     let mapping = if is_fault { Watched::of(address) } else { None };
     if mapping.is_some_and(Watched::turn_to_zeros) {
-        // The thread reads again, and gets a zero.
+        // The thread repeats its read and gets a zero.
         return;
     }
-    // SAFETY: The structure is one that sigaction has filled in. What the former action is for comes again under it: a fault
-    // as soon as the handler returns and the thread tries again; a signal that was sent, because it is sent again.
+    // SAFETY: sigaction has filled in the structure. The signal then occurs again under the former action: a fault as soon as
+    // the handler returns and the thread repeats the access, a signal that was sent because it is raised again.
     unsafe {
         if let Some(former) = FORMER.get() {
             libc::sigaction(signal, former, ptr::null_mut());
@@ -167,9 +165,8 @@ mod tests {
 
     use super::*;
 
-    /// Maps a file of sevens.
     fn sevens(file: &File) -> Guarded {
-        // SAFETY: The tests that shorten the file are what the guard is for.
+        // SAFETY: The guard is there for the tests that shorten the file.
         let memory = unsafe { Mmap::map(file) }.expect("mapped");
         Guarded::new(memory).expect("guarded")
     }
@@ -187,7 +184,7 @@ mod tests {
         let (first, second) = (sevens(&cut), sevens(&whole));
         assert!(first.bytes().iter().all(|byte| *byte == 7) && !first.has_failed());
         cut.set_len(1).expect("cut");
-        // Several threads meet the end at once.
+        // Several threads get the signal at once.
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| assert!(first.bytes()[size / 2..].iter().all(|byte| *byte == 0)));
@@ -196,12 +193,12 @@ mod tests {
         assert!(first.has_failed());
         assert!(second.bytes().iter().all(|byte| *byte == 7) && !second.has_failed());
         drop(first);
-        // The next file may lie at the same addresses, and has not failed.
+        // The next mapping may have the same addresses, and has not failed.
         let third = sevens(&whole);
         assert!(third.bytes().iter().all(|byte| *byte == 7) && !third.has_failed());
     }
 
-    /// Dies of a SIGBUS that is not the guard's, where a parent asks for it.
+    /// Starts itself as a child process, which gets a SIGBUS that does not come from a guarded mapping.
     #[test]
     fn another_bus_error_ends_the_process_as_ever() {
         use std::os::unix::process::ExitStatusExt;
@@ -212,14 +209,14 @@ mod tests {
         match std::env::var(PART).as_deref() {
             Ok("fault") => {
                 let _guarded = sevens(&file);
-                // SAFETY: Reading it beyond the file's end ends the process, which is what is to be seen.
+                // SAFETY: Reading it beyond the file's end ends the process, as the test expects.
                 let memory = unsafe { Mmap::map(&file) }.expect("mapped");
                 file.set_len(0).expect("cut");
                 std::process::exit(i32::from(memory[1 << 19]));
             }
             Ok(_) => {
                 let _guarded = sevens(&file);
-                // Rust's own handler lets the first pass.
+                // Rust's own handler ignores the first one.
                 for _ in 0..2 {
                     // SAFETY: It sends this process a signal.
                     unsafe { libc::raise(libc::SIGBUS) };

@@ -1,11 +1,11 @@
-//! A file of a model, read by range wherever its bytes are.
+//! A file of a model that can be read while it is downloaded.
 //!
-//! A [`Blob`] begins empty. [`Source::fetch`](super::Source::fetch) fills it: a file that is on this machine is there at once,
-//! one that is downloaded can be read as far as it has come. What is read of a file that is still coming is not proved to be
-//! what was promised; and a download that turns out to be wrong begins anew, which [`Blob::arrivals`] counts.
+//! A [`Blob`] begins empty, and [`Source::fetch`](super::Source::fetch) fills it: a local file is there at once, a download
+//! can be read as far as it has come. Its bytes are not yet checked against their hash. A download that turns out to be
+//! wrong starts again, which [`Blob::arrivals`] counts.
 //!
-//! Files are not locked, and may change while they are read. So bytes of a whole file count only once [`Blob::check`] has said,
-//! after they were used, that it is still the file that was opened.
+//! Files are not locked and may change while they are read. So what was read of a whole file is valid only if
+//! [`Blob::check`] finds afterwards that it is still the file that was opened.
 
 #[cfg(unix)]
 #[allow(unsafe_code)]
@@ -26,7 +26,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::{SourceError, Stamp};
 use mapping::Mapping;
 
-/// A file of a model.
 pub struct Blob {
     name: String,
     arrivals: AtomicUsize,
@@ -34,36 +33,34 @@ pub struct Blob {
     whole: OnceLock<Whole>,
 }
 
-/// A file of which a part is on disk.
+/// A file whose first `length` bytes are on disk.
 #[derive(Clone)]
 struct Arriving {
     file: Arc<File>,
-    /// The bytes that have come.
     length: u64,
 }
 
-/// A file that is on disk.
 struct Whole {
     path: PathBuf,
     file: File,
-    /// What it was when it was opened.
+    /// The file's state when it was opened.
     stamp: Stamp,
     mapping: OnceLock<Mapping>,
 }
 
 impl Blob {
-    /// The model's file `name`, of which nothing is there yet.
+    /// The model's file `name`, without any bytes yet.
     pub fn new(name: &str) -> Self {
         let (arriving, whole) = (Mutex::new(None), OnceLock::new());
         Self { name: name.to_owned(), arrivals: AtomicUsize::new(0), arriving, whole }
     }
 
-    /// The file's name, relative to the model's folder.
+    /// The file's path relative to the model's folder.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The bytes of the file that are there.
+    /// How many bytes can be read.
     pub fn length(&self) -> u64 {
         match self.whole.get() {
             Some(whole) => whole.stamp.size(),
@@ -71,17 +68,13 @@ impl Blob {
         }
     }
 
-    /// How often the file's bytes have begun to come; never, if it was there already. What was read before they began anew
-    /// is void.
+    /// How often the download of the file has started; zero for a local file. Bytes that were read before the latest start
+    /// are invalid.
     pub fn arrivals(&self) -> usize {
         self.arrivals.load(Ordering::SeqCst)
     }
 
-    /// The bytes `range`, or as many of them as there are: where they lie, if the file is mapped.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file cannot be read.
+    /// Reads the bytes `range`, or as many of them as are there. They are borrowed if the file is mapped.
     pub fn read(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
         let Some(whole) = self.whole.get() else {
             let arriving = self.lock_arriving().clone();
@@ -94,47 +87,38 @@ impl Blob {
         Ok(Cow::Borrowed(bytes.get(place(range.start)..place(range.end)).unwrap_or_default()))
     }
 
-    /// Reads the file from its start on, or from wherever it is sent.
     pub fn reader(&self) -> Reader<'_> {
         Reader { blob: self, at: 0 }
     }
 
-    /// Asks the system to read the bytes `range` into its file cache, and does not wait for it.
+    /// Asks the system to read the bytes `range` into its file cache without waiting for it.
     pub fn prefetch(&self, range: Range<u64>) {
         if let Some(whole) = self.whole.get() {
             positional::prefetch(&whole.file, range);
         }
     }
 
-    /// Maps the file, which is whole, into memory. From then on nothing but numbers may be read of it: another process may
-    /// change them at any time.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the system does not map it.
+    /// Maps the whole file into memory. From then on only plain numbers may be read from it, because another process may
+    /// change its bytes at any time.
     pub fn map(&self) -> Result<(), SourceError> {
         let unmappable =
             |error: io::Error| SourceError::Unmappable { file: self.name.clone(), reason: error.to_string() };
         if let Some(whole) = self.whole.get().filter(|whole| whole.mapping.get().is_none()) {
-            // One that is mapped already is the same file.
+            // If another thread has mapped it meanwhile, that mapping shows the same file.
             let _ = whole.mapping.set(Mapping::new(&whole.file).map_err(unmappable)?);
         }
         Ok(())
     }
 
-    /// Waits until whatever changes the file from then on is found by [`Blob::check`].
+    /// Waits until [`Blob::check`] is sure to detect every later change.
     pub fn wait_until_settled(&self) {
         if let Some(whole) = self.whole.get() {
             whole.stamp.wait_until_settled();
         }
     }
 
-    /// Makes sure that the file is still what was opened, so that what was read of it until now is true. It costs a system
-    /// call; a file that is not whole has nothing to be wrong.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file has changed, is gone, or could not be read.
+    /// Fails if the file has changed since it was opened, was removed, or could not be read: then what was read of it is
+    /// invalid. It costs one system call. A file that is not yet whole passes.
     pub fn check(&self) -> Result<(), SourceError> {
         let Some(whole) = self.whole.get() else { return Ok(()) };
         let file = || self.name.clone();
@@ -143,7 +127,7 @@ impl Blob {
         }
         match Stamp::of(&whole.path) {
             Ok(stamp) if stamp == whole.stamp => Ok(()),
-            // What is open goes on to be the file that it was, but no result may be of a file that is not there any more.
+            // An open file remains readable after its removal, but no result may come from a file that no longer exists.
             Ok(_) => Err(SourceError::Changed { file: file() }),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 Err(SourceError::Removed { file: file() })
@@ -152,11 +136,7 @@ impl Blob {
         }
     }
 
-    /// Begins to read the file from `path`, where its first `length` bytes are and the others come.
-    ///
-    /// # Errors
-    ///
-    /// Fails if there is no file to be read.
+    /// Starts reading from `path`, where the first `length` bytes of a download are.
     pub fn begin(&self, path: &Path, length: u64) -> io::Result<()> {
         let file = Arc::new(File::open(path)?);
         let mut arriving = self.lock_arriving();
@@ -165,21 +145,17 @@ impl Blob {
         Ok(())
     }
 
-    /// Takes notice that the first `length` bytes have come.
+    /// Records that the first `length` bytes have arrived.
     pub fn extend(&self, length: u64) {
         if let Some(arriving) = &mut *self.lock_arriving() {
             arriving.length = length;
         }
     }
 
-    /// Reads the file from `path` from now on, where it is whole. A blob that is whole already stays what it is.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file cannot be opened.
+    /// Reads from the whole file at `path` from now on, unless the blob is whole already.
     pub fn complete(&self, path: &Path) -> Result<(), SourceError> {
         let unreadable = |error| SourceError::Unreadable { path: path.to_owned(), error };
-        // Before anything is read: whatever changes from now on is found by the check.
+        // The stamp is taken before anything is read, so that `check` detects every change from now on.
         let stamp = Stamp::of(path).map_err(unreadable)?;
         let file = File::open(path).map_err(unreadable)?;
         let _ = self.whole.set(Whole { path: path.to_owned(), file, stamp, mapping: OnceLock::new() });
@@ -192,7 +168,7 @@ impl Blob {
     }
 }
 
-/// A blob that is read piece by piece.
+/// Reads a [`Blob`] sequentially.
 pub struct Reader<'a> {
     blob: &'a Blob,
     at: u64,

@@ -1,24 +1,24 @@
-//! Bytes of an open file, wherever others read of it at the same time.
+//! Reads of an open file that several threads can make at the same time.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 
-/// The bytes `range` of `file`, or as many of them as there are.
+/// Reads the bytes `range` of `file`, or as many of them as there are.
 pub fn read(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
     // A range may reach far beyond the file's end.
     let end = range.end.min(file.metadata()?.len());
     let mut bytes = vec![0; usize::try_from(end.saturating_sub(range.start)).map_err(io::Error::other)?];
-    let mut known = 0;
-    while known < bytes.len() {
-        match read_at(file, &mut bytes[known..], range.start + known as u64) {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match read_at(file, &mut bytes[filled..], range.start + filled as u64) {
             Ok(0) => break,
-            Ok(count) => known += count,
+            Ok(count) => filled += count,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    bytes.truncate(known);
+    bytes.truncate(filled);
     Ok(bytes)
 }
 
@@ -32,10 +32,10 @@ fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, at)
 }
 
-/// Asks the system to read the bytes `range` of `file` into its file cache, and does not wait for it.
+/// Asks the system to read the bytes `range` of `file` into its file cache without waiting for it.
 #[cfg(target_os = "linux")]
 pub fn prefetch(file: &File, range: Range<u64>) {
-    // A hint: where it fails, the file is read when it is needed.
+    // This is only a hint: if it fails, the bytes are read when they are needed.
     let length = std::num::NonZeroU64::new(range.end - range.start);
     let _ = rustix::fs::fadvise(file, range.start, length, rustix::fs::Advice::WillNeed);
 }

@@ -1,11 +1,11 @@
-//! The Hugging Face cache, as Python's `huggingface_hub` lays it out and shares it:
+//! The Hugging Face cache, which is shared with Python's `huggingface_hub` and has its layout:
 //!
 //! ```text
-//! models--org--name/refs/main                        a commit
-//! models--org--name/blobs/<etag>                     a file's content, named by its hash
-//! models--org--name/blobs/<etag>.incomplete          what has arrived of one
-//! models--org--name/snapshots/<commit>/<file>        a link to a blob
-//! .locks/models--org--name/<etag>.lock               held while a blob is written
+//! models--org--name/refs/main                        the commit of a branch or tag
+//! models--org--name/blobs/<etag>                     a file's content, named after its hash
+//! models--org--name/blobs/<etag>.incomplete          an unfinished download
+//! models--org--name/snapshots/<commit>/<file>        a symbolic link to a blob
+//! .locks/models--org--name/<etag>.lock               locked while a blob is written
 //! ```
 
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::source::SourceError;
 
-/// One model's part of the cache.
+/// The part of the cache that belongs to one model.
 #[derive(Debug)]
 pub struct RepositoryCache {
     root: PathBuf,
@@ -22,13 +22,12 @@ pub struct RepositoryCache {
 }
 
 impl RepositoryCache {
-    /// The part of the cache in `folder` that belongs to the model `id`.
     pub fn new(folder: &Path, id: &str) -> Self {
         let name = format!("models--{}", id.replace('/', "--"));
         Self { root: folder.join(&name), locks: folder.join(".locks").join(name) }
     }
 
-    /// The commit that `revision` stood for when it was last looked up; a commit stands for itself.
+    /// The commit that `revision` referred to when it was last looked up; a commit hash refers to itself.
     pub fn commit(&self, revision: &str) -> Option<String> {
         if is_commit(revision) {
             return Some(revision.to_owned());
@@ -37,7 +36,6 @@ impl RepositoryCache {
         Some(commit.trim().to_owned()).filter(|commit| is_commit(commit))
     }
 
-    /// Remembers the commit that `revision` stands for.
     pub fn remember(&self, revision: &str, commit: &str) -> io::Result<()> {
         if is_commit(revision) || self.commit(revision).as_deref() == Some(commit) {
             return Ok(());
@@ -45,7 +43,7 @@ impl RepositoryCache {
         let path = self.root.join("refs").join(revision);
         let folder = path.parent().unwrap_or(&self.root);
         fs::create_dir_all(folder)?;
-        // Whoever reads it meanwhile finds the old commit or the new one, whole.
+        // It is replaced atomically, so that another process reads either the old or the new commit.
         let mut builder = tempfile::Builder::new();
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -54,13 +52,12 @@ impl RepositoryCache {
         file.persist(path).map(drop).map_err(|failure| failure.error)
     }
 
-    /// The folder of a commit's files.
     pub fn snapshot(&self, commit: &str) -> PathBuf {
         self.root.join("snapshots").join(commit)
     }
 
-    /// The files of a commit that the cache lists, relative to [`RepositoryCache::snapshot`], with their lengths; `None`
-    /// for a link that leads to nothing.
+    /// The cached files of a commit, relative to [`RepositoryCache::snapshot`], with their lengths; `None` for a link
+    /// without a target.
     pub fn files(&self, commit: &str) -> Vec<(String, Option<u64>)> {
         let snapshot = self.snapshot(commit);
         let mut folders = vec![snapshot.clone()];
@@ -86,47 +83,43 @@ impl RepositoryCache {
         files
     }
 
-    /// Whether a commit's file is there: a link that leads to nothing is not, nor what another program has cut short.
+    /// Whether a commit's file is there with its full `size`.
     pub fn holds(&self, commit: &str, file: &str, size: u64) -> bool {
         is_file_of(&self.snapshot(commit).join(file), size)
     }
 
-    /// Whether the content with this hash is there, as far as its length tells.
     pub fn holds_blob(&self, etag: &str, size: u64) -> bool {
         is_file_of(&self.blob(etag), size)
     }
 
-    /// The hash under which a commit's file is stored, where the cache is one of links.
+    /// The hash of a commit's file, if the cache stores it as a link.
     pub fn etag(&self, commit: &str, file: &str) -> Option<String> {
         let target = fs::read_link(self.snapshot(commit).join(file)).ok()?;
         Some(target.file_name()?.to_str()?.to_owned())
     }
 
-    /// Where the content with this hash lies.
     pub fn blob(&self, etag: &str) -> PathBuf {
         self.root.join("blobs").join(etag)
     }
 
-    /// Where the content with this hash arrives.
     pub fn incomplete(&self, etag: &str) -> PathBuf {
         self.root.join("blobs").join(format!("{etag}.incomplete"))
     }
 
-    /// Takes the lock under which a blob is written; `waiting` is called if another process holds it. The lock is
-    /// released when the file is dropped.
+    /// Locks a blob for writing, until the file is dropped. `waiting` is called if another process holds the lock.
     pub fn lock(&self, etag: &str, waiting: impl FnOnce()) -> Result<File, SourceError> {
         for folder in [&self.locks, &self.root.join("blobs")] {
             fs::create_dir_all(folder).map_err(unwritable(folder))?;
         }
         let path = self.locks.join(format!("{etag}.lock"));
-        // A lock that another user has made may be readable only, which is enough to take it.
+        // Another user's lock file may be read-only, which is enough to lock it.
         let file = match File::options().create(true).truncate(false).write(true).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(&path).map_err(|_| error),
             other => other,
         };
         let file = file.map_err(unwritable(&path))?;
         match file.try_lock() {
-            // Some network file systems have no locks; the cache does without.
+            // Some network file systems have no locks; the cache then works without.
             Ok(()) | Err(fs::TryLockError::Error(_)) => {}
             Err(fs::TryLockError::WouldBlock) => {
                 waiting();
@@ -136,7 +129,7 @@ impl RepositoryCache {
         Ok(file)
     }
 
-    /// Makes the blob with hash `etag`, which has `size` bytes, the content of a commit's file.
+    /// Links a commit's file to the blob with the hash `etag`, which has `size` bytes. Returns the link's path.
     pub fn link(&self, commit: &str, file: &str, etag: &str, size: u64) -> io::Result<PathBuf> {
         let pointer = self.snapshot(commit).join(file);
         if let Some(folder) = pointer.parent() {
@@ -147,7 +140,7 @@ impl RepositoryCache {
         }
         #[cfg(unix)]
         {
-            // snapshots/<commit>/ and each folder in the file's name lie between the link and blobs/.
+            // The link's target goes up from each folder in the file's name and from snapshots/<commit>/.
             let mut target = PathBuf::from("../..");
             target.extend(file.split('/').skip(1).map(|_| ".."));
             let target = target.join("blobs").join(etag);
@@ -162,19 +155,17 @@ impl RepositoryCache {
     }
 }
 
-/// Whether there is a file of `size` bytes at `path`.
 fn is_file_of(path: &Path, size: u64) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
 }
 
-/// That `path` in the cache cannot be written.
 pub fn unwritable(path: &Path) -> impl Fn(io::Error) -> SourceError {
     move |error| SourceError::CacheUnwritable { path: path.to_owned(), error }
 }
 
-/// Whether `revision` is a full commit hash.
-pub fn is_commit(revision: &str) -> bool {
-    revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
+/// Whether `name` is a full commit hash.
+pub fn is_commit(name: &str) -> bool {
+    name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
-//! The one door through which requests go out, and the rule for where the access token may go.
+//! Sends all requests, and decides which of them carry the access token.
 //!
-//! The token goes to the Hub's own origin: its scheme, host and port. reqwest cannot be left to follow redirects: it puts
-//! a request's first headers back at every hop, and strips the token only where the host differs from that of the hop
-//! before, so that the second hop within a foreign host carries it again. Here no client follows any redirect by itself;
-//! each hop is a request of its own, made with the token or without.
+//! The token goes only to the Hub's own origin: its scheme, host and port. reqwest must not follow redirects itself: at every
+//! hop it restores the first request's headers and removes the token only if the host differs from that of the hop before,
+//! so a second redirect within a foreign host would carry the token again. Here each hop is a separate request.
 
 use std::ops::Range;
 
@@ -14,10 +13,10 @@ use reqwest::{Method, Response, Url};
 use super::HubOptions;
 use crate::source::SourceError;
 
-/// How many addresses in a row a request is sent on to.
-const MAX_HOPS: usize = 10;
+/// The most redirects of one request.
+const MAX_REDIRECTS: usize = 10;
 
-/// Makes requests of the Hub, and of the places that it points to.
+/// Sends requests to the Hub and to the servers that it redirects to.
 pub struct Client {
     http: reqwest::Client,
     home: Url,
@@ -25,7 +24,6 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client for the Hub of `options`; nothing is asked of it yet.
     pub fn new(options: &HubOptions) -> Result<Self, SourceError> {
         let (home, authorization) = (options.home()?, options.authorization()?);
         let mut builder = reqwest::Client::builder()
@@ -38,60 +36,56 @@ impl Client {
         Ok(Self { http, home, authorization })
     }
 
-    /// The client that makes the requests, which follows no redirect.
+    /// The underlying client, which follows no redirects.
     pub fn http(&self) -> &reqwest::Client {
         &self.http
     }
 
-    /// Whether there is a token to send.
     pub fn has_token(&self) -> bool {
         self.authorization.is_some()
     }
 
-    /// The address of what the Hub has under these names, each of which is one part of the path.
+    /// The URL on the Hub with these path segments.
     pub fn address<'a>(&self, parts: impl IntoIterator<Item = &'a str>) -> Url {
         let mut url = self.home.clone();
-        // Only addresses that cannot be a base have no path, and the Hub's is none of them.
+        // Only URLs that cannot be a base have no path segments, and `HubOptions::home` accepts none of those.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(parts);
         }
         url
     }
 
-    /// Whether `url` is at the Hub's own origin.
     pub fn is_home(&self, url: &Url) -> bool {
         url.origin() == self.home.origin()
     }
 
-    /// Asks for the bytes `range` of what is at `url`, or for all of it.
+    /// Requests the bytes `range` of the resource at `url`, or all of it.
     pub async fn get(&self, url: &Url, range: Option<Range<u64>>) -> Result<Response, SourceError> {
         self.send(Method::GET, url, range, |_| false).await
     }
 
-    /// Asks what is at `url`: what the Hub says of it, and not the store that the Hub leads to, which repeats nothing.
+    /// Requests the Hub's headers for `url`. The storage server to which the Hub redirects does not repeat them.
     pub async fn head(&self, url: &Url) -> Result<Response, SourceError> {
-        let response = self.send(Method::HEAD, url, None, speaks_of_a_file).await?;
-        let is_answer = !response.status().is_success() || self.is_home(response.url()) || speaks_of_a_file(&response);
-        if is_answer {
+        let response = self.send(Method::HEAD, url, None, has_file_headers).await?;
+        if !response.status().is_success() || self.is_home(response.url()) || has_file_headers(&response) {
             return Ok(response);
         }
         let reason = format!("it leads to '{}', which does not answer as a Hub does", shown(response.url()));
         Err(SourceError::NotFollowed { from: shown(url), reason })
     }
 
-    /// Makes a request, and goes where it is sent on to until there is an answer. A redirect out of an origin that is
-    /// `settled` is an answer itself.
+    /// Sends a request and follows its redirects. A redirect to another origin that is `final_redirect` is returned itself.
     async fn send(
         &self,
         method: Method,
         url: &Url,
         range: Option<Range<u64>>,
-        settled: impl Fn(&Response) -> bool,
+        final_redirect: impl Fn(&Response) -> bool,
     ) -> Result<Response, SourceError> {
         let mut next = url.clone();
-        // Who has left the Hub comes back as a stranger: what leads there is not the Hub's word.
+        // Once a foreign server has redirected the request, the token is not sent again, not even to the Hub.
         let mut is_home = true;
-        for _ in 0..=MAX_HOPS {
+        for _ in 0..=MAX_REDIRECTS {
             is_home &= self.is_home(&next);
             let mut request = self.http.request(method.clone(), next.clone());
             if let Some(range) = &range {
@@ -104,23 +98,25 @@ impl Client {
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(response);
             }
-            let led_to = led_to(&response)?;
-            if led_to.origin() != response.url().origin() && settled(&response) {
+            next = redirect_target(&response)?;
+            if next.origin() != response.url().origin() && final_redirect(&response) {
                 return Ok(response);
             }
-            next = led_to;
         }
-        Err(SourceError::NotFollowed { from: shown(url), reason: format!("it leads on more than {MAX_HOPS} times") })
+        Err(SourceError::NotFollowed {
+            from: shown(url),
+            reason: format!("it leads on more than {MAX_REDIRECTS} times"),
+        })
     }
 }
 
-/// Whether an answer says what only a Hub says of a file.
-fn speaks_of_a_file(response: &Response) -> bool {
+/// Whether a response has one of the headers that only the Hub sends with a file.
+fn has_file_headers(response: &Response) -> bool {
     ["x-linked-etag", "x-repo-commit"].iter().any(|header| response.headers().contains_key(*header))
 }
 
-/// Where a redirect leads, if that may be gone to.
-fn led_to(response: &Response) -> Result<Url, SourceError> {
+/// The target of a redirect. Targets that are not encrypted are refused, unless the redirect itself was not encrypted.
+fn redirect_target(response: &Response) -> Result<Url, SourceError> {
     let from = response.url();
     let refused = |reason: String| Err(SourceError::NotFollowed { from: shown(from), reason });
     let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
@@ -134,17 +130,17 @@ fn led_to(response: &Response) -> Result<Url, SourceError> {
     }
 }
 
-/// An address for messages: without what may be secret in it.
+/// A URL without parts that may be secret, for messages.
 pub fn shown(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.set_fragment(None);
-    // An address that can have neither has nothing to hide.
+    // This fails only for URLs that cannot have a user name or a password.
     let _ = url.set_username("").and_then(|()| url.set_password(None));
     url.into()
 }
 
-/// Why there is no answer.
+/// The error for a request that got no response.
 pub fn unreachable(error: &reqwest::Error) -> SourceError {
     let reason = root_cause(error);
     if reason.contains("invalid peer certificate") {
@@ -154,7 +150,7 @@ pub fn unreachable(error: &reqwest::Error) -> SourceError {
     SourceError::Network { reason }
 }
 
-/// The innermost reason of a transport error, which says more than its outer layers.
+/// The innermost cause of an error, which is more specific than the outer ones.
 pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

@@ -1,8 +1,7 @@
-//! The requests that are made of the Hub for one model, and what its refusals mean.
+//! The requests to the Hub for one model, and the meaning of its error responses.
 //!
-//! hf-hub is asked for the files that the Hub serves itself. Where it cannot be asked safely, requests are made here:
-//! for a file in a store elsewhere hf-hub would send the token along, its listing follows any address, and it tells
-//! nothing of how long the Hub asks to wait.
+//! hf-hub downloads the files that the Hub serves itself. All other requests are made here, because hf-hub would send the
+//! token to storage servers, its listing follows any URL, and it does not report how long the Hub asks to wait.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -24,62 +23,59 @@ use super::retry;
 use super::{DEFAULT_REVISION, HubOptions};
 use crate::source::{SourceError, Transfer};
 
-/// How long an answer that is no file may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest time for a response, except for downloads.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The longest answer that is no file, in bytes: a page of a list has a thousand files, of a few hundred bytes each.
-const MAX_ANSWER: usize = 16 << 20;
+/// The most bytes in a JSON response: a page of the file list has a thousand entries of a few hundred bytes.
+const MAX_RESPONSE: usize = 16 << 20;
 
-/// How often a small request is made, at most, where nobody answers.
+/// How often a request is sent at most if there is no response.
 const ATTEMPTS: u32 = 4;
 
-/// How often it is made where the Hub answers that it should be made later.
+/// How often a request is sent at most if the Hub asks to send it later.
 const ATTEMPTS_LATER: u32 = 8;
 
-/// The requests that are made for one model.
+/// Sends the requests for one model.
 pub struct Connection<'a> {
     runtime: tokio::runtime::Runtime,
     client: Client,
-    /// For files that the Hub serves itself; `None` where hf-hub cannot start.
+    /// hf-hub's client, for files that the Hub serves itself; `None` if it could not be created.
     repository: Option<HFRepository<RepoTypeModel>>,
     id: String,
-    /// Hears of pauses.
-    news: &'a (dyn Fn(String) + Sync),
+    /// Is told of pauses.
+    notify: &'a (dyn Fn(String) + Sync),
 }
 
-/// What the Hub says of a file.
+/// The Hub's headers for a file.
 pub struct Remote {
-    /// The hash under which the cache stores it.
+    /// The hash that names the blob in the cache.
     pub etag: String,
-    /// Whether the Hub gives the content itself, and does not lead to a store.
+    /// Whether the Hub serves the content itself and does not redirect to a storage server.
     is_direct: bool,
 }
 
-/// The part of a model's description that is read.
 #[derive(Deserialize)]
 struct Description {
     sha: Option<String>,
 }
 
 impl<'a> Connection<'a> {
-    /// What is needed to make requests for the model `id`; none is made yet.
-    pub fn new(id: &str, options: &HubOptions, news: &'a (dyn Fn(String) + Sync)) -> Result<Self, SourceError> {
+    pub fn new(id: &str, options: &HubOptions, notify: &'a (dyn Fn(String) + Sync)) -> Result<Self, SourceError> {
         let unusable = |error: std::io::Error| SourceError::NoCertificates { reason: error.to_string() };
         let client = Client::new(options)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(unusable)?;
         let repository = repository(&client, id, options);
-        Ok(Self { runtime, client, repository, id: id.to_owned(), news })
+        Ok(Self { runtime, client, repository, id: id.to_owned(), notify })
     }
 
-    /// Runs a request to its end, if it ends within [`PATIENCE`].
     fn wait<T>(&self, request: impl Future<Output = Result<T, SourceError>>) -> Result<T, SourceError> {
-        let late = |_| SourceError::Network { reason: format!("no answer within {} seconds", PATIENCE.as_secs()) };
-        self.runtime.block_on(async { tokio::time::timeout(PATIENCE, request).await.map_err(late)? })
+        let late = |_| SourceError::Network { reason: format!("no answer within {} seconds", TIMEOUT.as_secs()) };
+        self.runtime.block_on(async { tokio::time::timeout(TIMEOUT, request).await.map_err(late)? })
     }
 
-    /// Makes a request again, after a pause that the news tell of, if it fails for a reason that may pass.
-    fn insist<T>(&self, request: impl AsyncFn() -> Result<T, SourceError>) -> Result<T, SourceError> {
+    /// Sends a request, and repeats it after a pause if it fails for a transient reason.
+    fn with_retries<T>(&self, request: impl AsyncFn() -> Result<T, SourceError>) -> Result<T, SourceError> {
         let mut failures = 0;
         loop {
             let error = match self.wait(request()) {
@@ -92,16 +88,16 @@ impl<'a> Connection<'a> {
                 asking => (asking.reason(), ATTEMPTS_LATER),
             };
             let Some(pause) = error.pause(failures).filter(|_| failures < attempts) else { return Err(error) };
-            (self.news)(format!("{what}: trying again in {:.0} s", pause.as_secs_f64().ceil()));
+            (self.notify)(format!("{what}: trying again in {:.0} s", pause.as_secs_f64().ceil()));
             std::thread::sleep(pause);
         }
     }
 
-    /// The commit that `revision` stands for now.
+    /// Asks for the current commit of `revision`.
     pub fn commit(&self, revision: &str) -> Result<String, SourceError> {
         let parts = ["api", "models"].into_iter().chain(self.id.split('/')).chain(["revision", revision]);
         let url = self.client.address(parts);
-        let description: Result<Description, SourceError> = self.insist(async || {
+        let description: Result<Description, SourceError> = self.with_retries(async || {
             let response = self.accepted(self.client.get(&url, None).await?, revision)?;
             let bytes = self.body(response).await?;
             let unusable = |error: serde_json::Error| {
@@ -110,7 +106,7 @@ impl<'a> Connection<'a> {
             serde_json::from_slice(&bytes).map_err(unusable)
         });
         let description = description.map_err(|error| match error {
-            // A mirror that tells nothing more does not know the model: every model has a main branch.
+            // Every model has a main branch, so a mirror that only answers 404 does not have the model.
             SourceError::NoSuchFile { model: id, .. } if revision == DEFAULT_REVISION => {
                 SourceError::NoSuchModel { id, had_token: self.client.has_token(), nearest: None }
             }
@@ -122,14 +118,14 @@ impl<'a> Connection<'a> {
         description.sha.filter(|sha| is_commit(sha)).ok_or_else(|| self.unusable(&self.id, "it names no commit"))
     }
 
-    /// Name -> size of every file of a commit.
+    /// The name and size of every file of a commit.
     pub fn files(&self, commit: &str) -> Result<BTreeMap<String, u64>, SourceError> {
         let parts = ["api", "models"].into_iter().chain(self.id.split('/')).chain(["tree", commit]);
         let mut url = self.client.address(parts);
         url.set_query(Some("recursive=true"));
         let mut files = BTreeMap::new();
         for _ in 0..MAX_PAGES {
-            let (page, next) = self.insist(async || {
+            let (page, next) = self.with_retries(async || {
                 let response = self.accepted(self.client.get(&url, None).await?, commit)?;
                 let next = listing::next_page(&response)?;
                 Ok((self.body(response).await?, next))
@@ -143,28 +139,27 @@ impl<'a> Connection<'a> {
         Err(SourceError::EndlessList { id: self.id.clone(), pages: MAX_PAGES })
     }
 
-    /// All of an answer that is no file.
     async fn body(&self, response: Response) -> Result<Vec<u8>, SourceError> {
         let mut stream = response.bytes_stream();
         let mut bytes = Vec::new();
         while let Some(piece) = stream.next().await {
             bytes.extend_from_slice(&piece.map_err(|error| unreachable(&error))?);
-            if bytes.len() > MAX_ANSWER {
-                return Err(self.unusable(&self.id, &format!("it has more than {MAX_ANSWER} bytes")));
+            if bytes.len() > MAX_RESPONSE {
+                return Err(self.unusable(&self.id, &format!("it has more than {MAX_RESPONSE} bytes")));
             }
         }
         Ok(bytes)
     }
 
-    /// The bytes `range` of a file, which has them all.
+    /// Reads the bytes `range` of a file, which must not reach beyond its end.
     pub fn read(&self, commit: &str, file: &str, range: Range<u64>) -> Result<Vec<u8>, SourceError> {
         if range.is_empty() {
             return Ok(Vec::new());
         }
-        let (url, length) = (self.file(commit, file), range.end - range.start);
-        self.insist(async || {
+        let (url, length) = (self.file_url(commit, file), range.end - range.start);
+        self.with_retries(async || {
             let response = self.accepted(self.client.get(&url, Some(range.clone())).await?, file)?;
-            // A server that ignores the range sends the whole file.
+            // A server that does not support ranges sends the whole file.
             let is_whole = response.status() != StatusCode::PARTIAL_CONTENT;
             let mut unwanted = if is_whole { range.start } else { 0 };
             let mut stream = response.bytes_stream();
@@ -183,11 +178,11 @@ impl<'a> Connection<'a> {
         })
     }
 
-    /// What the Hub says of a file. hf-hub does not tell it: its listing leaves out the hash of large files, and its own
-    /// request for it follows the redirect, behind which the Hub's headers are gone.
+    /// Requests a file's headers. hf-hub cannot do it: its listing omits the hash of large files, and its own request follows
+    /// the redirect, after which the Hub's headers are lost.
     pub fn look_up(&self, commit: &str, file: &str) -> Result<Remote, SourceError> {
-        let url = self.file(commit, file);
-        let response = self.insist(async || {
+        let url = self.file_url(commit, file);
+        let response = self.with_retries(async || {
             let response = self.client.head(&url).await?;
             if response.status().is_redirection() { Ok(response) } else { self.accepted(response, file) }
         })?;
@@ -195,19 +190,18 @@ impl<'a> Connection<'a> {
         let etag = headers.get("x-linked-etag").or_else(|| headers.get(ETAG)).and_then(|value| value.to_str().ok());
         let etag = etag.ok_or_else(|| self.unusable(file, "it has no ETag"))?;
         let etag = etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"');
-        // It becomes a file's name.
+        // The ETag becomes a file name.
         let harmless = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if etag.is_empty() || !etag.bytes().all(harmless) {
             return Err(self.unusable(file, "its ETag is no hash"));
         }
-        // What hf-hub takes for a Xet transfer goes through clients that nothing here governs.
+        // hf-hub downloads files with these headers through Xet clients that do not follow the rules of `Client`.
         let is_direct = response.status() == StatusCode::OK
             && *response.url() == url
             && !["x-xet-hash", "x-linked-etag"].iter().any(|header| headers.contains_key(*header));
         Ok(Remote { etag: etag.to_owned(), is_direct })
     }
 
-    /// Brings a file to disk, over as many connections as it takes.
     pub fn download(
         &self,
         commit: &str,
@@ -215,11 +209,11 @@ impl<'a> Connection<'a> {
         download: &Download<'_>,
         progress: &dyn Fn(Transfer),
     ) -> Result<(), SourceError> {
-        let (file, url) = (download.target.name(), self.file(commit, download.target.name()));
+        let (file, url) = (download.target.name(), self.file_url(commit, download.target.name()));
         let repository = Cell::new(self.repository.as_ref().filter(|_| remote.is_direct));
         let open = async |start: u64| {
             let range = (start > 0).then_some(start..download.size);
-            // It has one chance: of most failures it does not tell enough.
+            // hf-hub gets one attempt, because most of its errors do not say enough to decide about another.
             if let Some(repository) = repository.take() {
                 let request = repository.download_file_stream().filename(file).revision(commit);
                 match request.maybe_range(range.clone()).send().await {
@@ -243,22 +237,20 @@ impl<'a> Connection<'a> {
         self.runtime.block_on(download.run(open, progress))
     }
 
-    /// The address of a file.
-    fn file(&self, commit: &str, file: &str) -> Url {
+    fn file_url(&self, commit: &str, file: &str) -> Url {
         self.client.address(self.id.split('/').chain(["resolve", commit]).chain(file.split('/')))
     }
 
-    /// An answer that is one; otherwise what the refusal means for the person who asked for `what`, a file or a revision.
+    /// The response if it is a success, or else an error about `what`, a file or a revision.
     fn accepted(&self, response: Response, what: &str) -> Result<Response, SourceError> {
         if response.status().is_success() { Ok(response) } else { Err(self.refusal(&response, what)) }
     }
 
-    /// What an answer other than success means.
     fn refusal(&self, response: &Response, what: &str) -> SourceError {
         let (status, headers, url) = (response.status(), response.headers(), response.url());
         let code = headers.get("x-error-code").and_then(|value| value.to_str().ok());
         let (id, had_token, is_home) = (self.id.clone(), self.client.has_token(), self.client.is_home(url));
-        let asked = retry::asked(headers, SystemTime::now());
+        let asked = retry::requested_pause(headers, SystemTime::now());
         match (status.as_u16(), code) {
             (429, _) => SourceError::RateLimited { retry_after: asked },
             (503, _) if let Some(retry_after) = asked => SourceError::Unavailable { retry_after },
@@ -269,14 +261,14 @@ impl<'a> Connection<'a> {
                     shown(url)
                 ),
             },
-            // A store's address is good for a while only; the Hub gives a new one.
+            // A storage server's URL has expired; the next attempt gets a new one from the Hub.
             (400..=499, None) if !is_home => {
                 SourceError::Network { reason: format!("'{}' answers {status}", url.host_str().unwrap_or_default()) }
             }
             (401 | 403, Some("GatedRepo")) => {
                 SourceError::Gated { url: self.client.address(id.split('/')).into(), id, had_token }
             }
-            // To those without access, the Hub answers for a private model as for one that does not exist.
+            // Without access, the Hub answers for a private model as if it did not exist.
             (401, _) | (404, Some("RepoNotFound")) => SourceError::NoSuchModel { id, had_token, nearest: None },
             (404, Some("RevisionNotFound")) => SourceError::NoSuchRevision { id, revision: what.to_owned() },
             (403, _) => SourceError::NoAccess { id, had_token },
@@ -291,9 +283,9 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// hf-hub's access to the model `id`, through `client`. It makes no second try by itself, of which nobody would hear.
+/// hf-hub's client for the model `id`, without retries of its own, which the user would not be told of.
 fn repository(client: &Client, id: &str, options: &HubOptions) -> Option<HFRepository<RepoTypeModel>> {
-    // Where it is given no token, it looks for one as Python does. One that no header can hold is never sent.
+    // Without a token, hf-hub would look for one as Python does. A token that is not valid in a header is never sent.
     let token = options.token.as_ref().map_or("\n", |token| &token.text);
     let hub = HFClient::builder()
         .client(client.http().clone())
@@ -302,6 +294,6 @@ fn repository(client: &Client, id: &str, options: &HubOptions) -> Option<HFRepos
         .token(token)
         .retry_max_attempts(0);
     let (owner, name) = hf_hub::split_id(id);
-    // Beside `client` it makes one of its own, for which there may be no certificates; then it is not needed either.
+    // hf-hub also creates a client of its own, which fails if the system has no certificates.
     Some(hub.build().ok()?.model(owner, name))
 }

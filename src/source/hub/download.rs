@@ -1,8 +1,8 @@
-//! One file's bytes, from a connection that may break into a blob that is whole or absent.
+//! Downloads one file and resumes after interruptions.
 //!
-//! Where a body breaks off, hf-hub fails and begins anew at the first byte. Shards have gigabytes: here a download goes
-//! on by byte range from what has arrived, now or in an earlier run, and nothing counts as a blob before its length is
-//! right, and its hash where that is a SHA-256, as it is for all large files.
+//! If a connection breaks, hf-hub starts again at the first byte, but shards have gigabytes. Here a download continues with
+//! a range request after the bytes that have arrived, in this run or an earlier one. The file counts as complete only if its
+//! length is right, and its SHA-256 if the Hub gives one, as it does for all large files.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -14,30 +14,24 @@ use sha2::{Digest, Sha256};
 
 use crate::source::{Blob, SourceError, Transfer};
 
-/// How often in a row a connection may fail without bringing anything.
+/// After so many attempts in a row that bring no bytes the download fails.
 const ATTEMPTS: u32 = 6;
 
-/// A connection that brings nothing for this long counts as broken.
+/// A connection that brings no bytes for this long counts as broken.
 const STALL: Duration = Duration::from_secs(60);
 
-/// A file that is to arrive.
 pub struct Download<'a> {
-    /// Where it is read as far as it has come.
+    /// The blob through which the file can be read while it arrives.
     pub target: &'a Blob,
-    /// Its size in bytes.
     pub size: u64,
-    /// Its hash in hexadecimal digits, where that is known to be a SHA-256.
+    /// In hexadecimal digits.
     pub sha256: Option<&'a str>,
-    /// Where its bytes gather; what lies there already is kept.
+    /// The file that the bytes are appended to; those of an earlier attempt are kept.
     pub incomplete: PathBuf,
 }
 
 impl Download<'_> {
-    /// Brings the file to [`Download::incomplete`] in full. `open(start)` asks for the bytes from `start` on.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the disk does, if the connection keeps failing, or if the bytes are not those that the hash promises.
+    /// Completes [`Download::incomplete`]. `open(start)` requests the bytes from `start` on.
     pub async fn run<S, B>(
         &self,
         open: impl AsyncFn(u64) -> Result<S, SourceError>,
@@ -50,16 +44,16 @@ impl Download<'_> {
         let arrived = Arrived::resume(&self.incomplete, self.size).map_err(|error| self.unwritable(error))?;
         let resumed = arrived.length > 0;
         match self.complete(arrived, &open, progress).await {
-            // What an earlier download, perhaps by another program, has left may be wrong: begin anew, once.
+            // The bytes of an earlier download, perhaps by another program, may be wrong: start again, once.
             Err(SourceError::Corrupt { .. }) if resumed => {
-                let anew = Arrived::anew(&self.incomplete).map_err(|error| self.unwritable(error))?;
-                self.complete(anew, &open, progress).await
+                let empty = Arrived::empty(&self.incomplete).map_err(|error| self.unwritable(error))?;
+                self.complete(empty, &open, progress).await
             }
             result => result,
         }
     }
 
-    /// Receives what is missing, over as many connections as it takes, and checks the whole.
+    /// Receives the missing bytes over as many connections as it takes, and checks the hash.
     async fn complete<S, B>(
         &self,
         mut arrived: Arrived,
@@ -97,7 +91,7 @@ impl Download<'_> {
         Ok(())
     }
 
-    /// Receives over one connection, until the file is whole or the connection fails.
+    /// Receives over one connection until the file is complete or the connection fails.
     async fn receive<S, B>(
         &self,
         open: &impl AsyncFn(u64) -> Result<S, SourceError>,
@@ -114,8 +108,8 @@ impl Download<'_> {
             let piece = piece?;
             let piece = piece.as_ref();
             if arrived.length + piece.len() as u64 > self.size {
-                // A server that ignores the range sends the file from its start.
-                *arrived = Arrived::anew(&self.incomplete).map_err(|error| self.unwritable(error))?;
+                // A server that does not support ranges sends the file from its start.
+                *arrived = Arrived::empty(&self.incomplete).map_err(|error| self.unwritable(error))?;
                 self.begin(arrived, progress)?;
                 return Err(SourceError::Network { reason: "the server sent more bytes than were asked for".into() });
             }
@@ -129,7 +123,7 @@ impl Download<'_> {
         Ok(())
     }
 
-    /// Has the file read from what has arrived, and from nothing that was there before.
+    /// Makes the bytes that have arrived readable through the blob.
     fn begin(&self, arrived: &Arrived, progress: &dyn Fn(Transfer)) -> Result<(), SourceError> {
         self.target.begin(&self.incomplete, arrived.length).map_err(|error| self.unwritable(error))?;
         progress(Transfer::Started { size: self.size, resumed_at: arrived.length });
@@ -141,51 +135,49 @@ impl Download<'_> {
     }
 }
 
-/// The bytes that are on disk, and their hash so far.
+/// The file with the bytes that have arrived, and their hash.
 struct Arrived {
-    target: File,
+    file: File,
     length: u64,
     hasher: Sha256,
 }
 
 impl Arrived {
-    fn anew(path: &Path) -> io::Result<Self> {
-        Ok(Self { target: File::create(path)?, length: 0, hasher: Sha256::new() })
+    fn empty(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: File::create(path)?, length: 0, hasher: Sha256::new() })
     }
 
-    /// Goes on where an earlier download stopped, if that can be part of a file of `size` bytes.
+    /// Continues an earlier download, unless it has more than `size` bytes.
     fn resume(path: &Path, size: u64) -> io::Result<Self> {
         match fs::metadata(path) {
             Ok(metadata) if metadata.len() <= size => {}
-            Ok(_) => return Self::anew(path),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::anew(path),
+            Ok(_) => return Self::empty(path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::empty(path),
             Err(error) => return Err(error),
         }
         let mut hasher = Sha256::new();
-        let mut target = File::options().read(true).append(true).open(path)?;
-        let mut buffer = vec![0; 1 << 20];
-        let mut length = 0;
+        let mut file = File::options().read(true).append(true).open(path)?;
+        let (mut buffer, mut length) = (vec![0; 1 << 20], 0);
         loop {
-            match target.read(&mut buffer)? {
-                0 => return Ok(Self { target, length, hasher }),
-                count => {
-                    hasher.update(&buffer[..count]);
-                    length += count as u64;
-                }
+            let count = file.read(&mut buffer)?;
+            if count == 0 {
+                return Ok(Self { file, length, hasher });
             }
+            hasher.update(&buffer[..count]);
+            length += count as u64;
         }
     }
 
     fn append(&mut self, piece: &[u8]) -> io::Result<()> {
-        self.target.write_all(piece)?;
+        self.file.write_all(piece)?;
         self.hasher.update(piece);
         self.length += piece.len() as u64;
         Ok(())
     }
 
-    /// The hash of all bytes in hexadecimal digits, once they are safe on disk.
+    /// Waits until all bytes are on disk, and returns their hash in hexadecimal digits.
     fn finish(self) -> io::Result<String> {
-        self.target.sync_all()?;
+        self.file.sync_all()?;
         Ok(self.hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }

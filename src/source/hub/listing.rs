@@ -1,6 +1,6 @@
-//! The list of a commit's files, which the Hub gives in pages.
+//! Reads the pages of the Hub's list of a commit's files.
 //!
-//! hf-hub's own listing sends the token to whatever address an answer calls its next page, and reads pages without end.
+//! hf-hub's own listing is not used: it sends the token to any URL that a response names as the next page, and has no limit.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
@@ -12,17 +12,17 @@ use reqwest::{Response, Url};
 use super::client::shown;
 use crate::source::SourceError;
 
-/// How many pages are read. The Hub puts a thousand files on one and advises against more than a hundred thousand in all
+/// The most pages of a list. A page has a thousand files, and the Hub recommends at most a hundred thousand in a repository
 /// (<https://huggingface.co/docs/hub/storage-limits>).
 pub const MAX_PAGES: usize = 500;
 
-/// Adds the files on one page to `files`, name -> size.
+/// Adds the names and sizes of the files on one page to `files`.
 pub fn add(page: &[u8], id: &str, files: &mut BTreeMap<String, u64>) -> Result<(), SourceError> {
     let unusable = |reason: String| SourceError::Protocol { what: id.to_owned(), reason };
     let entries: Vec<RepoTreeEntry> = serde_json::from_slice(page).map_err(|error| unusable(error.to_string()))?;
     for entry in entries {
         if let RepoTreeEntry::File { path, size, .. } = entry {
-            // It becomes a path in the cache.
+            // The name becomes a path in the cache.
             if path.contains('\\') || !Path::new(&path).components().all(|part| matches!(part, Component::Normal(_))) {
                 return Err(unusable(format!("it lists '{path}', which leads out of the model's folder")));
             }
@@ -32,7 +32,7 @@ pub fn add(page: &[u8], id: &str, files: &mut BTreeMap<String, u64>) -> Result<(
     Ok(())
 }
 
-/// The address of the page that follows `response`, which must be at the same origin.
+/// The URL of the page after `response`, which must have the same origin.
 pub fn next_page(response: &Response) -> Result<Option<Url>, SourceError> {
     let Some(address) = next(response.headers()) else { return Ok(None) };
     let from = response.url();
@@ -46,7 +46,7 @@ pub fn next_page(response: &Response) -> Result<Option<Url>, SourceError> {
     }
 }
 
-/// The address in the `Link` header that is the next one's, such as `<https://…?cursor=…>; rel="next"`.
+/// The next page's URL in the `Link` header, such as `<https://…?cursor=…>; rel="next"`.
 fn next(headers: &HeaderMap) -> Option<String> {
     let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
     links.flat_map(|links| links.split('<').skip(1)).find_map(|link| {

@@ -1,4 +1,4 @@
-//! A model of the Hugging Face Hub, through hf-hub and the cache that Python shares.
+//! A model on the Hugging Face Hub, read through the cache that Python's `huggingface_hub` uses, too.
 
 mod cache;
 mod client;
@@ -14,6 +14,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::PathBuf;
 
+pub use cache::is_commit;
 pub use options::{HubOptions, Token};
 
 use super::{Blob, Model, Source, SourceError, Transfer};
@@ -21,7 +22,7 @@ use cache::{RepositoryCache, unwritable};
 use connection::Connection;
 use download::Download;
 
-/// The branch that a model is read at where no revision is named.
+/// The branch that is read if the user names no revision.
 const DEFAULT_REVISION: &str = "main";
 
 /// Whether `name` has the form of a Hub id: `org/name`, or `name` for the oldest models.
@@ -45,25 +46,20 @@ pub struct Hub<'a> {
     commit: String,
     cache: RepositoryCache,
     options: HubOptions,
-    /// Name -> size of every file of the commit, or of those in the cache when offline, where what a link leads to may be
-    /// missing.
+    /// The size of every file of the commit; offline, of those that the cache lists, with zero for a link without a target.
     files: BTreeMap<String, u64>,
-    /// How to reach it; `None` when offline.
+    /// `None` if the model is read offline.
     connection: Option<Connection<'a>>,
 }
 
 impl<'a> Hub<'a> {
-    /// Looks up the commit that `revision` (or the main branch) stands for and the files it has. If the Hub cannot be
-    /// reached, the cache answers, and `news` hears of it, as of every pause that the Hub asks for from then on.
-    ///
-    /// # Errors
-    ///
-    /// Fails if there is no such model or revision, or no access to it, or neither network nor cache.
+    /// Looks up the commit of `revision`, by default of the main branch, and its files. If the Hub cannot be reached, the
+    /// cache is used. `notify` is told of that, and later of every pause that the Hub asks for.
     pub fn open(
         id: &str,
         revision: Option<&str>,
         options: &HubOptions,
-        news: &'a (dyn Fn(String) + Sync),
+        notify: &'a (dyn Fn(String) + Sync),
     ) -> Result<Self, SourceError> {
         let revision = revision.unwrap_or(DEFAULT_REVISION);
         if revision.is_empty() || revision.starts_with('/') || revision.split('/').any(|part| part == "..") {
@@ -73,11 +69,11 @@ impl<'a> Hub<'a> {
         if options.offline {
             return Self::open_cached(id, revision, cache, options);
         }
-        let connection = Connection::new(id, options, news)?;
+        let connection = Connection::new(id, options, notify)?;
         let commit = match connection.commit(revision) {
             Ok(commit) => commit,
             Err(error) if error.is_unreachable() && cache.commit(revision).is_some() => {
-                news(format!("the Hub cannot be reached ({}); reading '{id}' from the cache", error.reason()));
+                notify(format!("the Hub cannot be reached ({}); reading '{id}' from the cache", error.reason()));
                 return Self::open_cached(id, revision, cache, options);
             }
             Err(SourceError::Network { reason }) => {
@@ -87,14 +83,8 @@ impl<'a> Hub<'a> {
         };
         let files = connection.files(&commit)?;
         cache.remember(revision, &commit).map_err(unwritable(&options.cache))?;
-        Ok(Self {
-            model: model(id, &commit),
-            commit,
-            cache,
-            options: options.clone(),
-            files,
-            connection: Some(connection),
-        })
+        let (model, options) = (model(id, &commit), options.clone());
+        Ok(Self { model, commit, cache, options, files, connection: Some(connection) })
     }
 
     fn open_cached(
@@ -107,34 +97,26 @@ impl<'a> Hub<'a> {
         let Some(commit) = commit else {
             return Err(SourceError::NotCached { what: id.to_owned(), cache: options.cache.clone() });
         };
-        // A file whose link leads to nothing belongs to the model all the same: who needs it hears that it is not there.
-        let files = cache.files(&commit).into_iter().map(|(file, length)| (file, length.unwrap_or(0)));
-        Ok(Self {
-            model: model(id, &commit),
-            files: files.collect(),
-            commit,
-            cache,
-            options: options.clone(),
-            connection: None,
-        })
+        // A file whose link has no target belongs to the model, too; reading it fails with an error that says so.
+        let files = cache.files(&commit).into_iter().map(|(file, length)| (file, length.unwrap_or(0))).collect();
+        let (model, options) = (model(id, &commit), options.clone());
+        Ok(Self { model, commit, cache, options, files, connection: None })
     }
 
-    /// The connection, or why `file` cannot be had without one.
     fn connected(&self, file: &str) -> Result<&Connection<'a>, SourceError> {
-        self.connection.as_ref().ok_or_else(|| SourceError::NotCached {
-            what: format!("{}/{file}", self.model.spelling),
-            cache: self.options.cache.clone(),
-        })
+        self.connection.as_ref().ok_or_else(|| self.not_cached(file))
     }
 
     fn known_size(&self, file: &str) -> Result<u64, SourceError> {
         self.size(file).ok_or_else(|| match self.connection {
             Some(_) => SourceError::NoSuchFile { model: self.model.spelling.clone(), file: file.to_owned() },
-            None => SourceError::NotCached {
-                what: format!("{}/{file}", self.model.spelling),
-                cache: self.options.cache.clone(),
-            },
+            None => self.not_cached(file),
         })
+    }
+
+    fn not_cached(&self, file: &str) -> SourceError {
+        let what = format!("{}/{file}", self.model.spelling);
+        SourceError::NotCached { what, cache: self.options.cache.clone() }
     }
 }
 
@@ -161,7 +143,7 @@ impl Source for Hub<'_> {
     }
 
     fn cached(&self, file: &str) -> Option<PathBuf> {
-        // The Hub tells how long a file should be. Without it the blob is what to doubt, not the link to it.
+        // Only the Hub knows how long a file should be. The path is that of the blob, as it is the blob that may be damaged.
         let is_offline = self.connection.is_none();
         is_offline.then(|| self.cache.snapshot(&self.commit).join(file).canonicalize().ok()).flatten()
     }
@@ -181,7 +163,7 @@ impl Source for Hub<'_> {
     }
 
     fn identity(&self, file: &str) -> Result<String, SourceError> {
-        // The name of what is not there is no promise: the Hub may store the file under another by now.
+        // The ETag of a blob that is missing may be outdated.
         if let Some(etag) = self.cache.etag(&self.commit, file).filter(|_| self.path(file).is_some()) {
             return Ok(etag);
         }
@@ -215,7 +197,6 @@ impl Source for Hub<'_> {
     }
 }
 
-/// What the model of this id is called.
 fn model(id: &str, commit: &str) -> Model {
     let name = id.rsplit('/').next().unwrap_or(id).to_owned();
     Model { spelling: id.to_owned(), name, origin: id.to_owned(), commit: Some(commit.to_owned()) }

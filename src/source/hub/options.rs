@@ -1,4 +1,4 @@
-//! How the Hub is reached, and what is wrong with that where it cannot be.
+//! The settings for access to the Hub, and their validation.
 
 use std::fmt;
 use std::fs;
@@ -9,40 +9,37 @@ use reqwest::{Certificate, Url};
 
 use crate::source::SourceError;
 
-/// How the Hub is reached. The library reads no environment variables: whoever calls it does. Only the system's
-/// certificates are found where `SSL_CERT_FILE` and `SSL_CERT_DIR` say, and its proxies where `HTTPS_PROXY` does.
+/// How to reach the Hub. The library itself reads no environment variables. Only its dependencies do: they look for the
+/// system's certificates in `SSL_CERT_FILE` and `SSL_CERT_DIR`, and for proxies in `HTTPS_PROXY`.
 #[derive(Clone, Debug)]
 pub struct HubOptions {
-    /// The Hub's address.
+    /// The Hub's URL.
     pub endpoint: String,
-    /// The access token. It is sent to the origin of `endpoint` and nowhere else.
+    /// The access token, which is sent only to the origin of `endpoint`.
     pub token: Option<Token>,
-    /// The cache's folder, which holds `models--org--name`.
+    /// The cache's root, which contains folders such as `models--org--name`.
     pub cache: PathBuf,
-    /// A PEM file, or a folder of them, with the certificates to trust in place of the system's.
+    /// A PEM file or a folder of PEM files with certificates to trust instead of the system's.
     pub certificates: Option<PathBuf>,
-    /// Whether nothing may be asked of the network.
     pub offline: bool,
 }
 
 /// An access token.
 #[derive(Clone)]
 pub struct Token {
-    /// The token itself.
     pub text: String,
-    /// Where it was found, for messages: a variable's name, or a file.
+    /// The environment variable or the file that it comes from, for messages.
     pub origin: String,
 }
 
 impl fmt::Debug for Token {
-    /// Without the token, which is nobody's business.
+    /// Omits the token, so that it cannot appear in logs.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Token").field("origin", &self.origin).finish_non_exhaustive()
     }
 }
 
 impl HubOptions {
-    /// The Hub's address.
     pub(super) fn home(&self) -> Result<Url, SourceError> {
         let endpoint = self.endpoint.trim();
         let is_usable = |url: &Url| {
@@ -61,7 +58,7 @@ impl HubOptions {
         })
     }
 
-    /// The value of the header that carries the token.
+    /// The value of the `Authorization` header.
     pub(super) fn authorization(&self) -> Result<Option<HeaderValue>, SourceError> {
         let Some(Token { text, origin }) = &self.token else { return Ok(None) };
         let found = match text.bytes().find(|byte| !byte.is_ascii_graphic()) {
@@ -76,7 +73,7 @@ impl HubOptions {
         Ok(Some(value))
     }
 
-    /// The certificates to trust in place of the system's.
+    /// The certificates to trust instead of the system's.
     pub(super) fn authorities(&self) -> Result<Option<Vec<Certificate>>, SourceError> {
         let Some(path) = &self.certificates else { return Ok(None) };
         let bad = |reason: String| SourceError::BadCertificates { path: path.clone(), reason };
@@ -94,7 +91,7 @@ impl HubOptions {
     }
 }
 
-/// The file at `path`, or the files in the folder there.
+/// `path` itself if it is a file, or the files in the folder.
 fn files_at(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);

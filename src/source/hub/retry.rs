@@ -1,4 +1,4 @@
-//! How long to wait before a request that failed is made again.
+//! Decides whether and when a failed request is repeated.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,11 +6,11 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use crate::source::SourceError;
 
-/// The pause after the first failure of a request; it doubles with each that follows.
+/// The pause after the first failure of a request; it doubles with every further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// The longest pause. The Hub counts requests over five minutes (<https://huggingface.co/docs/hub/rate-limits>), so that
-/// who asks for a longer one does not mean to serve at all.
+/// The longest pause. The Hub's rate limits apply to windows of five minutes, so a server that asks for a longer pause does
+/// not intend to answer (<https://huggingface.co/docs/hub/rate-limits>).
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 impl SourceError {
@@ -19,13 +19,13 @@ impl SourceError {
         matches!(self, Self::Network { .. } | Self::RateLimited { .. } | Self::Unavailable { .. })
     }
 
-    /// Whether nobody answers who can be believed, so that only the cache is left.
+    /// Whether no trustworthy server answers, so that only the cache can be used.
     pub(super) fn is_unreachable(&self) -> bool {
         matches!(self, Self::Network { .. } | Self::Untrusted { .. } | Self::Unavailable { .. })
     }
 
-    /// How long to wait before the request is made again after so many failures in a row: as long as the Hub asks, or
-    /// twice as long as the last time. `None` where the Hub asks for more than anybody should wait.
+    /// How long to wait after so many failures in a row: as long as the Hub asks, or else twice as long as the last time.
+    /// `None` if the Hub asks for more than [`LONGEST_PAUSE`].
     pub(super) fn pause(&self, failures: u32) -> Option<Duration> {
         let asked = match self {
             Self::RateLimited { retry_after } => *retry_after,
@@ -38,7 +38,7 @@ impl SourceError {
         }
     }
 
-    /// What happened, in the middle of a sentence about a pause.
+    /// What happened, as a clause for a message about a pause.
     pub(super) fn reason(&self) -> String {
         let asks = |asked: &Duration| format!(" and asks to wait {} s", asked.as_secs());
         match self {
@@ -53,14 +53,14 @@ impl SourceError {
     }
 }
 
-/// How long an answer asks to wait: by `Retry-After`, in seconds or as a date, or by the `RateLimit` that the Hub sends
-/// with the seconds until it counts anew.
-pub fn asked(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+/// How long a response asks to wait: by `Retry-After`, in seconds or as a date, or by the Hub's `RateLimit`, whose `t` is
+/// the number of seconds until the window ends.
+pub fn requested_pause(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let by_date = |text: &str| httpdate::parse_http_date(text).ok();
     if let Some(text) = text(RETRY_AFTER.as_str()) {
         let seconds = text.parse().ok().map(Duration::from_secs);
-        // A date that has passed asks for no pause.
+        // A date in the past asks for no pause.
         let asked = seconds.or_else(|| by_date(text).map(|date| date.duration_since(now).unwrap_or_default()));
         if asked.is_some() {
             return asked;
@@ -92,7 +92,7 @@ mod tests {
         ];
         for (name, value, expected) in cases {
             let headers = HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))]);
-            assert_eq!(asked(&headers, now), expected.map(Duration::from_secs), "{name}: {value}");
+            assert_eq!(requested_pause(&headers, now), expected.map(Duration::from_secs), "{name}: {value}");
         }
     }
 
