@@ -91,7 +91,7 @@ impl<'de> Visitor<'de> for Outline {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
-        Ok(if json::stood_for(text).is_some() { Value::Null } else { text.into() })
+        Ok(if json::placeholder_value(text).is_some() { Value::Null } else { text.into() })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
@@ -113,7 +113,7 @@ impl<'de> Visitor<'de> for Outline {
             return Ok(Value::Null);
         }
         while let Some(key) = object.next_key::<String>()? {
-            if json::stood_for(&key).is_some() {
+            if json::placeholder_value(&key).is_some() {
                 return Err(A::Error::custom("key must be a string"));
             }
             let value = object.next_value_seed(self.within(&key))?;

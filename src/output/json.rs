@@ -1,5 +1,5 @@
-//! JSON as Python's `json.dump` writes it: with `Infinity`, `-Infinity` and `NaN`, which are no JSON, and behind the mark that
-//! some editors put before UTF-8.
+//! Reads JSON as Python's `json.dump` writes it, with `Infinity`, `-Infinity` and `NaN`, which standard JSON does not have,
+//! and after a byte order mark, which some editors write.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,72 +8,58 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// What some editors put before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Python's numbers that are no JSON. A longer one comes before the one that it ends in.
+/// Python's names of numbers that standard JSON does not have; `-Infinity` comes before `Infinity`, which is a part of it.
 const NON_FINITE: [(&str, f64); 3] = [("-Infinity", f64::NEG_INFINITY), ("Infinity", f64::INFINITY), ("NaN", f64::NAN)];
 
-/// What a string that stands for such a number is filled with: a control character that nobody writes.
+/// Placeholders for such numbers are strings of this control character, which does not occur in real names.
 const FILLER: u8 = 0x7f;
 
-/// Reads what `seed` makes of `bytes`. In place of a number that is no JSON it sees a string, which [`stood_for`] knows.
-///
-/// # Errors
-///
-/// Fails if the bytes are not JSON, or not what `seed` takes.
+/// Deserialises `bytes` with `seed`, which sees a placeholder string in place of each non-finite number; [`placeholder_value`]
+/// recognises it.
 pub fn read<V, S: for<'de> DeserializeSeed<'de, Value = V>>(bytes: &[u8], seed: S) -> serde_json::Result<V> {
-    let text = with_stand_ins(bytes);
+    let text = with_placeholders(bytes);
     let mut deserializer = serde_json::Deserializer::from_slice(&text);
     let value = seed.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(value)
 }
 
-/// A JSON value. The pairs of an object are all kept, in their order, so that a name that comes twice can be seen.
+/// A JSON value. All pairs of an object are kept in their order, so that duplicate names can be detected.
 #[derive(Debug)]
 pub enum Json {
-    /// `null`.
     Null,
-    /// `true` or `false`.
     Bool(bool),
-    /// A number, which may be one of those that are no JSON.
     Number(f64),
-    /// A string.
     Text(String),
-    /// A list.
     List(Vec<Json>),
-    /// An object.
     Object(Vec<(String, Json)>),
 }
 
 impl Json {
-    /// Reads a value from `bytes`.
     pub fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
         read(bytes, PhantomData)
     }
 
-    /// The value of an object's `key`.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.pairs().iter().find_map(|(known, value)| (known == key).then_some(value))
     }
 
-    /// An object's pairs; none if it is no object.
+    /// The pairs of an object; empty if the value is no object.
     pub fn pairs(&self) -> &[(String, Self)] {
         if let Self::Object(pairs) = self { pairs } else { &[] }
     }
 
-    /// The string that it is.
     pub fn text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
-    /// The items of the list that it is.
     pub fn list(&self) -> Option<&[Self]> {
         if let Self::List(items) = self { Some(items) } else { None }
     }
 
-    /// The whole number that it is.
+    /// The value if it is a natural number below 10^15.
     pub fn whole(&self) -> Option<usize> {
         match self {
             Self::Number(number) if number.fract() == 0.0 && (0.0..1e15).contains(number) => Some(*number as usize),
@@ -81,7 +67,7 @@ impl Json {
         }
     }
 
-    /// What it is, in words.
+    /// The type of the value, for messages.
     pub fn what(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -94,39 +80,39 @@ impl Json {
     }
 }
 
-/// The text without a mark, with a string in place of every number that is no JSON. It is as long as the number, so that an
-/// error further on still names the right column.
-fn with_stand_ins(bytes: &[u8]) -> Cow<'_, [u8]> {
+/// The text without a byte order mark, with a placeholder for every non-finite number. The placeholder is as long as the
+/// number, so that errors later in the text name the right column.
+fn with_placeholders(bytes: &[u8]) -> Cow<'_, [u8]> {
     let mut text = Cow::Borrowed(without_mark(bytes));
     let (mut at, mut in_string) = (0, false);
     while at < text.len() {
         let non_finite = NON_FINITE.iter().find(|(name, _)| !in_string && text[at..].starts_with(name.as_bytes()));
         if let Some((name, _)) = non_finite {
-            text.to_mut()[at..at + name.len()].copy_from_slice(stand_in(name).as_bytes());
+            text.to_mut()[at..at + name.len()].copy_from_slice(placeholder(name).as_bytes());
             at += name.len();
             continue;
         }
         in_string ^= text[at] == b'"';
-        // What follows a backslash does not end a string.
+        // An escaped quotation mark does not end a string.
         at += if in_string && text[at] == b'\\' { 2 } else { 1 };
     }
     text
 }
 
-/// The text after a mark, if there is one.
+/// The text after its byte order mark, if it has one.
 pub fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
 }
 
-/// A JSON string as long as `name`.
-fn stand_in(name: &str) -> String {
+/// A JSON string of the same length as `name`.
+fn placeholder(name: &str) -> String {
     format!("\"{}\"", char::from(FILLER).to_string().repeat(name.len() - 2))
 }
 
-/// The number that a string stands for.
-pub fn stood_for(text: &str) -> Option<f64> {
-    let is_stand_in = text.bytes().all(|byte| byte == FILLER);
-    NON_FINITE.iter().find_map(|(name, number)| (is_stand_in && text.len() + 2 == name.len()).then_some(*number))
+/// The number that a placeholder stands for; `None` for any other string.
+pub fn placeholder_value(text: &str) -> Option<f64> {
+    let is_placeholder = text.bytes().all(|byte| byte == FILLER);
+    NON_FINITE.iter().find_map(|(name, number)| (is_placeholder && text.len() + 2 == name.len()).then_some(*number))
 }
 
 impl<'de> Deserialize<'de> for Json {
@@ -165,7 +151,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Json, E> {
-        Ok(stood_for(text).map_or_else(|| Json::Text(text.to_owned()), Json::Number))
+        Ok(placeholder_value(text).map_or_else(|| Json::Text(text.to_owned()), Json::Number))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Json, A::Error> {
@@ -179,7 +165,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Json, A::Error> {
         let mut pairs = Vec::new();
         while let Some(key) = object.next_key::<String>()? {
-            if stood_for(&key).is_some() {
+            if placeholder_value(&key).is_some() {
                 return Err(A::Error::custom("key must be a string"));
             }
             pairs.push((key, object.next_value()?));

@@ -1,4 +1,4 @@
-//! Bytes and text on their way out: files written whole or not at all, JSON in Python's form, names made harmless.
+//! Writes files atomically, JSON as Python does, and names and numbers for people to read.
 
 mod error;
 mod files;

@@ -1,4 +1,4 @@
-//! Files that are written take their places together.
+//! Moves several written files to their final places, all or none.
 
 use std::path::{Path, PathBuf};
 
@@ -7,13 +7,9 @@ use tempfile::NamedTempFile;
 use super::error::OutputError;
 use super::temporary::{Former, folder_of};
 
-/// Puts temporary files in the places that they are for, in this order, all or none: what the places hold is kept until all
-/// are in place, and is put back if one of them is refused. Nothing can be put back when the machine itself stops midway:
-/// some places then hold what is new and some what was there before, each whole.
-///
-/// # Errors
-///
-/// Fails if one of the places cannot be taken. Every place then holds what it held before, unless the error says otherwise.
+/// Renames temporary files to their final paths, in this order. The former files are kept until all are in place, and are put
+/// back if one cannot be renamed; the error tells of any that could not be put back. If the machine stops midway, some paths
+/// hold the new file and some the former one, each whole.
 pub fn take_places(written: Vec<(PathBuf, NamedTempFile)>) -> Result<(), OutputError> {
     let keep = |(path, _): &(PathBuf, NamedTempFile)| {
         Former::of(path, folder_of(path)).map_err(|error| OutputError::Unwritable { path: path.clone(), error })
@@ -31,7 +27,7 @@ pub fn take_places(written: Vec<(PathBuf, NamedTempFile)>) -> Result<(), OutputE
     Ok(())
 }
 
-/// Puts back what the `taken` places held; the error is what was `refused`, or worse.
+/// Puts back what the `taken` paths held. Returns the error `refused`, with those paths that could not be restored.
 fn put_back(taken: Vec<(PathBuf, Option<Former>)>, refused: OutputError) -> OutputError {
     let mut result = refused;
     for (path, former) in taken.into_iter().rev() {
@@ -48,14 +44,14 @@ fn put_back(taken: Vec<(PathBuf, Option<Former>)>, refused: OutputError) -> Outp
     result
 }
 
-/// Makes the names in `folder` survive a power cut. The files are in place whatever comes of it, and some file systems cannot
-/// do it: a failure is none of the caller's.
+/// Makes the new names in `folder` survive a power failure. Errors are ignored: the files are in place anyway, and some file
+/// systems do not support it.
 #[cfg(unix)]
 fn sync(folder: &Path) {
     let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
 }
 
-/// Names survive a power cut by themselves, or cannot be made to.
+/// Other systems do it themselves or do not support it.
 #[cfg(not(unix))]
 fn sync(_folder: &Path) {}
 
@@ -67,7 +63,7 @@ mod tests {
     use super::*;
     use crate::output::temporary::temporary;
 
-    /// Files `a` (there before), `b` (not there) and `c` (there before) that are written and not in place yet.
+    /// Temporary files for `a` and `c`, which exist already, and for `b`, which does not.
     fn written(folder: &Path) -> Vec<(PathBuf, NamedTempFile)> {
         for name in ["a", "c"] {
             fs::write(folder.join(name), format!("old {name}")).expect("written");
@@ -137,7 +133,7 @@ mod tests {
         let OutputError::NotPutBack { kept: Some(kept), .. } = put_back(vec![(path.clone(), former)], refused) else {
             panic!("the former file is lost");
         };
-        // Nor does a later run take it for what a killed one has left.
+        // A later run does not take it for a leftover of a killed process.
         crate::output::sweep(&path);
         assert_eq!(fs::read_to_string(kept).expect("readable"), "old");
     }

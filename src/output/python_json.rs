@@ -1,24 +1,24 @@
-//! JSON as Python writes it.
+//! Writes JSON as Python does.
 
 use serde::Serialize;
 use serde_json::ser::PrettyFormatter;
 
-/// `value` as Python's `json.dump(value, file, indent=4)` writes it, but for the digits of some numbers.
+/// `value` as Python's `json.dump(value, file, indent=4)` writes it, except for the digits of some numbers.
 pub fn python_json(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, PrettyFormatter::with_indent(b"    "));
-    // Writing to memory does not fail, and no value here has keys other than strings.
+    // Writing to memory cannot fail, and the values here have only strings as keys.
     value.serialize(&mut serializer).expect("plain data has a JSON form");
     escape_all_but_ascii(&String::from_utf8_lossy(&bytes)).into_bytes()
 }
 
-/// The same as text, with a line's end.
+/// The same as text, with a final newline.
 pub fn python_json_text(value: &(impl Serialize + ?Sized)) -> String {
     String::from_utf8_lossy(&python_json(value)).into_owned() + "\n"
 }
 
-/// Python escapes everything in a string that is not printable ASCII, beyond ASCII as UTF-16. Outside of strings JSON has
-/// nothing but printable ASCII and the line ends of the layout.
+/// Escapes all but printable ASCII in strings, as Python does, with UTF-16 for other characters. Outside of strings JSON has
+/// only printable ASCII and newlines.
 fn escape_all_but_ascii(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {

@@ -1,7 +1,7 @@
-//! Files under temporary names, beside the places that they are for.
+//! Temporary files beside the final ones.
 //!
-//! Each is locked while its process lives. So the next process that writes to the same folder can tell what a killed one has
-//! left, and removes it.
+//! Each is locked while its process lives, so that the next process that writes to the same folder can recognise and remove
+//! what a killed one has left.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -14,28 +14,28 @@ use tempfile::{Builder, NamedTempFile, TempPath};
 
 use super::text::sha256;
 
-/// What the names begin and end with. Between the two stand the machine, a hyphen, and letters that tell one file from another.
+/// Names consist of the prefix, the machine, a hyphen, random letters and the suffix.
 const PREFIX: &str = ".laser_scan_";
 const SUFFIX: &str = ".tmp";
 
-/// From which age a file is taken to be left behind where no lock can tell. Writing one takes seconds.
+/// If locks do not work, a file of this age counts as left behind. Writing one takes seconds.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// This machine among those that share a network file system, whose locks may be known only to the machine that took them.
+/// Identifies this machine, since locks on a network file system may be visible only to the machine that holds them.
 static MACHINE: LazyLock<String> =
     LazyLock::new(|| sha256(System::host_name().unwrap_or_default().as_bytes())[..8].to_owned());
 
-/// What a place held, under a temporary name.
+/// The former file at a path, kept under a temporary name.
 #[derive(Debug)]
 pub struct Former {
     path: TempPath,
-    /// Tells other processes that it is still needed.
+    /// Shows other processes that the file is still needed.
     _lock: Option<File>,
 }
 
 impl Former {
-    /// What `path` holds now, by a second link to it, or as a copy where the file system has no links; `None` if there is
-    /// nothing, or a folder, which no file can take the place of.
+    /// Keeps what `path` holds now, as a hard link or, if the file system has none, as a copy. `None` if there is nothing or a
+    /// folder, which no file can replace.
     pub fn of(path: &Path, folder: &Path) -> io::Result<Option<Self>> {
         match fs::symlink_metadata(path) {
             Ok(metadata) if metadata.is_dir() => return Ok(None),
@@ -51,18 +51,17 @@ impl Former {
         };
         let (_, kept) = named(|builder| builder.make_in(folder, link))?.into_parts();
         let lock = kept.is_file().then(|| File::open(&kept).ok()).flatten();
-        // Shared, as another process may keep the same file.
+        // The lock is shared because another process may keep the same file.
         let lock = lock.filter(|file| file.try_lock_shared().is_ok());
         Ok(Some(Self { path: kept, _lock: lock }))
     }
 
-    /// Puts it back to where it was.
     pub fn put_back(self, path: &Path) -> Result<(), Self> {
         let Self { path: kept, _lock } = self;
         kept.persist(path).map_err(|error| Self { path: error.path, _lock })
     }
 
-    /// Leaves it for the user under a name that is not taken for one that was left behind, and says where.
+    /// Leaves the file for the user under a name that [`sweep`] does not remove, and returns that name.
     pub fn leave(self) -> Option<PathBuf> {
         let kept = self.path.keep().ok()?;
         let lasting = kept.with_extension("kept");
@@ -70,44 +69,44 @@ impl Former {
     }
 }
 
-/// A new file with a name of its own in `folder`, readable by whom the user's mask allows.
+/// Creates a locked temporary file in `folder`, with the permissions of the user's umask.
 pub fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     loop {
         let file = named(|builder| {
-            // Temporary files are private unless told otherwise; these will be output.
+            // By default temporary files are private, but these become output.
             #[cfg(unix)]
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
             builder.tempfile_in(folder)
         })?;
         let is_seized = matches!(file.as_file().try_lock(), Err(TryLockError::WouldBlock));
-        // Another process may have taken it for one that was left behind before it was locked.
+        // Before it was locked, another process may have taken it for a leftover and removed it.
         if !is_seized && file.path().exists() {
             return Ok(file);
         }
     }
 }
 
-/// Removes the temporary files beside `path` that no process needs any more.
+/// Removes the temporary files beside `path` that killed processes have left.
 pub fn sweep(path: &Path) {
     for entry in fs::read_dir(folder_of(path)).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let middle = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
         let Some(middle) = middle.filter(|_| entry.file_type().is_ok_and(|kind| kind.is_file())) else { continue };
-        let is_of_here = middle.split_once('-').is_none_or(|(machine, _)| machine == MACHINE.as_str());
-        if is_left_behind(&entry.path(), is_of_here) {
-            // What cannot be removed harms nobody.
+        let is_own_machine = middle.split_once('-').is_none_or(|(machine, _)| machine == MACHINE.as_str());
+        if is_left_behind(&entry.path(), is_own_machine) {
+            // A leftover that cannot be removed does no harm.
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
-/// Whether a temporary file is needed by no process. The lock tells, if it was a process of this machine.
-fn is_left_behind(path: &Path, is_of_here: bool) -> bool {
+/// Whether no process needs a temporary file any more. For processes on this machine the lock tells.
+fn is_left_behind(path: &Path, is_own_machine: bool) -> bool {
     let Ok(file) = File::open(path) else { return false };
     match file.try_lock() {
-        Ok(()) if is_of_here => true,
+        Ok(()) if is_own_machine => true,
         Err(TryLockError::WouldBlock) => false,
-        // The file system has no locks, or may have those of this machine only.
+        // The file system has no locks, or shows only those of this machine.
         _ => file
             .metadata()
             .and_then(|metadata| metadata.modified())
@@ -115,16 +114,16 @@ fn is_left_behind(path: &Path, is_of_here: bool) -> bool {
     }
 }
 
-/// What `make` makes under a temporary name.
+/// Calls `make` with a builder of temporary names.
 fn named<T>(make: impl FnOnce(&mut Builder<'_, '_>) -> io::Result<T>) -> io::Result<T> {
     let prefix = format!("{PREFIX}{}-", *MACHINE);
     let mut builder = Builder::new();
     builder.prefix(&prefix).suffix(SUFFIX);
-    // The error names the temporary file; its kind says all that matters.
+    // The error would name the temporary file; its kind is enough.
     make(&mut builder).map_err(|error| error.kind().into())
 }
 
-/// The folder that holds `path`.
+/// The parent folder of `path`; `.` if the path has none.
 pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,

@@ -1,13 +1,13 @@
-//! Numbers and names as people read them.
+//! Formats numbers and names for people to read.
 
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-/// The longest name within a file's name, in bytes. File systems take 255; what stands before and after it needs some.
+/// The longest model name within a file name, in bytes. File systems allow 255, which a prefix and an extension share.
 const LONGEST_NAME: usize = 180;
 
-/// A ratio in `count` significant digits.
+/// A ratio with `count` significant digits.
 pub fn digits(ratio: f64, count: usize) -> String {
     let scientific = format!("{ratio:.*e}", count - 1);
     match scientific.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()) {
@@ -20,9 +20,9 @@ pub fn digits(ratio: f64, count: usize) -> String {
 /// Whether a character could deceive a reader: control characters could move a terminal's cursor or set its title, and
 /// characters that cannot be seen or that change the direction of writing could make a name look like another.
 ///
-/// Beside the control characters these are the separators of lines and paragraphs, Unicode's `Default_Ignorable_Code_Point`,
-/// which has its `Bidi_Control`, its variation selectors and its tags among them, and the marks of interlinear notes.
-/// (`DerivedCoreProperties.txt` and `PropList.txt` of Unicode 17)
+/// Beside the control characters these are the line and paragraph separators, the interlinear annotation marks and Unicode's
+/// `Default_Ignorable_Code_Point`, which includes `Bidi_Control`, the variation selectors and the tags, as listed in
+/// `DerivedCoreProperties.txt` and `PropList.txt` of Unicode 17.
 pub fn is_deceptive(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -34,7 +34,7 @@ pub fn is_deceptive(character: char) -> bool {
         )
 }
 
-/// Text in which every character that could deceive a reader is written as its number, such as `\u{1b}`.
+/// Writes every deceptive character of a text as its number, such as `\u{1b}`.
 pub fn visible(text: &str) -> String {
     let mut visible = String::with_capacity(text.len());
     for character in text.chars() {
@@ -47,15 +47,15 @@ pub fn visible(text: &str) -> String {
     visible
 }
 
-/// A model's name as a part of a file's name that every file system and shell takes. Since something always stands before it
-/// and after it, a dash at its beginning, a dot at its end and the names that Windows reserves do no harm.
+/// Makes a model's name safe as the middle of a file name for every file system and shell. A dash at its beginning, a dot at
+/// its end and the names that Windows reserves do no harm there.
 pub fn in_file_name(name: &str) -> String {
     let is_unsafe = |character| is_deceptive(character) || "/\\:*?\"<>|".contains(character);
     let safe: String = name.chars().map(|character| if is_unsafe(character) { '_' } else { character }).collect();
     if safe.len() <= LONGEST_NAME {
         return safe;
     }
-    // Names that differ only at their ends stay apart.
+    // The hash distinguishes names that differ only at their ends.
     let hash = &sha256(name.as_bytes())[..8];
     format!("{}-{hash}", &safe[..safe.floor_char_boundary(LONGEST_NAME - 9)])
 }
@@ -65,13 +65,13 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A number of things, in words.
+/// A number with its noun in the singular or plural.
 pub fn counted(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
-/// A moment as RFC 3339 writes it, in UTC and whole seconds, such as `2026-11-28T23:59:59Z`. A clock that stands before 1970
-/// is taken to stand there.
+/// A moment in RFC 3339 format, in UTC and whole seconds, such as `2026-11-28T23:59:59Z`. Times before 1970 are written as
+/// the beginning of 1970.
 pub fn timestamp(moment: SystemTime) -> String {
     humantime::format_rfc3339_seconds(moment.max(SystemTime::UNIX_EPOCH)).to_string()
 }
@@ -102,7 +102,7 @@ mod tests {
     fn what_cannot_be_seen_is_written_as_its_number() {
         assert_eq!(visible("model.layers.0.ä 模型 \\ 😀"), "model.layers.0.ä 模型 \\ 😀");
         assert_eq!(visible("a\u{1b}[2Jb\r\n\t\u{7f}"), "a\\u{1b}[2Jb\\u{d}\\u{a}\\u{9}\\u{7f}");
-        // Of each kind one or two: C1, soft hyphen, Arabic letter mark, Hangul fillers, zero width, separators, embeddings,
+        // One or two of each kind: C1, soft hyphen, Arabic letter mark, Hangul fillers, zero width, separators, embeddings,
         // isolates, variation selectors, byte order mark, tags.
         let unseen = "\u{9b}\u{ad}\u{61c}\u{115f}\u{3164}\u{200b}\u{200f}\u{2028}\u{2029}\u{202e}\u{2060}\u{2066}\u{2069}\u{fe0f}\
                       \u{feff}\u{e0001}\u{e0041}\u{e0100}";
