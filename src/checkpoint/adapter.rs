@@ -1,4 +1,4 @@
-//! Adapters: small factors that change a model's weights, and are no model by themselves.
+//! Recognises adapters such as LoRA, which change a model's weights and are no model by themselves.
 
 use std::collections::BTreeSet;
 
@@ -9,24 +9,19 @@ use super::error::CheckpointError;
 use super::outline::Outline;
 use crate::source::Source;
 
-/// What an adapter of no listed kind is called.
 const ADAPTER: &str = "an adapter";
-
-/// What an adapter of the most frequent kind is called.
 const LORA: &str = "a LoRA adapter";
 
-/// A kind of adapter.
 struct Kind {
-    /// What it is called in a sentence.
+    /// The name with its article, for messages.
     name: &'static str,
-    /// Its `peft_type`, in small letters.
+    /// Its `peft_type` in lower case.
     peft: &'static str,
-    /// Segments in the names of its factors, in small letters, with spaces between them; those that end in `_` are only how
-    /// a segment begins.
+    /// Segments of the names of its factors in lower case, separated by spaces. Those that end in `_` are prefixes.
     segments: &'static str,
 }
 
-/// The kinds, as PEFT and its `adapter_layer_names`, LyCORIS, kohya's scripts, torchtune and MLX write them.
+/// The names are those of PEFT's `adapter_layer_names`, LyCORIS, kohya's scripts, torchtune and MLX.
 const KINDS: [Kind; 8] = [
     Kind {
         name: LORA,
@@ -48,14 +43,14 @@ const KINDS: [Kind; 8] = [
     },
 ];
 
-/// How the names begin that kohya's scripts make of a module's whole name.
+/// Prefixes of the names that kohya's scripts make from whole module names.
 const KOHYA: [&str; 3] = ["lora_unet_", "lora_te", "lora_transformer_"];
 
 /// A tensor that is a factor of an adapter.
 struct Factor<'a> {
-    /// The module that it changes.
+    /// The module that it changes; empty if the name does not tell.
     module: &'a str,
-    /// What such an adapter is called.
+    /// The name of this kind of adapter, for messages.
     kind: &'static str,
 }
 
@@ -68,12 +63,12 @@ impl<'a> Factor<'a> {
         for (start, segment) in segments(tensor) {
             let lower = segment.to_ascii_lowercase();
             let of_kind = KINDS.iter().find(|kind| kind.segments.split(' ').any(|known| is_segment(&lower, known)));
-            // diffusers: `to_q_lora.down`, `to_q.lora.up`. A `lora` of other parts is RWKV's own.
+            // diffusers writes `to_q_lora.down` and `to_q.lora.up`. RWKV's own `lora` modules have other parts.
             let is_of_diffusers = matches!(&*lower, "up" | "down") && before.is_some_and(is_lora);
             let kind = of_kind.map(|kind| kind.name).or(is_of_diffusers.then_some(LORA));
             if let Some(kind) = kind {
                 let module = tensor[..start].trim_end_matches('.');
-                // torch.nn.utils.parametrize keeps a module's own weight beside what changes it.
+                // torch.nn.utils.parametrize stores a module's own weight beside the factors.
                 let module = module.split_once(".parametrizations.").map_or(module, |(module, _)| module);
                 return Some(Self { module, kind });
             }
@@ -83,7 +78,7 @@ impl<'a> Factor<'a> {
     }
 }
 
-/// The segments of a name, with where each begins.
+/// The segments of a name with their offsets.
 fn segments(name: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut start = 0;
     name.split('.').map(move |segment| {
@@ -103,15 +98,14 @@ fn is_lora(segment: &str) -> bool {
     name == "lora" || name.ends_with("_lora")
 }
 
-/// Whether a tensor is a factor of an adapter.
 pub fn is_factor(tensor: &str) -> bool {
     Factor::of(tensor).is_some()
 }
 
-/// What an adapter is called that consists of `tensors`; `None` if they are a model's, with or without factors beside them.
+/// The kind of adapter if `tensors` are those of an adapter; `None` if they are a model's, with or without factors.
 ///
-/// A model has the weight of a module in its layers to which a factor belongs. An adapter has not: what else it may hold are
-/// modules that were trained whole, biases, and the embedding or head that its factors belong to, where the vocabulary grew.
+/// A model contains the weight of a module in its layers that a factor changes. An adapter does not: beside factors it can
+/// contain biases, modules that were trained whole, and the embedding or head if the vocabulary was extended.
 pub fn kind<'a>(tensors: impl Iterator<Item = &'a str> + Clone) -> Option<&'static str> {
     let factors: Vec<Factor<'_>> = tensors.clone().filter_map(Factor::of).collect();
     let kind = factors.first()?.kind;
@@ -125,8 +119,8 @@ pub fn kind<'a>(tensors: impl Iterator<Item = &'a str> + Clone) -> Option<&'stat
     (!has_base).then_some(kind)
 }
 
-/// That what `folder` (empty, or ending in `/`) holds is an adapter, of this `kind` if that is known, with its base model if
-/// its configuration names one.
+/// The error that `folder`, which is empty or ends in `/`, contains an adapter. Its configuration tells the base model, and
+/// the kind if `kind` is `None`.
 pub fn refused(source: &dyn Source, folder: &str, kind: Option<&'static str>) -> CheckpointError {
     let config = read_json(source, &format!("{folder}adapter_config.json")).ok();
     let config = config.and_then(|bytes| Outline::Whole.read(&bytes).ok()).unwrap_or_default();

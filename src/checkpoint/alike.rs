@@ -1,31 +1,27 @@
-//! Whether two weights are the same numbers.
+//! Checks whether two weights are equal.
 
 use super::{Checkpoint, Part, Storage, Weight};
 use crate::source::{Source, SourceError};
 
-/// How many pieces of two large tensors are compared, from the first bytes to the last.
+/// How many pieces of two large tensors are compared, spread from the first bytes to the last.
 const PIECES: u64 = 16;
 
-/// The bytes of a piece. That independent numbers agree in one is out of the question.
+/// The bytes of a piece. Independent numbers practically never agree in one.
 const PIECE: u64 = 4 << 10;
 
-/// How closely two weights are looked at.
+/// How thoroughly two weights are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// Whether they are stored as one, which the headers tell.
+    /// Only whether the headers say that they share storage.
     Storage,
-    /// Whether they hold the same bytes, too.
+    /// Also whether they have the same bytes.
     Bytes,
 }
 
 impl Checkpoint {
-    /// Whether `one` and `other` are one stored tensor under two names or, if their bytes are looked at, hold the same; `None`
-    /// if that cannot be told before the scan, as of two storages of a `.bin` file. Of large tensors some pieces stand for all,
-    /// so that the answer is cheap wherever they are. What is quantised is alike only if it is stored once.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a piece cannot be read.
+    /// Whether `one` and `other` are one stored tensor under two names or, with [`Look::Bytes`], have the same bytes. Of large
+    /// tensors only some pieces are compared, which is fast even over a network. Quantised weights are equal only if they
+    /// are stored once. `None` if it cannot be known before the scan, as for two storages of a `.bin` file.
     pub fn are_alike(
         &self,
         source: &dyn Source,
@@ -45,12 +41,11 @@ impl Checkpoint {
         if look == Look::Storage {
             return Ok(Some(false));
         }
-        // Where a pickled tensor is in its file is known only once that is on disk.
+        // The place of a pickled tensor in its file is known only when the whole file is on disk.
         if [one, other].iter().any(|part| self.shards[part.shard].is_pickle()) {
             return Ok(None);
         }
-        let size = one.tensor.bytes.end - one.tensor.bytes.start;
-        for start in pieces(size) {
+        for start in pieces(one.tensor.size()) {
             if self.piece(source, one, start)? != self.piece(source, other, start)? {
                 return Ok(Some(false));
             }
@@ -58,7 +53,6 @@ impl Checkpoint {
         Ok(Some(true))
     }
 
-    /// Whether the file says that two of its tensors are one.
     fn share_storage(&self, one: &Part, other: &Part) -> bool {
         let first_name = |part: &Part| {
             let aliases = &self.shards[part.shard].aliases;
@@ -76,7 +70,7 @@ impl Checkpoint {
     }
 }
 
-/// Where the pieces of so many bytes begin.
+/// The offsets of the pieces in a tensor of `size` bytes.
 fn pieces(size: u64) -> Vec<u64> {
     if size <= PIECES * PIECE {
         return (0..size.div_ceil(PIECE)).map(|piece| piece * PIECE).collect();

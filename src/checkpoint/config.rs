@@ -1,4 +1,4 @@
-//! What `config.json` says that matters here.
+//! The parts of `config.json` that are needed for a scan.
 
 use serde::de::Error;
 use serde_json::{Value, json};
@@ -8,40 +8,34 @@ use super::outline::Outline;
 /// Sections in which multimodal models describe their language model.
 const TEXT_SECTIONS: [&str; 4] = ["text_config", "llm_config", "language_config", "thinker_config"];
 
-/// What is kept of the file.
 const KEPT: Outline = Outline::Sections {
-    alike: &["text_config", "llm_config", "language_config", "thinker_config", "attn_config", "ffn_config"],
+    same: &["text_config", "llm_config", "language_config", "thinker_config", "attn_config", "ffn_config"],
     whole: &["quantization_config", "compression_config"],
 };
 
-/// The most layers that a model is believed to have. The deepest ones have a few hundred.
+/// The most layers that a configuration may claim. The deepest models have a few hundred.
 pub const MAX_LAYERS: usize = 4096;
 
-/// The model's own description, as far as it is needed; every part may be missing.
+/// The needed parts of a model's configuration, any of which may be missing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     /// The architecture's name, such as `mistral`, or the class of a diffusers model, such as `UNet2DConditionModel`.
     pub model_type: Option<String>,
     /// The class that wrote the weights, such as `MistralForCausalLM`.
     pub architecture: Option<String>,
-    /// How many decoder layers the model has; layers beyond them are not part of it.
+    /// The number of decoder layers; further layers in the checkpoint do not belong to the model.
     pub layer_count: Option<usize>,
-    /// How the weights are quantised.
     pub quantization: Option<Value>,
-    /// The weights file or index, where the model names one of its own.
+    /// The weights file or index, if the configuration names one.
     pub weights_file: Option<String>,
-    /// Whether the head shares the embedding's weight, if that is said.
+    /// Whether the head shares the embedding's weight.
     pub ties_embeddings: Option<bool>,
-    /// The description of the language model: the whole, or a section of it. Tables and long lists are left out.
+    /// The section that describes the language model, or the whole configuration, without tables and long lists.
     pub text: Value,
 }
 
 impl Config {
     /// Reads a configuration from the bytes of `config.json`.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the bytes are no JSON object, or if it promises more layers than any model has.
     pub fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
         let mut root = KEPT.read(bytes)?;
         if !root.is_object() {
@@ -60,8 +54,8 @@ impl Config {
             ties_embeddings: ties(&root).or_else(|| ties(section)),
             text: section.clone(),
         };
-        // transformers writes the number of layers out in any case. Where it is missing, somebody else wrote the file, and all
-        // layers that are there count.
+        // transformers always writes the number of layers. If it is missing, another tool wrote the file, and all layers in
+        // the checkpoint count.
         config.layer_count = ["num_hidden_layers", "n_layer", "n_layers", "num_layers"]
             .iter()
             .find_map(|key| config.value(key).and_then(whole));
@@ -73,24 +67,24 @@ impl Config {
         }
     }
 
-    /// The first of `keys` that the language model's description gives as a whole number. A
-    /// key within a section is written `section.key`.
+    /// The first of `keys` whose value for the language model is a natural number. A key in a section is written
+    /// `section.key`.
     pub fn number(&self, keys: &[&str]) -> Option<usize> {
         keys.iter().find_map(|key| self.value(key).and_then(whole))
     }
 
-    /// Whether the language model's description sets `key` to true.
+    /// Whether `key` is true for the language model.
     pub fn flag(&self, key: &str) -> bool {
         self.value(key).and_then(Value::as_bool).unwrap_or(false)
     }
 
-    /// The names of the architecture: the language model's own, then that of the model around it.
+    /// The architecture of the language model, then that of the whole model.
     pub fn model_types(&self) -> impl Iterator<Item = &str> {
         let own = self.text.get("model_type").and_then(Value::as_str);
         own.into_iter().chain(self.model_type.as_deref())
     }
 
-    /// Puts `value` under `key`, where the language model's description does not have anything there.
+    /// Sets `key` for the language model to `value` if it is missing.
     pub fn set_default(&mut self, key: &str, value: impl Into<Value>) {
         if self.value(key).is_some() {
             return;
@@ -113,8 +107,8 @@ fn whole(value: &Value) -> Option<usize> {
     value.as_u64().and_then(|number| usize::try_from(number).ok())
 }
 
-/// Takes out of a model's description how it is quantised: by its own, by its language model's, or by what
-/// compressed-tensors once called it.
+/// Removes and returns the description of the quantisation, which belongs to the whole model or to its language model, or is
+/// called `compression_config` by old versions of compressed-tensors.
 fn take_quantization(root: &mut Value) -> Option<Value> {
     let take = |from: &mut Value, key: &str| from.get_mut(key).map(Value::take);
     let mut found = take(root, "quantization_config");
@@ -128,7 +122,7 @@ fn take_quantization(root: &mut Value) -> Option<Value> {
     found.or_else(|| take(root, "compression_config")).filter(Value::is_object)
 }
 
-/// The description of the language model, which multimodal models keep in a section, some of them in a section of one.
+/// The section of the language model, which some multimodal models nest in another one.
 fn text_section(root: &Value) -> &Value {
     let section = TEXT_SECTIONS.iter().find_map(|key| root.get(key).filter(|section| section.is_object()));
     section.map_or(root, text_section)

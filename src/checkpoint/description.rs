@@ -1,16 +1,16 @@
-//! The small files beside the weights, most of which are JSON.
+//! Reads the small JSON files beside the weights.
 
 use super::error::CheckpointError;
 use super::header;
 use crate::source::{BrokenLink, Source, SourceError};
 
-/// The largest index that is read, in bytes: as much as the format allows for a header.
+/// The largest index in bytes: as much as safetensors allows for a header.
 const MAX_INDEX: u64 = header::MAX_HEADER;
 
-/// The largest of the other JSON files that is read, in bytes: the labels of 22,000 classes take one.
+/// The largest of the other JSON files in bytes. The labels of 22,000 classes take one megabyte.
 const MAX_DESCRIPTION: u64 = 16 << 20;
 
-/// How `folder` (empty, or ending in `/`) of the model can be named.
+/// The path by which the user can name `folder` of the model, which is empty or ends in `/`.
 pub fn spelling(source: &dyn Source, folder: &str) -> String {
     let model = &source.model().spelling;
     match folder.strip_suffix('/') {
@@ -19,7 +19,7 @@ pub fn spelling(source: &dyn Source, folder: &str) -> String {
     }
 }
 
-/// Whether the model has the file; that it has a link to it which leads to nothing is an error.
+/// Whether the model has the file. A link without a target is an error.
 pub fn exists(source: &dyn Source, file: &str) -> Result<bool, CheckpointError> {
     if source.size(file).is_some() {
         return Ok(true);
@@ -30,7 +30,7 @@ pub fn exists(source: &dyn Source, file: &str) -> Result<bool, CheckpointError> 
     }
 }
 
-/// Of a file that the model lacks: that it is not the cache alone that lacks it, where nobody else can be asked.
+/// Fails if a missing file may exist on the Hub, because the model is read offline and the file is not in the cache.
 pub fn not_only_uncached(source: &dyn Source, file: &str) -> Result<(), SourceError> {
     match source.blob(file) {
         Err(error @ SourceError::NotCached { .. }) => Err(error),
@@ -38,18 +38,16 @@ pub fn not_only_uncached(source: &dyn Source, file: &str) -> Result<(), SourceEr
     }
 }
 
-/// That a link of the model leads to nothing.
 pub fn broken(link: BrokenLink) -> CheckpointError {
     SourceError::BrokenLink { path: link.file, target: link.target }.into()
 }
 
-/// That a file is not JSON, or not such as is read.
 pub fn not_json(file: &str, error: &serde_json::Error) -> CheckpointError {
     let detail = error.to_string().replace("recursion limit exceeded", "it is nested too deeply");
     CheckpointError::Json { file: file.to_owned(), reason: format!("{detail}: download or copy it again") }
 }
 
-/// A small file, whole. Only an index grows with the number of tensors.
+/// Reads a whole JSON file. Only an index grows with the number of tensors.
 pub fn read_json(source: &dyn Source, file: &str) -> Result<Vec<u8>, CheckpointError> {
     let size = source.size(file).unwrap_or(0);
     let limit = if file.contains(".index.") { MAX_INDEX } else { MAX_DESCRIPTION };

@@ -1,7 +1,7 @@
-//! JSON that names tensors, read so that it takes no more memory than a model's needs.
+//! Reads JSON that names tensors, with limits on the memory that a malicious file can take.
 //!
-//! JSON of a megabyte can hold a hundred thousand entries, or one name of a megabyte that is copied with every message
-//! and result. What no model has is refused while it is read, before it is kept.
+//! A megabyte of JSON can contain a hundred thousand entries, or one name that is copied with every message and result.
+//! Numbers and lengths beyond those of any real model are refused during parsing.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map;
@@ -12,19 +12,19 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::excerpt::excerpt;
 
-/// The most tensors in one file. The largest models have about 100,000, in hundreds of files.
+/// The most tensors in one file. The largest models have about 100,000 in hundreds of files.
 pub const MAX_TENSORS: usize = 1 << 18;
 
-/// The longest name of a tensor, in bytes; names in use have at most 200.
+/// The longest name of a tensor in bytes. Real names have at most 200.
 pub const MAX_NAME: usize = 1024;
 
-/// The most dimensions of a tensor, as NumPy had them up to version 1.
+/// The most dimensions of a tensor, which was NumPy's limit up to version 1.
 pub const MAX_DIMENSIONS: usize = 32;
 
-/// The most tensors in an index, which is of a whole model.
+/// The most tensors in an index, which describes a whole model.
 const MAX_INDEXED: usize = 4 * MAX_TENSORS;
 
-/// A tensor's entry in a header as it is written, unchecked.
+/// A tensor's entry in a header, unchecked.
 #[derive(Deserialize)]
 pub struct Entry {
     pub dtype: String,
@@ -33,12 +33,11 @@ pub struct Entry {
     pub data_offsets: (u64, u64),
 }
 
-/// A header's entries in the order in which they are written, every one of them: a map type would keep only the last
-/// of two with the same name.
+/// A header's entries in their order, with duplicates, of which a map would keep only the last.
 #[derive(Default)]
 pub struct Entries {
     pub tensors: Vec<(String, Entry)>,
-    /// What the header says beside, without what is too long to name a tensor.
+    /// The entries of `__metadata__` that are short enough to be names of tensors.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -77,7 +76,7 @@ impl<'de> Deserialize<'de> for Entries {
     }
 }
 
-/// `__metadata__`, of which only the pairs are kept in which both can be names.
+/// `__metadata__` without pairs that are too long to be names of tensors.
 #[derive(Default)]
 struct Metadata(BTreeMap<String, String>);
 
@@ -96,11 +95,7 @@ impl<'de> Deserialize<'de> for Metadata {
     }
 }
 
-/// The shard of every tensor, as an index names it.
-///
-/// # Errors
-///
-/// Fails if a name is too long or stands twice, or if there are too many.
+/// Reads the `weight_map` of an index, which gives the shard of every tensor.
 pub fn weight_map<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     let mut shards = BTreeMap::new();
     each_pair(deserializer, |tensor, shard| {
@@ -118,7 +113,7 @@ pub fn weight_map<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap
     Ok(shards)
 }
 
-/// Reads an object of texts and hands on each pair; what `each` says against one is the error.
+/// Calls `each` with each pair of an object of strings, until it fails.
 fn each_pair<'de, D: Deserializer<'de>>(
     deserializer: D,
     each: impl FnMut(String, String) -> Result<(), String>,
@@ -143,7 +138,6 @@ fn each_pair<'de, D: Deserializer<'de>>(
     deserializer.deserialize_map(Pairs(each))
 }
 
-/// The extents of a tensor.
 fn shape<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
     struct Shape;
 

@@ -1,12 +1,10 @@
-//! What a file says, in a message about it.
+//! Quotes text from a file in a message.
 
 use std::fmt::Display;
 
-/// The most characters of a file that a message repeats.
 const MAX_CHARACTERS: usize = 200;
 
-/// The beginning of a text that came from a file, as a message can repeat it: a file can hold a megabyte where a word
-/// should stand.
+/// The beginning of a text from a file, which may have a megabyte in place of a word.
 pub fn excerpt(text: &dyn Display) -> String {
     let mut text = text.to_string();
     if let Some((end, _)) = text.char_indices().nth(MAX_CHARACTERS) {

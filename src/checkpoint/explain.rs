@@ -1,4 +1,4 @@
-//! The files of a folder -> why it has no weights that can be read.
+//! Finds out from a folder's files why it has no weights that can be read.
 
 use super::absence::Absence;
 use super::adapter;
@@ -8,7 +8,7 @@ use super::files::{NAMES, is_other_than_weights, is_weights, links_within, names
 use super::numbered::is_shard;
 use crate::source::{Form, Source, is_training_state};
 
-/// Why `folder` (empty, or ending in `/`) has no weights that can be read, from the files that it has instead.
+/// The error that `folder`, which is empty or ends in `/`, has no weights that can be read.
 pub fn absence(source: &dyn Source, folder: &str) -> CheckpointError {
     if let Some(link) = links_within(source, folder).into_iter().next() {
         return broken(link);
@@ -42,14 +42,14 @@ pub fn absence(source: &dyn Source, folder: &str) -> CheckpointError {
     } else {
         Absence::NoWeights
     };
-    let is_of_nothing = matches!(absence, Absence::Empty | Absence::NoWeights | Absence::DescriptionOnly(_));
+    let has_no_model = matches!(absence, Absence::Empty | Absence::NoWeights | Absence::DescriptionOnly(_));
     match not_only_uncached(source, &format!("{folder}{}", NAMES[0])) {
-        Err(error) if is_of_nothing => error.into(),
+        Err(error) if has_no_model => error.into(),
         _ => CheckpointError::Absent { model: spelling(source, folder), absence },
     }
 }
 
-/// The folders that hold a file for which `is_wanted` says so, those of a training run in the order of their numbers.
+/// The folders with wanted files, the checkpoints of a training run in the order of their steps.
 fn folders_with(names: &[&str], is_wanted: fn(&str) -> bool) -> Vec<String> {
     let split = names.iter().filter_map(|name| name.rsplit_once('/'));
     let mut folders: Vec<String> =
@@ -59,17 +59,17 @@ fn folders_with(names: &[&str], is_wanted: fn(&str) -> bool) -> Vec<String> {
     folders
 }
 
-/// The step of a training run at which it saved a checkpoint: `checkpoint-500`.
+/// The step of a training run's checkpoint, such as `checkpoint-500`.
 fn step(folder: &str) -> Option<u64> {
     folder.rsplit_once('-')?.1.parse().ok()
 }
 
-/// The folder that is most likely meant: the last of a training run, or else the first.
+/// The folder that the user most likely means: the last checkpoint of a training run, or else the first folder.
 fn likely(folders: &[String]) -> Option<&String> {
     folders.last().filter(|folder| step(folder).is_some()).or(folders.first())
 }
 
-/// Whether a file holds a model's weights by its name.
+/// Whether a file's name is that of a model's weights.
 fn is_weights_of_model(name: &str) -> bool {
     let is_pickle =
         name.ends_with(".bin") && (name == "pytorch_model.bin" || name.starts_with("pytorch_model-") && is_shard(name));

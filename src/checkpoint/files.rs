@@ -1,4 +1,4 @@
-//! Which files of a model's folder hold its weights.
+//! Finds the files in a model's folder that hold its weights.
 
 use super::config::Config;
 use super::description::{broken, read_json, spelling};
@@ -7,8 +7,8 @@ use super::index::{self, Index, IndexError};
 use super::numbered::{self, Numbered, is_shard};
 use crate::source::{BrokenLink, Form, Source};
 
-/// The names that transformers and diffusers give to a model's weights, in the order in which they are looked for. Of a
-/// pickled form the weights are read only where there is no other.
+/// The names that transformers and diffusers give to a model's weights, in order of preference. Pickled files are read only
+/// if there are no others.
 pub const NAMES: [&str; 8] = [
     "model.safetensors",
     "model.safetensors.index.json",
@@ -23,35 +23,30 @@ pub const NAMES: [&str; 8] = [
 /// How many of [`NAMES`] are safetensors.
 const SAFETENSORS_NAMES: usize = 4;
 
-/// How the shards of [`NAMES`] that are safetensors are called before their numbers.
+/// The names of safetensors shards before their numbers.
 const STEMS: [&str; 2] = ["model", "diffusion_pytorch_model"];
 
-/// Names of files that hold something else than the model's weights, or hold them a second time: an adapter, and Mistral's
-/// own form beside the shards.
+/// Prefixes of files that contain an adapter, or the weights a second time in Mistral's own format.
 const NOT_WEIGHTS: [&str; 2] = ["adapter_model", "consolidated"];
 
-/// How many missing shards are named.
 const MISSING_SHOWN: usize = 3;
 
 /// The files that hold a model's weights.
 pub enum WeightFiles {
-    /// One file.
     One(String),
-    /// Shards, with what says which tensor is where.
+    /// Shards with an index, whose paths are relative to the model's folder.
     Indexed {
-        /// The index.
         file: String,
-        /// Its content; files are relative to the model's folder.
         index: Index,
     },
-    /// All shards by their numbers, without an index: each says itself what it holds.
+    /// A complete set of numbered shards without an index.
     Numbered(Vec<String>),
 }
 
 impl WeightFiles {
-    /// Chooses among the files in `folder` (empty, or ending in `/`) as transformers and diffusers do: the file that the
-    /// configuration names, one of the usual names, shards of a usual name, then the only variant or the only file there is;
-    /// pickled files where there is none of these. `None` if there are no weights that can be read.
+    /// Chooses among the files in `folder`, which is empty or ends in `/`, as transformers and diffusers do: the file that the
+    /// configuration names, one with a usual name, shards with a usual name, the only variant or the only file, and pickled
+    /// files if there is none of these. `None` if there are no weights that can be read.
     pub fn find(source: &dyn Source, folder: &str, config: &Config) -> Result<Option<Self>, CheckpointError> {
         if let Some(file) = source.single_file() {
             return Self::open(source, folder, file).map(Some);
@@ -76,7 +71,7 @@ impl WeightFiles {
         only_set(source, folder, &sets.iter().collect::<Vec<_>>())
     }
 
-    /// Whether they may hold a part of the model only: a file that was named by itself, or one that is a shard by its name.
+    /// Whether this may be only a part of the model: a file that the user named, or one that is called like a shard.
     pub fn may_be_part(&self, source: &dyn Source) -> bool {
         matches!(self, Self::One(file) if source.single_file().is_some() || is_shard(file))
     }
@@ -88,13 +83,13 @@ impl WeightFiles {
         }
         match read_index(source, folder, &path) {
             Ok(index) => Ok(Self::Indexed { file: path, index }),
-            // What the index would say stands in the shards, too.
-            Err(error) if is_no_index(&error) => Self::beside(source, folder, file).ok_or(error),
+            // The shards themselves tell what the index would.
+            Err(error) if is_unusable(&error) => Self::beside(source, folder, file).ok_or(error),
             Err(error) => Err(error),
         }
     }
 
-    /// The shards to which the index `file` belongs, if they are all there.
+    /// The shards of the index `file`, if they are all there.
     fn beside(source: &dyn Source, folder: &str, file: &str) -> Option<Self> {
         let ending = if file.contains(".bin.index.") { ".bin" } else { ".safetensors" };
         let (stem, _) = file.split_once(&format!("{ending}.index."))?;
@@ -104,7 +99,7 @@ impl WeightFiles {
     }
 }
 
-/// The index at `path`, its shards named from the model's folder on.
+/// Reads the index at `path` and makes the paths of its shards relative to the model's folder.
 fn read_index(source: &dyn Source, folder: &str, path: &str) -> Result<Index, CheckpointError> {
     let invalid = |error| CheckpointError::Index { file: path.to_owned(), error };
     let mut index = Index::parse(&read_json(source, path)?).map_err(invalid)?;
@@ -114,40 +109,38 @@ fn read_index(source: &dyn Source, folder: &str, path: &str) -> Result<Index, Ch
     Ok(index)
 }
 
-/// Whether an index failed because it is none, and not because of what it says.
-fn is_no_index(error: &CheckpointError) -> bool {
-    let is_empty = |error: &IndexError| matches!(error, IndexError::Invalid(_) | IndexError::Empty);
-    match error {
-        CheckpointError::LfsPointer(_) => true,
-        CheckpointError::Index { error, .. } => is_empty(error),
-        _ => false,
-    }
+/// Whether a file is no index at all, as opposed to an index with a wrong entry.
+fn is_unusable(error: &CheckpointError) -> bool {
+    matches!(
+        error,
+        CheckpointError::LfsPointer(_)
+            | CheckpointError::Index { error: IndexError::Invalid(_) | IndexError::Empty, .. }
+    )
 }
 
-/// Whether `folder` has any file in it that looks like weights.
+/// Whether `folder` contains a file with an extension of weights.
 pub fn has_weights(source: &dyn Source, folder: &str) -> bool {
     let endings = [".safetensors", ".bin", ".pt", ".pth", ".ckpt"];
     names(source, folder).iter().any(|name| endings.iter().any(|ending| name.ends_with(ending)))
 }
 
-/// Whether a file is one of safetensors, or an index of such, by its name.
+/// Whether a file's name is that of a safetensors file or of an index of such files.
 pub fn is_weights(name: &str) -> bool {
     name.ends_with(".safetensors") || name.contains(".safetensors.index.") && name.ends_with(".json")
 }
 
-/// Whether a file holds something else than the model's weights, or holds them a second time.
 pub fn is_other_than_weights(name: &str) -> bool {
     NOT_WEIGHTS.iter().any(|start| name.starts_with(start))
 }
 
-/// The names of the files in `folder`, without those in folders within it.
+/// The names of the files directly in `folder`.
 pub fn names(source: &dyn Source, folder: &str) -> Vec<String> {
     let files = source.files();
     let within = files.iter().filter_map(|file| file.strip_prefix(folder));
     within.filter(|name| !name.contains('/')).map(str::to_owned).collect()
 }
 
-/// The links in `folder` that lead to nothing, those that should be weights first.
+/// The links without targets in `folder`, those with names of weights first.
 pub fn links_within(source: &dyn Source, folder: &str) -> Vec<BrokenLink> {
     let is_within = |link: &BrokenLink| link.file.strip_prefix(folder).is_some_and(|name| !name.contains('/'));
     let mut links: Vec<BrokenLink> = source.broken_links().into_iter().filter(is_within).collect();
@@ -155,9 +148,9 @@ pub fn links_within(source: &dyn Source, folder: &str) -> Vec<BrokenLink> {
     links
 }
 
-/// The safetensors where none has a usual name: shards without an index, the only variant or the only file, as
-/// `model.fp16.safetensors`, or `diffusion_pytorch_model.safetensors.index.fp16.json` with its shards, or
-/// `my-finetune.safetensors`.
+/// Chooses safetensors without a usual name: shards without an index, or the only variant or file, such as
+/// `model.fp16.safetensors`, `my-finetune.safetensors`, or `diffusion_pytorch_model.safetensors.index.fp16.json` with its
+/// shards.
 fn unusual(source: &dyn Source, folder: &str) -> Result<Option<WeightFiles>, CheckpointError> {
     let is_candidate = |name: &str| is_weights(name) && !is_other_than_weights(name);
     let is_missing = |link: &BrokenLink| is_candidate(&link.file[folder.len()..]);
@@ -181,7 +174,7 @@ fn unusual(source: &dyn Source, folder: &str) -> Result<Option<WeightFiles>, Che
     }
 }
 
-/// The shards of the only set, if there is one; all of them must be there.
+/// The shards of the only set, which must be complete; `None` if there is no set.
 fn only_set(source: &dyn Source, folder: &str, sets: &[&Numbered]) -> Result<Option<WeightFiles>, CheckpointError> {
     let model = || spelling(source, folder);
     let path = |file: &String| format!("{folder}{file}");

@@ -1,141 +1,93 @@
-//! The header of a safetensors file, read as if its author meant harm.
+//! Reads the header of a safetensors file, which may be malicious.
 //!
-//! A file is eight bytes that give the header's length, the header as a JSON object, then the tensors' bytes without
-//! gaps. Nothing in it is believed before it is checked: lengths against the file's size, products with overflow in
-//! mind, ranges against each other. What passes here is what the `safetensors` crate accepts; the checks are made in this
-//! room because its errors do not name the tensor, and because it reads a header only together with the tensors' bytes.
+//! A file consists of eight bytes with the header's length, the header as a JSON object, and the tensors' bytes without gaps.
+//! Everything in the header is checked before it is used: lengths against the file's size, products for overflow, ranges
+//! against each other. The `safetensors` crate accepts the same files; it is not used because its errors do not name the
+//! tensor, and because it cannot read a header without the tensors' bytes.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use safetensors::Dtype;
 use serde::Deserialize;
+use serde::de::value::StrDeserializer;
 
 use super::entries::{Entries, Entry};
 use super::excerpt::excerpt;
 
-/// The longest header that the format allows, in bytes.
+/// The longest header in bytes that the format allows.
 pub const MAX_HEADER: u64 = 100_000_000;
 
-/// How a pointer of Git LFS begins, which stands for a file that has not been fetched.
+/// The beginning of a Git LFS pointer file, which stands in for a file that has not been fetched.
 pub const LFS_POINTER: &[u8] = b"version https://git-lfs";
 
-/// The bytes before the header, which give its length.
+/// The number of bytes before the header, which give its length.
 pub const PREFIX: u64 = 8;
 
-/// One tensor as the header describes it.
+/// A tensor as the header describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorInfo {
-    /// The tensor's name.
     pub name: String,
-    /// The type of its elements.
     pub dtype: Dtype,
-    /// Its extents, slowest first; empty for a scalar.
+    /// The extents, the slowest dimension first; empty for a scalar.
     pub shape: Vec<usize>,
-    /// Its bytes, counted from the end of the header.
+    /// The range of its bytes, counted from the end of the header.
     pub bytes: Range<u64>,
 }
 
-/// What a header says.
+impl TensorInfo {
+    /// The number of bytes.
+    pub fn size(&self) -> u64 {
+        self.bytes.end - self.bytes.start
+    }
+}
+
 #[derive(Debug)]
 pub struct Header {
-    /// The file's tensors, in the order of their data.
+    /// The tensors in the order of their data.
     pub tensors: Vec<TensorInfo>,
-    /// Names that `__metadata__` gives to tensors beside their own, as `safetensors.torch.save_model` does where several
-    /// modules share a tensor: `(alias, tensor)`.
+    /// Pairs of an additional name and the tensor that it refers to. `safetensors.torch.save_model` writes them to
+    /// `__metadata__` if several modules share a tensor.
     pub aliases: Vec<(String, String)>,
-    /// Tensors of a kind that is not read; a safetensors file has none.
+    /// The names of tensors of unsupported types, which only a pickled file can contain.
     pub others: Vec<String>,
 }
 
 /// What is wrong with a header.
 #[derive(Debug, thiserror::Error)]
 pub enum HeaderError {
-    /// The file ends before the header does.
     #[error(
         "it ends after {actual} of the {expected} bytes that its header takes: it is no safetensors file, or is cut short"
     )]
-    TooShort {
-        /// Bytes that there should be, at least.
-        expected: u64,
-        /// Bytes that there are.
-        actual: u64,
-    },
-    /// The file is not the one that it stands for.
+    TooShort { expected: u64, actual: u64 },
     #[error("it is a pointer of Git LFS, not the weights: run 'git lfs pull' in the model's folder")]
     LfsPointer,
-    /// The length in front of the header is beyond what the format allows.
     #[error(
         "it claims a header of {0} bytes, more than the {MAX_HEADER} that the format allows: it is no safetensors file"
     )]
     TooLong(u64),
-    /// The header is not the JSON object that it should be.
     #[error("its header is not valid: {}", excerpt(.0))]
     Invalid(#[from] serde_json::Error),
-    /// A name stands twice.
     #[error("its header lists tensor '{0}' twice")]
     Duplicate(String),
-    /// A type of element that the format does not know.
     #[error("tensor '{name}' has the unknown dtype '{}'", excerpt(.dtype))]
-    UnknownDtype {
-        /// The tensor.
-        name: String,
-        /// Its dtype, as written.
-        dtype: String,
-    },
-    /// The shape times the element's size is no whole number of bytes, or more than can be counted.
+    UnknownDtype { name: String, dtype: String },
     #[error("tensor '{name}' has the impossible shape {shape:?}")]
-    ImpossibleShape {
-        /// The tensor.
-        name: String,
-        /// Its shape.
-        shape: Vec<u64>,
-    },
-    /// Offsets and shape disagree.
+    ImpossibleShape { name: String, shape: Vec<u64> },
     #[error("tensor '{name}' claims bytes {start} to {end}, but its dtype and shape make {size} bytes")]
-    WrongSize {
-        /// The tensor.
-        name: String,
-        /// The first byte it claims.
-        start: u64,
-        /// The byte after the last it claims.
-        end: u64,
-        /// Bytes by its dtype and shape.
-        size: u64,
-    },
-    /// Tensors overlap, or leave a gap.
+    WrongSize { name: String, start: u64, end: u64, size: u64 },
     #[error("tensor '{name}' starts at byte {start} of the data, where byte {expected} is next")]
-    NotContiguous {
-        /// The tensor.
-        name: String,
-        /// The first byte it claims.
-        start: u64,
-        /// The end of the tensor before it.
-        expected: u64,
-    },
-    /// The data ends early.
+    NotContiguous { name: String, start: u64, expected: u64 },
     #[error(
         "tensor '{name}' ends at byte {end} of the file, which has only {actual}: the file is cut short; download or copy it again"
     )]
-    Truncated {
-        /// The first tensor that is not there in full.
-        name: String,
-        /// Where it should end, counted from the start of the file.
-        end: u64,
-        /// The file's size.
-        actual: u64,
-    },
-    /// Something follows the last tensor.
+    Truncated { name: String, end: u64, actual: u64 },
     #[error("{0} bytes follow its last tensor: the file is not what its header says")]
     Trailing(u64),
 }
 
-/// The number of bytes that the header takes, the [`PREFIX`] with it, from a file's first bytes.
-///
-/// # Errors
-///
-/// Fails if `start` is shorter than the prefix, or gives a length beyond the file's size or the format's limit.
-pub fn extent(start: &[u8], file_size: u64) -> Result<u64, HeaderError> {
+/// The length of the header including the [`PREFIX`], from the first bytes of a file.
+pub fn length(start: &[u8], file_size: u64) -> Result<u64, HeaderError> {
     if start.starts_with(LFS_POINTER) {
         return Err(HeaderError::LfsPointer);
     }
@@ -153,11 +105,7 @@ pub fn extent(start: &[u8], file_size: u64) -> Result<u64, HeaderError> {
     Ok(expected)
 }
 
-/// What a file of `file_size` bytes holds that starts with `header` ([`extent`] bytes).
-///
-/// # Errors
-///
-/// [`HeaderError`] has a variant for every way in which a header can lie.
+/// Parses and checks the header of a file of `file_size` bytes. `header` includes the prefix.
 pub fn parse(header: &[u8], file_size: u64) -> Result<Header, HeaderError> {
     let data_start = header.len() as u64;
     let entries: Entries = serde_json::from_slice(&header[PREFIX as usize..])?;
@@ -191,9 +139,8 @@ pub fn parse(header: &[u8], file_size: u64) -> Result<Header, HeaderError> {
 
 impl Entry {
     fn check(self, name: String) -> Result<TensorInfo, HeaderError> {
-        let Ok(dtype) =
-            Dtype::deserialize(serde::de::value::StrDeserializer::<serde::de::value::Error>::new(&self.dtype))
-        else {
+        let deserializer = StrDeserializer::<serde::de::value::Error>::new(&self.dtype);
+        let Ok(dtype) = Dtype::deserialize(deserializer) else {
             return Err(HeaderError::UnknownDtype { name, dtype: self.dtype });
         };
         let elements = self.shape.iter().try_fold(1u64, |product, &extent| product.checked_mul(extent));
@@ -215,7 +162,7 @@ impl Entry {
 mod tests {
     use super::*;
 
-    /// A file with this header text and as many data bytes: its first bytes, and its size.
+    /// The bytes up to the end of the header of a file with `data` bytes of tensors, and the file's size.
     fn file(text: &str, data: u64) -> (Vec<u8>, u64) {
         let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
         bytes.extend_from_slice(text.as_bytes());
@@ -235,7 +182,7 @@ mod tests {
             "none":{"dtype":"BF16","shape":[0,5],"data_offsets":[4,4]},
             "a":{"dtype":"BF16","shape":[2,1],"data_offsets":[0,4]}}"#;
         let (bytes, size) = file(text, 28);
-        assert_eq!(extent(&bytes, size).expect("a whole header"), bytes.len() as u64);
+        assert_eq!(length(&bytes, size).expect("a whole header"), bytes.len() as u64);
         let Header { tensors, aliases, .. } = parse(&bytes, size).expect("a valid header");
         assert_eq!(aliases, [("head".to_owned(), "b".to_owned())]);
         let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
@@ -276,10 +223,10 @@ mod tests {
 
     #[test]
     fn the_length_is_checked_before_it_is_used() {
-        assert!(matches!(extent(b"short", 5), Err(HeaderError::TooShort { .. })));
-        assert!(matches!(extent(&u64::MAX.to_le_bytes(), 8), Err(HeaderError::TooLong(u64::MAX))));
-        assert!(matches!(extent(&64u64.to_le_bytes(), 71), Err(HeaderError::TooShort { expected: 72, actual: 71 })));
-        assert!(matches!(extent(&64u64.to_le_bytes(), 72), Ok(72)));
+        assert!(matches!(length(b"short", 5), Err(HeaderError::TooShort { .. })));
+        assert!(matches!(length(&u64::MAX.to_le_bytes(), 8), Err(HeaderError::TooLong(u64::MAX))));
+        assert!(matches!(length(&64u64.to_le_bytes(), 71), Err(HeaderError::TooShort { expected: 72, actual: 71 })));
+        assert!(matches!(length(&64u64.to_le_bytes(), 72), Ok(72)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! `model.safetensors.index.json`: which shard holds which tensor.
+//! Reads `model.safetensors.index.json`, which says which shard holds which tensor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::path::{Component, Path};
 
@@ -10,34 +10,24 @@ use super::entries;
 use super::excerpt::excerpt;
 use crate::output::json;
 
-/// What is wrong with an index.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
-    /// It is not the JSON object that it should be.
     #[error("it is not a valid index: {}", excerpt(.0))]
     Invalid(#[from] serde_json::Error),
-    /// It lists no tensor.
     #[error("it lists no tensor")]
     Empty,
-    /// A shard's name leads out of the model's folder.
     #[error("it names the shard '{0}', which is not a path within the model's folder")]
     OutsideFolder(String),
 }
 
-/// An index: the shard's file name of every tensor, as written.
 #[derive(Debug, Deserialize)]
 pub struct Index {
-    /// Tensor name -> file name, relative to the index.
+    /// The shard of every tensor, as a path relative to the index.
     #[serde(deserialize_with = "entries::weight_map")]
     pub weight_map: BTreeMap<String, String>,
 }
 
 impl Index {
-    /// Reads an index from the bytes of its file.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the bytes are no index, or if a shard's name is absolute or steps upwards.
     pub fn parse(bytes: &[u8]) -> Result<Self, IndexError> {
         let index: Self = json::read(bytes, PhantomData)?;
         if index.weight_map.is_empty() {
@@ -49,16 +39,14 @@ impl Index {
         }
     }
 
-    /// The shards' file names, each once, in alphabetical order, which is the order of their numbers.
+    /// The shards, each once, in alphabetical order, which is the order of their numbers.
     pub fn shards(&self) -> Vec<String> {
-        let mut files: Vec<String> = self.weight_map.values().cloned().collect();
-        files.sort_unstable();
-        files.dedup();
-        files
+        let files: BTreeSet<&String> = self.weight_map.values().collect();
+        files.into_iter().cloned().collect()
     }
 }
 
-/// Whether a file's name, taken from a file that anyone may have written, leads to a place within the model's folder.
+/// Whether a path from an untrusted file stays within the model's folder.
 pub fn is_within_folder(file: &str) -> bool {
     let components = || Path::new(file).components();
     components().next().is_some()

@@ -202,7 +202,7 @@ fn whole_matrix(weight: &Weight, part: &Part, selection: &Selection) -> Range<u6
 /// the index does not list.
 fn has_header(blob: &Blob, shard: &Shard) -> io::Result<bool> {
     let start = blob.read(0..shard.data_start)?;
-    let is_whole = header::extent(&start, shard.size).is_ok_and(|extent| extent == start.len() as u64);
+    let is_whole = header::length(&start, shard.size).is_ok_and(|extent| extent == start.len() as u64);
     let found = if is_whole { header::parse(&start, shard.size).ok() } else { None };
     Ok(found.is_some_and(|found| {
         let by_name: HashMap<&str, &TensorInfo> =

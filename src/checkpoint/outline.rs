@@ -1,7 +1,6 @@
-//! A JSON file -> what matters of it, without the tables and long lists that nobody asks for.
+//! Reads the needed parts of a JSON file and skips the rest while it is parsed.
 //!
-//! A `config.json` may hold the labels of 22,000 classes, or be written to fill the memory: what is not kept here is
-//! skipped while it is read.
+//! A `config.json` can contain the labels of 22,000 classes, or be written to fill the memory.
 
 use std::fmt;
 
@@ -10,44 +9,34 @@ use serde_json::{Map, Value};
 
 use crate::output::json;
 
-/// How many elements of a list are kept: blocks have two extents, and a component of a pipeline a library and a class.
+/// How many elements of a list are kept: a block size has two, and a pipeline's component has a library and a class.
 const MAX_LIST: usize = 16;
 
-/// How many values an object has at most that are kept. The models with the most experts have 70,000 modules, which some
-/// describe one by one.
+/// The most entries of an object. Some configurations describe each module, and the models with the most experts have 70,000.
 const MAX_ENTRIES: usize = 1 << 17;
 
-/// Which objects are kept within a value.
+/// Which objects within a value are kept.
 #[derive(Clone, Copy, Debug)]
 pub enum Outline {
-    /// All.
     Whole,
-    /// Those under these keys: by the same rule, or as a whole.
+    /// Objects under the keys `same` are read by the same rule again, objects under the keys `whole` are kept entirely.
     Sections {
-        /// The keys of the objects within which the rule is the same.
-        alike: &'static [&'static str],
-        /// The keys of the objects that are kept as a whole.
+        same: &'static [&'static str],
         whole: &'static [&'static str],
     },
-    /// None.
     Nothing,
 }
 
 impl Outline {
-    /// Reads a value. Of two entries of an object that have one name the last counts, as it does for Python; a number that is
-    /// no JSON is `null`.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the bytes are not JSON.
+    /// Reads a value. As in Python, the last of several entries with the same name counts. Non-finite numbers become `null`.
     pub fn read(self, bytes: &[u8]) -> serde_json::Result<Value> {
         json::read(bytes, self)
     }
 
-    /// What is kept of the value of `key`, if it is an object.
+    /// Which objects are kept within the value of `key`.
     fn within(self, key: &str) -> Self {
         match self {
-            Self::Sections { alike, .. } if alike.contains(&key) => self,
+            Self::Sections { same, .. } if same.contains(&key) => self,
             Self::Sections { whole, .. } if whole.contains(&key) => Self::Whole,
             Self::Whole => Self::Whole,
             Self::Sections { .. } | Self::Nothing => Self::Nothing,
@@ -131,7 +120,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const SECTIONS: Outline = Outline::Sections { alike: &["inner"], whole: &["quantization"] };
+    const SECTIONS: Outline = Outline::Sections { same: &["inner"], whole: &["quantization"] };
 
     #[test]
     fn tables_and_long_lists_are_passed_over() {

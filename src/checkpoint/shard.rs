@@ -139,7 +139,7 @@ fn read_one(source: &dyn Source, file: &str) -> Result<Shard, CheckpointError> {
 fn read_header(source: &dyn Source, file: &str, size: u64) -> Result<(header::Header, u64), CheckpointError> {
     let lies = |error| CheckpointError::Header { file: file.to_owned(), error };
     let mut start = source.read(file, 0..FIRST_READ)?;
-    let extent = header::extent(&start, size).map_err(lies)?;
+    let extent = header::length(&start, size).map_err(lies)?;
     if extent > start.len() as u64 {
         start = source.read(file, 0..extent)?;
     }
