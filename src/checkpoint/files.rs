@@ -185,7 +185,7 @@ fn only_set(source: &dyn Source, folder: &str, sets: &[&Numbered]) -> Result<Opt
             if missing.is_empty() {
                 Ok(Some(WeightFiles::Numbered(set.files().map(path).collect())))
             } else {
-                let (count, total) = (set.lacking().max(missing.len() as u64), set.total);
+                let (count, total) = (set.missing_count().max(missing.len() as u64), set.total);
                 Err(CheckpointError::IncompleteShards { model: model(), count, total, missing })
             }
         }

@@ -1,9 +1,8 @@
-//! Weight files, as far as their bytes are there -> matrices.
+//! Reads matrices from weight files, also while these are downloaded.
 //!
-//! Of a safetensors file every matrix can be read whose own bytes have come; one of PyTorch's has to be whole, as its directory
-//! stands at its end. What is read counts only as [`crate::source::Blob`] says: of a file that is still coming, once it is whole
-//! and [`Matrices::open`] has found in it what the scan was planned with; of a whole one, once [`Matrices::check`] has said
-//! that it has not changed.
+//! A matrix in a safetensors file can be read as soon as its own bytes have arrived. A PyTorch file must be whole, because its
+//! directory is at its end. Matrices from an incomplete file are valid only if [`Matrices::open`] later finds the planned
+//! tensors in the whole file, and matrices from a whole file only if [`Matrices::check`] later finds it unchanged.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,35 +21,33 @@ use super::weight::{Storage, Weight};
 use super::{Part, Selection};
 use crate::source::{Blob, SourceError};
 
-/// The weights of a checkpoint, of which those can be read that are there.
+/// The weights of a checkpoint with their files.
 pub struct Matrices {
     files: Vec<WeightFile>,
     weights: HashMap<String, Arc<Weight>>,
 }
 
-/// A file of weights.
 struct WeightFile {
     blob: Blob,
     content: Content,
 }
 
-/// Where in a file the tensors are.
+/// Where the tensors are in a file.
 enum Content {
     /// From this byte on.
     Safetensors(u64),
-    /// Where its directory says, once it is whole.
+    /// Known once the file is whole.
     Pickle(OnceLock<Pickle>),
 }
 
-/// What one of PyTorch's files holds.
 struct Pickle {
     tensors: HashMap<String, PickledTensor>,
-    /// Where each storage begins.
+    /// The offset of each storage in the file.
     storages: HashMap<Arc<str>, u64>,
 }
 
 impl Matrices {
-    /// The weights of `checkpoint`, of whose files nothing is there yet.
+    /// The weights of `checkpoint`, before any of its files has arrived.
     pub fn new(checkpoint: &Checkpoint) -> Self {
         let files = checkpoint.shards.iter().map(|shard| WeightFile {
             blob: Blob::new(&shard.file),
@@ -63,16 +60,12 @@ impl Matrices {
         Self { files: files.collect(), weights: checkpoint.weights().collect() }
     }
 
-    /// The file in `place` among the checkpoint's shards, which a source fills.
+    /// The file in `place` among the checkpoint's shards, to be filled by a source.
     pub fn blob(&self, place: usize) -> &Blob {
         &self.files[place].blob
     }
 
-    /// Takes the file in `place`, which is whole and should be what `shard` describes.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file has changed since its header was read, or cannot be mapped.
+    /// Opens the file in `place`, which is whole by now. Fails if it is not what `shard`, read before, describes.
     pub fn open(&self, place: usize, shard: &Shard) -> Result<(), CheckpointError> {
         let WeightFile { blob, content } = &self.files[place];
         let unreadable = |error| SourceError::Unreadable { path: shard.file.clone().into(), error };
@@ -83,7 +76,7 @@ impl Matrices {
         match content {
             Content::Pickle(pickle) => {
                 let opened = open_pickle(blob, shard)?.ok_or_else(changed)?;
-                // One that is open already is the same file.
+                // If another thread has opened it meanwhile, it is the same file.
                 let _ = pickle.set(opened);
                 Ok(())
             }
@@ -92,17 +85,12 @@ impl Matrices {
         }
     }
 
-    /// Makes sure that the files in `places` are still what was opened, so that what was read of them until now is true. It
-    /// costs a system call for each; a file that is not whole has nothing to be wrong.
-    ///
-    /// # Errors
-    ///
-    /// Fails if one has changed, is gone, or could not be read.
+    /// Fails if one of the files in `places` has changed since it was opened, as [`Blob::check`] describes.
     pub fn check(&self, places: &[usize]) -> Result<(), SourceError> {
         places.iter().try_for_each(|place| self.files[*place].blob.check())
     }
 
-    /// How many bytes of the file in `place` must be there before the matrix `selection` of `weight` can be read.
+    /// How many bytes of the file in `place` must have arrived before the matrix `selection` of `weight` can be read.
     pub fn needs(&self, place: usize, weight: &Weight, selection: &Selection) -> u64 {
         let Content::Safetensors(data_start) = self.files[place].content else { return u64::MAX };
         let end = |part: &Part| match &weight.storage {
@@ -113,7 +101,7 @@ impl Matrices {
         data_start + parts.map(end).max().unwrap_or(0)
     }
 
-    /// Asks the system to read the matrix `selection` of the weight `name` into its file cache, and does not wait for it.
+    /// Asks the system to read the matrix `selection` of the weight `name` into its file cache without waiting for it.
     pub fn prefetch(&self, name: &str, selection: &Selection) {
         let Some(weight) = self.weights.get(name) else { return };
         if let Storage::Plain(part) = &weight.storage
@@ -124,12 +112,8 @@ impl Matrices {
         }
     }
 
-    /// The matrix `selection` of the weight that the checkpoint knows as `name`: in its stored precision, or in float64 if it is
-    /// quantised. Its bytes must be there.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a tensor cannot be read or decoded.
+    /// Reads the matrix `selection` of the weight `name` in its stored precision, or in float64 if it is quantised. Its bytes
+    /// must have arrived.
     pub fn matrix(&self, name: &str, selection: &Selection) -> Result<Matrix<'_>, Undecodable> {
         let undecodable = |reason: &str| Undecodable { tensor: name.to_owned(), reason: reason.to_owned() };
         let weight = self.weights.get(name).ok_or_else(|| undecodable("is no weight of the checkpoint"))?;
@@ -138,7 +122,7 @@ impl Matrices {
             Storage::Plain(part) => {
                 let Range { start, end } = whole_matrix(weight, part, selection);
                 let row = (end - start) / (whole[0] as u64).max(1);
-                // Only the rows that are wanted are read, where they lie in one piece.
+                // If the selected rows are contiguous, only they are read.
                 let (rows, band) = match &selection.band {
                     Some(band) if band.is_block_of_rows() => (band.range.clone(), None),
                     band => (0..whole[0], band.as_ref()),
@@ -160,7 +144,7 @@ impl Matrices {
         })
     }
 
-    /// The bytes `range` of a stored tensor.
+    /// Reads the bytes `range` of a stored tensor.
     fn bytes(&self, part: &Part, range: Range<u64>) -> Result<Cow<'_, [u8]>, Undecodable> {
         let undecodable = |reason: String| Undecodable { tensor: part.tensor.name.clone(), reason };
         let WeightFile { blob, content } = &self.files[part.shard];
@@ -190,7 +174,7 @@ impl Matrices {
     }
 }
 
-/// The bytes of the matrix `selection` of `weight`, without regard to its band, where the tensors' bytes are counted from.
+/// The range of the matrix `selection` of `weight` without its band, counted like [`TensorInfo::bytes`].
 fn whole_matrix(weight: &Weight, part: &Part, selection: &Selection) -> Range<u64> {
     let [rows, columns] = selection.without_band().shape(&weight.shape);
     let bytes = (rows * columns * part.tensor.dtype.bitsize() / 8) as u64;
@@ -198,11 +182,11 @@ fn whole_matrix(weight: &Weight, part: &Part, selection: &Selection) -> Range<u6
     start..start + bytes
 }
 
-/// Whether `blob` begins with a header that says of every tensor of `shard` what was planned with. It may hold others, which
-/// the index does not list.
+/// Whether the header of `blob` still describes every tensor of `shard` in the same way. It may have others that the index
+/// does not list.
 fn has_header(blob: &Blob, shard: &Shard) -> io::Result<bool> {
     let start = blob.read(0..shard.data_start)?;
-    let is_whole = header::length(&start, shard.size).is_ok_and(|extent| extent == start.len() as u64);
+    let is_whole = header::length(&start, shard.size).is_ok_and(|length| length == start.len() as u64);
     let found = if is_whole { header::parse(&start, shard.size).ok() } else { None };
     Ok(found.is_some_and(|found| {
         let by_name: HashMap<&str, &TensorInfo> =
@@ -212,7 +196,7 @@ fn has_header(blob: &Blob, shard: &Shard) -> io::Result<bool> {
     }))
 }
 
-/// What the file `blob` holds, if it lists the tensors of `shard` as they were planned with.
+/// Reads where the tensors of `blob` are; `None` if they are not those of `shard`.
 fn open_pickle(blob: &Blob, shard: &Shard) -> Result<Option<Pickle>, CheckpointError> {
     let unreadable = |error| SourceError::Unreadable { path: shard.file.clone().into(), error };
     let lies = |error| CheckpointError::Pickle { file: shard.file.clone(), error };

@@ -1,4 +1,4 @@
-//! A matrix as plain data: what is stored of it, or the numbers that it was decoded to.
+//! A matrix as plain data, either as stored or decoded.
 
 use std::borrow::Cow;
 
@@ -6,21 +6,18 @@ use safetensors::Dtype;
 
 use super::selection::{Axis, Band};
 
-/// A matrix in row-major order.
 #[derive(Clone, Debug)]
 pub struct Matrix<'a> {
-    /// Its rows and columns.
+    /// The numbers of rows and columns.
     pub shape: [usize; 2],
-    /// Its elements, row after row.
+    /// In row-major order.
     pub elements: Elements<'a>,
 }
 
-/// The elements of a matrix.
 #[derive(Clone, Debug)]
 pub enum Elements<'a> {
-    /// Little-endian numbers of this type, as they are stored.
+    /// Little-endian numbers of this type as they are stored.
     Stored(Dtype, Cow<'a, [u8]>),
-    /// Numbers that were computed from what is stored.
     Decoded(Vec<f64>),
 }
 
@@ -31,7 +28,7 @@ impl Default for Matrix<'_> {
 }
 
 impl Matrix<'_> {
-    /// The lines of the matrix that `band` picks. What is left over after the last whole period is none of them.
+    /// The rows or columns in `band`. Those after the last whole period are left out.
     pub(super) fn narrow(self, band: &Band) -> Self {
         let [rows, columns] = self.shape;
         let line = match band.axis {
@@ -53,7 +50,7 @@ impl Matrix<'_> {
     }
 }
 
-/// The lines that `band` picks, each of which has so many of `items`.
+/// The lines in `band`, where each line has `line` of the `items`.
 fn pick<T: Copy>(items: &[T], band: &Band, line: usize) -> Vec<T> {
     let mut picked = Vec::with_capacity(items.len() / band.period.max(1) * band.range.len());
     for period in items.chunks_exact((band.period * line).max(1)) {

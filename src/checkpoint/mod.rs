@@ -1,9 +1,9 @@
-//! Files -> tensors.
+//! Reads a model's weight files.
 //!
-//! [`Checkpoint::open`] finds out which files hold a model's weights and reads their headers, and hardly anything else
-//! of them: what there is to scan is known before the first weight is read or downloaded. It says what the stored
-//! tensors are to the model ([`Weight`]), quantised ones too, and of a folder without weights, what it holds instead
-//! ([`Absence`]). [`Matrices`] reads the weights, as far as their bytes are there, as plain data.
+//! [`Checkpoint::open`] finds the files and reads little more than their headers, so that everything to scan is known before
+//! the first weight is read or downloaded. It assembles the stored tensors, also quantised ones, to the weights of the model
+//! ([`Weight`]). If a folder has no weights, the error says what it contains instead. [`Matrices`] then reads the weights as
+//! plain numbers while their files arrive.
 
 mod absence;
 mod adapter;
@@ -48,52 +48,49 @@ pub use selection::{Axis, Band, Selection};
 pub use shard::Shard;
 pub use weight::{Storage, Weight};
 
-/// A model's weight files, headers read.
+/// A model's weights as the headers of its files describe them.
 #[derive(Debug)]
 pub struct Checkpoint {
-    /// The models that the checkpoint is made of: one, or the components of a pipeline.
+    /// One model, or the components of a pipeline.
     pub components: Vec<Component>,
-    /// The files that hold weights.
     pub shards: Vec<Shard>,
 }
 
 /// A model with a configuration of its own.
 #[derive(Debug)]
 pub struct Component {
-    /// Its folder in the pipeline; none where it is the whole model.
+    /// Its folder in the pipeline; `None` for a model without components.
     pub name: Option<String>,
-    /// What its config.json says.
     pub config: Config,
-    /// The name of the format that its weights are quantised in, if some are.
+    /// The name of the format if some weights are quantised.
     pub quantization: Option<String>,
-    /// Its tensors.
     pub weights: Vec<Arc<Weight>>,
-    /// Stored tensors that are no weights, with what they are instead.
+    /// The stored tensors that are no weights by themselves.
     pub others: Vec<(String, Other)>,
-    /// Whether what is read may be a part of it only, as one shard of several is: then nothing tells what else it has.
+    /// Whether this may be only a part of the model, such as one shard of several.
     pub is_part: bool,
 }
 
-/// What a stored tensor is that is no weight by itself.
+/// Why a stored tensor is no weight by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Other {
-    /// It is in a shard, but not in the index.
+    /// The index does not list it.
     Unlisted,
-    /// It is a part of a quantised weight: scales, zero points and the like.
+    /// It belongs to a quantised weight, such as its scales or zero points.
     Companion,
     /// It is a factor of an adapter that is stored beside the model's weights.
     Factor,
-    /// It is stored in a way that is not read.
+    /// Its type is not supported.
     Unreadable,
 }
 
 impl Component {
-    /// The name by which the whole checkpoint knows what the component calls `name`.
+    /// The name of one of its tensors in the whole checkpoint.
     pub fn full_name(&self, name: &str) -> String {
         self.name.as_ref().map_or_else(|| name.to_owned(), |component| format!("{component}.{name}"))
     }
 
-    /// The names of all its stored tensors, whatever they are.
+    /// The names of its weights and of its other tensors.
     pub fn tensor_names(&self) -> impl Iterator<Item = &str> {
         let weights = self.weights.iter().map(|weight| weight.name.as_str());
         weights.chain(self.others.iter().map(|(name, _)| name.as_str()))
@@ -101,7 +98,7 @@ impl Component {
 }
 
 impl Checkpoint {
-    /// The weights by the names under which the whole checkpoint knows them.
+    /// The weights with their names in the whole checkpoint.
     pub fn weights(&self) -> impl Iterator<Item = (String, Arc<Weight>)> {
         self.components.iter().flat_map(|component| {
             component.weights.iter().map(|weight| (component.full_name(&weight.name), Arc::clone(weight)))

@@ -1,23 +1,23 @@
-//! Shards that say by their names which of how many they are: `model-00001-of-00003.safetensors`.
+//! Finds sets of shards by numbered names such as `model-00001-of-00003.safetensors`.
 
 use std::collections::BTreeMap;
 
-/// The shards of one model, by their names.
+/// A set of shards whose names differ only in their numbers.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Numbered {
-    /// What precedes the number: `model`.
+    /// The part before the number, such as `model`.
     pub stem: String,
-    /// What follows the total: `.safetensors`, with a variant's name before it where there is one.
+    /// The part after the total, such as `.safetensors` or `.fp16.safetensors`.
     pub ending: String,
     /// How many shards there should be.
     pub total: u64,
-    /// That number as written.
+    /// The total as it is written in the names.
     written: String,
-    /// The names by their numbers.
+    /// The names of the existing shards by their numbers.
     files: BTreeMap<u64, String>,
 }
 
-/// What a name says.
+/// The parts of a shard's name.
 struct Name<'a> {
     stem: &'a str,
     number: &'a str,
@@ -31,21 +31,16 @@ impl<'a> Name<'a> {
         let (stem, number) = before.rsplit_once('-')?;
         let (total, ending) = after.split_at(after.find(|letter: char| !letter.is_ascii_digit())?);
         let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        (is_number && number.parse::<u64>().ok()? <= total.parse().ok()?).then_some(Self {
-            stem,
-            number,
-            total,
-            ending,
-        })
+        let is_shard = is_number && number.parse::<u64>().ok()? <= total.parse().ok()?;
+        is_shard.then_some(Self { stem, number, total, ending })
     }
 }
 
-/// Whether a name is that of one shard of several.
 pub fn is_shard(name: &str) -> bool {
     Name::parse(name).is_some()
 }
 
-/// The sets that the shards among `names` with this `ending` make up.
+/// The sets of shards among those `names` that end in `ending`.
 pub fn sets(names: &[String], ending: &str) -> Vec<Numbered> {
     let mut sets: Vec<Numbered> = Vec::new();
     for file in names.iter().filter(|name| name.ends_with(ending)) {
@@ -66,17 +61,17 @@ pub fn sets(names: &[String], ending: &str) -> Vec<Numbered> {
 }
 
 impl Numbered {
-    /// The names, in the order of their numbers.
+    /// The existing shards in the order of their numbers.
     pub fn files(&self) -> impl Iterator<Item = &String> {
         self.files.values()
     }
 
-    /// How many shards are not there.
-    pub fn lacking(&self) -> u64 {
+    /// How many shards are missing.
+    pub fn missing_count(&self) -> u64 {
         self.total.saturating_sub(self.files.len() as u64)
     }
 
-    /// The names of the shards that are not there, one after the other. Some number from zero, most from one.
+    /// The names of the missing shards. Most sets are numbered from one, some from zero.
     pub fn missing(&self) -> impl Iterator<Item = String> {
         let first = u64::from(!self.files.contains_key(&0));
         let width = self.files.values().next().and_then(|file| Name::parse(file)).map_or(0, |name| name.number.len());

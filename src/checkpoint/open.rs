@@ -1,4 +1,4 @@
-//! A source -> its checkpoint.
+//! Opens the checkpoint of a source.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,15 +17,11 @@ use super::weight::{Storage, Weight};
 use super::{Checkpoint, Component, Other, adapter, explain, pipeline};
 use crate::source::Source;
 
-/// The largest tensor that is read while a scan is planned, in bytes: a shape, or a description of a few hundred.
+/// The largest tensor in bytes that is read while a scan is planned: a shape, or a description of a few hundred bytes.
 const MAX_PEEK: u64 = 1 << 16;
 
 impl Checkpoint {
     /// Finds the weight files of `source` and reads their headers.
-    ///
-    /// # Errors
-    ///
-    /// [`CheckpointError`] says which file or tensor is at fault.
     pub fn open(source: &dyn Source) -> Result<Self, CheckpointError> {
         Self::read(source).map_err(|error| error.with_cached_file(source))
     }
@@ -59,13 +55,11 @@ impl Checkpoint {
             return Err(adapter::refused(source, &folder, Some(kind)));
         }
         let refused = |error| CheckpointError::Quantization { model: source.model().spelling.clone(), error };
-        let method = match &config.quantization {
-            Some(described) => Some(Method::of(described).map_err(refused)?),
-            None => quantization_beside(source, &folder)?
-                .map(|described| Method::of(&described))
-                .transpose()
-                .map_err(refused)?,
+        let described = match &config.quantization {
+            Some(described) => Some(described.clone()),
+            None => quantization_beside(source, &folder)?,
         };
+        let method = described.as_ref().map(Method::of).transpose().map_err(refused)?;
         let first = self.shards.len();
         let unreadable = shards.iter().flat_map(|shard| &shard.others).cloned();
         others.extend(unreadable.map(|tensor| (tensor, Other::Unreadable)));
@@ -84,24 +78,21 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// The stored tensors of the shards from place `first` on.
+    /// The stored tensors of all shards from `first` on.
     fn parts_from(&self, first: usize) -> Vec<Part> {
         let shards = self.shards.iter().enumerate().skip(first);
-        shards
-            .flat_map(|(place, shard)| {
-                shard.tensors.iter().map(move |tensor| Part { shard: place, tensor: tensor.clone() })
-            })
-            .collect()
+        let tensors = shards.flat_map(|(place, shard)| shard.tensors.iter().map(move |tensor| (place, tensor)));
+        tensors.map(|(shard, tensor)| Part { shard, tensor: tensor.clone() }).collect()
     }
 
-    /// The bytes of a small tensor, read while the scan is planned.
+    /// Reads a small tensor while the scan is planned.
     fn peek(&self, source: &dyn Source, part: &Part) -> Result<Vec<u8>, QuantizationError> {
         let shard = &self.shards[part.shard];
         let undecodable = |reason: String| Undecodable { tensor: part.tensor.name.clone(), reason };
         if shard.is_pickle() {
             return Err(undecodable("describes a quantised weight in a .bin file, where none are read".into()).into());
         }
-        if part.tensor.bytes.end - part.tensor.bytes.start > MAX_PEEK {
+        if part.tensor.size() > MAX_PEEK {
             return Err(undecodable("is larger than any description of a weight".into()).into());
         }
         let range = shard.data_start + part.tensor.bytes.start..shard.data_start + part.tensor.bytes.end;
@@ -118,7 +109,7 @@ fn read_config(source: &dyn Source, folder: &str) -> Result<Config, CheckpointEr
     Config::parse(&bytes).map_err(|error| not_json(&file, &error))
 }
 
-/// How the model was quantised, where that stands in a file beside config.json, as older tools leave it.
+/// The description of the quantisation in a file beside config.json, which older tools write.
 fn quantization_beside(source: &dyn Source, folder: &str) -> Result<Option<Value>, CheckpointError> {
     if source.single_file().is_some_and(|file| !file.ends_with(".json")) {
         return Ok(None);
@@ -141,13 +132,13 @@ fn quantization_beside(source: &dyn Source, folder: &str) -> Result<Option<Value
     Ok(None)
 }
 
-/// Adds the weights that are stored under another name only.
+/// Adds weights that are stored only under another name.
 fn add_aliases(weights: &mut Vec<Weight>, shards: &[Shard]) -> Result<(), CheckpointError> {
     let stored: HashMap<String, usize> =
         weights.iter().enumerate().map(|(place, weight)| (weight.name.clone(), place)).collect();
     let mut aliased: HashMap<&str, usize> = HashMap::new();
     for shard in shards {
-        // Names that share a tensor in a pickled file are all in its list; one that is missing here is not in the index.
+        // A pickled file lists all names of a shared tensor itself, so a name that is not stored is not in the index.
         if shard.is_pickle() {
             continue;
         }

@@ -1,4 +1,4 @@
-//! The components of a diffusers pipeline.
+//! Finds the components of a diffusers pipeline.
 
 use super::description::{exists, not_json, read_json};
 use super::error::CheckpointError;
@@ -9,7 +9,7 @@ use crate::source::Source;
 /// The file that makes a folder a diffusers pipeline.
 pub const INDEX: &str = "model_index.json";
 
-/// The folders of a pipeline's components that have weights, in alphabetical order.
+/// The folders of the components that have weights, in alphabetical order.
 pub fn components(source: &dyn Source) -> Result<Vec<String>, CheckpointError> {
     let bytes = read_json(source, INDEX)?;
     let invalid = |reason: String| CheckpointError::Json { file: INDEX.to_owned(), reason };
@@ -17,7 +17,7 @@ pub fn components(source: &dyn Source) -> Result<Vec<String>, CheckpointError> {
     let entries = index.as_object().ok_or_else(|| invalid("it is no JSON object".into()))?;
     let mut folders = Vec::new();
     for (name, value) in entries {
-        // A library and a class; both are null where a pipeline does without the component.
+        // The value is a library and a class, both null if the pipeline does without the component.
         let Some([library, class]) = value.as_array().map(Vec::as_slice) else { continue };
         let (Some(library), Some(class)) = (library.as_str(), class.as_str()) else { continue };
         if name.contains('.') || !index::is_within_folder(name) {

@@ -1,65 +1,59 @@
-//! Which matrix of a weight is measured: one expert of a stack, or the rows of a fused projection that make its queries.
+//! Selects the part of a weight that is measured, such as one expert of a stack, or the query rows of a fused projection.
 
 use std::ops::Range;
 
-/// Which matrix of a weight is meant. Of a weight with more than two dimensions the whole is the matrix
-/// `[first, product of the others]`, as a convolution is flattened.
+/// Selects a matrix of a weight. A weight with more than two dimensions, such as a convolution, is flattened to the matrix
+/// `[first, product of the others]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Of a stack, the matrix at this place of the first dimension.
+    /// The index of the matrix along the first dimension of a stack.
     pub index: Option<usize>,
-    /// Some of its rows or columns only.
+    /// Selects some of the matrix's rows or columns.
     pub band: Option<Band>,
 }
 
-/// Some rows, or some columns, of a matrix: those whose number modulo `period` lies in `range`.
+/// Selects the rows or columns whose index modulo `period` is in `range`.
 ///
-/// With the period of the whole extent that is one block; with a shorter one, what is interleaved head by head.
+/// If the period is the whole extent, this is one block; shorter periods select lines that are interleaved head by head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Band {
-    /// Whether rows or columns are picked.
+    /// The axis along which lines are selected.
     pub axis: Axis,
-    /// After how many lines the pattern repeats; it divides the extent.
+    /// The pattern repeats after so many lines. It divides the extent.
     pub period: usize,
-    /// The lines of each period that are meant.
     pub range: Range<usize>,
-    /// How many periods there are.
+    /// The number of periods.
     pub repeats: usize,
 }
 
-/// A direction in a matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
-    /// From row to row.
     Rows,
-    /// From column to column.
     Columns,
 }
 
 impl Band {
-    /// Whether the band is one block of whole rows, which lies in one piece in memory.
+    /// Whether the band is one block of rows, which is contiguous in memory.
     pub fn is_block_of_rows(&self) -> bool {
         self.axis == Axis::Rows && self.repeats == 1
     }
 
-    /// How many lines it has.
     fn len(&self) -> usize {
         self.range.len() * self.repeats
     }
 }
 
 impl Selection {
-    /// The matrix at `index` of a stack.
     pub fn at(index: usize) -> Self {
         Self { index: Some(index), band: None }
     }
 
-    /// The whole matrix of which the band is a part.
+    /// Selects the whole matrix that contains the band.
     pub fn without_band(&self) -> Self {
         Self { index: self.index, band: None }
     }
 
-    /// Rows and columns of the matrix that is meant, of a weight of this shape.
+    /// The numbers of selected rows and columns of a weight of this shape.
     pub fn shape(&self, weight: &[usize]) -> [usize; 2] {
         let matrix = if self.index.is_some() { &weight[1..] } else { weight };
         let (first, rest) = matrix.split_first().map_or((1, &[][..]), |(first, rest)| (*first, rest));

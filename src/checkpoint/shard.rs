@@ -1,4 +1,4 @@
-//! Weight files, of which only the headers are read.
+//! Reads the headers of weight files.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,39 +13,39 @@ use super::index::Index;
 use super::pickle::{self, PickledTensor};
 use crate::source::{Source, SourceError};
 
-/// How much of a file is asked for first: most headers are shorter, so that one request does.
+/// How many bytes of a file are requested first. Most headers are shorter, so that one request is enough.
 const FIRST_READ: u64 = 128 << 10;
 
-/// Headers that are read at once. Over a network each costs a round trip or two.
-const HEADERS_AT_ONCE: usize = 8;
+/// How many headers are read at the same time. Over a network each takes one or two round trips.
+const CONCURRENT_READS: usize = 8;
 
-/// One weight file.
+/// A weight file.
 #[derive(Debug)]
 pub struct Shard {
-    /// Its name, relative to the model's folder.
+    /// Its path relative to the model's folder.
     pub file: String,
     /// Its size in bytes.
     pub size: u64,
-    /// A string that changes when its content does.
+    /// See [`Source::identity`].
     pub identity: String,
-    /// Its tensors, in the order of their data.
+    /// The tensors in the order of their data.
     pub tensors: Vec<TensorInfo>,
-    /// Names that stand for tensors of other names, or for one tensor with them: `(alias, tensor)`.
+    /// Pairs of an additional name and the tensor that it refers to.
     pub aliases: Vec<(String, String)>,
-    /// Tensors of a kind that is not read.
+    /// The names of tensors of unsupported types.
     pub others: Vec<String>,
-    /// Where the tensors' bytes begin.
+    /// The offset of the tensors' bytes in the file.
     pub data_start: u64,
 }
 
 impl Shard {
-    /// Whether the file is one of PyTorch's.
+    /// Whether this is a pickled PyTorch file.
     pub fn is_pickle(&self) -> bool {
         self.file.ends_with(".bin")
     }
 }
 
-/// Reads the headers of the shards. Which tensors in them are not the model's goes to `others`.
+/// Reads the headers of the shards. Tensors that the index does not list are added to `others`.
 pub fn read(
     source: &dyn Source,
     files: WeightFiles,
@@ -74,7 +74,7 @@ pub fn read(
     }
 }
 
-/// Checks that no tensor is in two shards, where no index says which counts.
+/// Checks that no tensor is in two shards, for which there is no index that says which one counts.
 fn check_held_once(shards: &[Shard]) -> Result<(), CheckpointError> {
     let mut held: HashMap<&str, &Shard> = HashMap::new();
     for shard in shards {
@@ -89,7 +89,7 @@ fn check_held_once(shards: &[Shard]) -> Result<(), CheckpointError> {
     Ok(())
 }
 
-/// Checks that every tensor is where the index says, and takes out the tensors that it does not name, which are returned.
+/// Checks that every tensor is where the index says. Removes the tensors that it does not list and returns their names.
 fn keep_indexed(shards: &mut [Shard], file: &str, index: &Index) -> Result<Vec<String>, CheckpointError> {
     let mut unlisted = Vec::new();
     for shard in &mut *shards {
@@ -112,11 +112,10 @@ fn keep_indexed(shards: &mut [Shard], file: &str, index: &Index) -> Result<Vec<S
     }
 }
 
-/// Reads the headers of `files`.
 fn read_all(source: &dyn Source, files: &[String]) -> Result<Vec<Shard>, CheckpointError> {
     let read = || files.par_iter().map(|file| read_one(source, file)).collect();
-    // Where threads cannot be had, one request after the other does as well.
-    match rayon::ThreadPoolBuilder::new().num_threads(HEADERS_AT_ONCE.min(files.len())).build() {
+    // If no threads can be started, the headers are read one after the other.
+    match rayon::ThreadPoolBuilder::new().num_threads(CONCURRENT_READS.min(files.len())).build() {
         Ok(pool) => pool.install(read),
         Err(_) => files.iter().map(|file| read_one(source, file)).collect(),
     }
@@ -125,7 +124,7 @@ fn read_all(source: &dyn Source, files: &[String]) -> Result<Vec<Shard>, Checkpo
 fn read_one(source: &dyn Source, file: &str) -> Result<Shard, CheckpointError> {
     let missing = || SourceError::NoSuchFile { model: source.model().spelling.clone(), file: file.to_owned() };
     let size = source.size(file).ok_or_else(missing)?;
-    // aria2 gives a file its whole size at once, and fills it afterwards.
+    // aria2 creates a file with its final size and fills it afterwards.
     if source.size(&format!("{file}.aria2")).is_some() {
         return Err(CheckpointError::Unfinished(file.to_owned()));
     }
@@ -137,32 +136,33 @@ fn read_one(source: &dyn Source, file: &str) -> Result<Shard, CheckpointError> {
 }
 
 fn read_header(source: &dyn Source, file: &str, size: u64) -> Result<(header::Header, u64), CheckpointError> {
-    let lies = |error| CheckpointError::Header { file: file.to_owned(), error };
+    let invalid = |error| CheckpointError::Header { file: file.to_owned(), error };
     let mut start = source.read(file, 0..FIRST_READ)?;
-    let extent = header::length(&start, size).map_err(lies)?;
-    if extent > start.len() as u64 {
-        start = source.read(file, 0..extent)?;
+    let expected = header::length(&start, size).map_err(invalid)?;
+    if expected > start.len() as u64 {
+        start = source.read(file, 0..expected)?;
     }
-    if (start.len() as u64) < extent {
-        return Err(lies(HeaderError::TooShort { expected: extent, actual: start.len() as u64 }));
+    let actual = start.len() as u64;
+    if actual < expected {
+        return Err(invalid(HeaderError::TooShort { expected, actual }));
     }
-    Ok((header::parse(&start[..extent as usize], size).map_err(lies)?, extent))
+    Ok((header::parse(&start[..expected as usize], size).map_err(invalid)?, expected))
 }
 
-/// What one of PyTorch's files lists at its start.
+/// Reads the list of tensors at the start of a pickled file.
 fn read_pickle(source: &dyn Source, file: &str, size: u64) -> Result<(header::Header, u64), CheckpointError> {
-    let lies = |error| CheckpointError::Pickle { file: file.to_owned(), error };
-    let listing = pickle::list(size, |range| source.read(file, range))?.map_err(lies)?;
+    let invalid = |error| CheckpointError::Pickle { file: file.to_owned(), error };
+    let listing = pickle::list(size, |range| source.read(file, range))?.map_err(invalid)?;
     if source.path(file).is_some() {
-        // What is wrong with a file that is here is found before the scan, not in it.
-        pickle::storages(&source.blob(file)?, &listing).map_err(lies)?;
+        // Errors of a local file are found before the scan begins.
+        pickle::storages(&source.blob(file)?, &listing).map_err(invalid)?;
     }
     let aliases = shared(&listing.tensors);
     let tensors = listing.tensors.into_iter().map(|tensor| tensor.info).collect();
     Ok((header::Header { tensors, aliases, others: listing.others }, 0))
 }
 
-/// The tensors that are another one under a second name, as a head is that shares the embedding's weight.
+/// The tensors that are the same as an earlier one, such as a head that shares the embedding's weight.
 fn shared(tensors: &[PickledTensor]) -> Vec<(String, String)> {
     let mut first: HashMap<_, &str> = HashMap::new();
     let mut aliases = Vec::new();

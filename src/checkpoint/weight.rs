@@ -1,7 +1,5 @@
-//! Stored tensors -> the tensors of the model.
-//!
-//! Most are stored as they are; a quantised one is made of several stored tensors and has the name and the shape that it
-//! had before.
+//! The tensors of a model. Most are stored directly; a quantised one consists of several stored tensors and has the name and
+//! the shape that it had before quantisation.
 
 use safetensors::Dtype;
 
@@ -9,33 +7,27 @@ use super::part::Part;
 use super::quantization::Quantized;
 use super::selection::Selection;
 
-/// A tensor as the model knows it.
+/// A tensor of the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weight {
-    /// Its name; that of a quantised one is what it was before.
     pub name: String,
-    /// Its extents, slowest first; those of a quantised one are what they were before.
+    /// The extents, the slowest dimension first.
     pub shape: Vec<usize>,
-    /// How it is stored.
     pub storage: Storage,
 }
 
-/// How a weight is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Storage {
-    /// As it is.
     Plain(Part),
-    /// As codes with what turns them into numbers.
     Quantized(Box<Quantized>),
 }
 
 impl Weight {
-    /// The weight that is stored as it is in `part`.
     pub fn plain(part: Part) -> Self {
         Self { name: part.tensor.name.clone(), shape: part.tensor.shape.clone(), storage: Storage::Plain(part) }
     }
 
-    /// The name of the elements' type, such as `BF16` or `NF4`.
+    /// The name of the stored type, such as `BF16` or `NF4`.
     pub fn dtype(&self) -> String {
         match &self.storage {
             Storage::Plain(part) => part.tensor.dtype.to_string(),
@@ -43,8 +35,7 @@ impl Weight {
         }
     }
 
-    /// Whether singular values of the weight mean something: it is stored as floating-point numbers, or as codes that
-    /// are turned into such.
+    /// Whether the weight has floating-point numbers, stored or decoded; only their singular values are meaningful.
     pub fn is_floating(&self) -> bool {
         match &self.storage {
             Storage::Plain(part) => {
@@ -54,7 +45,7 @@ impl Weight {
         }
     }
 
-    /// The stored tensors that it is made of.
+    /// The stored tensors of which the weight consists.
     pub fn parts(&self) -> Vec<&Part> {
         match &self.storage {
             Storage::Plain(part) => vec![part],
@@ -62,7 +53,7 @@ impl Weight {
         }
     }
 
-    /// The shards that it needs, in ascending order.
+    /// The indices of the shards that contain the weight, in ascending order.
     pub fn shards(&self) -> Vec<usize> {
         let mut shards: Vec<usize> = self.parts().iter().map(|part| part.shard).collect();
         shards.sort_unstable();
@@ -70,8 +61,7 @@ impl Weight {
         shards
     }
 
-    /// The bytes of memory that the matrix `selection` of the weight takes once it is read, with those that reading it
-    /// takes on the way.
+    /// The memory in bytes for the matrix `selection` of the weight, including that for reading it.
     pub fn bytes_in_memory(&self, selection: &Selection) -> u64 {
         let matrix = |selection: &Selection| selection.shape(&self.shape).iter().product::<usize>() as u64;
         match &self.storage {
@@ -82,10 +72,9 @@ impl Weight {
             }
             Storage::Quantized(quantized) => {
                 let whole = 8 * matrix(&selection.without_band());
-                let stored = |part: &&Part| part.tensor.bytes.end - part.tensor.bytes.start;
-                let parts: u64 = quantized.parts().iter().map(stored).sum();
+                let parts: u64 = quantized.parts().iter().map(|part| part.tensor.size()).sum();
                 let count = if selection.index.is_some() { self.shape[0].max(1) as u64 } else { 1 };
-                // Scales and zero points are widened; codes are looked at twice.
+                // Stored parts count twice: scales and zero points are converted to wider types, and packed codes are copied.
                 whole + 2 * parts / count + if selection.band.is_some() { 8 * matrix(selection) } else { 0 }
             }
         }

@@ -1,8 +1,8 @@
-//! The ZIP archive that PyTorch puts a pickle and its tensors' bytes into.
+//! Reads the ZIP archive in which PyTorch stores a pickle and the bytes of its tensors.
 //!
-//! Of the archive's directory only the members that the pickle names are kept, and nothing that it claims is believed
-//! before it is held against the file's length. So reading it takes no more memory than the list of tensors does.
-//! Sections are those of PKWARE's APPNOTE 6.3.10.
+//! Only the directory entries of members that the pickle names are kept, so that the directory takes no more memory than the
+//! list of tensors, and all offsets and lengths are checked against the file's length. Section numbers refer to PKWARE's
+//! APPNOTE 6.3.10.
 
 use std::collections::HashMap;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -14,30 +14,26 @@ use crate::source::{Blob, Reader};
 /// The length of the fixed part of a member's header (4.3.7).
 const LOCAL_HEADER: usize = 30;
 
-/// The length of the fixed part of an entry of the directory (4.3.12).
+/// The length of the fixed part of a directory entry (4.3.12).
 const DIRECTORY_ENTRY: usize = 46;
 
-/// The length of the record that ends the archive, without its comment (4.3.16).
+/// The length of the end record without its comment (4.3.16).
 const END: usize = 22;
 
-/// The longest comment after that record.
+/// The longest comment after the end record.
 const MAX_COMMENT: usize = 0xffff;
 
-/// The length of what says where the larger record of that kind is (4.3.15).
+/// The length of the locator of the ZIP64 end record (4.3.15).
 const ZIP64_LOCATOR: usize = 20;
 
-/// The length of the fixed part of the larger record (4.3.14).
+/// The length of the fixed part of the ZIP64 end record (4.3.14).
 const ZIP64_END: usize = 56;
 
-/// The number that stands where a field of 32 bits is too small (4.4.1.4).
-const TOO_SMALL: u64 = 0xffff_ffff;
+/// The value of a 32-bit field whose number is in the ZIP64 record instead (4.4.1.4).
+const IN_ZIP64: u64 = 0xffff_ffff;
 
-/// The archive's folder, and the bytes from the start of its first member, which is the pickle, in the file that begins
-/// with `start`.
-///
-/// # Errors
-///
-/// Fails if the file is no archive, or one that does not begin with a pickle.
+/// The archive's folder and the bytes after the header of its first member, which must be the pickle. `start` is the beginning
+/// of the file.
 pub fn first_member(start: &[u8]) -> Result<(&str, &[u8]), PickleError> {
     if start.starts_with(b"version https://git-lfs") {
         return Err(PickleError::LfsPointer);
@@ -52,11 +48,8 @@ pub fn first_member(start: &[u8]) -> Result<(&str, &[u8]), PickleError> {
     folder.zip(start.get(LOCAL_HEADER + name + extra..)).ok_or(PickleError::NoPickle)
 }
 
-/// Where in the archive `file` the storages of the tensors of `listing` begin, by their keys.
-///
-/// # Errors
-///
-/// Fails if the archive cannot be read, does not hold a storage as it is, or if a tensor reaches beyond its storage.
+/// The offsets of the storages of `listing` in the archive `file`, by their keys. Checks that every tensor is within its
+/// storage.
 pub fn storages(file: &Blob, listing: &Listing) -> Result<HashMap<Arc<str>, u64>, PickleError> {
     let archive = Archive { file, length: file.length() };
     let mut members = archive.members(listing)?;
@@ -79,7 +72,7 @@ pub fn storages(file: &Blob, listing: &Listing) -> Result<HashMap<Arc<str>, u64>
     Ok(starts)
 }
 
-/// The name of the member that holds a tensor's storage, within the archive's folder.
+/// The name of the member with a tensor's storage, without the archive's folder.
 fn member_name(tensor: &PickledTensor) -> String {
     format!("data/{}", tensor.storage)
 }
@@ -88,16 +81,15 @@ fn not_whole(reason: impl ToString) -> PickleError {
     PickleError::NotWhole(reason.to_string())
 }
 
-/// The field of `length` bytes at `at`, of which there are enough.
+/// The little-endian number of `length` bytes at `at`.
 fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
     bytes[at..at + length].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// A member as the directory describes it.
 struct Member {
-    /// Where its header begins.
+    /// The offset of its header.
     header: u64,
-    /// Its bytes, of which there are as many in the archive.
+    /// Its size in bytes; members are not compressed.
     size: u64,
 }
 
@@ -106,7 +98,7 @@ struct Archive<'a> {
     length: u64,
 }
 
-/// Where the directory is, and how many entries it has.
+/// The place of the directory in bytes, and the number of its entries.
 struct Directory {
     start: u64,
     length: u64,
@@ -114,7 +106,6 @@ struct Directory {
 }
 
 impl Archive<'_> {
-    /// The `length` bytes from `start` on.
     fn read(&self, start: u64, length: usize) -> Result<Vec<u8>, PickleError> {
         if start.checked_add(length as u64).is_none_or(|end| end > self.length) {
             return Err(not_whole("it points beyond its end"));
@@ -130,12 +121,12 @@ impl Archive<'_> {
         Ok(reader)
     }
 
-    /// Finds the directory by the record at the archive's end.
+    /// Finds the directory by the end record.
     fn directory(&self) -> Result<Directory, PickleError> {
         let tail_length = self.length.min((END + MAX_COMMENT) as u64) as usize;
         let tail_start = self.length - tail_length as u64;
         let tail = self.read(tail_start, tail_length)?;
-        // The record is followed by its comment and by nothing else.
+        // Only the record's comment follows it.
         let is_end = |at: &usize| {
             tail[*at..].starts_with(b"PK\x05\x06") && *at + END + number(&tail, at + 20, 2) as usize == tail.len()
         };
@@ -145,7 +136,7 @@ impl Archive<'_> {
         let directory =
             Directory { start: number(end, 16, 4), length: number(end, 12, 4), entries: number(end, 10, 2) };
         let record_start = tail_start + at as u64;
-        let is_small = directory.start != TOO_SMALL && directory.length != TOO_SMALL && directory.entries != 0xffff;
+        let is_small = directory.start != IN_ZIP64 && directory.length != IN_ZIP64 && directory.entries != 0xffff;
         let (directory, record_start) =
             if is_small { (directory, record_start) } else { self.zip64_directory(directory, record_start)? };
         let fits = directory.start.checked_add(directory.length).is_some_and(|end| end <= record_start)
@@ -153,7 +144,8 @@ impl Archive<'_> {
         if fits { Ok(directory) } else { Err(not_whole("its directory reaches beyond its end")) }
     }
 
-    /// The directory by the larger record, if there is one before the record at `end`.
+    /// The directory according to the ZIP64 end record, if there is one before the end record at `end`, and the offset of the
+    /// record that was used.
     fn zip64_directory(&self, small: Directory, end: u64) -> Result<(Directory, u64), PickleError> {
         let Some(locator_start) = end.checked_sub(ZIP64_LOCATOR as u64) else { return Ok((small, end)) };
         let locator = self.read(locator_start, ZIP64_LOCATOR)?;
@@ -173,8 +165,7 @@ impl Archive<'_> {
         Ok((directory, start))
     }
 
-    /// The members that the tensors of `listing` need, and the one that says in which order bytes are stored, by their
-    /// names within the archive's folder.
+    /// The members with the storages of `listing`, and the member `byteorder`, by their names without the archive's folder.
     fn members(&self, listing: &Listing) -> Result<HashMap<String, Member>, PickleError> {
         let mut wanted: HashMap<String, Option<Member>> =
             listing.tensors.iter().map(|tensor| (member_name(tensor), None)).collect();
@@ -196,7 +187,7 @@ impl Archive<'_> {
         Ok(wanted.into_iter().filter_map(|(name, member)| Some((name, member?))).collect())
     }
 
-    /// Where a member's bytes begin; they end within the file.
+    /// The offset of a member's bytes, which are checked to end within the file.
     fn data_start(&self, member: &Member) -> Result<u64, PickleError> {
         let header = self.read(member.header, LOCAL_HEADER)?;
         if !header.starts_with(b"PK\x03\x04") {
@@ -222,12 +213,12 @@ impl Archive<'_> {
 struct Entry {
     fixed: [u8; DIRECTORY_ENTRY],
     name: Vec<u8>,
-    /// What is said beyond the fixed part.
+    /// The extra fields.
     extra: Vec<u8>,
 }
 
 impl Entry {
-    /// Reads the next entry into the place of this one.
+    /// Replaces this entry by the next one.
     fn read(&mut self, from: &mut impl Read) -> Result<(), PickleError> {
         from.read_exact(&mut self.fixed).map_err(not_whole)?;
         if !self.fixed.starts_with(b"PK\x01\x02") {
@@ -245,23 +236,23 @@ impl Entry {
         number(&self.fixed, at, length)
     }
 
-    /// The member that the entry describes, which must be stored as it is.
+    /// The member that the entry describes, which must not be compressed or encrypted.
     fn member(&self) -> Result<Member, PickleError> {
         let (flags, method) = (self.field(8, 2), self.field(10, 2));
         if method != 0 || flags & 1 != 0 {
             return Err(PickleError::Unreadable("its archive is compressed or encrypted".into()));
         }
-        // Of the numbers that are too large for their places only those follow, in this order (4.5.3).
+        // The ZIP64 field contains only those numbers that do not fit into 32 bits, in this order (4.5.3).
         let mut large = self.zip64().chunks_exact(8).map(|bytes| number(bytes, 0, 8));
         let mut widen = |small: u64| {
-            let wide = if small == TOO_SMALL { large.next() } else { Some(small) };
+            let wide = if small == IN_ZIP64 { large.next() } else { Some(small) };
             wide.ok_or_else(|| not_whole("its directory has an entry without a size"))
         };
         let (size, stored, header) = (widen(self.field(24, 4))?, widen(self.field(20, 4))?, widen(self.field(42, 4))?);
         if size == stored { Ok(Member { header, size }) } else { Err(not_whole("a member has two sizes")) }
     }
 
-    /// The extra field for numbers that are too large for their places; empty if there is none.
+    /// The ZIP64 extra field; empty if there is none.
     fn zip64(&self) -> &[u8] {
         let mut fields = self.extra.as_slice();
         while let Some((head, rest)) = fields.split_at_checked(4) {
@@ -279,7 +270,7 @@ impl Entry {
 mod tests {
     use super::*;
 
-    /// An entry with these sizes and this place of the header, and with fields beyond the fixed part.
+    /// An entry with these sizes, this offset of the header, and these extra fields.
     fn entry(sizes: [u32; 2], header: u32, extra: &[u8]) -> Entry {
         let mut fixed = [0; DIRECTORY_ENTRY];
         for (at, number) in [(20, sizes[0]), (24, sizes[1]), (42, header)] {
@@ -288,7 +279,7 @@ mod tests {
         Entry { fixed, name: b"a/data/0".to_vec(), extra: extra.to_vec() }
     }
 
-    /// The field for large numbers, after one of another kind.
+    /// A ZIP64 extra field, after one of another kind.
     fn large(numbers: &[u64]) -> Vec<u8> {
         let length = 8 * numbers.len() as u16;
         let numbers: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();

@@ -1,4 +1,4 @@
-//! A state dictionary -> tensors.
+//! Finds the tensors in a pickled state dictionary.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,15 +11,11 @@ use crate::checkpoint::entries::{MAX_DIMENSIONS, MAX_TENSORS};
 use crate::checkpoint::excerpt::excerpt;
 use crate::checkpoint::header::TensorInfo;
 
-/// What stands in the dictionary of the file of `size` bytes that is the archive `archive`.
-///
-/// # Errors
-///
-/// Fails if the pickle is no dictionary of tensors, or lists one that cannot be.
+/// Lists the tensors of the dictionary `pickle`. `size` is the size of the file, and `archive` the folder in it.
 pub fn list(pickle: &Pickle, archive: &str, size: u64) -> Result<Listing, PickleError> {
     let mut reader = Reader { pickle, size, keys: HashMap::new(), names: HashSet::new() };
     let mut listing = Listing { archive: archive.to_owned(), ..Listing::default() };
-    // Training scripts put the dictionary into others. One that is in several of them, or in itself, is read once.
+    // Training scripts nest the dictionary in others. If it is in several of them, or in itself, it is still read once.
     let mut dicts: Vec<u32> = if let Value::Dict(dict) = pickle.value { vec![dict] } else { Vec::new() };
     let mut seen: HashSet<u32> = dicts.iter().copied().collect();
     let mut next = 0;
@@ -27,7 +23,7 @@ pub fn list(pickle: &Pickle, archive: &str, size: u64) -> Result<Listing, Pickle
         next += 1;
         for (key, value) in pickle.entries(dict) {
             match value {
-                Value::Dict(inner) if pickle.name(key).is_some_and(is_wrapped) && seen.insert(inner) => {
+                Value::Dict(inner) if pickle.name(key).is_some_and(is_wrapper) && seen.insert(inner) => {
                     dicts.push(inner)
                 }
                 Value::Call { .. } => reader.add(key, value, &mut listing)?,
@@ -38,22 +34,22 @@ pub fn list(pickle: &Pickle, archive: &str, size: u64) -> Result<Listing, Pickle
     if listing.tensors.is_empty() { Err(PickleError::NoTensors) } else { Ok(listing) }
 }
 
-/// Whether training scripts put a state dictionary under this name.
-fn is_wrapped(key: &str) -> bool {
+/// Whether training scripts nest a state dictionary under this key.
+fn is_wrapper(key: &str) -> bool {
     matches!(key, "state_dict" | "model" | "module")
 }
 
 struct Reader<'a> {
     pickle: &'a Pickle<'a>,
-    /// The file's size.
+    /// The size of the file in bytes.
     size: u64,
-    /// The storages' keys that have been met, each of which is kept once.
+    /// The storage keys so far, each of which is allocated once.
     keys: HashMap<&'a str, Arc<str>>,
     names: HashSet<&'a str>,
 }
 
 impl<'a> Reader<'a> {
-    /// Adds what a call rebuilds under a name.
+    /// Adds the tensor that a call rebuilds to the listing.
     fn add(&mut self, key: Text, value: Value, listing: &mut Listing) -> Result<(), PickleError> {
         let Some(name) = self.pickle.name(key) else {
             let name = self.pickle.text(key);
@@ -74,7 +70,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The tensor that a call rebuilds, if it is one of a type that is known here.
+    /// The tensor that a call rebuilds; `None` if its type is not supported.
     fn tensor(&mut self, name: &str, value: Value) -> Option<PickledTensor> {
         let value = match self.called(value, "_rebuild_parameter") {
             Some(arguments) => *arguments.first()?,
@@ -102,13 +98,13 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The arguments of a call of one of PyTorch's functions.
+    /// The arguments if `value` is a call of this function of `torch._utils`.
     fn called(&self, value: Value, function: &str) -> Option<&'a [Value]> {
         let Value::Call { global, arguments } = value else { return None };
         (self.pickle.global(global) == ("torch._utils", function)).then(|| self.pickle.items(arguments))
     }
 
-    /// The type of a storage's elements, its key, and how many elements it has.
+    /// The element type of a storage, its key, and the number of its elements.
     fn storage(&self, storage: Items) -> Option<(Dtype, &'a str, u64)> {
         let [_, Value::Global(class), Value::Text(key), _, elements, ..] = self.pickle.items(storage) else {
             return None;
@@ -138,7 +134,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A number that cannot be negative.
+/// The value of a natural number.
 fn extent(value: &Value) -> Option<u64> {
     match value {
         Value::Int(number) => u64::try_from(*number).ok(),
@@ -155,8 +151,7 @@ mod tests {
         [b"X".as_slice(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat()
     }
 
-    /// What torch.save makes of so many matrices under the names that `name` gives: everything is kept in the memo, and
-    /// items are set a thousand at a time.
+    /// The pickle that torch.save writes for `count` matrices, with memo entries for everything and a thousand items in a batch.
     fn saved(count: usize, name: impl Fn(usize) -> String) -> Vec<u8> {
         let mut slots = 5u32..;
         let mut keep = || [b"r".as_slice(), &slots.next().unwrap_or_default().to_le_bytes()].concat();
@@ -199,7 +194,7 @@ mod tests {
     #[test]
     fn a_dictionary_in_others_is_read_once() {
         let inner = saved(2, |at| format!("{at}.weight"));
-        // Under two names, and with the outermost in it under a third.
+        // The dictionary is nested under two keys.
         let pickle = [b"}q\xf0".as_slice(), &text("model"), &inner[2..inner.len() - 1], b"q\xf1s", &text("module")];
         let pickle = [&pickle.concat()[..], b"h\xf1s", &text("epoch"), b"K\x03s.", b""].concat();
         assert_eq!(list(&pickle).expect("a dictionary").tensors.len(), 2);

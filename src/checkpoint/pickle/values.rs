@@ -1,93 +1,76 @@
-//! What a pickle says.
+//! The values in a pickle.
 //!
-//! Values are small and hold no others. A text is a range of the pickle, a tuple a range of a list of all items, a
-//! dictionary the number that its entries bear. So a value that stands in many places is not copied, and nesting costs no
-//! stack when it is built or dropped.
+//! Values are small and contain no others: a string is a range of the pickle, a tuple a range of the list of all items, a
+//! dictionary a number that marks its entries. So a value in many places is not copied, and nested values need no recursion.
 
 use crate::checkpoint::entries::MAX_NAME;
 
-/// What an instruction leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// A whole number of at most 64 bits.
     Int(i64),
-    /// A text.
     Text(Text),
-    /// A class or a function, by its place among [`Pickle::globals`].
+    /// A class or a function, as an index into [`Pickle::globals`].
     Global(u32),
-    /// A tuple, by the range of its items.
     Tuple(Items),
-    /// A dictionary, by the number of its entries' owner.
+    /// A dictionary, by the number in [`Entry::dict`].
     Dict(u32),
-    /// What a function would return, or an object of a class.
+    /// The result of a call that is not made, of a function or a class.
     Call {
-        /// The function or class.
         global: u32,
-        /// The arguments.
         arguments: Items,
     },
-    /// What stands for an object outside the pickle, a tuple.
+    /// The persistent ID, a tuple, of an object outside the pickle.
     Persistent(Items),
-    /// Anything else, of which nothing is known.
+    /// Any other value, of which nothing is known.
     Other,
 }
 
-/// A text's place in the pickle.
+/// The range of a string in the pickle, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text {
-    /// Its first byte.
     pub start: u32,
-    /// Its length in bytes.
     pub length: u32,
 }
 
-/// A tuple's place among all tuples' items.
+/// The range of a tuple's items in [`Pickle::items`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Items {
-    /// The first item.
     pub start: u32,
-    /// How many there are.
     pub length: u32,
 }
 
-/// What a pickle says.
 #[derive(Debug)]
 pub struct Pickle<'a> {
-    /// The value that it stands for.
+    /// The value that the pickle represents.
     pub value: Value,
-    /// The pickle.
     pub bytes: &'a [u8],
     /// The items of all tuples.
     pub items: Vec<Value>,
     /// The modules and names of all classes and functions.
     pub globals: Vec<(Text, Text)>,
-    /// The entries of all dictionaries, in the order of these.
+    /// The entries of all dictionaries, ordered by dictionary.
     pub entries: Vec<Entry>,
 }
 
-/// An entry of a dictionary whose key is a text.
+/// An entry of a dictionary whose key is a string.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// The dictionary.
     pub dict: u32,
-    /// The key.
     pub key: Text,
-    /// The value.
     pub value: Value,
 }
 
 impl<'a> Pickle<'a> {
-    /// The characters of a text, which takes as long as it is.
+    /// The characters of a string, in time proportional to its length.
     pub fn text(&self, text: Text) -> &'a str {
         characters(self.bytes, text)
     }
 
-    /// The characters of a text that can be a name; none of one that is too long, however often it is asked for.
+    /// The characters of a string that is short enough for a name. A long string takes no time.
     pub fn name(&self, text: Text) -> Option<&'a str> {
         (text.length as usize <= MAX_NAME).then(|| self.text(text))
     }
 
-    /// The items of a tuple.
     pub fn items(&self, Items { start, length }: Items) -> &[Value] {
         self.items.get(start as usize..).and_then(|items| items.get(..length as usize)).unwrap_or_default()
     }
@@ -97,7 +80,7 @@ impl<'a> Pickle<'a> {
         self.globals.get(place as usize).map_or(("", ""), |(module, name)| (self.text(*module), self.text(*name)))
     }
 
-    /// The entries of a dictionary that have texts for keys, in their order.
+    /// The entries of a dictionary with strings as keys, in their order.
     pub fn entries(&self, dict: u32) -> impl Iterator<Item = (Text, Value)> {
         let first = self.entries.partition_point(|entry| entry.dict < dict);
         let entries = self.entries[first..].iter().take_while(move |entry| entry.dict == dict);
@@ -105,9 +88,8 @@ impl<'a> Pickle<'a> {
     }
 }
 
-/// The characters of a text in the pickle `bytes`.
 pub fn characters(bytes: &[u8], Text { start, length }: Text) -> &str {
     let text = bytes.get(start as usize..).and_then(|bytes| bytes.get(..length as usize)).unwrap_or_default();
-    // Checked when the text was taken.
+    // The interpreter has checked that every string is valid UTF-8.
     std::str::from_utf8(text).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
-//! A tensor's elements within its storage.
+//! Reads a tensor's elements from its storage, in which they can have any strides.
 //!
-//! PyTorch stores what several tensors share once, and of each where it begins and how far its neighbours lie apart. A
-//! transposed matrix is stored as it was before, a slice with all that it was cut from.
+//! PyTorch stores memory that several tensors share only once, with the offset and strides of each tensor. A transposed matrix
+//! is stored untransposed, and a slice together with the tensor that it was cut from.
 
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -9,11 +9,11 @@ use std::ops::Range;
 use super::PickledTensor;
 use crate::source::Blob;
 
-/// How much of a file is read at once where elements do not lie in their order.
+/// How many bytes are read at once if elements are not in row-major order.
 const BUFFER: usize = 256 << 10;
 
-/// Whether the strides of a tensor lead from each of its elements to another place, or all along a dimension to the same,
-/// as those of an expanded tensor do. No other are read: a few bytes of a file could be made many by them.
+/// Whether each element of a tensor has a place of its own, except for dimensions of stride zero, as in an expanded tensor.
+/// Other tensors are not read, because their strides could turn a few bytes of a file into very many.
 pub fn is_possible(tensor: &PickledTensor) -> bool {
     let steps = tensor.info.shape.iter().zip(&tensor.strides);
     let mut steps: Vec<_> = steps.filter(|(extent, stride)| **extent > 1 && **stride > 0).collect();
@@ -27,7 +27,7 @@ pub fn is_possible(tensor: &PickledTensor) -> bool {
     is_apart && end(tensor).is_some()
 }
 
-/// Where in its storage the last element of a tensor ends, in bytes; `None` if that is more than can be counted.
+/// The end of a tensor's last element in its storage, in bytes; `None` if it overflows.
 pub fn end(tensor: &PickledTensor) -> Option<u64> {
     let start = tensor.info.bytes.start;
     if tensor.info.shape.contains(&0) {
@@ -39,12 +39,8 @@ pub fn end(tensor: &PickledTensor) -> Option<u64> {
     start.checked_add(bytes)
 }
 
-/// The bytes `range` of `tensor`, element after element in row-major order, from `file`, in which its storage
-/// begins at `storage` and holds it, as [`end`] says.
-///
-/// # Errors
-///
-/// Fails if the file cannot be read.
+/// Reads the bytes `range` of `tensor` in row-major order. `storage` is the offset of its storage in `file`, which must
+/// contain the whole tensor.
 pub fn read(file: &Blob, tensor: &PickledTensor, storage: u64, range: Range<u64>) -> std::io::Result<Vec<u8>> {
     if range.is_empty() {
         return Ok(Vec::new());
@@ -76,7 +72,7 @@ fn is_row_major(tensor: &PickledTensor) -> bool {
     })
 }
 
-/// A dimension of a view: how far its neighbours lie apart in the file, and how far among the elements in row-major order.
+/// A dimension of a view. Its neighbours are `stride` elements apart in the file, and `step` elements in row-major order.
 #[derive(Clone, Copy)]
 struct Dimension {
     extent: usize,
@@ -84,7 +80,7 @@ struct Dimension {
     step: usize,
 }
 
-/// The rows `rows` of a view that begins at `start`, in row-major order. They are read in the file's order.
+/// Reads the rows `rows` of a view that begins at `start` in the order of the file, and returns them in row-major order.
 fn gather(file: &Blob, start: u64, tensor: &PickledTensor, rows: Range<usize>) -> std::io::Result<Vec<u8>> {
     let element = element(tensor);
     let mut dimensions = Vec::new();
@@ -96,7 +92,7 @@ fn gather(file: &Blob, start: u64, tensor: &PickledTensor, rows: Range<usize>) -
         elements *= extent;
     }
     dimensions.sort_by_key(|dimension| std::cmp::Reverse(dimension.stride));
-    // What lies in one piece in both orders is read in one piece.
+    // Elements that are contiguous in both orders are read together.
     let run = match dimensions.last() {
         Some(Dimension { extent, stride: 1, step: 1 }) => {
             let extent = *extent;
@@ -110,7 +106,7 @@ fn gather(file: &Blob, start: u64, tensor: &PickledTensor, rows: Range<usize>) -
     reader.seek(SeekFrom::Start(start + (rows.start * tensor.strides[0] * element) as u64))?;
     let mut at = 0;
     each_place(&dimensions, |place, step| {
-        // Elements are counted within one storage, whose bytes fit into an i64.
+        // The offsets are within one storage, whose size fits into an i64.
         reader.seek_relative((place as i64 - at) * element as i64)?;
         reader.read_exact(&mut gathered[step * element..][..run * element])?;
         at = (place + run) as i64;
@@ -119,31 +115,27 @@ fn gather(file: &Blob, start: u64, tensor: &PickledTensor, rows: Range<usize>) -
     Ok(gathered)
 }
 
-/// Calls `visit` for each element with its place in the file and its place in row-major order.
+/// Calls `visit` with the place of each element in the file and in row-major order.
 fn each_place(
     dimensions: &[Dimension],
     mut visit: impl FnMut(usize, usize) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
     let mut counters = vec![0; dimensions.len()];
     let (mut place, mut step) = (0, 0);
-    loop {
+    'elements: loop {
         visit(place, step)?;
-        let mut is_done = true;
         for (counter, dimension) in counters.iter_mut().zip(dimensions).rev() {
             *counter += 1;
             if *counter < dimension.extent {
                 place += dimension.stride;
                 step += dimension.step;
-                is_done = false;
-                break;
+                continue 'elements;
             }
             *counter = 0;
             place -= (dimension.extent - 1) * dimension.stride;
             step -= (dimension.extent - 1) * dimension.step;
         }
-        if is_done {
-            return Ok(());
-        }
+        return Ok(());
     }
 }
 
@@ -167,7 +159,7 @@ mod tests {
         }
     }
 
-    /// The elements of a view in a storage that counts up from zero.
+    /// The bytes of a view in a storage whose elements are 0, 1, 2, and so on.
     fn numbers(tensor: &PickledTensor) -> Vec<u8> {
         let mut numbers = vec![tensor.info.bytes.start as usize / 2];
         for (extent, stride) in tensor.info.shape.iter().zip(&tensor.strides) {
@@ -194,7 +186,7 @@ mod tests {
 
         #[test]
         fn any_view_is_read_in_row_major_order(
-            // For each dimension its extent, and how much of the storage lies unused between two neighbours.
+            // The extent of each dimension, and the gap between two neighbours in the storage.
             dimensions in proptest::collection::vec((1usize..6, 0usize..3), 1..5),
             order in any::<[u8; 4]>(),
             expanded in 0usize..9,
@@ -229,7 +221,7 @@ mod tests {
     #[test]
     fn rows_that_lie_far_apart_are_read_without_what_lies_between() {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
-        // Holes take no space on the disk; all that lies between would take 64 GB of memory.
+        // Holes take no space on disk, but reading them would take 64 GB of memory.
         file.as_file().set_len(1 << 37).expect("a file with a hole");
         let tensor = view(&[4, 3], &[1 << 34, 1], 0);
         assert_eq!(end(&tensor), Some(((3 << 34) + 3) * 2));

@@ -1,4 +1,4 @@
-//! Which stored tensors belong together.
+//! Finds the stored tensors of each weight by their names.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -10,15 +10,14 @@ use super::method::Method;
 use crate::checkpoint::part::Part;
 use crate::checkpoint::weight::Weight;
 
-/// The end of the name of a module's weight.
 pub const WEIGHT: &str = ".weight";
 
-/// Types that codes are stored as.
+/// The types in which codes are stored.
 const CODES: [Dtype; 7] =
     [Dtype::F8_E4M3, Dtype::F8_E5M2, Dtype::F8_E4M3FNUZ, Dtype::F8_E5M2FNUZ, Dtype::I8, Dtype::U8, Dtype::I32];
 
-/// Endings of tensors that only a quantised module has, with the format's name, where the configuration is silent.
-const TELLING: [(&str, &str); 6] = [
+/// Endings of tensor names in unsupported formats, with the format's name.
+const UNSUPPORTED: [(&str, &str); 6] = [
     (".bitmask", "compressed-tensors with a bitmask for sparse weights"),
     ("._weight_qdata", "torchao"),
     ("._weight_scale", "torchao"),
@@ -27,21 +26,17 @@ const TELLING: [(&str, &str); 6] = [
     (".codebooks", "aqlm"),
 ];
 
-/// What reads a small tensor while the scan is planned.
+/// Reads a small tensor while the scan is planned.
 pub type Peek<'a> = dyn Fn(&Part) -> Result<Vec<u8>, QuantizationError> + 'a;
 
-/// The weights that the stored tensors make, in their order, and the names of the stored tensors that went into them
-/// beside the codes. `method` is what the configuration says of the quantisation, `peek` reads a small tensor.
-///
-/// # Errors
-///
-/// Fails if a quantisation is not understood, or if the tensors of a weight do not fit each other.
+/// Assembles stored tensors to weights in the same order. Also returns the names of the tensors that belong to a quantised
+/// weight beside its codes.
 pub fn assemble(
     parts: Vec<Part>,
     method: Option<&Method>,
     peek: &Peek<'_>,
 ) -> Result<(Vec<Weight>, Vec<String>), QuantizationError> {
-    for (ending, format) in TELLING {
+    for (ending, format) in UNSUPPORTED {
         if parts.iter().any(|part| part.tensor.name.ends_with(ending)) {
             return Err(QuantizationError::Unsupported(format.to_owned()));
         }
@@ -71,28 +66,27 @@ pub fn assemble(
     Ok((weights, companions))
 }
 
-/// The module whose weight's scales `name` is, if it is called as such. Those of inputs and outputs are not the weight's.
+/// The module if `name` is called like the scales of its weight, and not like those of its inputs or outputs.
 fn scaled_module(name: &str) -> Option<&str> {
     let (module, leaf) = name.rsplit_once('.')?;
     let is_of_weight = leaf.contains("scale") && !leaf.starts_with("input") && !leaf.starts_with("output");
     is_of_weight.then(|| module.strip_suffix(WEIGHT).unwrap_or(module))
 }
 
-/// The stored tensors of a model, to be asked for by name.
+/// The stored tensors of a model by their names.
 pub struct Stored<'a> {
     by_name: HashMap<&'a str, &'a Part>,
-    /// The modules that have scales of whatever name.
+    /// The modules that have scales of any name.
     scaled: HashSet<&'a str>,
-    /// What the configuration says of the quantisation.
     pub method: Option<&'a Method>,
     peek: &'a Peek<'a>,
-    /// What modules that look alike were found to be.
+    /// The descriptions of modules so far, by the kind of module.
     described: RefCell<HashMap<String, Vec<u8>>>,
 }
 
 impl Stored<'_> {
-    /// The weight whose codes `part` is, if it is codes of a format that is known. Other codes stay what they are stored as:
-    /// whether they matter depends on what they are to the model.
+    /// The weight whose codes `part` contains; `None` if they are not codes of a known format. Such tensors are kept as stored,
+    /// because whether they matter depends on their role in the model.
     fn weight(&self, part: &Part) -> Result<Option<Weight>, QuantizationError> {
         let name = part.tensor.name.as_str();
         if part.tensor.shape.contains(&0) {
@@ -117,7 +111,6 @@ impl Stored<'_> {
         name.strip_suffix(WEIGHT).map_or(Ok(None), |base| self.bytes(part, base))
     }
 
-    /// The tensor of this name.
     pub fn find(&self, name: &str) -> Option<&Part> {
         self.by_name.get(name).copied()
     }
@@ -127,14 +120,14 @@ impl Stored<'_> {
         self.scaled.contains(base)
     }
 
-    /// The tensor of this name, without which `codes` are of no use.
+    /// The tensor of this name, which is needed to decode `codes`.
     pub fn need(&self, name: &str, codes: &Part) -> Result<&Part, QuantizationError> {
         self.find(name)
             .ok_or_else(|| codes.undecodable(&format!("is quantised, but there is no tensor '{name}'")).into())
     }
 
-    /// What the small tensor `part`, which describes `codes`, says. Modules that look alike are taken to be described alike,
-    /// so that each kind is asked about once; that it is so is checked when each is read.
+    /// The content of the small tensor `part`, which describes `codes`. It is read only once for modules of the same kind, which
+    /// are assumed to have the same description; this is checked when each is decoded.
     pub fn describe(&self, part: &Part, codes: &Part) -> Result<Vec<u8>, QuantizationError> {
         let is_no_number = |segment: &&str| segment.parse::<usize>().is_err();
         let kind: Vec<&str> = codes.tensor.name.split('.').filter(is_no_number).collect();

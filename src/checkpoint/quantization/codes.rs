@@ -1,15 +1,17 @@
-//! Codes -> numbers: what each stored pattern of bits stands for, exactly.
+//! Converts stored bit patterns to the numbers that they represent.
 
 use half::{bf16, f16};
 use safetensors::Dtype;
 
-/// The sixteen values of the 4-bit float with two bits of exponent and one of mantissa (OCP Microscaling, 2023).
+use crate::checkpoint::selection::Axis;
+
+/// The values of the 4-bit float with two exponent bits and one mantissa bit (OCP Microscaling, 2023).
 pub const E2M1: [f64; 16] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
 
-/// The order in which AWQ's kernels want the eight nibbles of a word: the place of each within it.
+/// The place of each of the eight 4-bit codes in a word of AWQ's kernels.
 const AWQ_ORDER: [u32; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
 
-/// The 256 values of an 8-bit type; `None` if `dtype` is none that stands for numbers.
+/// The 256 values of an 8-bit type; `None` for any other type.
 pub fn table(dtype: Dtype) -> Option<[f64; 256]> {
     let value: fn(u8) -> f64 = match dtype {
         Dtype::F8_E4M3 => |code| float8(code, 3, 7, Special::OnlyNan),
@@ -21,34 +23,21 @@ pub fn table(dtype: Dtype) -> Option<[f64; 256]> {
         Dtype::U8 => f64::from,
         _ => return None,
     };
-    let mut table = [0.0; 256];
-    for (code, entry) in (0..=u8::MAX).zip(&mut table) {
-        *entry = value(code);
-    }
-    Some(table)
+    Some(std::array::from_fn(|code| value(code as u8)))
 }
 
-/// The 256 powers of two of the exponent-only type, which is also stored as plain bytes.
-pub fn powers() -> [f64; 256] {
-    let mut table = [0.0; 256];
-    for (code, entry) in (0..=u8::MAX).zip(&mut table) {
-        *entry = power(code);
-    }
-    table
-}
-
-/// E8M0: a biased exponent, nothing else; all ones is NaN.
-fn power(code: u8) -> f64 {
+/// The value of an E8M0 code, which is a biased exponent; all ones is NaN.
+pub fn power(code: u8) -> f64 {
     if code == u8::MAX { f64::NAN } else { 2f64.powi(i32::from(code) - 127) }
 }
 
-/// What the patterns at the end of an 8-bit float's range stand for.
+/// Which codes of an 8-bit float are infinite or NaN.
 enum Special {
     /// Infinities and NaNs, as in IEEE 754.
     Ieee,
-    /// Only all ones is NaN; everything else is a number.
+    /// All ones is NaN, and there are no infinities.
     OnlyNan,
-    /// The pattern of negative zero is the only NaN.
+    /// The code of negative zero is the only NaN, and there are no infinities.
     NegativeZeroIsNan,
 }
 
@@ -71,7 +60,7 @@ fn float8(code: u8, mantissa_bits: u32, bias: i32, special: Special) -> f64 {
     }
 }
 
-/// The numbers stored in `bytes` as elements of `dtype`; `None` if that is no type of numbers, or if bytes are left over.
+/// Converts `bytes` to numbers; `None` if the type is not supported or bytes are left over.
 pub fn numbers(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f64>> {
     fn each<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f64) -> Option<Vec<f64>> {
         let (elements, rest) = bytes.as_chunks::<N>();
@@ -92,22 +81,35 @@ pub fn numbers(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f64>> {
     }
 }
 
-/// The words that `bytes` hold, low byte first.
+/// Converts `bytes` to little-endian words.
 pub fn words(bytes: &[u8]) -> Vec<u32> {
     bytes.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect()
 }
 
-/// In which order the fields of a word are filled.
+/// The order of the codes in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// From the low bits up; a field may continue in the next word.
+    /// From the low bits up; a code may continue in the next word.
     Sequential,
-    /// As AWQ's kernels want it.
+    /// As AWQ's kernels need them.
     Awq,
 }
 
-/// Field number `at` of `bits` bits in a row of words, of which the next is `stride` words on.
-pub fn field(words: &[u32], start: usize, stride: usize, at: usize, bits: u32, order: Order) -> u32 {
+/// The number of words for `count` codes of `bits` bits.
+pub fn word_count(count: usize, bits: u32) -> usize {
+    (count * bits as usize).div_ceil(32)
+}
+
+/// The code at `row` and `column` of a matrix with so many `columns`, whose codes share words along `axis`.
+pub fn packed(words: &[u32], columns: usize, [row, column]: [usize; 2], bits: u32, axis: Axis, order: Order) -> u32 {
+    match axis {
+        Axis::Rows => field(words, column, columns, row, bits, order),
+        Axis::Columns => field(words, row * word_count(columns, bits), 1, column, bits, order),
+    }
+}
+
+/// The code with index `at` in a sequence of words that begins at `start`, with `stride` from each word to the next.
+fn field(words: &[u32], start: usize, stride: usize, at: usize, bits: u32, order: Order) -> u32 {
     let mask = u32::MAX >> (32 - bits);
     match order {
         Order::Awq => {

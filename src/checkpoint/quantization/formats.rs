@@ -1,4 +1,4 @@
-//! The formats: how the tensors of a quantised weight make up its numbers.
+//! The quantisation formats: how the tensors of a weight represent its numbers.
 
 use safetensors::Dtype;
 
@@ -12,19 +12,19 @@ use crate::checkpoint::part::Part;
 use crate::checkpoint::selection::Axis;
 use crate::checkpoint::weight::{Storage, Weight};
 
-/// The widths of packed integers, with their names.
+/// The widths of packed integers with their names, the most frequent first.
 const WIDTHS: [(usize, &str); 4] = [(4, "INT4"), (8, "INT8"), (2, "INT2"), (3, "INT3")];
 
-/// Names that scales of one-byte codes go by, after the weight's own name without `weight`.
+/// Names of the scales of one-byte codes, after the module's name.
 const SCALES: [&str; 5] = ["weight_scale_inv", "weight_scale", "scale", "qscale_weight", "scale_weight"];
 
 impl Stored<'_> {
-    /// One code a byte: 8-bit floats and integers, and 4-bit floats two to a byte. Nothing, if it is none of these.
+    /// 8-bit floats and integers, and 4-bit floats two to a byte; `None` if `part` is none of these.
     pub fn bytes(&self, part: &Part, base: &str) -> Result<Option<Weight>, QuantizationError> {
         let Some(mut shape) = matrix(part) else { return Ok(None) };
         let bitsandbytes = self.find(&format!("{base}.SCB")).filter(|_| part.tensor.dtype == Dtype::I8);
         if let Some(scale) = bitsandbytes {
-            // Zero is the plain order of rows; the others are those of kernels for inference.
+            // Zero is the usual order of rows; the other formats are for inference kernels.
             let check = self.find(&format!("{base}.weight_format")).map(|format| (format.clone(), vec![0.0]));
             let plain = grid(part, shape, Some(scale), [shape[0], 1]);
             let grid = Grid { factor: Factor::Divisor(127.0), check, ..plain };
@@ -36,18 +36,18 @@ impl Stored<'_> {
                 shape[1] *= 2;
                 (Code::E2m1, "NVFP4")
             }
-            // Under fp8, bytes that are called integers are pairs of 4-bit floats in a layout of its own.
+            // In fp8 models, integer bytes are pairs of 4-bit floats in a special layout.
             Dtype::I8 if self.method.is_none_or(|method| method.kind == Kind::Fp8) => return Ok(None),
-            Dtype::I8 => (Code::Byte(Dtype::I8), "INT8"),
-            Dtype::F8_E4M3 => (Code::Byte(part.tensor.dtype), "F8_E4M3"),
-            Dtype::F8_E5M2 => (Code::Byte(part.tensor.dtype), "F8_E5M2"),
-            Dtype::F8_E4M3FNUZ => (Code::Byte(part.tensor.dtype), "F8_E4M3FNUZ"),
-            Dtype::F8_E5M2FNUZ => (Code::Byte(part.tensor.dtype), "F8_E5M2FNUZ"),
+            dtype @ Dtype::I8 => (Code::Byte(dtype), "INT8"),
+            dtype @ Dtype::F8_E4M3 => (Code::Byte(dtype), "F8_E4M3"),
+            dtype @ Dtype::F8_E5M2 => (Code::Byte(dtype), "F8_E5M2"),
+            dtype @ Dtype::F8_E4M3FNUZ => (Code::Byte(dtype), "F8_E4M3FNUZ"),
+            dtype @ Dtype::F8_E5M2FNUZ => (Code::Byte(dtype), "F8_E5M2FNUZ"),
             _ => return Ok(None),
         };
         let is_float = matches!(code, Code::Byte(dtype) if dtype != Dtype::I8);
         let Some(scale) = scale else {
-            // Floats that were only cast are numbers as they are; where a quantisation is announced, a scale is missing.
+            // Floats without scales may have been cast only. But if the configuration announces a quantisation, scales are missing.
             return match (is_float, self.method) {
                 (true, None) if self.has_other_scale(base) => Ok(None),
                 (true, None) => Ok(Some(weight(base, dtype, grid(part, shape, None, [1, 1])))),
@@ -68,7 +68,7 @@ impl Stored<'_> {
         Ok(Some(weight(base, dtype, grid)))
     }
 
-    /// compressed-tensors' packed integers and 4-bit floats.
+    /// The packed integers and 4-bit floats of compressed-tensors.
     pub fn compressed(&self, part: &Part, base: &str) -> Result<Weight, QuantizationError> {
         let Some(packed) = matrix(part) else { return Err(part.undecodable("is no matrix").into()) };
         let scale = self.need(&format!("{base}.weight_scale"), part)?;
@@ -79,7 +79,7 @@ impl Stored<'_> {
         }
     }
 
-    /// 4-bit floats with a scale for a few of them: NVFP4, whose scales are 8-bit floats, or MXFP4, whose are powers of two.
+    /// NVFP4, in which 16 4-bit floats share an 8-bit float as their scale, or MXFP4, in which 32 share a power of two.
     fn packed_floats(
         &self,
         part: &Part,
@@ -106,7 +106,7 @@ impl Stored<'_> {
     ) -> Result<Weight, QuantizationError> {
         let shape_part = self.need(&format!("{base}.weight_shape"), part)?;
         let shape = self.described_shape(shape_part, part, [rows, 32 * words])?;
-        // Other widths are packed differently by different versions.
+        // Versions of compressed-tensors differ in how they pack other widths.
         let fits = |bits: usize| 32 % bits == 0 && (shape[1] * bits).div_ceil(32) == words;
         let Some((bits, dtype)) = WIDTHS.into_iter().find(|(bits, _)| fits(*bits)) else {
             return Err(part.undecodable("does not have the width of any known integer").into());
@@ -117,14 +117,14 @@ impl Stored<'_> {
         }
         let zero = match self.find(&format!("{base}.weight_zero_point")) {
             Some(zero)
-                if !words_of_32_bits(zero) || zero.tensor.shape != [(groups[0] * bits).div_ceil(32), groups[1]] =>
+                if !has_words_of_32_bits(zero) || zero.tensor.shape != [(groups[0] * bits).div_ceil(32), groups[1]] =>
             {
                 return Err(zero.undecodable("is not packed as zero points are").into());
             }
             zero => zero,
         };
         let bits = bits as u32;
-        // Zero points are stored like the codes, with the same offset, which cancels out.
+        // Zero points are stored with the same offset as the codes, which cancels out.
         let zero_code = ZeroCode::Packed { bits, axis: Axis::Rows, order: Order::Sequential, offset: 0 };
         let grid = Grid {
             code: Code::Packed { bits, axis: Axis::Columns, order: Order::Sequential },
@@ -136,17 +136,15 @@ impl Stored<'_> {
         Ok(weight(base, dtype, grid))
     }
 
-    /// The shape that the small tensor `shape_part` gives to the weight of `codes`: as many rows as `most` has, and at most
-    /// as many columns.
+    /// The shape in the small tensor `shape_part`, which must have the rows of `most` and at most as many columns.
     fn described_shape(
         &self,
         shape_part: &Part,
         codes: &Part,
         most: [usize; 2],
     ) -> Result<[usize; 2], QuantizationError> {
-        let said = self.describe(shape_part, codes)?;
-        let said = codes::numbers(shape_part.tensor.dtype, &said).unwrap_or_default();
-        match said[..] {
+        let bytes = self.describe(shape_part, codes)?;
+        match codes::numbers(shape_part.tensor.dtype, &bytes).unwrap_or_default()[..] {
             [rows, columns]
                 if rows == most[0] as f64 && columns.fract() == 0.0 && (1.0..=most[1] as f64).contains(&columns) =>
             {
@@ -156,7 +154,7 @@ impl Stored<'_> {
         }
     }
 
-    /// GPTQ and AWQ: `[in, out]`, eight or fewer codes to a word, along the input or along the output.
+    /// GPTQ and AWQ, whose matrices are stored as `[in, out]`, with codes packed along the input or the output.
     pub fn packed_columns(&self, part: &Part, base: &str) -> Result<Weight, QuantizationError> {
         let Some(method) = self.method else {
             return Err(QuantizationError::Undescribed("GPTQ or AWQ".into()));
@@ -168,13 +166,13 @@ impl Stored<'_> {
         else {
             return Err(part.undecodable("and its scales and zero points are no matrices").into());
         };
-        if !words_of_32_bits(part) || !words_of_32_bits(zero) || zero_rows != groups {
+        if !has_words_of_32_bits(part) || !has_words_of_32_bits(zero) || zero_rows != groups {
             return Err(part.undecodable("and its zero points are not packed as codes are").into());
         }
-        // The zero points tell the width of a code: there is one for each output.
+        // The zero points determine the width of a code, because there is one for each output.
         let fits = |bits: usize| (out * bits).div_ceil(32) == zero_words;
-        let said = WIDTHS.into_iter().find(|(bits, _)| Some(*bits) == method.bits && fits(*bits));
-        let Some((bits, dtype)) = said.or_else(|| WIDTHS.into_iter().find(|(bits, _)| fits(*bits))) else {
+        let configured = WIDTHS.into_iter().find(|(bits, _)| Some(*bits) == method.bits && fits(*bits));
+        let Some((bits, dtype)) = configured.or_else(|| WIDTHS.into_iter().find(|(bits, _)| fits(*bits))) else {
             return Err(zero.undecodable("does not have the width of any known integer").into());
         };
         let (stored, axis, order, offset) = match method.kind {
@@ -204,7 +202,7 @@ impl Stored<'_> {
         Ok(weight(base, dtype, grid))
     }
 
-    /// Microscaling 4-bit floats of a stack of experts: blocks of 32 along the input, a power of two each.
+    /// MXFP4 of a stack of experts, in blocks of 32 along the input.
     pub fn mxfp4(&self, part: &Part, base: &str) -> Result<Weight, QuantizationError> {
         let scale = self.need(&format!("{base}_scales"), part)?;
         let (count, rows, blocks) = match part.tensor.shape[..] {
@@ -224,7 +222,7 @@ impl Stored<'_> {
             ..grid(part, shape, Some(scale), [rows, blocks])
         };
         let mut weight = weight(base, "MXFP4", grid);
-        // The weight of a stack of experts is a parameter by itself.
+        // The weight of a stack of experts is a parameter of its own, without the ending `.weight`.
         weight.name = base.to_owned();
         if part.tensor.shape.len() == 4 {
             weight.shape.insert(0, count);
@@ -232,7 +230,6 @@ impl Stored<'_> {
         Ok(weight)
     }
 
-    /// bitsandbytes' 4-bit formats.
     pub fn bitsandbytes(&self, part: &Part) -> Result<Weight, QuantizationError> {
         let name = part.tensor.name.as_str();
         let state_name = |kind: &str| format!("{name}.quant_state.bitsandbytes__{kind}");
@@ -243,9 +240,8 @@ impl Stored<'_> {
         let state: State = serde_json::from_slice(&bytes)
             .map_err(|error| state_part.undecodable(&format!("is no description of a weight: {error}")))?;
         let count = state.shape.iter().try_fold(1usize, |count, extent| count.checked_mul(*extent));
-        // Codes may be stored under any type: only their bytes count.
-        let codes = part.tensor.bytes.end - part.tensor.bytes.start;
-        if state.shape.len() != 2 || count.is_none_or(|count| count.div_ceil(2) as u64 != codes) {
+        // Codes can be stored as any type, so their bytes are counted.
+        if state.shape.len() != 2 || count.is_none_or(|count| count.div_ceil(2) as u64 != part.tensor.size()) {
             return Err(state_part.undecodable("gives a shape that does not fit to the codes").into());
         }
         let nested = match self.find(&format!("{name}.nested_absmax")) {
@@ -269,7 +265,7 @@ impl Stored<'_> {
         Ok(Weight { name: name.to_owned(), shape, storage })
     }
 
-    /// How many groups of rows and of columns the scales of a matrix of `shape` are for, and which line belongs to which.
+    /// The numbers of groups along the rows and columns of a matrix, and their assignment to the lines.
     fn grouping(
         &self,
         scale: &Part,
@@ -289,13 +285,13 @@ impl Stored<'_> {
         Ok((groups, [Grouping::Every(rows), Grouping::Every(columns)]))
     }
 
-    /// The group sizes along the input that the configuration gives.
+    /// The group sizes along the input in the configuration.
     fn group_sizes(&self) -> impl Iterator<Item = usize> {
         self.method.into_iter().flat_map(|method| method.group_sizes.iter().copied())
     }
 }
 
-/// How many of `lines` make one of `groups`: the first of `sizes` that comes to as many, unless there is but one way.
+/// The number of lines in a group: the first of `sizes` that divides `lines` into `groups`, unless only one size is possible.
 fn group_size(
     lines: usize,
     groups: usize,
@@ -312,7 +308,7 @@ fn group_size(
     })
 }
 
-/// A grid over the matrix `stored`, of one matrix with `groups` of scales, in the plainest form.
+/// The grid of one matrix with default settings.
 fn grid(codes: &Part, stored: [usize; 2], scale: Option<&Part>, groups: [usize; 2]) -> Grid {
     let every = |at: usize| Grouping::Every(if groups[at] == 1 { stored[at].max(1) } else { 1 });
     Grid {
@@ -331,12 +327,12 @@ fn grid(codes: &Part, stored: [usize; 2], scale: Option<&Part>, groups: [usize; 
     }
 }
 
-/// Whether the scales are those of a microscaling format: one for 32 elements of a row.
+/// Whether there is one scale for 32 elements of a row, as in microscaling (MX) formats.
 fn grouping_is_mx(grid: &Grid) -> bool {
     grid.grouping == [Grouping::Every(1), Grouping::Every(32)]
 }
 
-/// The weight of the module `base` that is stored in a grid.
+/// The weight of the module `base`.
 fn weight(base: &str, dtype: &'static str, grid: Grid) -> Weight {
     let [rows, columns] = grid.stored;
     let shape = if grid.transposed { vec![columns, rows] } else { vec![rows, columns] };
@@ -344,15 +340,11 @@ fn weight(base: &str, dtype: &'static str, grid: Grid) -> Weight {
     Weight { name: format!("{base}{WEIGHT}"), shape, storage }
 }
 
-/// Whether a tensor's elements are words that codes can be packed into.
-fn words_of_32_bits(part: &Part) -> bool {
+fn has_words_of_32_bits(part: &Part) -> bool {
     matches!(part.tensor.dtype, Dtype::I32 | Dtype::U32)
 }
 
-/// Rows and columns of a tensor that is a matrix.
+/// The rows and columns if the tensor is a matrix.
 fn matrix(part: &Part) -> Option<[usize; 2]> {
-    match part.tensor.shape[..] {
-        [rows, columns] => Some([rows, columns]),
-        _ => None,
-    }
+    part.tensor.shape.as_slice().try_into().ok()
 }

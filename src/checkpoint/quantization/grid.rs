@@ -1,7 +1,7 @@
-//! Codes on a grid of scales: every format here but bitsandbytes' 4-bit one.
+//! Codes with a scale for each group, as in all formats except bitsandbytes' 4-bit one.
 //!
-//! An element is `(code - zero) * scale * factor`. Scale and zero point are those of the element's group: a block of rows
-//! by a block of columns, or the group that a list gives.
+//! An element is `(code - zero) * scale * factor` with the scale and zero point of its group. A group is a block of rows by a
+//! block of columns, or given by a list.
 
 use std::borrow::Cow;
 
@@ -12,93 +12,71 @@ use super::{Read, Undecodable};
 use crate::checkpoint::part::Part;
 use crate::checkpoint::selection::Axis;
 
-/// A quantised matrix, or a stack of such, with a scale for each group of elements.
+/// A quantised matrix, or a stack of them, with a scale for each group of elements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid {
-    /// The codes.
     pub codes: Part,
-    /// How the codes stand for numbers.
     pub code: Code,
-    /// How many matrices there are, one after the other.
+    /// The number of matrices in the stack.
     pub count: usize,
-    /// Rows and columns of one matrix, as stored.
+    /// The rows and columns of one matrix as stored.
     pub stored: [usize; 2],
     /// Whether the matrix is stored as `[in, out]`.
     pub transposed: bool,
-    /// The scales, a matrix of one number a group; none if codes are the numbers themselves.
+    /// The scales, one for each group; `None` if the codes are the numbers themselves.
     pub scale: Option<Part>,
-    /// Whether the scales, stored as bytes, are exponents of two.
+    /// Whether the scales are stored as E8M0 exponents of two.
     pub scale_is_exponent: bool,
-    /// The zero points, one a group; none where they are zero.
+    /// The zero points, one for each group; `None` if the format has none or they are in the middle of the range.
     pub zero: Option<(Part, ZeroCode)>,
-    /// How many groups there are along rows and along columns.
+    /// The number of groups along the rows and along the columns.
     pub groups: [usize; 2],
-    /// Which group a row and a column belong to.
+    /// The assignment of rows and of columns to groups.
     pub grouping: [Grouping; 2],
-    /// What the scales are multiplied with.
     pub factor: Factor,
-    /// A tensor whose numbers must be these: a stored copy of the shape, or the number of a variant.
+    /// A tensor that must contain these numbers, such as a stored copy of the shape.
     pub check: Option<(Part, Vec<f64>)>,
 }
 
-/// How the codes are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
-    /// One byte each, of this type.
+    /// One byte of this type.
     Byte(Dtype),
     /// 4-bit floats, two to a byte, the first in the low half.
     E2m1,
-    /// Unsigned integers of so many bits, packed into words along an axis.
-    Packed {
-        /// The width of a code.
-        bits: u32,
-        /// The axis along which codes share a word.
-        axis: Axis,
-        /// Their order in it.
-        order: Order,
-    },
+    /// Unsigned integers that share words along an axis.
+    Packed { bits: u32, axis: Axis, order: Order },
 }
 
-/// How zero points are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ZeroCode {
-    /// As numbers of the tensor's own type.
+    /// Numbers of the tensor's own type.
     Numbers,
-    /// As unsigned integers, packed as codes are, each less by `offset` than it should be, modulo its range.
-    Packed {
-        /// The width of a zero point.
-        bits: u32,
-        /// The axis along which they share a word.
-        axis: Axis,
-        /// Their order in it.
-        order: Order,
-        /// What is to be added.
-        offset: u32,
-    },
+    /// Unsigned integers packed like codes, to which `offset` must be added modulo 2^`bits`.
+    Packed { bits: u32, axis: Axis, order: Order, offset: u32 },
 }
 
-/// Which group a line belongs to.
+/// The assignment of lines, which are rows or columns, to groups.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Grouping {
-    /// So many lines after each other make a group.
+    /// So many consecutive lines are a group.
     Every(usize),
-    /// As a stored list says, line by line.
+    /// A stored list gives the group of each line.
     Listed(Part),
 }
 
-/// What all scales are multiplied with, or divided by.
+/// A number for all scales.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Factor {
-    /// Divided by a constant.
+    /// The scales are divided by a constant.
     Divisor(f64),
-    /// Multiplied with a stored number.
+    /// The scales are multiplied by a stored number.
     Times(Part),
-    /// Divided by a stored number.
+    /// The scales are divided by a stored number.
     Over(Part),
 }
 
 impl Grid {
-    /// The stored tensors.
     pub fn parts(&self) -> Vec<&Part> {
         let mut parts = vec![&self.codes];
         parts.extend(&self.scale);
@@ -115,7 +93,7 @@ impl Grid {
         parts
     }
 
-    /// What of the grid does not stand in the stored tensors.
+    /// The settings that are not in the stored tensors.
     pub fn description(&self) -> String {
         let grouping = self.grouping.each_ref().map(|grouping| match grouping {
             Grouping::Every(lines) => Some(*lines),
@@ -133,7 +111,7 @@ impl Grid {
         )
     }
 
-    /// The matrix at `index` of the stack, rows as the model has them, in float64.
+    /// Decodes the matrix at `index` of the stack. It has the rows of the model, even if it is stored transposed.
     pub fn decode(&self, index: usize, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
         self.verify(read)?;
         let [rows, columns] = self.stored;
@@ -165,7 +143,7 @@ impl Grid {
         Ok(matrix)
     }
 
-    /// The numbers that the codes of one row stand for.
+    /// Converts the codes of one row to numbers.
     fn decode_row(&self, row: usize, codes: &[u8], packed: &[u32], table: &[f64; 256], line: &mut [f64]) {
         let columns = line.len();
         match self.code {
@@ -182,14 +160,7 @@ impl Grid {
             }
             Code::Packed { bits, axis, order } => {
                 for (column, value) in line.iter_mut().enumerate() {
-                    let code = match axis {
-                        Axis::Rows => codes::field(packed, column, columns, row, bits, order),
-                        Axis::Columns => {
-                            let words = (columns * bits as usize).div_ceil(32);
-                            codes::field(packed, row * words, 1, column, bits, order)
-                        }
-                    };
-                    *value = f64::from(code);
+                    *value = codes::packed(packed, columns, [row, column], bits, axis, order).into();
                 }
             }
         }
@@ -202,13 +173,12 @@ impl Grid {
         }
     }
 
-    /// The scales of one matrix, the factor with them.
+    /// The scales of one matrix, including the factor.
     fn scales(&self, index: usize, read: &Read<'_>) -> Result<Option<Vec<f64>>, Undecodable> {
         let Some(part) = &self.scale else { return Ok(None) };
         let bytes = self.slice(part, index, read)?;
         let mut scales = if self.scale_is_exponent {
-            let powers = codes::powers();
-            bytes.iter().map(|code| powers[usize::from(*code)]).collect()
+            bytes.iter().map(|code| codes::power(*code)).collect()
         } else {
             codes::numbers(part.tensor.dtype, &bytes).ok_or_else(|| part.undecodable("has no numbers in it"))?
         };
@@ -246,22 +216,18 @@ impl Grid {
             ZeroCode::Numbers => codes::numbers(part.tensor.dtype, &bytes).unwrap_or_default(),
             ZeroCode::Packed { bits, axis, order, offset } => {
                 let words = codes::words(&bytes);
-                let along = |lines: usize| (lines * bits as usize).div_ceil(32);
                 let needed = match axis {
-                    Axis::Rows => along(rows) * columns,
-                    Axis::Columns => rows * along(columns),
+                    Axis::Rows => codes::word_count(rows, bits) * columns,
+                    Axis::Columns => rows * codes::word_count(columns, bits),
                 };
                 if words.len() < needed {
                     return Err(part.undecodable("is too short for its zero points"));
                 }
-                let zero = |row: usize, column: usize| {
-                    let stored = match axis {
-                        Axis::Rows => codes::field(&words, column, columns, row, bits, order),
-                        Axis::Columns => codes::field(&words, row * along(columns), 1, column, bits, order),
-                    };
+                let zero = |at: usize| {
+                    let stored = codes::packed(&words, columns, [at / columns, at % columns], bits, axis, order);
                     f64::from(stored.wrapping_add(offset) & (u32::MAX >> (32 - bits)))
                 };
-                (0..rows * columns).map(|at| zero(at / columns, at % columns)).collect()
+                (0..rows * columns).map(zero).collect()
             }
         };
         if zeros.len() == rows * columns {
@@ -271,7 +237,7 @@ impl Grid {
         }
     }
 
-    /// Packed codes without stored zero points have theirs in the middle of the range.
+    /// The zero points of packed codes without stored ones, which are in the middle of the range.
     fn midpoint(&self) -> Result<Option<Vec<f64>>, Undecodable> {
         Ok(match self.code {
             Code::Packed { bits, .. } => Some(vec![f64::from(1u32 << (bits - 1)); self.groups[0] * self.groups[1]]),
@@ -286,12 +252,9 @@ impl Grid {
         match &self.grouping[at] {
             Grouping::Every(lines_each) => Ok((0..lines).map(|line| (line / lines_each).min(groups - 1)).collect()),
             Grouping::Listed(part) => {
-                let numbers = part.numbers(read)?;
-                let listed: Vec<usize> = numbers
-                    .iter()
-                    .filter(|group| (0.0..groups as f64).contains(group))
-                    .map(|group| *group as usize)
-                    .collect();
+                let mut numbers = part.numbers(read)?;
+                numbers.retain(|group| (0.0..groups as f64).contains(group));
+                let listed: Vec<usize> = numbers.into_iter().map(|group| group as usize).collect();
                 if listed.len() == lines {
                     Ok(listed)
                 } else {
@@ -301,9 +264,9 @@ impl Grid {
         }
     }
 
-    /// The bytes of a tensor that belong to the matrix at `index`.
+    /// Reads the bytes of a tensor that belong to the matrix at `index`.
     fn slice<'a>(&self, part: &Part, index: usize, read: &Read<'a>) -> Result<Cow<'a, [u8]>, Undecodable> {
-        let each = (part.tensor.bytes.end - part.tensor.bytes.start) / self.count as u64;
+        let each = part.tensor.size() / self.count as u64;
         read(part, index as u64 * each..(index as u64 + 1) * each)
     }
 

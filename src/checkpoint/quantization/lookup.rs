@@ -1,4 +1,4 @@
-//! bitsandbytes' 4-bit formats: codes that are looked up in a table, scaled block by block (Dettmers and others, 2023).
+//! bitsandbytes' 4-bit formats: codes are looked up in a table and scaled block by block (Dettmers and others, 2023).
 
 use safetensors::Dtype;
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::{Read, Undecodable};
 use crate::checkpoint::part::Part;
 
-/// A matrix whose elements, in one row after the other, are `map[code] * absmax[block]`.
+/// A matrix whose elements in row-major order are `map[code] * absmax[block]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lookup {
     /// Two codes to a byte, the first in the high half.
@@ -15,11 +15,10 @@ pub struct Lookup {
     pub map: Part,
     /// The scale of each block, or its code.
     pub absmax: Part,
-    /// What turns the scales' codes into scales, where they are quantised themselves.
+    /// How to decode the scales if they are quantised themselves.
     pub nested: Option<Nested>,
-    /// The description that comes with the weight.
+    /// The tensor that contains `state` as JSON.
     pub state_part: Part,
-    /// What it says.
     pub state: State,
 }
 
@@ -32,33 +31,30 @@ pub struct Nested {
     pub absmax: Part,
 }
 
-/// What the description of a weight says.
+/// bitsandbytes' description of a weight.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct State {
     /// `nf4` or `fp4`.
     pub quant_type: String,
-    /// Elements in a block.
+    /// The number of elements in a block.
     pub blocksize: usize,
-    /// Rows and columns.
     pub shape: Vec<usize>,
-    /// Scales in a block of scales.
+    /// The number of scales in a block of scales.
     pub nested_blocksize: Option<usize>,
-    /// What is added to every scale.
+    /// A number that is added to every scale.
     pub nested_offset: Option<f64>,
 }
 
 impl Lookup {
-    /// The stored tensors.
     pub fn parts(&self) -> Vec<&Part> {
         let mut parts = vec![&self.codes, &self.map, &self.absmax, &self.state_part];
         parts.extend(self.nested.iter().flat_map(|nested| [&nested.map, &nested.absmax]));
         parts
     }
 
-    /// The matrix, in float64.
     pub fn decode(&self, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
-        // Every weight has a description of its own; the plan has read one for all modules that look alike.
-        // A copy: what lies in a mapped file may change while it is read as text.
+        // Every weight has its own description, but the plan has read only one for all similar modules. It is copied because
+        // the bytes of a mapped file may change while they are parsed.
         let described = self.state_part.read(read)?.into_owned();
         let state: State = serde_json::from_slice(&described)
             .map_err(|error| self.state_part.undecodable(&format!("is no description of a weight: {error}")))?;
@@ -80,7 +76,6 @@ impl Lookup {
         Ok((0..count).map(|at| map[code(at)] * absmax[at / state.blocksize]).collect())
     }
 
-    /// The scale of each block.
     fn scales(&self, state: &State, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
         let Some(nested) = &self.nested else { return self.absmax.numbers(read) };
         let map = nested.map.numbers(read)?;

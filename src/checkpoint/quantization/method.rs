@@ -1,41 +1,38 @@
-//! How a model says that it was quantised.
+//! Reads a configuration's description of the quantisation.
 
 use serde_json::Value;
 
 use super::QuantizationError;
 
-/// A way of quantising, with what of it stands only in the configuration.
+/// A quantisation method with those of its settings that are only in the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Method {
-    /// The name by which the manifest and messages call it.
+    /// The name for the manifest and messages.
     pub name: String,
-    /// What the names of the tensors do not tell.
     pub kind: Kind,
-    /// Rows and columns of a block that has one scale.
+    /// The rows and columns of a block with one scale.
     pub block: Option<[usize; 2]>,
     /// The group sizes along the input that modules may have.
     pub group_sizes: Vec<usize>,
-    /// The width of a code, where all modules have the same.
+    /// The width of a code, if it is the same for all modules.
     pub bits: Option<usize>,
 }
 
-/// What the names of the tensors do not tell of a format.
+/// The format, as far as the names of the tensors do not determine it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Nothing: the names are those of one format only.
-    Told,
-    /// 8-bit floats.
+    /// The names of the tensors determine the format.
+    ByNames,
     Fp8,
-    /// GPTQ, its zero points stored less one or not.
+    /// In the first version of GPTQ's format, zero points are stored reduced by one.
     Gptq {
-        /// Whether zero points are stored less one, as the first version of the format does.
         less_one: bool,
     },
-    /// AWQ's GEMM form.
+    /// AWQ's GEMM format.
     Awq,
 }
 
-/// compressed-tensors' formats that are read.
+/// The supported formats of compressed-tensors.
 const COMPRESSED: [&str; 6] = [
     "float-quantized",
     "int-quantized",
@@ -46,35 +43,29 @@ const COMPRESSED: [&str; 6] = [
 ];
 
 impl Method {
-    /// The method that the `quantization_config` of a model describes.
-    ///
-    /// # Errors
-    ///
-    /// Fails if it is one that is not read here; the error names it.
+    /// Reads a `quantization_config`. Fails if the method is not supported.
     pub fn of(config: &Value) -> Result<Self, QuantizationError> {
         let text = |key: &str| config.get(key).and_then(Value::as_str);
         let flag = |key: &str| config.get(key).and_then(Value::as_bool).unwrap_or(false);
         let named = text("quant_method").map(str::to_lowercase);
-        // bitsandbytes, MLX and old GPTQ files do without the name.
+        // bitsandbytes, MLX and old GPTQ files omit the name.
         let method = match named.as_deref() {
             Some(method) => method,
             None if flag("load_in_4bit") || flag("load_in_8bit") => "bitsandbytes",
             None if config.get("desc_act").is_some() => "gptq",
-            // mlx-lm gives these two alone, or with a mode.
+            // mlx-lm writes only these two, or these and a mode.
             None if config.get("group_size").is_some() && config.get("bits").is_some() => "MLX",
             None => "unnamed",
         };
         let unsupported = |name: String| Err(QuantizationError::Unsupported(name));
         let gptq = |format: &str| Kind::Gptq { less_one: format != "gptq_v2" };
         let (name, kind) = match method {
-            "fp8" => ("fp8".to_owned(), Kind::Fp8),
-            "mxfp8" => ("mxfp8".to_owned(), Kind::Fp8),
-            "fbgemm_fp8" => ("fbgemm_fp8".to_owned(), Kind::Fp8),
-            "mxfp4" => ("mxfp4".to_owned(), Kind::Told),
+            "fp8" | "mxfp8" | "fbgemm_fp8" => (method.to_owned(), Kind::Fp8),
+            "mxfp4" => (method.to_owned(), Kind::ByNames),
             "bitsandbytes" => {
                 let four = flag("load_in_4bit") || flag("_load_in_4bit");
                 let kind = if four { text("bnb_4bit_quant_type").unwrap_or("fp4") } else { "int8" };
-                (format!("bitsandbytes ({kind})"), Kind::Told)
+                (format!("bitsandbytes ({kind})"), Kind::ByNames)
             }
             "gptq" => {
                 let format = text("checkpoint_format").or_else(|| text("format")).unwrap_or("gptq");
@@ -97,10 +88,10 @@ impl Method {
                 if !COMPRESSED.contains(&format) {
                     return unsupported(format!("compressed-tensors ({format})"));
                 }
-                (format!("compressed-tensors ({format})"), Kind::Told)
+                (format!("compressed-tensors ({format})"), Kind::ByNames)
             }
             "modelopt" => match text("quant_algo").unwrap_or("unnamed") {
-                algorithm @ ("NVFP4" | "FP8") => (format!("modelopt ({algorithm})"), Kind::Told),
+                algorithm @ ("NVFP4" | "FP8") => (format!("modelopt ({algorithm})"), Kind::ByNames),
                 algorithm => return unsupported(format!("modelopt ({algorithm})")),
             },
             other => return unsupported(other.to_owned()),
@@ -110,7 +101,7 @@ impl Method {
     }
 }
 
-/// The block that has one scale, where the configuration gives one.
+/// The shape of the blocks with one scale each.
 fn block(config: &Value) -> Option<[usize; 2]> {
     let mut found = None;
     visit(config, &mut |key, value| {
@@ -124,7 +115,7 @@ fn block(config: &Value) -> Option<[usize; 2]> {
     found.filter(|block| !block.contains(&0))
 }
 
-/// Every group size that the configuration gives to some module.
+/// The group sizes of all modules.
 fn group_sizes(config: &Value) -> Vec<usize> {
     let mut sizes = Vec::new();
     visit(config, &mut |key, value| {
@@ -139,7 +130,7 @@ fn as_size(value: &Value) -> Option<usize> {
     value.as_u64().and_then(|size| usize::try_from(size).ok())
 }
 
-/// Shows `see` every key with its value, at any depth.
+/// Calls `see` with every key and value at any depth.
 fn visit(value: &Value, see: &mut impl FnMut(&str, &Value)) {
     match value {
         Value::Object(entries) => {
@@ -164,7 +155,7 @@ mod tests {
         let known = method(json!({"quant_method": "gptq", "bits": 4, "checkpoint_format": "gptq_v2"}));
         assert_eq!(known.expect("known"), ("gptq_v2".into(), Kind::Gptq { less_one: false }));
         let known = method(json!({"load_in_4bit": true, "bnb_4bit_quant_type": "nf4"}));
-        assert_eq!(known.expect("known"), ("bitsandbytes (nf4)".into(), Kind::Told));
+        assert_eq!(known.expect("known"), ("bitsandbytes (nf4)".into(), Kind::ByNames));
         for (config, name) in [
             (json!({"quant_method": "hqq"}), "hqq"),
             (json!({"quant_method": "awq", "version": "gemv"}), "awq (gemv)"),

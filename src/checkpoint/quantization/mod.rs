@@ -1,9 +1,8 @@
-//! Quantised weights: which stored tensors belong together, and what numbers they stand for.
+//! Decodes quantised weights.
 //!
-//! [`Method::of`] reads from the configuration how a model was quantised, [`assemble`] finds the tensors of each
-//! quantised weight by their names and checks that they fit each other, and [`Quantized::decode`] computes the numbers in
-//! float64 from the stored ones by the format's own formula. What is not understood is refused: singular values of codes
-//! would be numbers without meaning.
+//! [`Method::of`] reads from the configuration how a model was quantised, [`assemble`] finds the tensors of each quantised
+//! weight by their names and checks that they fit together, and [`Quantized::decode`] computes the numbers in float64 by the
+//! format's own formula. Unknown formats are refused, because the singular values of undecoded codes would be meaningless.
 
 mod assemble;
 mod codes;
@@ -23,10 +22,10 @@ pub use method::Method;
 
 use super::part::Part;
 
-/// What reads a range of a stored tensor's bytes.
+/// Reads a range of a stored tensor's bytes.
 pub type Read<'a> = dyn Fn(&Part, Range<u64>) -> Result<Cow<'a, [u8]>, Undecodable> + 'a;
 
-/// A weight that is stored as codes.
+/// A weight that is stored as quantisation codes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantized {
     dtype: &'static str,
@@ -39,28 +38,24 @@ enum Scheme {
     Lookup(Lookup),
 }
 
-/// A tensor does not hold what its format says.
+/// Why a tensor cannot be decoded.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the tensor '{tensor}' {reason}")]
 pub struct Undecodable {
-    /// The tensor.
     pub tensor: String,
-    /// What is wrong with it.
+    /// The predicate of a sentence about the tensor.
     pub reason: String,
 }
 
-/// Why a quantised model cannot be read.
+/// Why a quantised model cannot be read, as the predicate of a sentence about the model.
 #[derive(Debug, thiserror::Error)]
 pub enum QuantizationError {
-    /// A format that is not known here.
     #[error("is quantised ({0}), which laser-scan cannot read: scan the model that it was made from")]
     Unsupported(String),
-    /// Codes without the configuration that says what they are.
     #[error(
         "holds quantised weights ({0}), but no config.json that describes them: put the model's own beside them and name the folder, or scan the model that it was made from"
     )]
     Undescribed(String),
-    /// Tensors do not fit each other.
     #[error(
         "holds quantised weights that cannot be read: {0}; download or copy the model again, or scan the model that it was made from"
     )]
@@ -72,12 +67,11 @@ impl Part {
         Undecodable { tensor: self.tensor.name.clone(), reason: reason.to_owned() }
     }
 
-    /// All of the tensor's bytes.
+    /// Reads all of the tensor's bytes.
     fn read<'a>(&self, read: &Read<'a>) -> Result<Cow<'a, [u8]>, Undecodable> {
-        read(self, 0..self.tensor.bytes.end - self.tensor.bytes.start)
+        read(self, 0..self.tensor.size())
     }
 
-    /// The tensor's numbers.
     fn numbers(&self, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
         codes::numbers(self.tensor.dtype, &self.read(read)?).ok_or_else(|| self.undecodable("has no numbers in it"))
     }
@@ -97,7 +91,7 @@ impl Quantized {
         }
     }
 
-    /// What the numbers depend on beside the bytes of the stored tensors: the format, and what the configuration says.
+    /// Everything that the numbers depend on except for the stored bytes: the format and the settings from the configuration.
     pub fn description(&self) -> String {
         match &self.scheme {
             Scheme::Grid(grid) => format!("{} {}", self.dtype, grid.description()),
@@ -105,12 +99,7 @@ impl Quantized {
         }
     }
 
-    /// The numbers of the matrix at `index` of a stack, or of the only one, row after row, in float64. `read` gives the
-    /// bytes of a stored tensor.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a tensor cannot be read, or does not hold what the format says.
+    /// Decodes the matrix at `index` of a stack, or the only matrix, in row-major order.
     pub fn decode(&self, index: usize, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
         match &self.scheme {
             Scheme::Grid(grid) => grid.decode(index, read),
