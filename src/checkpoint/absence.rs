@@ -4,7 +4,6 @@ use crate::source::Form;
 
 const NAME_A_MODEL: &str = "name the folder that holds a model's weights, one weight file, or a Hub id";
 
-/// The most names in a message.
 const NAMES_SHOWN: usize = 3;
 
 /// What a folder contains instead of weights that can be read.

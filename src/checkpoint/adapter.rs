@@ -50,7 +50,6 @@ const KOHYA: [&str; 3] = ["lora_unet_", "lora_te", "lora_transformer_"];
 struct Factor<'a> {
     /// The module that it changes; empty if the name does not tell.
     module: &'a str,
-    /// The name of this kind of adapter, for messages.
     kind: &'static str,
 }
 

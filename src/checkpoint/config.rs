@@ -35,7 +35,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads a configuration from the bytes of `config.json`.
     pub fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
         let mut root = KEPT.read(bytes)?;
         if !root.is_object() {

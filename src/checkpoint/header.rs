@@ -36,7 +36,6 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
-    /// The number of bytes.
     pub fn size(&self) -> u64 {
         self.bytes.end - self.bytes.start
     }
@@ -53,7 +52,6 @@ pub struct Header {
     pub others: Vec<String>,
 }
 
-/// What is wrong with a header.
 #[derive(Debug, thiserror::Error)]
 pub enum HeaderError {
     #[error(

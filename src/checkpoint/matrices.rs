@@ -32,7 +32,6 @@ struct WeightFile {
     content: Content,
 }
 
-/// Where the tensors are in a file.
 enum Content {
     /// From this byte on.
     Safetensors(u64),
@@ -144,7 +143,6 @@ impl Matrices {
         })
     }
 
-    /// Reads the bytes `range` of a stored tensor.
     fn bytes(&self, part: &Part, range: Range<u64>) -> Result<Cow<'_, [u8]>, Undecodable> {
         let undecodable = |reason: String| Undecodable { tensor: part.tensor.name.clone(), reason };
         let WeightFile { blob, content } = &self.files[part.shard];

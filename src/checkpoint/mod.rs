@@ -22,7 +22,6 @@ mod matrix;
 mod numbered;
 mod open;
 mod outline;
-mod part;
 mod pickle;
 mod pipeline;
 mod quantization;
@@ -32,21 +31,19 @@ mod weight;
 
 use std::sync::Arc;
 
-pub use absence::Absence;
 pub use alike::Look;
-pub use config::{Config, MAX_LAYERS};
+pub(crate) use config::{Config, MAX_LAYERS};
 pub use error::CheckpointError;
-pub use header::{HeaderError, TensorInfo};
-pub use index::{Index, IndexError};
+pub use header::TensorInfo;
 pub use matrices::Matrices;
 pub use matrix::{Elements, Matrix};
-pub use part::Part;
-pub use pickle::PickleError;
-pub use quantization::{QuantizationError, Quantized, Undecodable};
+pub use quantization::Undecodable;
 pub use safetensors::Dtype;
-pub use selection::{Axis, Band, Selection};
-pub use shard::Shard;
-pub use weight::{Storage, Weight};
+pub use selection::Selection;
+pub(crate) use selection::{Axis, Band};
+pub(crate) use shard::{Part, Shard};
+pub(crate) use weight::Storage;
+pub use weight::Weight;
 
 /// A model's weights as the headers of its files describe them.
 #[derive(Debug)]
@@ -90,7 +87,6 @@ impl Component {
         self.name.as_ref().map_or_else(|| name.to_owned(), |component| format!("{component}.{name}"))
     }
 
-    /// The names of its weights and of its other tensors.
     pub fn tensor_names(&self) -> impl Iterator<Item = &str> {
         let weights = self.weights.iter().map(|weight| weight.name.as_str());
         weights.chain(self.others.iter().map(|(name, _)| name.as_str()))

@@ -17,7 +17,6 @@ pub struct Numbered {
     files: BTreeMap<u64, String>,
 }
 
-/// The parts of a shard's name.
 struct Name<'a> {
     stem: &'a str,
     number: &'a str,
@@ -66,7 +65,6 @@ impl Numbered {
         self.files.values()
     }
 
-    /// How many shards are missing.
     pub fn missing_count(&self) -> u64 {
         self.total.saturating_sub(self.files.len() as u64)
     }

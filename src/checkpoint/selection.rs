@@ -17,12 +17,10 @@ pub struct Selection {
 /// If the period is the whole extent, this is one block; shorter periods select lines that are interleaved head by head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Band {
-    /// The axis along which lines are selected.
     pub axis: Axis,
     /// The pattern repeats after so many lines. It divides the extent.
     pub period: usize,
     pub range: Range<usize>,
-    /// The number of periods.
     pub repeats: usize,
 }
 

@@ -19,12 +19,10 @@ const FIRST_READ: u64 = 128 << 10;
 /// How many headers are read at the same time. Over a network each takes one or two round trips.
 const CONCURRENT_READS: usize = 8;
 
-/// A weight file.
 #[derive(Debug)]
 pub struct Shard {
     /// Its path relative to the model's folder.
     pub file: String,
-    /// Its size in bytes.
     pub size: u64,
     /// See [`Source::identity`].
     pub identity: String,
@@ -38,8 +36,15 @@ pub struct Shard {
     pub data_start: u64,
 }
 
+/// A stored tensor, which is a weight or a part of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The index of its shard among the checkpoint's shards.
+    pub shard: usize,
+    pub tensor: TensorInfo,
+}
+
 impl Shard {
-    /// Whether this is a pickled PyTorch file.
     pub fn is_pickle(&self) -> bool {
         self.file.ends_with(".bin")
     }

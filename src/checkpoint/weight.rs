@@ -3,11 +3,10 @@
 
 use safetensors::Dtype;
 
-use super::part::Part;
 use super::quantization::Quantized;
 use super::selection::Selection;
+use super::shard::Part;
 
-/// A tensor of the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weight {
     pub name: String,
@@ -45,7 +44,6 @@ impl Weight {
         }
     }
 
-    /// The stored tensors of which the weight consists.
     pub fn parts(&self) -> Vec<&Part> {
         match &self.storage {
             Storage::Plain(part) => vec![part],

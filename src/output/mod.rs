@@ -9,9 +9,10 @@ mod temporary;
 mod text;
 
 pub use error::OutputError;
-pub(crate) use files::followed;
-pub use files::{replace_keeping, write_all};
-pub use python_json::{python_json, python_json_text};
-pub use temporary::sweep;
-pub(crate) use temporary::{folder_of, temporary};
-pub use text::{counted, digits, in_file_name, is_deceptive, sha256, timestamp, visible};
+pub use files::write_all;
+pub(crate) use files::{followed, replace_keeping};
+pub(crate) use python_json::python_json;
+pub use python_json::python_json_text;
+pub(crate) use temporary::{folder_of, sweep, temporary};
+pub use text::{counted, digits, is_deceptive, sha256, visible};
+pub(crate) use text::{in_file_name, timestamp};

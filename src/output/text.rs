@@ -7,7 +7,6 @@ use sha2::{Digest, Sha256};
 /// The longest model name within a file name, in bytes. File systems allow 255, which a prefix and an extension share.
 const LONGEST_NAME: usize = 180;
 
-/// A ratio with `count` significant digits.
 pub fn digits(ratio: f64, count: usize) -> String {
     let scientific = format!("{ratio:.*e}", count - 1);
     match scientific.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()) {
@@ -65,7 +64,6 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A number with its noun in the singular or plural.
 pub fn counted(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }

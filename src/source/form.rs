@@ -135,7 +135,6 @@ impl Form {
     }
 }
 
-/// Whether a file holds the state of a training run and no weights.
 pub fn is_training_state(name: &str) -> bool {
     is_any(TRAINING_STATE, name)
 }

@@ -7,7 +7,7 @@
 mod blob;
 mod error;
 mod form;
-pub mod hub;
+mod hub;
 pub mod local;
 mod name;
 mod nearest;
@@ -17,12 +17,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use blob::{Blob, Reader};
+pub use blob::Blob;
+pub(crate) use blob::Reader;
 pub use error::SourceError;
-pub use form::Form;
-pub(crate) use form::is_training_state;
+pub(crate) use form::{Form, is_training_state};
 pub use hub::{HubOptions, Token};
-pub use stamp::Stamp;
+use stamp::Stamp;
 
 /// A place that a model's files are read from.
 pub trait Source: Sync {

@@ -10,15 +10,14 @@ const LETTERS_PER_MISTAKE: usize = 4;
 pub fn nearest(path: &Path) -> Option<String> {
     let mut before = PathBuf::new();
     let mut parts = path.components();
-    let wrong = parts.by_ref().find_map(|part| {
+    let wrong = loop {
+        let part = parts.next()?;
         let next = before.join(part);
-        let is_missing = matches!(part, Component::Normal(_)) && !next.exists();
-        let wrong = is_missing.then(|| part.as_os_str().to_str()).flatten();
-        if !is_missing {
-            before = next;
+        if matches!(part, Component::Normal(_)) && !next.exists() {
+            break part.as_os_str().to_str()?;
         }
-        wrong
-    })?;
+        before = next;
+    };
     let after = parts.as_path();
     let entries = fs::read_dir(if before.as_os_str().is_empty() { Path::new(".") } else { &before }).ok()?;
     let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());

@@ -23,6 +23,7 @@ fn a_token_that_cannot_be_sent_is_explained() {
     run(&place, &[endpoint, ("HF_TOKEN", "hf_one\nhf_two")]).refused(1, &["HF_TOKEN", "line break"]);
     run(&place, &[endpoint, ("HUGGING_FACE_HUB_TOKEN", "hf_é")]).refused(1, &["HUGGING_FACE_HUB_TOKEN", "character"]);
     run(&place, &[endpoint, ("HF_TOKEN", "hf_ab cd")]).refused(1, &["HF_TOKEN", "a space"]);
+    run(&place, &[endpoint, ("HF_TOKEN", "hf_\u{7f}")]).refused(1, &["HF_TOKEN", "character"]);
     fs::create_dir_all(place.path("hf")).expect("created");
     fs::write(place.path("hf/token"), "hf_one\r\nhf_two\r\n").expect("written");
     run(&place, &[endpoint]).refused(1, &["hf/token", "line break"]);
@@ -39,6 +40,9 @@ fn an_endpoint_that_is_none_is_explained() {
         ("localhost:1", "https://"),
         ("ftp://hf.co", "huggingface.co"),
         ("/", "https://"),
+        ("https://", "huggingface.co"),
+        ("https://hf.co?a=b", "huggingface.co"),
+        ("https://a b", "huggingface.co"),
     ];
     for (endpoint, advice) in cases {
         run(&place, &[("HF_ENDPOINT", endpoint)]).refused(1, &["HF_ENDPOINT", endpoint, advice]);

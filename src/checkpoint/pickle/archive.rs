@@ -11,23 +11,15 @@ use std::sync::Arc;
 use super::{Listing, PickleError, PickledTensor, view};
 use crate::source::{Blob, Reader};
 
-/// The length of the fixed part of a member's header (4.3.7).
-const LOCAL_HEADER: usize = 30;
-
-/// The length of the fixed part of a directory entry (4.3.12).
-const DIRECTORY_ENTRY: usize = 46;
-
-/// The length of the end record without its comment (4.3.16).
-const END: usize = 22;
+// The lengths of records without their variable parts.
+const LOCAL_HEADER: usize = 30; // 4.3.7
+const DIRECTORY_ENTRY: usize = 46; // 4.3.12
+const ZIP64_END: usize = 56; // 4.3.14
+const ZIP64_LOCATOR: usize = 20; // 4.3.15
+const END: usize = 22; // 4.3.16
 
 /// The longest comment after the end record.
 const MAX_COMMENT: usize = 0xffff;
-
-/// The length of the locator of the ZIP64 end record (4.3.15).
-const ZIP64_LOCATOR: usize = 20;
-
-/// The length of the fixed part of the ZIP64 end record (4.3.14).
-const ZIP64_END: usize = 56;
 
 /// The value of a 32-bit field whose number is in the ZIP64 record instead (4.4.1.4).
 const IN_ZIP64: u64 = 0xffff_ffff;
@@ -209,11 +201,9 @@ impl Archive<'_> {
     }
 }
 
-/// An entry of the directory.
 struct Entry {
     fixed: [u8; DIRECTORY_ENTRY],
     name: Vec<u8>,
-    /// The extra fields.
     extra: Vec<u8>,
 }
 

@@ -41,7 +41,6 @@ fn is_wrapper(key: &str) -> bool {
 
 struct Reader<'a> {
     pickle: &'a Pickle<'a>,
-    /// The size of the file in bytes.
     size: u64,
     /// The storage keys so far, each of which is allocated once.
     keys: HashMap<&'a str, Arc<str>>,
@@ -134,7 +133,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The value of a natural number.
 fn extent(value: &Value) -> Option<u64> {
     match value {
         Value::Int(number) => u64::try_from(*number).ok(),

@@ -75,7 +75,6 @@ impl<'a> Pickle<'a> {
         self.items.get(start as usize..).and_then(|items| items.get(..length as usize)).unwrap_or_default()
     }
 
-    /// The module and the name of a class or a function.
     pub fn global(&self, place: u32) -> (&'a str, &'a str) {
         self.globals.get(place as usize).map_or(("", ""), |(module, name)| (self.text(*module), self.text(*name)))
     }

@@ -7,12 +7,11 @@ use safetensors::Dtype;
 
 use super::QuantizationError;
 use super::method::Method;
-use crate::checkpoint::part::Part;
+use crate::checkpoint::shard::Part;
 use crate::checkpoint::weight::Weight;
 
 pub const WEIGHT: &str = ".weight";
 
-/// The types in which codes are stored.
 const CODES: [Dtype; 7] =
     [Dtype::F8_E4M3, Dtype::F8_E5M2, Dtype::F8_E4M3FNUZ, Dtype::F8_E5M2FNUZ, Dtype::I8, Dtype::U8, Dtype::I32];
 

@@ -8,8 +8,8 @@ use super::grid::{Code, Factor, Grid, Grouping, ZeroCode};
 use super::lookup::{Lookup, Nested, State};
 use super::method::Kind;
 use super::{QuantizationError, Quantized, Scheme, codes};
-use crate::checkpoint::part::Part;
 use crate::checkpoint::selection::Axis;
+use crate::checkpoint::shard::Part;
 use crate::checkpoint::weight::{Storage, Weight};
 
 /// The widths of packed integers with their names, the most frequent first.
@@ -285,7 +285,6 @@ impl Stored<'_> {
         Ok((groups, [Grouping::Every(rows), Grouping::Every(columns)]))
     }
 
-    /// The group sizes along the input in the configuration.
     fn group_sizes(&self) -> impl Iterator<Item = usize> {
         self.method.into_iter().flat_map(|method| method.group_sizes.iter().copied())
     }
@@ -332,7 +331,6 @@ fn grouping_is_mx(grid: &Grid) -> bool {
     grid.grouping == [Grouping::Every(1), Grouping::Every(32)]
 }
 
-/// The weight of the module `base`.
 fn weight(base: &str, dtype: &'static str, grid: Grid) -> Weight {
     let [rows, columns] = grid.stored;
     let shape = if grid.transposed { vec![columns, rows] } else { vec![rows, columns] };
@@ -344,7 +342,6 @@ fn has_words_of_32_bits(part: &Part) -> bool {
     matches!(part.tensor.dtype, Dtype::I32 | Dtype::U32)
 }
 
-/// The rows and columns if the tensor is a matrix.
 fn matrix(part: &Part) -> Option<[usize; 2]> {
     part.tensor.shape.as_slice().try_into().ok()
 }

@@ -9,15 +9,14 @@ use safetensors::Dtype;
 
 use super::codes::{self, Order};
 use super::{Read, Undecodable};
-use crate::checkpoint::part::Part;
 use crate::checkpoint::selection::Axis;
+use crate::checkpoint::shard::Part;
 
 /// A quantised matrix, or a stack of them, with a scale for each group of elements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid {
     pub codes: Part,
     pub code: Code,
-    /// The number of matrices in the stack.
     pub count: usize,
     /// The rows and columns of one matrix as stored.
     pub stored: [usize; 2],
@@ -143,7 +142,6 @@ impl Grid {
         Ok(matrix)
     }
 
-    /// Converts the codes of one row to numbers.
     fn decode_row(&self, row: usize, codes: &[u8], packed: &[u32], table: &[f64; 256], line: &mut [f64]) {
         let columns = line.len();
         match self.code {

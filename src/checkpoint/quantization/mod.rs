@@ -20,12 +20,10 @@ use lookup::Lookup;
 pub use assemble::assemble;
 pub use method::Method;
 
-use super::part::Part;
+use super::shard::Part;
 
-/// Reads a range of a stored tensor's bytes.
 pub type Read<'a> = dyn Fn(&Part, Range<u64>) -> Result<Cow<'a, [u8]>, Undecodable> + 'a;
 
-/// A weight that is stored as quantisation codes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantized {
     dtype: &'static str,
@@ -67,7 +65,6 @@ impl Part {
         Undecodable { tensor: self.tensor.name.clone(), reason: reason.to_owned() }
     }
 
-    /// Reads all of the tensor's bytes.
     fn read<'a>(&self, read: &Read<'a>) -> Result<Cow<'a, [u8]>, Undecodable> {
         read(self, 0..self.tensor.size())
     }

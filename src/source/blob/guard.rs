@@ -80,7 +80,6 @@ impl Watched {
         }
     }
 
-    /// The mapping that contains the address `at`.
     fn of(at: usize) -> Option<&'static Self> {
         let mut all = iter::successors(FIRST.get().copied(), |watched| watched.next.get().copied());
         all.find(|watched| at.wrapping_sub(watched.start) < watched.length && watched.is_mapped.load(Ordering::SeqCst))

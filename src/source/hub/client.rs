@@ -13,7 +13,6 @@ use reqwest::{Method, Response, Url};
 use super::HubOptions;
 use crate::source::SourceError;
 
-/// The most redirects of one request.
 const MAX_REDIRECTS: usize = 10;
 
 /// Sends requests to the Hub and to the servers that it redirects to.

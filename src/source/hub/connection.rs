@@ -35,7 +35,6 @@ const ATTEMPTS: u32 = 4;
 /// How often a request is sent at most if the Hub asks to send it later.
 const ATTEMPTS_LATER: u32 = 8;
 
-/// Sends the requests for one model.
 pub struct Connection<'a> {
     runtime: tokio::runtime::Runtime,
     client: Client,
@@ -95,8 +94,7 @@ impl<'a> Connection<'a> {
 
     /// Asks for the current commit of `revision`.
     pub fn commit(&self, revision: &str) -> Result<String, SourceError> {
-        let parts = ["api", "models"].into_iter().chain(self.id.split('/')).chain(["revision", revision]);
-        let url = self.client.address(parts);
+        let url = self.api_url(["revision", revision]);
         let description: Result<Description, SourceError> = self.with_retries(async || {
             let response = self.accepted(self.client.get(&url, None).await?, revision)?;
             let bytes = self.body(response).await?;
@@ -120,8 +118,7 @@ impl<'a> Connection<'a> {
 
     /// The name and size of every file of a commit.
     pub fn files(&self, commit: &str) -> Result<BTreeMap<String, u64>, SourceError> {
-        let parts = ["api", "models"].into_iter().chain(self.id.split('/')).chain(["tree", commit]);
-        let mut url = self.client.address(parts);
+        let mut url = self.api_url(["tree", commit]);
         url.set_query(Some("recursive=true"));
         let mut files = BTreeMap::new();
         for _ in 0..MAX_PAGES {
@@ -235,6 +232,10 @@ impl<'a> Connection<'a> {
             Ok(Box::pin(stream).right_stream())
         };
         self.runtime.block_on(download.run(open, progress))
+    }
+
+    fn api_url(&self, parts: [&str; 2]) -> Url {
+        self.client.address(["api", "models"].into_iter().chain(self.id.split('/')).chain(parts))
     }
 
     fn file_url(&self, commit: &str, file: &str) -> Url {

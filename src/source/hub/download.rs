@@ -32,15 +32,11 @@ pub struct Download<'a> {
 
 impl Download<'_> {
     /// Completes [`Download::incomplete`]. `open(start)` requests the bytes from `start` on.
-    pub async fn run<S, B>(
+    pub async fn run<S: Stream<Item = Result<B, SourceError>> + Unpin, B: AsRef<[u8]>>(
         &self,
         open: impl AsyncFn(u64) -> Result<S, SourceError>,
         progress: &dyn Fn(Transfer),
-    ) -> Result<(), SourceError>
-    where
-        S: Stream<Item = Result<B, SourceError>> + Unpin,
-        B: AsRef<[u8]>,
-    {
+    ) -> Result<(), SourceError> {
         let arrived = Arrived::resume(&self.incomplete, self.size).map_err(|error| self.unwritable(error))?;
         let resumed = arrived.length > 0;
         match self.complete(arrived, &open, progress).await {
@@ -54,16 +50,12 @@ impl Download<'_> {
     }
 
     /// Receives the missing bytes over as many connections as it takes, and checks the hash.
-    async fn complete<S, B>(
+    async fn complete<S: Stream<Item = Result<B, SourceError>> + Unpin, B: AsRef<[u8]>>(
         &self,
         mut arrived: Arrived,
         open: &impl AsyncFn(u64) -> Result<S, SourceError>,
         progress: &dyn Fn(Transfer),
-    ) -> Result<(), SourceError>
-    where
-        S: Stream<Item = Result<B, SourceError>> + Unpin,
-        B: AsRef<[u8]>,
-    {
+    ) -> Result<(), SourceError> {
         self.begin(&arrived, progress)?;
         let mut failures = 0;
         while arrived.length < self.size {
@@ -92,16 +84,12 @@ impl Download<'_> {
     }
 
     /// Receives over one connection until the file is complete or the connection fails.
-    async fn receive<S, B>(
+    async fn receive<S: Stream<Item = Result<B, SourceError>> + Unpin, B: AsRef<[u8]>>(
         &self,
         open: &impl AsyncFn(u64) -> Result<S, SourceError>,
         arrived: &mut Arrived,
         progress: &dyn Fn(Transfer),
-    ) -> Result<(), SourceError>
-    where
-        S: Stream<Item = Result<B, SourceError>> + Unpin,
-        B: AsRef<[u8]>,
-    {
+    ) -> Result<(), SourceError> {
         let stalled = |_| SourceError::Network { reason: format!("nothing came for {} seconds", STALL.as_secs()) };
         let mut stream = tokio::time::timeout(STALL, open(arrived.length)).await.map_err(stalled)??;
         while let Some(piece) = tokio::time::timeout(STALL, stream.next()).await.map_err(stalled)? {

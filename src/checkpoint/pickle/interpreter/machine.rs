@@ -7,7 +7,6 @@ use super::PickleError;
 
 pub struct Machine<'a> {
     bytes: &'a [u8],
-    /// The most bytes of memory.
     max_memory: usize,
     /// The offset of the next byte.
     at: usize,
@@ -20,7 +19,6 @@ pub struct Machine<'a> {
     items: Vec<Value>,
     globals: Vec<(Text, Text)>,
     entries: Vec<Entry>,
-    /// The number of dictionaries.
     dicts: u32,
 }
 
@@ -41,7 +39,6 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Follows all instructions.
     pub fn run(mut self) -> Result<Pickle<'a>, PickleError> {
         while self.step()? {}
         let value = self.pop()?;
@@ -168,7 +165,6 @@ impl<'a> Machine<'a> {
         self.push(Value::Global(global))
     }
 
-    /// The module and the name of a class or a function.
     pub fn global(&self, global: u32) -> (&str, &str) {
         let (module, name) = self.globals[global as usize];
         (characters(self.bytes, module), characters(self.bytes, name))

@@ -60,7 +60,6 @@ impl Machine<'_> {
         self.push(value)
     }
 
-    /// Takes the length of a string or of bytes.
     fn length(&mut self, opcode: u8) -> Result<usize, PickleError> {
         self.number(match opcode {
             0x8c | b'C' => 1,
@@ -109,20 +108,12 @@ impl Machine<'_> {
     /// Creates or extends a list or a set, whose items are not kept.
     fn collection(&mut self, opcode: u8) -> Result<(), PickleError> {
         match opcode {
-            b']' | 0x8f => self.push(Value::Other),
-            b'l' | 0x91 => {
-                drop(self.pop_to_mark()?);
-                self.push(Value::Other)
-            }
-            b'a' => {
-                self.pop()?;
-                self.last().map(drop)
-            }
-            _ => {
-                drop(self.pop_to_mark()?);
-                self.last().map(drop)
-            }
+            b']' | 0x8f => {}
+            b'a' => drop(self.pop()?),
+            _ => drop(self.pop_to_mark()?),
         }
+        let is_new = matches!(opcode, b']' | 0x8f | b'l' | 0x91);
+        if is_new { self.push(Value::Other) } else { self.last().map(drop) }
     }
 
     fn dictionary(&mut self, opcode: u8) -> Result<(), PickleError> {
