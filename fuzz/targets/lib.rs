@@ -35,10 +35,6 @@ impl Source for InMemory {
         &self.model
     }
 
-    fn single_file(&self) -> Option<&str> {
-        None
-    }
-
     fn files(&self) -> Vec<String> {
         self.files.keys().cloned().collect()
     }
@@ -49,10 +45,6 @@ impl Source for InMemory {
 
     fn path(&self, file: &str) -> Option<PathBuf> {
         self.files.contains_key(file).then(|| self.disk.path().join(file))
-    }
-
-    fn cached(&self, _file: &str) -> Option<PathBuf> {
-        None
     }
 
     fn read(&self, file: &str, range: Range<u64>) -> Result<Vec<u8>, SourceError> {

@@ -98,14 +98,10 @@ fn check_held_once(shards: &[Shard]) -> Result<(), CheckpointError> {
 fn keep_indexed(shards: &mut [Shard], file: &str, index: &Index) -> Result<Vec<String>, CheckpointError> {
     let mut unlisted = Vec::new();
     for shard in &mut *shards {
-        let belongs = |tensor: &TensorInfo| index.weight_map.get(&tensor.name) == Some(&shard.file);
-        let (kept, dropped): (Vec<_>, Vec<_>) = shard.tensors.drain(..).partition(belongs);
-        shard.tensors = kept;
-        unlisted.extend(dropped.into_iter().map(|tensor| tensor.name));
-        let (kept, dropped): (Vec<_>, Vec<_>) =
-            shard.others.drain(..).partition(|name| index.weight_map.get(name) == Some(&shard.file));
-        shard.others = kept;
-        unlisted.extend(dropped);
+        let is_unlisted = |name: &String| index.weight_map.get(name) != Some(&shard.file);
+        let tensors = shard.tensors.extract_if(.., |tensor| is_unlisted(&tensor.name));
+        unlisted.extend(tensors.map(|tensor| tensor.name));
+        unlisted.extend(shard.others.extract_if(.., |name| is_unlisted(name)));
     }
     let tensors = shards.iter().flat_map(|shard| shard.tensors.iter().map(|tensor| &tensor.name).chain(&shard.others));
     let held: HashSet<&str> = tensors.map(String::as_str).collect();

@@ -37,9 +37,7 @@ impl Weight {
     /// Whether the weight has floating-point numbers, stored or decoded; only their singular values are meaningful.
     pub fn is_floating(&self) -> bool {
         match &self.storage {
-            Storage::Plain(part) => {
-                matches!(part.tensor.dtype, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16)
-            }
+            Storage::Plain(part) => matches!(part.tensor.dtype, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16),
             Storage::Quantized(_) => true,
         }
     }

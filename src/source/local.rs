@@ -99,10 +99,6 @@ impl Source for Local {
         Some(self.folder.join(file)).filter(|path| path.is_file())
     }
 
-    fn cached(&self, _file: &str) -> Option<PathBuf> {
-        None
-    }
-
     fn read(&self, file: &str, range: Range<u64>) -> Result<Vec<u8>, SourceError> {
         self.blob(file)?.read(range).map(Cow::into_owned).map_err(self.unreadable(file))
     }

@@ -29,7 +29,9 @@ pub trait Source: Sync {
     fn model(&self) -> &Model;
 
     /// The file that the user named, weights or an index of weights; `None` if the user named a whole model.
-    fn single_file(&self) -> Option<&str>;
+    fn single_file(&self) -> Option<&str> {
+        None
+    }
 
     /// The names of all files relative to the model's folder, with `/` between folders.
     fn files(&self) -> Vec<String>;
@@ -47,7 +49,9 @@ pub trait Source: Sync {
 
     /// The path of `file` in the Hub's cache if it is read offline: then nothing tells whether it is whole, and if the user
     /// deletes it, it will be downloaded again.
-    fn cached(&self, file: &str) -> Option<PathBuf>;
+    fn cached(&self, _file: &str) -> Option<PathBuf> {
+        None
+    }
 
     /// Reads the bytes `range` of `file`, fewer if the file ends before.
     fn read(&self, file: &str, range: Range<u64>) -> Result<Vec<u8>, SourceError>;

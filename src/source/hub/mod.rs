@@ -125,10 +125,6 @@ impl Source for Hub<'_> {
         &self.model
     }
 
-    fn single_file(&self) -> Option<&str> {
-        None
-    }
-
     fn files(&self) -> Vec<String> {
         self.files.keys().cloned().collect()
     }
