@@ -1,16 +1,16 @@
 //! A dense symmetric matrix -> a band matrix with the same eigenvalues.
 //!
-//! The first of the two stages of tridiagonalisation (Bischof, Lang and Sun, 2000): panel by panel, the columns below the
-//! band are made upper triangular by reflections, I - V·T·Vᵀ, which are applied to the rest from both sides as one update of
-//! rank 2b,
+//! The first of the two stages of tridiagonalisation (Bischof, Lang and Sun, 2000): panel by panel, the columns below
+//! the band are made upper triangular by reflections, I - V·T·Vᵀ, which are applied to the rest from both sides as one
+//! update of rank 2b,
 //!
 //! ```text
 //! X = A·V·T,   W = X - ½·V·(Tᵀ·Vᵀ·X),   A := A - V·Wᵀ - W·Vᵀ
 //! ```
 //!
-//! so that nearly all arithmetic is in matrix products, where the one-stage reduction spends half of it in products of a
-//! matrix with a vector, at the pace of the memory. The update of one panel and the product A·V of the next are done in
-//! one pass over the tiles: the next panel's columns are updated ahead of it.
+//! so that nearly all arithmetic is in matrix products. The one-stage reduction would spend half of it in products of a
+//! matrix with a vector, which run at the speed of the memory. The update of one panel and the product A·V of the next
+//! are done in one pass over the tiles, before which the next panel's columns are updated.
 
 use faer::linalg::matmul::matmul;
 use faer::prelude::*;
@@ -23,31 +23,28 @@ use super::householder::{Panel, inner_products};
 use super::kernel::{HEIGHT, Right, Sign, Slices, Target, product, product_beyond, symmetric_product};
 use super::tiles::{self, AREA, SIDE, SymmetricTiles};
 
-/// The bandwidth: how many subdiagonals are left. A wide band makes the products faster, and the panels and the second stage
-/// slower. Against 48, this is faster by a tenth up to n = 2048, and no slower at 4096; it is as wide as a slice is high.
+/// The bandwidth: how many subdiagonals are left. A wider band makes the products faster, but the panels and the second
+/// stage slower. This is a tenth faster than 48 up to n = 2048, and no slower at 4096. It equals the height of a slice.
 pub const WIDTH: usize = 24;
 
-/// The number of strips into which the rows of tiles are divided, each of which sums its own part of A·V; a division by
-/// the matrix's size alone, so that the sums are the same for any number of threads.
+/// The most strips into which the rows of tiles are divided. Each strip sums its own part of A·V. The division depends
+/// on the matrix's size alone, so that the sums are the same for any number of threads.
 const MAX_STRIPS: usize = 16;
 
-/// The rows of tiles for which there is a strip.
+/// The rows of tiles of a strip, if there are fewer than [`MAX_STRIPS`] strips.
 const ROWS_A_STRIP: usize = 4;
 
 /// A symmetric band matrix, as the columns of its lower triangle.
 pub struct Band {
-    /// The matrix's rows.
     pub n: usize,
-    /// Column after column, [`Band::STRIDE`] numbers each: the diagonal, the [`WIDTH`] subdiagonals, and room for as many
-    /// again, less one, which the second stage fills and clears.
+    /// Column after column, [`Band::STRIDE`] numbers each: the diagonal, the [`WIDTH`] subdiagonals, and room for
+    /// [`WIDTH`] - 1 more, which the second stage fills and clears.
     pub columns: Buffer,
 }
 
 impl Band {
-    /// The distance between columns.
     pub const STRIDE: usize = 2 * WIDTH;
 
-    /// The n x n matrix of zeros.
     pub fn zeros(n: usize) -> Self {
         Self { n, columns: Buffer::zeros(n * Self::STRIDE) }
     }
@@ -61,7 +58,7 @@ impl Band {
 /// The float64 numbers that [`reduce`] holds beside the matrix.
 pub fn workspace(n: usize) -> usize {
     let count = n.div_ceil(SIDE);
-    // Two updates of five operands, A·V in each strip, and the panel, V, X and W in columns.
+    // There are two updates of five operands, A·V in each strip, and the panel, V, X and W in columns.
     n * Band::STRIDE + count * OPERAND * (2 * 5 + strips(count) + 4)
 }
 
@@ -104,7 +101,7 @@ pub fn reduce(mut a: SymmetricTiles) -> Band {
 /// The numbers of a tile's lines in V or W.
 const OPERAND: usize = SIDE * WIDTH;
 
-/// The packed operands of an update of rank 2b, tile by tile; all zeros before the first one.
+/// The packed operands of an update of rank 2b, tile by tile. They are all zero before the first update.
 struct Update {
     /// The slices of Vᵀ.
     v: Buffer,
@@ -135,7 +132,7 @@ impl Update {
         Slices { data: &self.right[2 * tile * OPERAND..][..2 * OPERAND], depth: 2 * WIDTH }
     }
 
-    /// Takes V, whose first row is the matrix's row `next`; above it is zero.
+    /// Packs V, whose first row belongs to the matrix's row `next`. Above that row V is zero.
     fn set_v(&mut self, next: usize, v: MatRef<'_, f64>) {
         for tile in next / SIDE..(next + v.nrows()).div_ceil(SIDE) {
             let slices = &mut self.v[tile * OPERAND..][..OPERAND];
@@ -150,14 +147,14 @@ impl Update {
         pack(&mut self.right, next, v, WIDTH);
     }
 
-    /// Takes W, as V.
+    /// Packs W, as [`Update::set_v`] does V.
     fn set_w(&mut self, next: usize, w: MatRef<'_, f64>) {
         pack(&mut self.left, next, w, WIDTH);
         pack(&mut self.right, next, w, 0);
     }
 }
 
-/// Writes `factor`, whose first row is the matrix's row `next`, to columns `first..first + WIDTH` of `slices`.
+/// Writes `factor`, whose first row belongs to the matrix's row `next`, to columns `first..first + WIDTH` of `slices`.
 fn pack(slices: &mut [f64], next: usize, factor: MatRef<'_, f64>, first: usize) {
     for tile in next / SIDE..(next + factor.nrows()).div_ceil(SIDE) {
         let slices = &mut slices[2 * tile * OPERAND..][..2 * OPERAND];
@@ -173,8 +170,8 @@ fn pack(slices: &mut [f64], next: usize, factor: MatRef<'_, f64>, first: usize) 
     }
 }
 
-/// The lines of a tile that belong to a factor with so many rows, the first of which is the matrix's row `next`, and their
-/// rows in the factor.
+/// The lines of a tile that a factor with `rows` rows covers if its first row belongs to the matrix's row `next`, each
+/// with its row in the factor.
 fn lines(tile: usize, next: usize, rows: usize) -> impl Iterator<Item = (usize, usize)> {
     let range = (tile * SIDE).max(next)..((tile + 1) * SIDE).min(next + rows);
     range.map(move |row| (row - tile * SIDE, row - next))
@@ -200,7 +197,7 @@ fn updated_columns(arch: Arch, a: &SymmetricTiles, update: &Update, first: usize
     columns
 }
 
-/// The number of strips for a matrix with so many rows of tiles.
+/// The number of strips for a matrix with `count` rows of tiles.
 fn strips(count: usize) -> usize {
     (count / ROWS_A_STRIP).clamp(1, MAX_STRIPS)
 }
@@ -210,9 +207,9 @@ struct Pass<'a> {
     arch: Arch,
     n: usize,
     next: usize,
-    /// What is applied to them.
+    /// The update that is applied to them.
     update: &'a Update,
-    /// Whose V they are multiplied with then.
+    /// The update whose V they are then multiplied with.
     following: &'a Update,
 }
 
@@ -221,7 +218,7 @@ impl Pass<'_> {
     fn run(&self, a: &mut SymmetricTiles, along: &mut [f64]) {
         let (count, first) = (a.count(), self.next / SIDE);
         let whole = count * OPERAND;
-        // The row of tiles r has r - first tiles to pass over: strips of equal work end at square roots.
+        // Row r has r - first tiles to pass over, so strips of equal work end at square roots.
         let parts = strips(count - first);
         let bound =
             |part: usize| first + ((part as f64 / parts as f64).sqrt() * (count - first) as f64).round() as usize;
@@ -241,7 +238,7 @@ impl Pass<'_> {
         });
         let (sum, others) = along.split_at_mut(whole);
         for (other, bounds) in others.chunks_exact(whole).zip(bounds.windows(2).skip(1)) {
-            // Beyond its own rows a strip has nothing, and the strips before it have nothing from those on.
+            // A strip has nothing beyond its own rows, and the strips before it have nothing from its first row on.
             sum[bounds[0] * OPERAND..bounds[1] * OPERAND].fill(0.0);
             let range = first * OPERAND..bounds[1] * OPERAND;
             for (sum, other) in sum[range.clone()].iter_mut().zip(&other[range]) {
@@ -250,12 +247,11 @@ impl Pass<'_> {
         }
     }
 
-    /// How many of the first columns of a column of tiles are left of `next`, and so done with.
+    /// How many columns of a column of tiles lie left of `next`, and are thus already reduced.
     fn done(&self, column: usize) -> usize {
         self.next.saturating_sub(column * SIDE)
     }
 
-    /// Applies the update to a tile.
     fn update(&self, tile: &mut [f64], row: usize, column: usize) {
         let done = self.done(column);
         let (rows, columns) = (tiles::extent(self.n, row), tiles::extent(self.n, column));
@@ -271,7 +267,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Adds to (A·V)ᵀ of the tile's rows and, but for the diagonal, of its columns.
+    /// Adds the tile's part of (A·V)ᵀ to `along`: for its rows and, unless it is on the diagonal, for its columns.
     fn multiply(&self, tile: &[f64], row: usize, column: usize, along: &mut [f64], transposed: &mut [f64]) {
         let done = self.done(column);
         let (rows, columns) = (tiles::extent(self.n, row), tiles::extent(self.n, column) - done);

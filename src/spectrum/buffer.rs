@@ -5,8 +5,8 @@ use std::ops::{Deref, DerefMut};
 /// The bytes of a cache line.
 const LINE: usize = 64;
 
-/// Float64 numbers whose first stands at the beginning of a cache line, so that no vector straddles two: where half of them
-/// do, the products run at two thirds of their rate.
+/// Float64 numbers that begin at a cache line, so that no SIMD vector straddles two: where half of the vectors do, the
+/// products run at two thirds of their rate.
 pub struct Buffer {
     numbers: Vec<f64>,
     first: usize,
@@ -14,7 +14,6 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// So many zeros.
     pub fn zeros(length: usize) -> Self {
         let spare = LINE / size_of::<f64>();
         // Zeroed memory comes from the system page by page, as it is first used.

@@ -1,13 +1,13 @@
 //! A band matrix -> a tridiagonal matrix with the same eigenvalues.
 //!
-//! The second of the two stages: bulge chasing (Schwarz 1968; Lang 1993). Sweep s reflects column s to one subdiagonal. That
-//! fills a bulge below the band, whose first column is reflected in turn, and so on down to the last row; the rest of each
-//! bulge is left for the next sweep. A step is one reflection with what it does to the columns that it stands in, and only
-//! to those: step k of a sweep may be taken once the sweep before has taken its step k + 1.
+//! The second of the two stages: bulge chasing (Schwarz 1968; Lang 1993). Sweep s reflects column s to one subdiagonal.
+//! That fills a bulge below the band. The bulge's first column is reflected in turn, and so on down to the last row;
+//! the rest of each bulge is left for the next sweep. A step is one reflection, applied to the columns in which it
+//! stands and to no others, so that step k of a sweep can be taken once the sweep before has taken its step k + 1.
 //!
-//! The steps are taken in tiles of [`SWEEPS`] sweeps by as many steps, each sweep one step behind the one before, so that a
-//! tile's columns stay in the cache while all its sweeps pass. Tiles that two groups of sweeps are apart work on different
-//! columns, and so all tiles of a wave can be taken at once. Every number is computed in the same way in any order.
+//! The steps are taken in tiles of [`SWEEPS`] sweeps by as many steps, each sweep one step behind the one before, so
+//! that a tile's columns stay in the cache for all its sweeps. The tiles of a wave work on different columns, so that
+//! all of them can be taken at once. Every number is computed in the same way, whatever the order.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -16,24 +16,24 @@ use super::band::{Band, WIDTH};
 use super::householder::reflect;
 use super::vectors::{add, add_and_dot, add_two, dot};
 
-/// The sweeps of a tile, and the steps that each takes in it.
+/// The sweeps of a tile, and the steps of each sweep in it.
 const SWEEPS: usize = 8;
 
-/// A tridiagonal matrix with the eigenvalues of `band`, which is used up: its diagonal, and what lies beside it.
+/// The diagonal and the subdiagonal of a tridiagonal matrix with the eigenvalues of `band`, which is used up.
 pub fn tridiagonalise(mut band: Band) -> (Vec<f64>, Vec<f64>) {
     let arch = Arch::new();
     let n = band.n;
-    // Sweep s ends column s; the last column but one has nothing below its subdiagonal.
+    // Sweep s finishes column s. The last two columns have nothing below the subdiagonal.
     let sweeps = n.saturating_sub(2);
     let groups = sweeps.div_ceil(SWEEPS);
     let mut reflections: Vec<[Reflection; SWEEPS]> = vec![[Reflection::NONE; SWEEPS]; groups];
-    // The most tiles that a group has: its last sweep is SWEEPS - 1 steps behind.
+    // The most tiles that a group has, whose last sweep is SWEEPS - 1 steps behind its first.
     let tiles = (n.div_ceil(WIDTH) + SWEEPS).div_ceil(SWEEPS);
     for wave in 0..(tiles + 2 * groups) {
         // Group g is in its tile wave - 2g.
         let newest = groups.min(wave / 2 + 1);
         let oldest = (wave + 1).saturating_sub(tiles).div_ceil(2).min(newest);
-        // Later groups stand further left: each tile has the columns up to those of the one before.
+        // Later groups stand further left: each tile gets the columns from its first up to the tile before it.
         let mut rest = &mut band.columns[..];
         let mut work = Vec::new();
         for (group, reflections) in (oldest..newest).zip(&mut reflections[oldest..newest]) {
@@ -52,7 +52,7 @@ pub fn tridiagonalise(mut band: Band) -> (Vec<f64>, Vec<f64>) {
     (diagonal, beside)
 }
 
-/// The reflection that a sweep has reached.
+/// The last reflection of a sweep.
 #[derive(Clone, Copy)]
 struct Reflection {
     v: [f64; WIDTH],
@@ -63,7 +63,7 @@ impl Reflection {
     const NONE: Self = Self { v: [0.0; WIDTH], tau: 0.0 };
 }
 
-/// A group of sweeps in some of their steps.
+/// Tile number `at` of a group of sweeps.
 #[derive(Clone, Copy)]
 struct Tile {
     group: usize,
@@ -72,16 +72,17 @@ struct Tile {
 }
 
 impl Tile {
-    /// The steps that the group's sweep `sweep` takes: it is so many behind the group's first.
+    /// The steps that sweep number `sweep` of the group takes in this tile: it is `sweep` steps behind the group's
+    /// first.
     fn steps(&self, sweep: usize) -> std::ops::Range<usize> {
         let first = (self.at * SWEEPS).saturating_sub(sweep);
         first..((self.at + 1) * SWEEPS).saturating_sub(sweep)
     }
 
-    /// The leftmost column that the steps stand in.
+    /// The leftmost column that the tile's steps touch.
     fn first_column(&self) -> usize {
         let first = self.group * SWEEPS;
-        // The last sweep is furthest behind; a sweep's first step stands in the column before, too.
+        // The last sweep is furthest behind. A sweep's first step touches the column before, too.
         (0..SWEEPS)
             .map(|sweep| {
                 let steps = self.steps(sweep);
@@ -140,8 +141,8 @@ fn eliminate<S: Simd>(simd: S, column: &mut [f64]) -> Reflection {
     next
 }
 
-/// Applies a reflection of the first rows of a band matrix with `left` rows from both sides, and returns the one that ends
-/// the first column of the bulge that this makes, having applied that from the left.
+/// Applies `reflection` to the first rows of a band matrix with `left` rows, from both sides. Then eliminates the first
+/// column of the bulge that this makes, by a reflection from the left, and returns that reflection.
 #[inline(always)]
 fn step<S: Simd>(simd: S, columns: &mut [f64], left: usize, reflection: &Reflection) -> Reflection {
     let size = WIDTH.min(left);
@@ -164,7 +165,7 @@ fn step<S: Simd>(simd: S, columns: &mut [f64], left: usize, reflection: &Reflect
         add_two(simd, -w[j], &v[j..], -v[j], &w[j..], &mut column[..size - j]);
     }
 
-    // B := B·H, with B the block below it, of which H makes a bulge.
+    // B := B·H, with B the block below, which H fills to a bulge.
     let below = WIDTH.min(left - size);
     if below == 0 {
         return Reflection::NONE;
@@ -178,7 +179,7 @@ fn step<S: Simd>(simd: S, columns: &mut [f64], left: usize, reflection: &Reflect
     let Some((_, column)) = parts.next() else { return Reflection::NONE };
     let column = &mut column[size..][..below];
     add(simd, -tau * v[0], along, column);
-    // The first column of the bulge ends here; the others are reflected with it.
+    // The first column of the bulge is eliminated here; the others are reflected with it.
     let next = eliminate(simd, column);
     let u = &next.v[..below];
     for (j, column) in parts {
@@ -210,7 +211,8 @@ mod tests {
 
     #[test]
     fn both_stages_keep_the_eigenvalues() {
-        // On both sides of the band's width, of a tile's, of a group of sweeps, and with several strips.
+        // Sizes on both sides of the band's width, of a tile's side and of a group of sweeps, and some with several
+        // strips.
         for n in [1, 2, 3, 8, 23, 24, 25, 26, 48, 49, 95, 96, 97, 150, 200, 289, 480, 800] {
             let (diagonal, off_diagonal) = tridiagonalise(band::reduce(minima(n)));
             let values = eigenvalues(&diagonal, &off_diagonal, 0..n);

@@ -1,6 +1,5 @@
-//! The devices that singular values are computed on.
+//! The devices that singular values are computed on, and the lanes by which weights reach them.
 
-use std::str::FromStr;
 #[cfg(feature = "cuda")]
 use std::sync::Arc;
 
@@ -10,74 +9,8 @@ use candle_nn::var_builder::{Backend, VarBuilderArgs};
 #[cfg(feature = "cuda")]
 use super::cuda;
 use super::op::SingularValues;
-use super::{Method, SpectrumError, direct, gram};
+use super::{DeviceError, DeviceRequest, Fault, Method, SpectrumError, direct, gram};
 use crate::checkpoint::{Elements, Matrix};
-
-/// What a person asks for with `--device`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DeviceRequest {
-    /// The first GPU, or the CPU where there is none.
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// CUDA devices by their ordinals.
-    Cuda(Vec<usize>),
-}
-
-/// Why a device cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum DeviceError {
-    /// The word is not a device.
-    #[error("'{0}' is no device: use auto, cpu, cuda, cuda:0 or cuda:0,1")]
-    Unknown(String),
-    /// CUDA was asked for, and this binary has none.
-    #[error(
-        "this build of laser-scan has no CUDA support: build it with 'cargo build --release --features cuda', as its README \
-         says, or use --device cpu"
-    )]
-    NoCuda,
-    /// The driver finds no GPU.
-    #[error("no GPU is found ({0}): see whether 'nvidia-smi' lists one, or use --device cpu")]
-    NoGpu(String),
-    /// The machine has GPUs, but not this one.
-    #[error("there is no cuda:{ordinal}: the last GPU here is cuda:{last}")]
-    NoSuchGpu {
-        /// The GPU that was asked for.
-        ordinal: usize,
-        /// The last that there is.
-        last: usize,
-    },
-    /// There is such a GPU, but it does not work.
-    #[error(
-        "cuda:{ordinal} cannot be used ({reason}): the README says which driver and libraries it needs; or use --device cpu"
-    )]
-    Unusable {
-        /// The GPU.
-        ordinal: usize,
-        /// What it or its driver says.
-        reason: String,
-    },
-}
-
-impl FromStr for DeviceRequest {
-    type Err = DeviceError;
-
-    fn from_str(word: &str) -> Result<Self, DeviceError> {
-        let unknown = || DeviceError::Unknown(word.to_owned());
-        match word {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(vec![0])),
-            _ => {
-                let ordinals = word.strip_prefix("cuda:").ok_or_else(unknown)?;
-                let ordinals: Result<Vec<usize>, _> = ordinals.split(',').map(str::parse).collect();
-                let ordinals = ordinals.map_err(|_| unknown())?;
-                let twice = (1..ordinals.len()).any(|at| ordinals[..at].contains(&ordinals[at]));
-                if twice { Err(unknown()) } else { Ok(Self::Cuda(ordinals)) }
-            }
-        }
-    }
-}
 
 /// What a device computes with. Only the CPU's results are the same to the last bit in every run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -89,19 +22,8 @@ pub enum Processor {
     Cuda,
 }
 
-/// Why a device did not do what it was asked. It is no fault of the weight's: another device can be asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// It has not that much memory now.
-    #[error("out of memory")]
-    OutOfMemory,
-    /// It, its driver or one of its libraries failed; nothing more is to be had from it.
-    #[error("{0}")]
-    Broken(String),
-}
-
 impl Fault {
-    /// The device's fault in an error of candle's, if it is one.
+    /// The device's fault that an error of candle stands for, if it is one.
     fn of(error: &Error) -> Option<Self> {
         #[cfg(feature = "cuda")]
         return cuda::fault(error);
@@ -116,33 +38,32 @@ impl Fault {
 
 /// One device: the CPU, or a GPU.
 #[derive(Clone, Debug)]
-pub struct Device(Kind);
+pub struct Device(DeviceKind);
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum DeviceKind {
     Cpu,
     #[cfg(feature = "cuda")]
     Cuda(Arc<cuda::Gpu>),
 }
 
-/// What there is of what was asked for.
+/// The devices that were opened for a request.
 #[derive(Debug)]
 pub struct Opened {
-    /// The devices, at least one.
+    /// At least one.
     pub devices: Vec<Device>,
-    /// Why the machine's GPU is not among them although any would do.
+    /// Why a GPU of this machine was not used although the request allowed any device.
     pub passed_over: Option<DeviceError>,
 }
 
 impl Device {
-    /// The CPU.
-    pub const CPU: Self = Self(Kind::Cpu);
+    pub const CPU: Self = Self(DeviceKind::Cpu);
 
     /// Opens what `request` asks for.
     ///
     /// # Errors
     ///
-    /// [`DeviceError`] says which GPU cannot be had, and what to do. [`DeviceRequest::Auto`] never fails.
+    /// Fails if a GPU that was asked for cannot be used. [`DeviceRequest::Auto`] never fails.
     pub fn open(request: &DeviceRequest) -> Result<Opened, DeviceError> {
         let cpu = || Opened { devices: vec![Self::CPU], passed_over: None };
         match request {
@@ -161,7 +82,7 @@ impl Device {
 
     #[cfg(feature = "cuda")]
     fn gpu(ordinal: usize) -> Result<Self, DeviceError> {
-        cuda::Gpu::open(ordinal).map(|gpu| Self(Kind::Cuda(Arc::new(gpu))))
+        cuda::Gpu::open(ordinal).map(|gpu| Self(DeviceKind::Cuda(Arc::new(gpu))))
     }
 
     #[cfg(not(feature = "cuda"))]
@@ -169,137 +90,129 @@ impl Device {
         Err(DeviceError::NoCuda)
     }
 
-    /// The name by which `--device` and the manifest call it.
+    /// The name that `--device` and the manifest use, such as `cuda:0`.
     pub fn name(&self) -> String {
         match &self.0 {
-            Kind::Cpu => "cpu".into(),
+            DeviceKind::Cpu => "cpu".into(),
             #[cfg(feature = "cuda")]
-            Kind::Cuda(gpu) => format!("cuda:{}", gpu.ordinal()),
+            DeviceKind::Cuda(gpu) => format!("cuda:{}", gpu.ordinal()),
         }
     }
 
-    /// What it is called by its maker, if that is more than its name says.
+    /// The maker's name for it, if it is a GPU.
     pub fn model(&self) -> Option<&str> {
         match &self.0 {
-            Kind::Cpu => None,
+            DeviceKind::Cpu => None,
             #[cfg(feature = "cuda")]
-            Kind::Cuda(gpu) => Some(gpu.model()),
+            DeviceKind::Cuda(gpu) => Some(gpu.model()),
         }
     }
 
-    /// What it computes with.
     pub fn processor(&self) -> Processor {
         match &self.0 {
-            Kind::Cpu => Processor::Cpu,
+            DeviceKind::Cpu => Processor::Cpu,
             #[cfg(feature = "cuda")]
-            Kind::Cuda(_) => Processor::Cuda,
+            DeviceKind::Cuda(_) => Processor::Cuda,
         }
     }
 
-    /// How many weights it works on at once at most, of `threads` that compute on the CPU.
+    /// The most weights that it works on at once, if `threads` threads compute on the CPU.
     pub fn lanes(&self, threads: usize) -> usize {
         match &self.0 {
-            Kind::Cpu => threads,
+            DeviceKind::Cpu => threads,
             #[cfg(feature = "cuda")]
-            Kind::Cuda(_) => cuda::LANES,
+            DeviceKind::Cuda(_) => cuda::LANES,
         }
     }
 
-    /// The bytes of its memory that computing singular values takes for a weight of `shape` that takes `stored` bytes.
-    pub fn bytes(&self, stored: u64, shape: [usize; 2], method: Method) -> u64 {
+    /// The bytes of its memory that a weight of `shape`, stored in `stored` bytes, takes while its singular values are
+    /// computed.
+    pub(crate) fn bytes(&self, stored: u64, shape: [usize; 2], method: Method) -> u64 {
         stored
             + match &self.0 {
-                Kind::Cpu => workspace(shape, method),
+                DeviceKind::Cpu => workspace(shape, method),
                 #[cfg(feature = "cuda")]
-                Kind::Cuda(_) => cuda::workspace(shape, method),
+                DeviceKind::Cuda(_) => cuda::workspace(shape, method),
             }
     }
 
-    /// The bytes that are free of its own memory; nothing for the CPU, whose memory is the system's.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a GPU does not say.
-    pub fn free_memory(&self) -> Result<Option<u64>, Fault> {
+    /// The free bytes of a GPU's memory, if the GPU can tell; `None` for the CPU, which uses the system's memory.
+    pub(crate) fn free_memory(&self) -> Result<Option<u64>, Fault> {
         match &self.0 {
-            Kind::Cpu => Ok(None),
+            DeviceKind::Cpu => Ok(None),
             #[cfg(feature = "cuda")]
-            Kind::Cuda(gpu) => gpu.free_memory().map(Some),
+            DeviceKind::Cuda(gpu) => gpu.free_memory().map(Some),
         }
     }
 
-    /// A lane of its own for one weight after the other.
+    /// Opens a lane to the device.
     ///
     /// # Errors
     ///
-    /// Fails if a GPU has no memory for it, or does not work.
+    /// Fails if a GPU has no memory for it or does not work.
     pub fn lane(&self) -> Result<Lane, Fault> {
         match &self.0 {
-            Kind::Cpu => Ok(Lane::CPU),
+            DeviceKind::Cpu => Ok(Lane::CPU),
             #[cfg(feature = "cuda")]
-            Kind::Cuda(gpu) => gpu.stream().map(|stream| Lane(Track::Cuda(Box::new(stream)))),
+            DeviceKind::Cuda(gpu) => gpu.stream().map(|stream| Lane(LaneKind::Cuda(Box::new(stream)))),
         }
     }
 }
 
-/// A way to a device and through it, for one weight at a time: on a GPU a stream, with its libraries' handles and the
-/// memory from which weights go over.
+/// The means to bring one weight at a time to a device and to compute there: on a GPU a stream, with the libraries'
+/// handles and the memory from which weights are copied.
 #[derive(Debug)]
-pub struct Lane(Track);
+pub struct Lane(LaneKind);
 
 #[derive(Debug)]
-enum Track {
+enum LaneKind {
     Cpu,
     #[cfg(feature = "cuda")]
     Cuda(Box<cuda::Stream>),
 }
 
 impl Lane {
-    /// The CPU's.
-    pub const CPU: Self = Self(Track::Cpu);
+    pub const CPU: Self = Self(LaneKind::Cpu);
 
-    /// What its device computes with.
     pub fn processor(&self) -> Processor {
         match &self.0 {
-            Track::Cpu => Processor::Cpu,
+            LaneKind::Cpu => Processor::Cpu,
             #[cfg(feature = "cuda")]
-            Track::Cuda(_) => Processor::Cuda,
+            LaneKind::Cuda(_) => Processor::Cuda,
         }
     }
 
-    /// Brings `matrix` to the device, and does nothing with it there: what of the time that a matrix takes is copying.
+    /// Copies `matrix` to the device and does nothing else, so that benchmarks can measure how long copying takes.
     ///
     /// # Errors
     ///
-    /// [`SpectrumError`] says why the device does not take it.
+    /// Fails if the device does, or if the matrix's bytes do not fit its shape.
     pub fn bring(&self, matrix: Matrix<'_>) -> Result<(), SpectrumError> {
         Ok(self.weight(matrix)?.device().synchronize()?)
     }
 
-    /// The singular values of `matrix`, largest first; all NaN if one of its elements is no number.
+    /// The singular values of `matrix`, largest first; all NaN if one of its elements is not finite.
     pub(super) fn singular_values(&self, matrix: Matrix<'_>, method: Method) -> Result<Vec<f64>, SpectrumError> {
         let operation = SingularValues { method, lane: self };
         Ok(self.weight(matrix)?.apply_op1_no_bwd(&operation)?.to_vec1()?)
     }
 
-    /// `matrix` as candle has it.
+    /// `matrix` on the device, by way of candle's `VarBuilder`.
     fn weight(&self, matrix: Matrix<'_>) -> candle_core::Result<Tensor> {
         let [rows, columns] = matrix.shape;
-        // The type is candle's to ask for; every matrix comes in its own.
-        let builder = VarBuilderArgs::new_with_args(Door(self), DType::F64, self.candle());
+        // candle asks for a type here, which is not used: every matrix keeps its own.
+        let builder = VarBuilderArgs::new_with_args(MatrixBackend(self), DType::F64, self.candle());
         builder.get_with_hints((rows, columns), "weight", matrix)
     }
 
-    /// Its device as candle knows it.
     fn candle(&self) -> &candle_core::Device {
         match &self.0 {
-            Track::Cpu => &candle_core::Device::Cpu,
+            LaneKind::Cpu => &candle_core::Device::Cpu,
             #[cfg(feature = "cuda")]
-            Track::Cuda(stream) => stream.candle(),
+            LaneKind::Cuda(stream) => stream.candle(),
         }
     }
 
-    /// `matrix` on the device.
     fn upload(&self, matrix: Matrix<'_>) -> candle_core::Result<Tensor> {
         let [rows, columns] = matrix.shape;
         let (dtype, bytes) = match matrix.elements {
@@ -310,32 +223,32 @@ impl Lane {
             bail!("{} bytes are no matrix of {rows} x {columns} numbers in {dtype:?}", bytes.len());
         }
         match &self.0 {
-            Track::Cpu => Tensor::from_raw_buffer(&bytes, dtype, &matrix.shape, &candle_core::Device::Cpu),
+            LaneKind::Cpu => Tensor::from_raw_buffer(&bytes, dtype, &matrix.shape, &candle_core::Device::Cpu),
             #[cfg(feature = "cuda")]
-            Track::Cuda(stream) => stream.tensor(&bytes, dtype, matrix.shape),
+            LaneKind::Cuda(stream) => stream.tensor(&bytes, dtype, matrix.shape),
         }
     }
 
-    /// Its stream, if its device is a GPU.
+    /// The stream, if the device is a GPU.
     #[cfg(feature = "cuda")]
     pub(super) fn stream(&self) -> Option<&cuda::Stream> {
         match &self.0 {
-            Track::Cpu => None,
-            Track::Cuda(stream) => Some(stream),
+            LaneKind::Cpu => None,
+            LaneKind::Cuda(stream) => Some(stream),
         }
     }
 
-    /// Leaves a lane of a broken device. Its handles cannot be destroyed any more, and cudarc's destructors panic where they
-    /// cannot destroy, so that they are left to the end of the process.
-    pub fn abandon(self) {
+    /// Leaves the lane of a broken device as it is until the process ends: its handles cannot be destroyed any more,
+    /// and cudarc's destructors panic when destroying fails.
+    pub(crate) fn abandon(self) {
         let _ = std::mem::ManuallyDrop::new(self);
     }
 }
 
-/// The door through which a matrix comes to a lane's device: a backend of candle-nn's `VarBuilder`, whose hint is the matrix.
-struct Door<'a>(&'a Lane);
+/// A backend of candle-nn's `VarBuilder` that is given each matrix as its hint, and uploads it to the lane's device.
+struct MatrixBackend<'a>(&'a Lane);
 
-impl<'a> Backend for Door<'a> {
+impl<'a> Backend for MatrixBackend<'a> {
     type Hints = Matrix<'a>;
 
     fn get(
@@ -365,7 +278,7 @@ impl From<Error> for SpectrumError {
     }
 }
 
-/// What an error says, without the backtrace that candle adds where RUST_BACKTRACE is set.
+/// The message of an error, without the backtrace that candle adds if RUST_BACKTRACE is set.
 fn sentence(error: Error) -> String {
     match error {
         Error::WithBacktrace { inner, .. } => sentence(*inner),
@@ -373,7 +286,7 @@ fn sentence(error: Error) -> String {
     }
 }
 
-/// The bytes of the system's memory that singular values take on the CPU for a weight of `shape` beside the weight itself.
+/// The bytes that computing singular values on the CPU takes for a weight of `shape`, not counting the weight itself.
 fn workspace([rows, columns]: [usize; 2], method: Method) -> u64 {
     let elements = match method {
         Method::Gram => gram::workspace(rows, columns),
@@ -385,17 +298,6 @@ fn workspace([rows, columns]: [usize; 2], method: Method) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn device_words_are_read() {
-        assert_eq!("auto".parse::<DeviceRequest>().ok(), Some(DeviceRequest::Auto));
-        assert_eq!("cpu".parse::<DeviceRequest>().ok(), Some(DeviceRequest::Cpu));
-        assert_eq!("cuda".parse::<DeviceRequest>().ok(), Some(DeviceRequest::Cuda(vec![0])));
-        assert_eq!("cuda:0,2".parse::<DeviceRequest>().ok(), Some(DeviceRequest::Cuda(vec![0, 2])));
-        for wrong in ["gpu", "cuda:", "cuda:x", "cuda0", "CPU", "", "cuda:1,1", "cuda:-1"] {
-            assert!(wrong.parse::<DeviceRequest>().is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn there_is_always_a_device() {

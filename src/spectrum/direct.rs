@@ -4,8 +4,8 @@
 //! tridiagonal matrix with a zero diagonal and the bidiagonal's entries, interleaved, beside it, whose eigenvalues are
 //! ±σᵢ (Golub and Kahan, 1965).
 //!
-//! There is no QR factorisation first, though it would save arithmetic on tall matrices: faer's drops columns below a
-//! relative threshold that is far above the unit roundoff, and small singular values are what this route is for.
+//! A QR factorisation first would save arithmetic on tall matrices. But faer's drops columns below a relative threshold
+//! far above the unit roundoff, and small singular values are what this route is for.
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::qr::no_pivoting::factor::recommended_block_size;
@@ -34,11 +34,11 @@ pub fn singular_values<T: Widen>(weight: &Weight<'_, T>, scale: f64) -> Vec<f64>
         }
     }
     let upper_half = tridiagonal::eigenvalues(&vec![0.0; 2 * n], &off_diagonal, n..2 * n);
-    // A zero singular value may come out below zero by rounding.
+    // Rounding may make a zero singular value negative.
     upper_half.into_iter().map(|sigma| sigma.max(0.0)).collect()
 }
 
-/// The float64 numbers that [`singular_values`] holds at its peak, but for O(n).
+/// The most float64 numbers that [`singular_values`] holds at once, except for O(n).
 pub fn workspace(rows: usize, columns: usize) -> usize {
     rows * columns + 2 * rows.min(columns) * recommended_block_size::<f64>(rows.max(columns), rows.min(columns))
 }

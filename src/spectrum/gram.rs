@@ -1,9 +1,10 @@
-//! Singular values by way of the Gram matrix of the short side.
+//! Singular values from the Gram matrix of the short side.
 //!
 //! For a weight W with short side n and long side K, the n x n matrix W·Wᵀ (or Wᵀ·W) has the squared singular values as
-//! its eigenvalues. Products of BF16, F16 and F32 numbers are exact in float64, so the Gram matrix carries little more
-//! than the rounding of its sums. It is summed over panels of the long side, each widened once, straight from the stored
-//! precision: the weight never exists whole in float64. Its eigenvalues come in two stages, by way of a band matrix.
+//! its eigenvalues. Products of BF16, F16 and F32 numbers are exact in float64, so the Gram matrix has little error
+//! beyond the rounding of its sums. It is summed over panels of the long side, each widened once from the stored
+//! precision, so that the whole weight never exists in float64. Its eigenvalues are found in two stages, by way of a
+//! band matrix.
 
 use pulp::Arch;
 use rayon::prelude::*;
@@ -17,14 +18,14 @@ use super::{Contradiction, Invariants, band, chase, square_roots, tridiagonal};
 /// The extent of a block of the weight along the long side: a slice of it stays in the first-level cache.
 const DEPTH: usize = 96;
 
-/// The blocks that are widened before the Gram matrix is passed over. Each pass reads and writes it once, so with few it
-/// is bound by memory; with many the panel leaves the caches.
+/// The blocks that are widened before each pass over the Gram matrix. A pass reads and writes the whole matrix, so with
+/// few blocks memory is the limit; with many the panel leaves the caches.
 const BLOCKS: usize = 2;
 
 /// The extent of a panel along the long side.
 const PANEL: usize = DEPTH * BLOCKS;
 
-/// A block: a tile's lines of the short side by [`DEPTH`] of the long one.
+/// The numbers of a block: a tile's lines of the short side by [`DEPTH`] of the long one.
 const BLOCK: usize = SIDE * DEPTH;
 
 /// The singular values of `weight` divided by the power of two `scale`, in no particular order.
@@ -37,7 +38,7 @@ pub fn singular_values<T: Widen>(weight: &Weight<'_, T>, scale: f64) -> Result<V
     Ok(square_roots(eigenvalues))
 }
 
-/// The float64 numbers that [`singular_values`] holds at its peak, but for O(n).
+/// The most float64 numbers that [`singular_values`] holds at once, except for O(n).
 pub fn workspace(rows: usize, columns: usize) -> usize {
     let n = rows.min(columns);
     tiles::numbers(n) + panel_numbers(n).max(band::workspace(n))
@@ -85,12 +86,13 @@ fn gram<T: Widen>(weight: &Weight<'_, T>, scale: f64) -> SymmetricTiles {
     gram
 }
 
-/// The blocks of a panel before which `left` numbers of the long side are left: their places, and their extents.
+/// The blocks of a panel if `left` numbers of the long side are left: the number and the extent of each.
 fn depths(left: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
     (0..BLOCKS).map_while(move |block| (block * DEPTH < left).then(|| (block, DEPTH.min(left - block * DEPTH))))
 }
 
-/// Writes `lines` of the short side, as far as they lie between `start` and `start + depth` of the long one, to `slices`.
+/// Writes the part of `lines` of the short side that lies between `start` and `start + depth` of the long side to
+/// `slices`.
 fn pack<T: Widen>(
     weight: &Weight<'_, T>,
     lines: std::ops::Range<usize>,
@@ -122,16 +124,14 @@ fn pack<T: Widen>(
 
 fn invariants(gram: &SymmetricTiles) -> Invariants {
     let n = gram.n();
-    let (mut trace, mut squared_norm) = (0.0, 0.0);
+    let mut squared_norm = 0.0;
     for (row, column) in tiles::places(gram.count()) {
         let lines = gram.tile(row, column).chunks_exact(SIDE).take(tiles::extent(n, column));
         let squares: f64 = lines.map(|line| line[..tiles::extent(n, row)].iter().map(|x| x * x).sum::<f64>()).sum();
         squared_norm += if row == column { squares } else { 2.0 * squares };
     }
-    for i in 0..n {
-        trace += gram.at(i, i);
-    }
-    // Sums over tiles, and over rows of these: no run is long.
+    let trace = (0..n).fold(0.0, |sum, i| sum + gram.at(i, i));
+    // These are sums over tiles, and over the columns within them: no run of additions is long.
     Invariants { trace, squared_norm, error: 0.0 }
 }
 
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_gram_matrix_is_that_of_the_short_side() {
-        // More than one panel and a ragged one, more than one tile and a ragged one, in both orientations.
+        // More than one panel with a ragged last one, more than one tile with a ragged last one, in both orientations.
         for (n, long) in [(1, 1), (5, PANEL + 3), (SIDE + 31, 2 * PANEL + DEPTH + 7)] {
             let element = |i: usize, k: usize| ((i * 7 + k * 3) % 11) as f64 - 5.0;
             let wide: Vec<f64> = (0..n * long).map(|at| element(at / long, at % long)).collect();

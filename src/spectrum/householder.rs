@@ -10,15 +10,15 @@ use pulp::{Arch, Simd, WithSimd};
 use super::tiles::SIDE;
 use super::vectors::{add, dot};
 
-/// Below this squared norm a vector counts as zero: its squares are near the end of float64's range, where a reflection
+/// Below this squared norm a vector counts as zero: its squares are near the end of float64's range, and a reflection
 /// computed from them would not be orthogonal. The matrices are scaled so that their largest element is about 1.
 const NEGLIGIBLE: f64 = 1e-260;
 
 /// The columns of a panel that are reduced one by one before the rest is updated by matrix products.
 const INNER: usize = 12;
 
-/// Turns `x` into the vector v of the reflection that maps it onto a multiple of the first unit vector, and returns that
-/// multiple and τ.
+/// Turns `x` into the vector v of the reflection that maps it onto a multiple of the first unit vector, and returns
+/// that multiple and τ.
 #[inline(always)]
 pub fn reflect<S: Simd>(simd: S, x: &mut [f64]) -> (f64, f64) {
     let Some((head, tail)) = x.split_first_mut() else { return (0.0, 0.0) };
@@ -40,7 +40,7 @@ pub fn reflect<S: Simd>(simd: S, x: &mut [f64]) -> (f64, f64) {
 pub struct Panel {
     /// V, of the panel's shape: ones on the diagonal, zeros above.
     pub v: Mat<f64>,
-    /// T, upper triangular.
+    /// Upper triangular.
     pub t: Mat<f64>,
 }
 
@@ -66,7 +66,8 @@ impl Panel {
     }
 }
 
-/// The reflections of the columns from `first` on, one for each of `taus`, applied to those columns alone.
+/// Computes the reflections of the columns from `first` on, one for each of `taus`, and applies them to those columns
+/// alone.
 struct Inner<'a> {
     panel: MatMut<'a, f64>,
     v: MatMut<'a, f64>,
@@ -104,8 +105,8 @@ fn numbers(column: ColMut<'_, f64>) -> &mut [f64] {
     column.try_as_col_major_mut().map_or(&mut [], |column| column.as_slice_mut())
 }
 
-/// Aᵀ·B, of matrices with many rows. It is summed over runs of rows, so that the roundings of a sum are as few as those of
-/// a tile's, even where they all point one way.
+/// Aᵀ·B, of matrices with many rows. It is summed over runs of rows, so that no run is longer than in a product of
+/// tiles, and rounding errors stay small even where they all have the same sign.
 pub fn inner_products(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
     let mut products = Mat::<f64>::zeros(a.ncols(), b.ncols());
     for first in (0..a.nrows()).step_by(SIDE) {

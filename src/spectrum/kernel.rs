@@ -1,16 +1,16 @@
-//! The matrix product that everything large is made of: C += A·B or C -= A·B on operands that are packed once.
+//! The matrix product in which most of the arithmetic is done: C += A·B or C -= A·B with operands that are packed once.
 //!
-//! A library's product packs its operands in every call. Here each block of an operand meets many others: a panel of a
-//! weight meets all other panels, a block of reflectors a whole row and a whole column of the matrix. So operands are
-//! packed once, in slices, and what is left is this loop over a block of C that stays in registers (Goto and van de Geijn,
-//! Anatomy of high-performance matrix multiplication, 2008).
+//! A library's product packs its operands in every call. Here each block of an operand is multiplied with many others:
+//! a panel of a weight with all other panels, a block of reflectors with a whole row and a whole column of the matrix.
+//! So operands are packed once, in slices, and what is left is this loop over a block of C that stays in registers
+//! (Goto and van de Geijn, Anatomy of high-performance matrix multiplication, 2008).
 //!
-//! One body serves every instruction set, the portable one too: pulp compiles it for each and picks the widest at run
-//! time. An element of C is summed in the same order in all of them, and whatever else the product computes.
+//! The same code serves every instruction set, the portable one too: pulp compiles it for each and picks the widest at
+//! run time. An element of C is summed in the same order by all of them.
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// The rows of a slice: whole blocks of C for vectors of 1, 2, 4 and 8 numbers.
+/// The rows of a slice: a multiple of the block's height for vectors of 1, 2, 4 and 8 numbers.
 pub const HEIGHT: usize = 24;
 
 /// The vectors in a column of the block of C that registers hold.
@@ -19,10 +19,9 @@ const VECTORS: usize = 3;
 /// The most columns in that block.
 const MAX_GROUP: usize = 8;
 
-/// A matrix in slices of [`HEIGHT`] rows, each of which lies column after column; the last is filled up.
+/// A matrix in slices of [`HEIGHT`] rows, each stored column after column. The last slice is filled up.
 #[derive(Clone, Copy)]
 pub struct Slices<'a> {
-    /// The numbers, slice after slice.
     pub data: &'a [f64],
     /// The matrix's columns.
     pub depth: usize,
@@ -44,40 +43,34 @@ pub enum Right<'a> {
     Rows(&'a [f64], usize),
 }
 
-/// What becomes of a product.
+/// Whether a product is added or subtracted.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Sign {
-    /// It is added.
     Plus,
-    /// It is subtracted.
     Minus,
 }
 
-/// C, column-major. The operands are filled up to whole blocks, and so is C: there must be room for [`HEIGHT`] more rows, and
-/// for up to seven more columns; what stands there means nothing.
+/// The matrix C, column-major. Like the operands it is filled up to whole blocks: there must be room for [`HEIGHT`]
+/// more rows and for up to seven more columns, whose content means nothing.
 pub struct Target<'a> {
-    /// The numbers.
     pub data: &'a mut [f64],
     /// The distance between columns.
     pub stride: usize,
-    /// The rows that are wanted.
     pub rows: usize,
-    /// The columns that are wanted.
     pub columns: usize,
 }
 
-/// C += A·B or C -= A·B.
 pub fn product(arch: Arch, target: Target<'_>, sign: Sign, left: Slices<'_>, right: Right<'_>) {
     arch.dispatch(Product { target, sign, left, right, skipped: 0 });
 }
 
-/// As [`product`], but without the first `skipped` columns of A and rows of B, which are known to be zero in one of them.
+/// As [`product`], but without the first `skipped` columns of A and rows of B, one of which is known to be zero.
 pub fn product_beyond(arch: Arch, target: Target<'_>, sign: Sign, left: Slices<'_>, right: Right<'_>, skipped: usize) {
     arch.dispatch(Product { target, sign, left, right, skipped });
 }
 
-/// As [`product`] of a matrix in slices with the transpose of another, where that is symmetric: only elements on and below
-/// the diagonal are computed, and some above.
+/// As [`product`] of a matrix in slices with the transpose of another, where the result is symmetric: only elements on
+/// and below the diagonal, and some above, are computed.
 pub fn symmetric_product(arch: Arch, target: Target<'_>, sign: Sign, left: Slices<'_>, right: Slices<'_>) {
     let Target { data, stride, rows, .. } = target;
     for first in (0..rows).step_by(HEIGHT) {
@@ -110,7 +103,7 @@ impl Product<'_> {
     fn run<S: Simd, const GROUP: usize>(self, simd: S) {
         let Self { target, sign, left, right, skipped } = self;
         let depth = left.depth;
-        // A strip of B stays in the first-level cache while the slices of A pass.
+        // A strip of B stays in the first-level cache while it is multiplied with all slices of A.
         for strip in (0..target.columns).step_by(HEIGHT) {
             for top in (0..target.rows).step_by(VECTORS * S::F64_LANES) {
                 let slice = &left.data[top / HEIGHT * HEIGHT * depth..][skipped * HEIGHT..HEIGHT * depth];
@@ -128,7 +121,7 @@ impl Product<'_> {
     }
 }
 
-/// The block of C that `part` of a slice makes with the first columns of `rows`.
+/// Computes the block of C that is the product of `part` of a slice with the first columns of `rows`.
 #[inline(always)]
 fn block<'a, S: Simd, const GROUP: usize>(
     simd: S,

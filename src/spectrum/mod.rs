@@ -1,7 +1,7 @@
 //! A matrix -> its singular values, in float64.
 //!
-//! Singular values are one candle operation (`op`), which computes where the weight lies. A weight comes to a [`Device`] by a
-//! [`Lane`]. Two routes lead from it to its singular values:
+//! Singular values are one candle operation (`op`), which computes on the device where the weight lies. A [`Lane`]
+//! brings a weight to its [`Device`]. Two routes lead from there to the singular values:
 //!
 //! - [`Method::Gram`]: the Gram matrix of the short side, its eigenvalues, square roots. Least arithmetic and least
 //!   memory, but an error of about the unit roundoff in an eigenvalue becomes up to its square root in a small singular
@@ -9,14 +9,14 @@
 //! - [`Method::Direct`]: bidiagonalisation of the weight itself, a few times slower, with an error of about the unit
 //!   roundoff in every singular value.
 //!
-//! On the CPU the Gram route is a pipeline of its own: `gram` forms the matrix in `tiles`, `band` reduces it to a band, `chase` that to a
-//! tridiagonal matrix, and `tridiagonal` counts its eigenvalues. Below them lie `kernel` (matrix products), `householder` and
-//! `vectors`. Work is divided over the threads of the rayon pool that it is called in, by the matrix's size alone, so that
-//! every bit of the result is the same for any number of threads. On a GPU both routes are NVIDIA's libraries' (`cuda`), and
-//! their results agree with the CPU's to about the unit roundoff.
+//! On the CPU the Gram route is a pipeline of its own: `gram` forms the matrix in `tiles`, `band` reduces it to a band
+//! matrix, `chase` reduces that to a tridiagonal matrix, and `tridiagonal` finds its eigenvalues. They are built on
+//! `kernel` (matrix products), `householder` and `vectors`. The matrix's size alone decides how work is divided over
+//! the threads of the current rayon pool, so that every bit of the result is the same for any number of threads. On a
+//! GPU both routes use NVIDIA's libraries (`cuda`), and their results agree with the CPU's to about the unit roundoff.
 //!
-//! [`Spectrum::enclosure`] gives the interval around each value, from which [`crate::statistic::vouch`] decides in O(n)
-//! whether a route was accurate enough.
+//! [`Spectrum::enclosure`] gives an interval around each value. From these intervals [`crate::statistic::vouch`]
+//! decides in O(n) whether a route was accurate enough.
 
 mod band;
 mod buffer;
@@ -29,34 +29,37 @@ mod gram;
 mod householder;
 mod kernel;
 mod op;
+mod request;
 mod tiles;
 mod tridiagonal;
 mod vectors;
 mod widen;
 
-pub use device::{Device, DeviceError, DeviceRequest, Fault, Lane, Opened, Processor};
+pub use device::{Device, Lane, Opened, Processor};
+pub use request::{DeviceError, DeviceRequest, Fault};
 
 use crate::checkpoint::Matrix;
 use widen::Survey;
 
-/// Names the arithmetic. A change that can move a result in any digit changes this, so that no interrupted scan
-/// mixes results of two versions.
-pub const ALGORITHM: &str = "gram-f64/2";
+/// Names the version of the arithmetic. Every change that can move a result in any digit changes this name, so that no
+/// resumed scan mixes results of two versions.
+pub(crate) const ALGORITHM: &str = "gram-f64/2";
 
 /// Half the distance from 1 to the next float64: the largest relative error of one rounding.
 const UNIT_ROUNDOFF: f64 = f64::EPSILON / 2.0;
 
-/// How far rounding errors that all point one way may scale a Gram matrix: much more than the runs of a few hundred
-/// additions in which it is summed can add up to.
+/// How far rounding errors that all have the same sign may scale a Gram matrix: much more than what can add up in the
+/// runs of a few hundred additions in which it is summed.
 const COHERENT: f64 = 1e-12;
 
-/// The roundings of a run of additions on the CPU, which may all point one way.
+/// How many additions the CPU does in a row. Their rounding errors may all have the same sign.
 const RUN: f64 = tiles::SIDE as f64;
 
-/// The same on a GPU: how its libraries divide their sums is not documented, so that more is allowed for.
+/// The same on a GPU. How its libraries divide their sums is not documented, so more is allowed for.
 const RUN_ON_GPU: f64 = 512.0;
 
-/// Largest singular values outside this range are refused: their sums or reciprocals could leave float64's normal range.
+/// Largest singular values outside this range are refused: their sums or reciprocals could leave float64's normal
+/// range.
 const RANGE: std::ops::RangeInclusive<f64> = 1e-280..=1e280;
 
 /// How singular values are computed.
@@ -72,21 +75,19 @@ pub enum Method {
 /// Why a weight has no singular values here.
 #[derive(Debug, thiserror::Error)]
 pub enum SpectrumError {
-    /// The weight holds a NaN or an infinity.
     #[error("the weight holds a NaN or an infinity")]
     NotFinite,
-    /// The weights are so large or so small that float64 cannot hold what follows.
     #[error("its largest singular value, {0:e}, is out of the range that can be measured in float64")]
     OutOfRange(f64),
-    /// The device could not do it; another can be asked.
+    /// The device failed; another one can be tried.
     #[error("{0}")]
     Device(#[from] Fault),
-    /// The arithmetic came to no result, or to one that contradicts itself.
+    /// The arithmetic gave no result, or one that contradicts itself.
     #[error("{0}")]
     Failed(String),
 }
 
-/// Sums that singular values must reproduce, and do not.
+/// The singular values do not reproduce the sums that they must.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Contradiction(&'static str);
@@ -94,12 +95,12 @@ struct Contradiction(&'static str);
 /// The singular values of a weight, with what is known of their errors.
 #[derive(Clone, Debug)]
 pub struct Spectrum {
-    /// All min(rows, columns) singular values, largest first, in the unit of the weights. Those that are zero are so
-    /// exactly.
+    /// All min(rows, columns) singular values, largest first, in the unit of the weights. A value of 0.0 is exactly
+    /// zero.
     pub values: Vec<f64>,
     method: Method,
     processor: Processor,
-    shape: [usize; 2],
+    pub(crate) shape: [usize; 2],
 }
 
 impl Spectrum {
@@ -111,11 +112,11 @@ impl Spectrum {
     /// §8.6.2).
     ///
     /// The factor c grows like the square root of the dimension, as rounding errors add up like a random walk (Higham
-    /// and Mary, 2019). Along the long side that holds for the panels of the Gram product, not for its elements: a panel
-    /// is summed in many short runs. Where all elements are nearly equal the errors do not add up at random but point
-    /// all one way: those of the Gram matrix then scale it, which the term relative to θ covers, and those of the
-    /// reduction add up over each run. (On a GPU runs may be longer, in the direct route too.) `tests/numerics` checks that
-    /// what is observed of the Gram route stays below half of the bound.
+    /// and Mary, 2019). Along the long side that holds for the panels of the Gram product, not for its elements,
+    /// because a panel is summed in many short runs. Where all elements are nearly equal, the errors are not random but
+    /// all have the same sign: those of the Gram matrix then scale it, which the term relative to θ covers, and those
+    /// of the reduction add up over each run. On a GPU runs may be longer, in the direct route too. `tests/numerics`
+    /// checks that the errors observed on the Gram route stay below half of the bound.
     pub fn enclosure(&self) -> (Vec<f64>, Vec<f64>) {
         let largest = self.values[0];
         let short = self.shape[0].min(self.shape[1]) as f64;
@@ -128,7 +129,7 @@ impl Spectrum {
             if value == 0.0 {
                 return (0.0, 0.0);
             }
-            // Relative to the largest, so that no square leaves the range of float64.
+            // Values are taken relative to the largest, so that no square leaves the range of float64.
             let relative = value / largest;
             match self.method {
                 Method::Gram => {
@@ -147,11 +148,11 @@ impl Spectrum {
     }
 }
 
-/// The singular values of `matrix`, computed by `method` on the device that `lane` leads to.
+/// The singular values of `matrix`, computed by `method` on the device of `lane`.
 ///
 /// # Errors
 ///
-/// [`SpectrumError`] says what the matrix or the device refused.
+/// Fails if the matrix is not finite or out of range, if the device fails, or if the arithmetic gives no result.
 pub fn singular_values(matrix: Matrix<'_>, method: Method, lane: &Lane) -> Result<Spectrum, SpectrumError> {
     let shape = matrix.shape;
     let values = lane.singular_values(matrix, method)?;
@@ -169,20 +170,20 @@ pub fn flops([rows, columns]: [usize; 2]) -> f64 {
     n * n * k + 4.0 / 3.0 * n * n * n
 }
 
-/// The `count` singular values of a weight, largest first, of what is known of it and of what `scaled` computes of it
-/// divided by a power of two.
+/// The `count` singular values of a weight, largest first. `scaled` computes those of the weight divided by a power of
+/// two, which is chosen by the `survey`; without a survey, which means that an element is not finite, all values are
+/// NaN.
 fn values<E>(
     survey: Option<Survey>,
     count: usize,
     scaled: impl FnOnce(f64) -> Result<Vec<f64>, E>,
 ) -> Result<Vec<f64>, E> {
-    let Some(survey) = survey else {
-        return Ok(vec![f64::NAN; count]);
-    };
+    let Some(survey) = survey else { return Ok(vec![f64::NAN; count]) };
     if survey.largest == 0.0 {
         return Ok(vec![0.0; count]);
     }
-    // A power of two near the largest element: exact to apply and to take back, and no square over- or underflows.
+    // Scaling by a power of two is exact in both directions, and near the largest element it keeps squares from
+    // overflowing and underflowing.
     let scale = widen::power_of_two_near(survey.largest);
     let mut values = scaled(scale)?;
     for value in &mut values {
@@ -193,13 +194,13 @@ fn values<E>(
     Ok(values)
 }
 
-/// Sums over a Gram matrix that its eigenvalues must reproduce: a check of the reduction that costs O(n²).
+/// Sums over a Gram matrix that its eigenvalues must reproduce. They check the reduction in O(n²).
 struct Invariants {
     /// Σ Gᵢᵢ = Σ θᵢ
     trace: f64,
     /// ‖G‖²_F = Σ θᵢ²
     squared_norm: f64,
-    /// The relative error that these sums may have themselves.
+    /// The relative error that these sums themselves may have.
     error: f64,
 }
 
@@ -209,14 +210,16 @@ impl Invariants {
         let sum_of_squares: f64 = eigenvalues.iter().map(|theta| theta * theta).sum();
         let tolerance = 8.0 * eigenvalues.len() as f64 * UNIT_ROUNDOFF + self.error;
         let agrees = |computed: f64, exact: f64| (computed - exact).abs() <= tolerance * exact;
-        if !agrees(sum, self.trace) || !agrees(sum_of_squares, self.squared_norm) {
-            return Err(Contradiction("the eigenvalues do not add up to the Gram matrix's trace and norm"));
+        if agrees(sum, self.trace) && agrees(sum_of_squares, self.squared_norm) {
+            Ok(())
+        } else {
+            Err(Contradiction("the eigenvalues do not add up to the Gram matrix's trace and norm"))
         }
-        Ok(())
     }
 }
 
-/// The square roots of a Gram matrix's eigenvalues, of which a tiny one may come out below zero by rounding.
+/// The square roots of a Gram matrix's eigenvalues. A tiny eigenvalue may be negative because of rounding; its root is
+/// zero.
 fn square_roots(eigenvalues: Vec<f64>) -> Vec<f64> {
     eigenvalues.into_iter().map(|theta| theta.max(0.0).sqrt()).collect()
 }

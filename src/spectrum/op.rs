@@ -1,4 +1,4 @@
-//! Singular values as an operation of candle's, which computes on the device on which the weight lies.
+//! Singular values as a candle operation, which computes on the device where the weight lies.
 
 use candle_core::{CpuStorage, CustomOp1, Error, Layout, Shape, bail};
 
@@ -7,12 +7,12 @@ use super::{Contradiction, Lane, Method, direct, gram, values};
 
 /// The operation `[rows, columns]` -> `[min(rows, columns)]`: singular values in F64, largest first.
 ///
-/// All values are NaN if an element is NaN or infinite, as IEEE arithmetic would have it. A value is zero only if it is so
-/// exactly, because of rows or columns of zeros; one that rounding took to zero or below is the smallest normal number.
+/// All values are NaN if an element is NaN or infinite, as in IEEE arithmetic. A value is zero only if it is exactly
+/// zero because of rows or columns of zeros; one that rounding took to zero or below becomes the smallest normal
+/// number.
 pub struct SingularValues<'a> {
-    /// By which route.
     pub method: Method,
-    /// The way by which the weight came.
+    /// The lane that brought the weight to the device.
     #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "the CPU needs no handles"))]
     pub lane: &'a Lane,
 }

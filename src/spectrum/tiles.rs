@@ -1,8 +1,8 @@
 //! A symmetric matrix in square tiles.
 //!
-//! Only the tiles of the lower triangle are kept: half the memory, and half the arithmetic where both triangles would be
-//! computed. Each tile lies in one piece, so that what works on it neither walks over memory pages nor meets the cache's
-//! associativity, whatever the matrix's size.
+//! Only the tiles of the lower triangle are kept, which halves the memory, and the arithmetic too where both triangles
+//! would be computed. Each tile is contiguous, so that work on it is not slowed down by page boundaries or by the
+//! cache's limited associativity, whatever the matrix's size.
 
 use super::buffer::Buffer;
 
@@ -12,25 +12,24 @@ pub const SIDE: usize = 96;
 /// The numbers of a tile.
 pub const AREA: usize = SIDE * SIDE;
 
-/// A symmetric matrix, as the tiles on and below its diagonal, row of tiles after row. Tiles are column-major, and those on
-/// the diagonal whole; what lies beyond the matrix's last row or column means nothing.
+/// A symmetric matrix as the tiles on and below its diagonal, one row of tiles after the other. Tiles are column-major,
+/// and those on the diagonal are complete. What lies beyond the matrix's last row or column means nothing.
 pub struct SymmetricTiles {
     n: usize,
     data: Buffer,
 }
 
 impl SymmetricTiles {
-    /// An n x n matrix of zeros.
     pub fn zeros(n: usize) -> Self {
         Self { n, data: Buffer::zeros(numbers(n)) }
     }
 
-    /// The matrix's rows.
+    /// The matrix's number of rows.
     pub fn n(&self) -> usize {
         self.n
     }
 
-    /// The tiles in a column.
+    /// The number of rows of tiles.
     pub fn count(&self) -> usize {
         self.n.div_ceil(SIDE)
     }
@@ -50,7 +49,7 @@ impl SymmetricTiles {
         &mut self.data
     }
 
-    /// The rows of tiles between successive `bounds`, each in one piece.
+    /// The rows of tiles between successive `bounds`, as one slice for each pair of bounds.
     pub fn strips_mut(&mut self, bounds: &[usize]) -> Vec<&mut [f64]> {
         let mut rest = &mut self.data[place(bounds[0], 0) * AREA..];
         let mut strips = Vec::with_capacity(bounds.len() - 1);
@@ -68,12 +67,12 @@ pub fn numbers(n: usize) -> usize {
     place(n.div_ceil(SIDE), 0) * AREA
 }
 
-/// The rows or columns of the matrix that lie in the tiles in row or column `tile`.
+/// How many rows or columns of the matrix lie in the tiles of row or column `tile`.
 pub fn extent(n: usize, tile: usize) -> usize {
     SIDE.min(n - tile * SIDE)
 }
 
-/// The tiles before the one in `row` and `column`.
+/// How many tiles come before the one in `row` and `column`.
 pub fn place(row: usize, column: usize) -> usize {
     row * (row + 1) / 2 + column
 }

@@ -1,14 +1,14 @@
 //! The eigenvalues of a symmetric tridiagonal matrix, where both routes end.
 //!
 //! Bisection with Sturm counts (Givens 1954; Barth, Martin and Wilkinson 1967): the leading principal minors of T - x·I
-//! change sign as often as there are eigenvalues below x. Each eigenvalue comes out to within a few units of roundoff of
-//! ‖T‖, whatever the dimension, and there are no iterations that could fail to converge.
+//! change sign as often as there are eigenvalues below x. Each eigenvalue comes out to within a few units of roundoff
+//! of ‖T‖, whatever the dimension, and no iteration can fail to converge.
 //!
-//! The choice was measured. faer's values-only solver, an implicit QR iteration, is off by 5e-13·‖T‖ at n = 1024: enough to
-//! cost small singular values their ninth digit. dqds and the QR iteration of Pal, Walker and Kahan need fewer operations,
-//! but each waits for a division, and eigenvalues come one after the other; counts for different shifts fill vectors and
-//! cores. Minors need no division, which pivots do: a third less time at n = 4096. They could overflow, and are scaled as
-//! they go.
+//! The choice was measured. faer's values-only solver, an implicit QR iteration, is off by 5e-13·‖T‖ at n = 1024,
+//! enough to cost small singular values their ninth digit. dqds and the QR iteration of Pal, Walker and Kahan need
+//! fewer operations, but each operation waits for a division, and eigenvalues come one after the other, while counts
+//! for different shifts can fill vectors and cores. Counting by minors needs no division, unlike counting by pivots,
+//! and takes a third less time at n = 4096. Minors could overflow, so they are scaled now and then.
 
 use std::ops::Range;
 
@@ -17,25 +17,26 @@ use rayon::prelude::*;
 
 use super::widen::power_of_two_near;
 
-/// Shifts counted at once. The minors of one shift depend on each other; those of different shifts fill the vector units.
+/// Shifts counted at once. The minors of one shift depend on each other; those of different shifts fill the vector
+/// units.
 const LANES: usize = 16;
 
-/// The rows after which minors are scaled. In so many steps they grow by less than 8⁸, and shrink by no more than
+/// The rows after which minors are scaled. In that many steps they grow by less than 8⁸, and shrink by no more than
 /// (2⁻⁵² [`SMALLEST_SQUARE`])⁴, so that none leaves float64's range.
 const STRETCH: usize = 8;
 
-/// Stands in for the square of an off-diagonal entry that is smaller, of a matrix whose norm is between 1 and 2: as
-/// much as changing the entry by a hundredth of a unit of roundoff.
+/// Replaces smaller squares of off-diagonal entries, of a matrix whose norm is between 1 and 2. This changes the entry
+/// by no more than a hundredth of a unit of roundoff.
 const SMALLEST_SQUARE: f64 = 1e-36;
 
-/// The eigenvalues of a symmetric tridiagonal matrix with the given `diagonal` (n numbers) and `off_diagonal` (n - 1)
-/// whose places in ascending order, counted from zero, are `places`; in ascending order.
+/// The eigenvalues number `places`, counted from zero in ascending order, of a symmetric tridiagonal matrix with this
+/// `diagonal` (n numbers) and `off_diagonal` (n - 1 numbers).
 pub fn eigenvalues(diagonal: &[f64], off_diagonal: &[f64], places: Range<usize>) -> Vec<f64> {
     let Some(matrix) = Scaled::new(diagonal, off_diagonal) else { return vec![0.0; places.len()] };
     let arch = Arch::new();
     let mut intervals = vec![Interval { low: -matrix.bound, high: matrix.bound, places: places.clone() }];
     let mut values = vec![0.0; places.len()];
-    // All intervals that hold eigenvalues are halved together: neighbours share the first halvings.
+    // All intervals that hold eigenvalues are halved together, so that neighbours share the first halvings.
     while !intervals.is_empty() {
         let halves = intervals.par_chunks(LANES).flat_map_iter(|chunk| {
             let middles: [f64; LANES] = std::array::from_fn(|lane| chunk.get(lane).map_or(0.0, Interval::middle));
@@ -44,8 +45,8 @@ pub fn eigenvalues(diagonal: &[f64], off_diagonal: &[f64], places: Range<usize>)
         });
         let (open, done): (Vec<_>, Vec<_>) = halves.collect::<Vec<_>>().into_iter().partition(Interval::is_open);
         for Interval { low, high, places: found } in done {
-            values[found.start - places.start..found.end - places.start]
-                .fill((low + (high - low) / 2.0) * matrix.scale);
+            let middle = low + (high - low) / 2.0;
+            values[found.start - places.start..found.end - places.start].fill(middle * matrix.scale);
         }
         intervals = open;
     }
@@ -70,7 +71,7 @@ impl Interval {
         self.high - self.low > f64::EPSILON / 4.0 && self.low < middle && middle < self.high
     }
 
-    /// Its halves that hold eigenvalues, if so many lie below its middle.
+    /// The halves that hold eigenvalues, if `below` eigenvalues lie below the middle.
     fn halves(&self, below: usize) -> impl Iterator<Item = Self> {
         let cut = below.clamp(self.places.start, self.places.end);
         let lower = Self { low: self.low, high: self.middle(), places: self.places.start..cut };
@@ -85,12 +86,12 @@ struct Scaled {
     diagonal: Vec<f64>,
     /// Squares of the off-diagonal entries, after a leading zero: one for each row.
     squares: Vec<f64>,
-    /// No eigenvalue is larger in magnitude.
+    /// An upper bound of the eigenvalues' magnitudes.
     bound: f64,
 }
 
 impl Scaled {
-    /// Scales a matrix; `None` if it is zero.
+    /// `None` if the matrix is zero.
     fn new(diagonal: &[f64], off_diagonal: &[f64]) -> Option<Self> {
         let beside = |i: usize| off_diagonal.get(i).map_or(0.0, |value| value.abs());
         let row = |i: usize| diagonal[i].abs() + beside(i) + if i > 0 { beside(i - 1) } else { 0.0 };
@@ -115,7 +116,6 @@ impl Scaled {
     }
 }
 
-/// The numbers of eigenvalues below shifts.
 struct Counts<'a> {
     matrix: &'a Scaled,
     shifts: &'a [f64; LANES],
@@ -150,8 +150,8 @@ impl Counts<'_> {
                 for at in 0..VECTORS {
                     let shifted = simd.mul_f64s(simd.sub_f64s(entry, shifts[at]), minors[at]);
                     let next = simd.mul_add_e_f64s(square, before[at], shifted);
-                    // 1 where the sign stays, -1 where it changes. A zero counts as either sign: the minor after it has
-                    // the opposite sign of the one before.
+                    // 1 where the sign stays, -1 where it changes. A zero may count as either sign, because the minor
+                    // after it has the opposite sign of the one before.
                     let change = simd.and_f64s(simd.xor_f64s(next, minors[at]), sign);
                     balances[at] = simd.add_f64s(balances[at], simd.or_f64s(change, one));
                     before[at] = minors[at];
@@ -174,7 +174,7 @@ impl Counts<'_> {
     }
 }
 
-/// The powers of two that take normal numbers to between 1 and 2.
+/// The powers of two that scale normal numbers to between 1 and 2.
 #[inline(always)]
 fn reciprocal_power_of_two<S: Simd>(simd: S, magnitudes: S::f64s) -> S::f64s {
     let exponents = simd.and_u64s(simd.transmute_u64s_f64s(magnitudes), simd.splat_u64s(0x7ff << 52));

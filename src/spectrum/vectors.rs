@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-/// The accumulators of a sum: enough to hide the latency of an addition.
+/// The number of accumulators of a sum, which is enough to hide the latency of an addition.
 const SUMS: usize = 4;
 
 /// xᵀy.
@@ -51,7 +51,7 @@ pub fn add_two<S: Simd>(simd: S, a: f64, x: &[f64], b: f64, y: &[f64], z: &mut [
     }
 }
 
-/// y += a·x, and then yᵀz, in one pass.
+/// y += a·x, then returns yᵀz, in one pass.
 #[inline(always)]
 pub fn add_and_dot<S: Simd>(simd: S, a: f64, x: &[f64], y: &mut [f64], z: &[f64]) -> f64 {
     let ((x, x_rest), (z, z_rest)) = (S::as_simd_f64s(x), S::as_simd_f64s(z));

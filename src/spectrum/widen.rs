@@ -53,17 +53,18 @@ pub struct Weight<'a, T> {
     pub columns: usize,
 }
 
-/// What there is to know of a weight before any arithmetic.
+/// What is found out about a weight before any arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Survey {
     /// The largest absolute value.
     pub largest: f64,
-    /// An upper bound of the rank: as many rows or columns as are not zero throughout.
+    /// An upper bound of the rank: the number of rows, or of columns if that is smaller, that are not all zero.
     pub rank: usize,
 }
 
 impl Survey {
-    /// The survey of a matrix whose rows and columns have these largest absolute values; `None` if one is NaN or infinite.
+    /// The survey of a matrix whose rows and columns have these largest absolute values; `None` if one is NaN or
+    /// infinite.
     #[cfg(feature = "cuda")]
     pub fn of_maxima(rows: &[f64], columns: &[f64]) -> Option<Self> {
         let rank = |maxima: &[f64]| maxima.iter().filter(|largest| **largest > 0.0).count();
@@ -80,7 +81,7 @@ impl<'a, T: Widen> Weight<'a, T> {
         Self { data, rows, columns }
     }
 
-    /// What there is to know before any arithmetic; `None` if an element is NaN or infinite.
+    /// `None` if an element is NaN or infinite.
     pub fn survey(&self) -> Option<Survey> {
         let mut wide = [0.0; PIECE];
         let mut largest = 0f64;
@@ -106,7 +107,7 @@ impl<'a, T: Widen> Weight<'a, T> {
         finite.then_some(Survey { largest, rank: rows.min(columns) })
     }
 
-    /// Elements `columns` of row `row`, divided by the power of two `scale`, into `target`.
+    /// Writes elements `columns` of row `row`, divided by the power of two `scale`, to `target`.
     pub fn row(&self, row: usize, columns: std::ops::Range<usize>, scale: f64, target: &mut [f64]) {
         let start = row * self.columns;
         T::widen(&self.data[start + columns.start..start + columns.end], target);
@@ -119,7 +120,8 @@ impl<'a, T: Widen> Weight<'a, T> {
     }
 }
 
-/// The power of two nearest below `magnitude`, a positive number, kept where its reciprocal is a normal number too.
+/// The largest power of two that is at most `magnitude`, a positive number, limited so that its reciprocal is normal
+/// too.
 pub fn power_of_two_near(magnitude: f64) -> f64 {
     const MANTISSA: u64 = (1 << 52) - 1;
     f64::from_bits(magnitude.to_bits() & !MANTISSA).clamp(f64::MIN_POSITIVE, 1.0 / f64::MIN_POSITIVE)

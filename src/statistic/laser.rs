@@ -18,7 +18,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Standard deviations of a normal distribution between its first and third quartile.
+/// The inter-quartile range of a normal distribution, in standard deviations.
 pub(super) const NORMAL_IQR: f64 = 1.349;
 
 /// What the formula yields for one weight matrix. Every field but the counts has the unit of the weights.
@@ -28,15 +28,13 @@ pub struct Statistic {
     pub sigma_max: f64,
     /// The noise level estimated from the inter-quartile range.
     pub sigma: f64,
-    /// The Marchenko–Pastur edge: singular values above it are signal.
+    /// The Marchenko–Pastur edge. Singular values above it are signal.
     pub threshold: f64,
-    /// The sum of the singular values above the threshold.
     pub signal: f64,
-    /// The sum of the singular values at or below the threshold.
     pub noise: f64,
-    /// How many singular values are above the threshold.
+    /// How many singular values are above the threshold; [`Self::signal`] is their sum.
     pub signal_count: usize,
-    /// How many singular values are at or below the threshold.
+    /// How many singular values are at or below the threshold; [`Self::noise`] is their sum.
     pub noise_count: usize,
 }
 
@@ -67,7 +65,7 @@ impl Statistic {
     }
 }
 
-/// The sum of `values`; that of none is zero, not the negative zero of [`Iterator::sum`].
+/// The sum of `values`. Without values it is zero, not the negative zero of [`Iterator::sum`].
 fn sum(values: &[f64]) -> f64 {
     values.iter().fold(0.0, |sum, value| sum + value)
 }

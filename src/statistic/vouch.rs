@@ -2,30 +2,36 @@
 
 use super::Statistic;
 use super::laser::{NORMAL_IQR, edge_factor, quantile};
+use crate::spectrum::Spectrum;
 
-/// The largest relative error of [`Statistic::snr`] that [`vouch`] accepts.
-pub const TOLERANCE: f64 = 1e-9;
+/// The largest relative error of [`Statistic::snr`] that is accepted.
+const TOLERANCE: f64 = 1e-9;
 
 /// Why the singular values, known only to within their error bounds, do not determine the statistic.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Doubt {
-    /// Every singular value may be zero, so that there is nothing to divide by.
     #[error("every weight is zero")]
     Zero,
-    /// A singular value's error bound meets the threshold's: it may be signal or noise.
+    /// A singular value's interval meets the threshold's, so that it may be signal or noise. Singular values are
+    /// counted from zero, largest first.
     #[error("singular value {} of {count} cannot be told from the threshold in double precision", .index + 1)]
-    AtThreshold {
-        /// Its place, counted from zero, in descending order.
-        index: usize,
-        /// How many singular values there are.
-        count: usize,
-    },
-    /// The error bounds add up to more than [`TOLERANCE`].
+    AtThreshold { index: usize, count: usize },
+    /// The relative error of the ratio may be more than [`TOLERANCE`]; it is infinite if all noise may be zero.
     #[error("rounding errors may add up to {relative:.0e} of it, more than {TOLERANCE:.0e}")]
-    Imprecise {
-        /// How far off the ratio may be, relatively; infinite where all noise may be zero.
-        relative: f64,
-    },
+    Imprecise { relative: f64 },
+}
+
+impl Statistic {
+    /// The statistic of the weight that has this spectrum.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the spectrum's error bounds leave it in doubt, as [`vouch`] finds.
+    pub fn of(spectrum: &Spectrum) -> Result<Self, Doubt> {
+        let statistic = Self::new(&spectrum.values, spectrum.shape);
+        let (lower, upper) = spectrum.enclosure();
+        vouch(&statistic, &lower, &upper, spectrum.shape).map(|()| statistic)
+    }
 }
 
 /// Checks that `statistic` is within [`TOLERANCE`] of the one that exact arithmetic would give.
@@ -36,7 +42,7 @@ pub enum Doubt {
 ///
 /// # Errors
 ///
-/// A [`Doubt`] says what the enclosure leaves open.
+/// Fails with a [`Doubt`] that says what the intervals leave open.
 pub fn vouch(statistic: &Statistic, lower: &[f64], upper: &[f64], shape: [usize; 2]) -> Result<(), Doubt> {
     if lower[0] <= 0.0 {
         return Err(Doubt::Zero);
@@ -53,7 +59,7 @@ pub fn vouch(statistic: &Statistic, lower: &[f64], upper: &[f64], shape: [usize;
         return Err(Doubt::AtThreshold { index, count });
     }
     if split == 0 || upper[split..].iter().all(|value| *value == 0.0) {
-        // No signal, a ratio of zero; or no noise, an infinite one.
+        // Without signal the ratio is exactly zero, and without noise it is infinite.
         return Ok(());
     }
     let ratio =

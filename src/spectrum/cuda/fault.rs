@@ -1,4 +1,4 @@
-//! What an error of CUDA's says of the GPU.
+//! What a CUDA error says about the GPU.
 
 use std::error::Error;
 
@@ -9,41 +9,38 @@ use candle_core::cuda_backend::cudarc::driver::{DriverError, sys::CUresult};
 
 use crate::spectrum::Fault;
 
-/// What is known of an error's cause.
 #[derive(Debug, PartialEq, Eq)]
 enum Cause {
-    /// There is no memory.
+    /// There is not enough memory.
     Full,
-    /// A library failed inside, or cannot be initialised: as it may say, too, when it finds no memory.
+    /// A library failed internally or could not be initialised. It may report the same when it finds no memory.
     Vague,
-    /// Anything else.
     Other,
 }
 
-/// What of `error` is the GPU's fault.
+/// The GPU's fault, if `error` is one of CUDA's.
 pub fn fault(error: &candle_core::Error) -> Option<Fault> {
     let error = of_cuda(error)?;
     Some(if cause(error) == Cause::Full { Fault::OutOfMemory } else { Fault::Broken(sentence(error)) })
 }
 
-/// Whether `error` may mean that a library has found no memory, if the GPU is well.
+/// Whether `error` may mean that a library found no memory, provided that the GPU still works.
 pub fn is_vague(error: &candle_core::Error) -> bool {
     of_cuda(error).is_some_and(|error| cause(error) == Cause::Vague)
 }
 
-/// The error that says that there is no memory.
 pub fn out_of_memory() -> candle_core::Error {
     candle_core::Error::Cuda(Box::new(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY)))
 }
 
-/// What an error of CUDA's says, in the driver's words where it has some.
+/// What a CUDA error says, in the driver's words if it has some.
 pub fn sentence(error: &(dyn Error + 'static)) -> String {
     let Some(DriverError(code)) = of_driver(error) else { return error.to_string() };
     let words = DriverError(code).error_string().ok().map(|words| words.to_string_lossy().into_owned());
     words.map_or_else(|| format!("{code:?}"), |words| format!("{words}, {code:?}"))
 }
 
-/// CUDA's own error in one of candle's, if it is of CUDA.
+/// The CUDA error in an error of candle's, if there is one.
 fn of_cuda(error: &candle_core::Error) -> Option<&(dyn Error + 'static)> {
     match error {
         candle_core::Error::WithBacktrace { inner, .. } | candle_core::Error::WithPath { inner, .. } => of_cuda(inner),

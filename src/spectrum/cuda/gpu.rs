@@ -13,7 +13,6 @@ use super::libraries::{self, Missing};
 use super::{Stream, kernels, raw};
 use crate::spectrum::{DeviceError, Fault};
 
-/// A GPU that works.
 #[derive(Debug)]
 pub struct Gpu {
     ordinal: usize,
@@ -22,11 +21,7 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// Opens the GPU with this `ordinal`.
-    ///
-    /// # Errors
-    ///
-    /// Fails if there is no such GPU or it does not work.
+    /// Opens the GPU with this `ordinal`, if there is such a GPU and it works.
     pub fn open(ordinal: usize) -> Result<Self, DeviceError> {
         let unusable = |error: &(dyn Error + 'static)| DeviceError::Unusable { ordinal, reason: sentence(error) };
         #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -47,9 +42,9 @@ impl Gpu {
         }
         let context = CudaContext::new(ordinal).map_err(|error| unusable(&error))?;
         let model = context.name().map_err(|error| unusable(&error))?;
-        // Waiting threads leave the cores to others, such as those that measure on the CPU. Where that cannot be, they spin.
+        // Waiting threads leave the cores to others, such as those that measure on the CPU. If this fails, they spin.
         let _ = context.set_blocking_synchronize();
-        // A GPU or a driver for which the kernels are too new says so here.
+        // This fails if the kernels are too new for the GPU or its driver.
         context.load_module(kernels::COMPILED.into()).map_err(|error| unusable(&error))?;
         if context.has_async_alloc() {
             raw::keep_freed_memory(&context).map_err(|error| unusable(&error))?;
@@ -57,29 +52,28 @@ impl Gpu {
         Ok(Self { ordinal, model, context })
     }
 
-    /// Its number among the machine's GPUs, as `CUDA_VISIBLE_DEVICES` leaves them.
+    /// Its number among the GPUs that `CUDA_VISIBLE_DEVICES` makes visible.
     pub fn ordinal(&self) -> usize {
         self.ordinal
     }
 
-    /// What it is called by its maker.
     pub fn model(&self) -> &str {
         &self.model
     }
 
-    /// The bytes of its memory that nobody has.
+    /// The free bytes of its memory.
     pub fn free_memory(&self) -> Result<u64, Fault> {
         let (free, _total) = self.context.mem_get_info().w().map_err(|error| or_broken(&error))?;
         Ok(free as u64)
     }
 
-    /// A stream of its own.
+    /// Opens a new stream.
     pub fn stream(&self) -> Result<Stream, Fault> {
-        // Where a GPU fails half-way, the handles that there are already panic as they go.
+        // If the GPU fails half-way, the handles that were opened before panic when they are dropped.
         let stream = catch_unwind(|| Stream::new(self.ordinal));
         match stream.map_err(|_| Fault::Broken("it failed while it was opened".into()))? {
             Ok(stream) => Ok(stream),
-            // Libraries that find no memory for a handle of theirs rarely say that it is that.
+            // Libraries that find no memory for a handle rarely say so.
             Err(_) if self.context.synchronize().is_ok() => Err(Fault::OutOfMemory),
             Err(error) => Err(or_broken(&error)),
         }
@@ -90,8 +84,8 @@ fn or_broken(error: &candle_core::Error) -> Fault {
     fault(error).unwrap_or_else(|| Fault::Broken(error.to_string()))
 }
 
-/// Whether the driver says by this that there is nothing for it to drive, or that it is not installed: NVIDIA's toolkit has a
-/// stub of it to link with.
+/// Whether the error means that the driver finds no GPU, or that it is not installed: NVIDIA's toolkit has a stub of
+/// it.
 fn is_absent(error: DriverError) -> bool {
     matches!(error.0, CUresult::CUDA_ERROR_NO_DEVICE | CUresult::CUDA_ERROR_STUB_LIBRARY)
 }

@@ -1,6 +1,6 @@
 // What is done to a weight on the GPU before NVIDIA's libraries take over: it is surveyed and widened to float64.
 //
-// Compiled when a GPU is opened. Indices are 64 bits wide, as a weight may have more than 2^31 elements, and every loop goes by
+// `build.rs` compiles this. Indices are 64 bits wide, as a weight may have more than 2^31 elements, and every loop steps by
 // the grid's size, so that any grid does the whole work.
 
 typedef unsigned long long Index;
@@ -19,17 +19,17 @@ __device__ inline double wide(Bf16 number) { return __uint_as_float((unsigned)nu
 __device__ inline double wide(F16 number) {
     unsigned sign = (unsigned)(number.bits & 0x8000) << 16;
     unsigned rest = (unsigned)(number.bits & 0x7fff) << 13;
-    // An exponent of all ones is an infinity or a NaN there as here.
+    // An exponent of all ones is an infinity or a NaN in both formats.
     if ((number.bits & 0x7c00) == 0x7c00) return __uint_as_float(sign | 0x7f800000 | rest);
     // The exponents' biases differ by 112. A product with a power of two is exact, and makes subnormal numbers normal.
     float magnitude = __uint_as_float(rest) * __uint_as_float((127u + 112u) << 23);
     return sign ? -(double)magnitude : (double)magnitude;
 }
 
-// Absolute values order as their bits do, infinities after all numbers and NaNs after infinities.
+// Absolute values have the same order as their bits, with infinities after all numbers and NaNs after infinities.
 __device__ inline Bits magnitude(double number) { return __double_as_longlong(number) & 0x7fffffffffffffffull; }
 
-// The largest absolute value in each row of a rows x columns matrix. A block has a row; `maxima` is zero before.
+// The largest absolute value in each row of a rows x columns matrix. A block takes a row; `maxima` must be zero before.
 template <typename T> __device__ void row_maxima(const T *weight, Index rows, Index columns, Bits *maxima) {
     for (Index row = blockIdx.x; row < rows; row += gridDim.x) {
         Bits largest = 0;
@@ -41,7 +41,7 @@ template <typename T> __device__ void row_maxima(const T *weight, Index rows, In
     }
 }
 
-// The same of each column. A thread has a column, or a part of it: neighbours read neighbours.
+// The same for each column. A thread takes a column or a part of it, so that neighbouring threads read neighbours.
 template <typename T> __device__ void column_maxima(const T *weight, Index rows, Index columns, Bits *maxima) {
     Index stride = (Index)gridDim.x * blockDim.x;
     for (Index column = (Index)blockIdx.x * blockDim.x + threadIdx.x; column < columns; column += stride) {
@@ -54,7 +54,7 @@ template <typename T> __device__ void column_maxima(const T *weight, Index rows,
     }
 }
 
-// target[line * length + at] = factor * source[line * line_stride + at * stride], for `lines` lines of `length` numbers.
+// target[line * length + at] = factor * source[line * line_stride + at * stride] for `lines` lines of `length` numbers.
 template <typename T>
 __device__ void widen(const T *source, Index lines, Index length, Index line_stride, Index stride, double factor,
                       double *target) {

@@ -1,4 +1,4 @@
-//! The kernels of kernels.cu, each launched by a function that checks what it is given.
+//! The kernels of kernels.cu, each launched by a function that checks its arguments.
 
 #![allow(unsafe_code)]
 
@@ -11,21 +11,20 @@ use super::raw::Number;
 
 type Result<T> = candle_core::Result<T>;
 
-/// The kernels, as `build.rs` has compiled them.
+/// The kernels as `build.rs` compiled them.
 pub const COMPILED: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
 
 /// The threads of a block.
 const BLOCK: u32 = 256;
 
-/// The most blocks along a grid's second axis, and enough along the first.
+/// The most blocks that CUDA allows along a grid's second axis. They are enough along the first, too.
 const MOST_BLOCKS: usize = 65535;
 
-/// A kernel of kernels.cu, compiled.
 pub type Kernel = CudaFunction;
 
-/// A type of weights, for which there are kernels.
+/// A type of weights for which there are kernels.
 pub trait Element: Number + CudaDType {
-    /// How its kernels' names end.
+    /// The ending of its kernels' names.
     const NAME: &'static str;
 }
 
@@ -47,15 +46,13 @@ impl Element for half::bf16 {
 
 /// A matrix as it is stored, row after row.
 pub struct Matrix<'a, T> {
-    /// Its elements.
     pub data: CudaView<'a, T>,
-    /// Its rows.
     pub rows: usize,
-    /// Its columns.
     pub columns: usize,
 }
 
-/// Lines of a matrix to be widened: each every `stride`-th element from `start` + its number times `line_stride` on.
+/// Lines of a matrix that are to be widened. Line number i has every `stride`-th element from `start` + i ·
+/// `line_stride` on.
 #[derive(Clone, Copy)]
 pub struct Lines {
     pub start: usize,
@@ -84,7 +81,7 @@ pub fn column_maxima<T: Element>(
     maxima: &mut CudaSlice<u64>,
 ) -> Result<()> {
     assert!(maxima.len() == weight.columns);
-    // Parts of columns, so that there is work for the whole device.
+    // Columns are divided into parts, so that there is work for the whole device.
     let parts = (weight.rows / 64).clamp(1, 256) as u32;
     maxima_of(stream, kernel, (blocks(weight.columns), parts), weight, maxima)
 }
@@ -101,9 +98,9 @@ fn maxima_of<T: Element>(
     let shape = LaunchConfig { grid_dim: (across, down, 1), block_dim: (BLOCK, 1, 1), shared_mem_bytes: 0 };
     let mut arguments = stream.launch_builder(kernel);
     arguments.arg(&weight.data).arg(&rows).arg(&columns).arg(maxima);
-    // SAFETY: the arguments are those of `row_maxima` and `column_maxima` in kernels.cu for elements of type T, in their
-    // order; the kernels read rows x columns elements, which `weight` has, and write a number for each row or column, for
-    // which `maxima` was checked to have room.
+    // SAFETY: these are the arguments of `row_maxima` and `column_maxima` in kernels.cu for elements of type T, in
+    // order. The kernels read rows x columns elements, which `weight` has, and write a number for each row or column,
+    // for which `maxima` was checked to have room.
     unsafe { arguments.launch(shape) }.w()?;
     Ok(())
 }
@@ -131,13 +128,13 @@ pub fn widen<T: Element>(
         arguments.arg(number);
     }
     arguments.arg(&factor).arg(target);
-    // SAFETY: the arguments are those of `widen` in kernels.cu for elements of type T, in their order; the last element that
+    // SAFETY: these are the arguments of `widen` in kernels.cu for elements of type T, in order. The last element that
     // it reads and the last that it writes were checked to exist.
     unsafe { arguments.launch(shape) }.w()?;
     Ok(())
 }
 
-/// Blocks for as many numbers: a thread for each, up to more than any device runs at once.
+/// The blocks for `numbers` numbers: a thread for each number, up to more threads than any device runs at once.
 fn blocks(numbers: usize) -> u32 {
     numbers.div_ceil(BLOCK as usize).min(1 << 16) as u32
 }

@@ -1,10 +1,11 @@
 //! NVIDIA's libraries, found when a GPU is asked for.
 //!
-//! candle has cudarc link with them, so that a program would not even start where there is no driver, or say why. Here every
-//! function that this program has of them is defined: each jumps to where [`load`] has found the library's own. With these,
-//! the linker needs nothing of the libraries, and does not make the program depend on them (`--as-needed`, as rustc asks for).
-//! A function that is not listed here would be found in its library as before; `.ci/run` sees to it that none is. (GNU's
-//! linker, unlike lld, counts what it discards: with it the program may depend on the libraries all the same.)
+//! candle has cudarc link with them. A program that depends on them would not even start where there is no driver. So
+//! every function that this program uses is defined here: each jumps to the library's own, where [`load`] found it. The
+//! linker then needs nothing from the libraries and, given `--as-needed` as rustc does, does not make the program
+//! depend on them. A function that is not listed here would still be linked from its library; `.ci/run` checks that
+//! there is none. GNU's linker, unlike lld, also counts code that it discards, so that with it the program may depend
+//! on the libraries after all.
 
 #![allow(unsafe_code)]
 
@@ -16,41 +17,26 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL};
 
-/// Why the libraries cannot be had.
+/// Which library cannot be used, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
-    /// There is no driver.
     #[error("NVIDIA's driver is not installed: there is no {DRIVER}")]
     Driver,
-    /// The driver is there, but not all of CUDA.
     #[error("CUDA's libraries are not found, so that LD_LIBRARY_PATH may have to say where they are: {reason}")]
-    Libraries {
-        /// What the loader says.
-        reason: String,
-    },
-    /// A library is too old.
+    Libraries { reason: String },
     #[error("{library} is too old: it has no function {function}")]
-    Function {
-        /// The library.
-        library: &'static str,
-        /// What it does not have.
-        function: &'static str,
-    },
+    Function { library: &'static str, function: &'static str },
 }
 
 const DRIVER: &str = "libcuda.so.1";
 
-/// cuBLAS and cuSOLVER, of the version of CUDA that this was built with.
+/// cuBLAS and cuSOLVER of the CUDA version that this was built with.
 const LIBRARIES: [&str; 2] = match env!("CUDA_MAJOR").as_bytes() {
     b"12" => ["libcublas.so.12", "libcusolver.so.11"],
     _ => ["libcublas.so.13", "libcusolver.so.12"],
 };
 
-/// Finds the libraries and their functions, once.
-///
-/// # Errors
-///
-/// [`Missing`] says which is not there.
+/// Finds the libraries and their functions, once for the whole process.
 pub fn load() -> Result<(), Missing> {
     static FOUND: OnceLock<Result<(), Missing>> = OnceLock::new();
     FOUND.get_or_init(find).clone()
@@ -60,7 +46,7 @@ fn find() -> Result<(), Missing> {
     bind(DRIVER, open(DRIVER).map_err(|_| Missing::Driver)?, driver::FUNCTIONS)?;
     LIBRARIES.into_iter().zip([cublas::FUNCTIONS, cusolver::FUNCTIONS]).try_for_each(|(library, functions)| {
         let opened = open(library).map_err(|error| {
-            // The loader's own words are in what caused the error.
+            // The loader's own message is the error's source.
             let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
             Missing::Libraries { reason }
         })?;
@@ -68,10 +54,9 @@ fn find() -> Result<(), Missing> {
     })
 }
 
-/// A library, which stays to the end of the process.
 fn open(name: &str) -> Result<Library, libloading::Error> {
-    // SAFETY: the library is NVIDIA's, whose initialisation does nothing to this process but what linking with it would have done
-    // before `main`.
+    // SAFETY: the library is NVIDIA's. Its initialisation does what it would have done before `main`, had it been
+    // linked.
     unsafe { Library::open(Some(name), RTLD_LAZY | RTLD_LOCAL) }
 }
 
@@ -79,21 +64,21 @@ fn bind(library: &'static str, opened: Library, functions: &[(&'static str, &Pla
     for (function, place) in functions {
         let missing = Missing::Function { library, function };
         let name = CString::new(*function).map_err(|_| missing.clone())?;
-        // SAFETY: the symbol is only ever used by its address, whatever it is.
+        // SAFETY: only the symbol's address is ever used.
         let found = unsafe { opened.get::<*mut c_void>(name.as_bytes_with_nul()) }.map_err(|_| missing.clone())?;
         let address = NonNull::new(found.into_raw()).ok_or(missing)?;
         place.store(address.as_ptr(), Ordering::Release);
     }
-    // Its functions are called as long as the process runs.
+    // The library stays open, because its functions are called until the process ends.
     std::mem::forget(opened);
     Ok(())
 }
 
-/// Where a function is.
+/// The address of a function.
 type Place = AtomicPtr<c_void>;
 
-/// Defines functions that jump to where the library's own were found, and before that return `$status`, with which the library
-/// says that it is not initialised.
+/// Defines functions that jump to the library's own. Until those are found, they return `$status`, which is the
+/// library's code for not being initialised.
 macro_rules! functions {
     ($library:ident, $status:literal, $($function:ident)*) => {
         mod $library {
@@ -113,8 +98,8 @@ macro_rules! functions {
             pub static FUNCTIONS: &[(&str, &Place)] = &[$((stringify!($function), &places::$function)),*];
 
             $(
-                // SAFETY: the name is one of NVIDIA's, by which cudarc declares a function, and this is that function: it passes
-                // on every register and the stack as they are, so that whatever arguments and result it has are its own.
+                // SAFETY: cudarc declares a function of NVIDIA's by this name. This function stands for it: it passes
+                // on every register and the stack unchanged, so that any arguments and any result reach their receiver.
                 #[unsafe(no_mangle)]
                 #[unsafe(naked)]
                 #[allow(non_snake_case)]
@@ -156,33 +141,34 @@ functions! { cusolver, 1 /* CUSOLVER_STATUS_NOT_INITIALIZED */,
 mod curand {
     use super::*;
 
-    // candle opens a generator of random numbers with every device, which nothing in this program asks for a number.
+    // candle opens a generator of random numbers with every device, but nothing in this program uses it.
 
-    // SAFETY: cudarc declares the function so, and gives a place for a generator; it does nothing with none.
+    // SAFETY: cudarc declares the function like this and passes a place for a generator; it does nothing with a null
+    // one.
     #[unsafe(no_mangle)]
     #[allow(non_snake_case)]
     unsafe extern "C" fn curandCreateGenerator(generator: *mut *mut c_void, _kind: c_int) -> c_int {
-        // SAFETY: as the caller's promise is.
+        // SAFETY: the caller promises that the pointer is valid.
         unsafe { generator.write(std::ptr::null_mut()) };
         0
     }
 
-    // SAFETY: cudarc declares the functions with these and further arguments, which callees need not know of, and lets them
-    // do nothing.
+    // SAFETY: cudarc declares this and the next two functions with these arguments or more, which a callee may ignore,
+    // and allows them to do nothing.
     #[unsafe(no_mangle)]
     #[allow(non_snake_case)]
     extern "C" fn curandDestroyGenerator(_generator: *mut c_void) -> c_int {
         0
     }
 
-    // SAFETY: the same.
+    // SAFETY: as for `curandDestroyGenerator`.
     #[unsafe(no_mangle)]
     #[allow(non_snake_case)]
     extern "C" fn curandSetPseudoRandomGeneratorSeed(_generator: *mut c_void, _seed: u64) -> c_int {
         0
     }
 
-    // SAFETY: the same.
+    // SAFETY: as for `curandDestroyGenerator`.
     #[unsafe(no_mangle)]
     #[allow(non_snake_case)]
     extern "C" fn curandSetStream(_generator: *mut c_void, _stream: *mut c_void) -> c_int {
@@ -197,9 +183,10 @@ macro_rules! inert {
             use super::*;
 
             $(
-                // SAFETY: the name is one of NVIDIA's, by which candle's kernels for mixtures of experts declare a function. They
-                // register themselves by some before `main`, which comes to nothing here, and call the others when one of
-                // these kernels is to run, which nothing in this program asks for and which would be told that it cannot be.
+                // SAFETY: candle's kernels for mixtures of experts declare a function of NVIDIA's by this name. By some
+                // of these functions they register themselves before `main`, which has no effect here. They call the
+                // others when one of these kernels runs, which this program never asks for, and which would get an
+                // error.
                 #[unsafe(no_mangle)]
                 #[allow(non_snake_case)]
                 extern "C" fn $function() -> c_int {

@@ -1,11 +1,12 @@
 //! Singular values on NVIDIA's GPUs.
 //!
-//! A weight goes over in its stored precision (`staging`), is surveyed and widened there by `kernels` of ours, and is
-//! multiplied and reduced by cuBLAS and cuSOLVER, whose calls are in `raw`, all in float64. Each [`Stream`] does so for one
-//! weight at a time; several keep the GPU and the bus busy at once, and of small matrices it takes several to fill the GPU.
+//! A weight is copied to the GPU in its stored precision (`staging`) and surveyed and widened there by our own
+//! `kernels`. Then cuBLAS and cuSOLVER multiply and reduce it in float64; their calls are in `raw`. Each [`Stream`]
+//! does so for one weight at a time. Several streams keep the GPU and the bus busy at once, and fill the GPU where
+//! matrices are small.
 //!
-//! Along the long side a weight is widened panel by panel, so that it never lies there whole in float64 (but for the direct
-//! route). Only its n singular values come back.
+//! A weight is widened panel by panel along its long side, so that, except on the direct route, it never lies on the
+//! GPU as a whole in float64. Only the singular values are copied back.
 
 mod fault;
 mod gpu;
@@ -33,24 +34,24 @@ use staging::Staging;
 use super::widen::Survey;
 use super::{COHERENT, Invariants, Method, UNIT_ROUNDOFF, square_roots, values};
 
-/// The streams of a GPU: enough for copies, products and reductions of several large matrices to overlap, and for small ones,
-/// whose reductions leave most of a GPU idle.
+/// The streams of a GPU: enough to overlap the copies, products and reductions of several large matrices, and for small
+/// matrices, whose reductions leave most of a GPU idle.
 pub const LANES: usize = 8;
 
-/// The float64 numbers of a panel, about.
+/// The approximate number of float64 numbers in a panel.
 const PANEL: usize = 8 << 20;
 
-/// The longest panel: the sums of a product are that long, and so is what their roundings may add up to.
+/// The longest panel. It limits the length of the sums in a product, and so their rounding errors.
 const LONGEST: usize = 4096;
 
-/// The bytes of a GPU's memory that singular values of a weight of `shape` take, beside the weight itself.
+/// The bytes that computing singular values on a GPU takes for a weight of `shape`, not counting the weight itself.
 pub fn workspace([rows, columns]: [usize; 2], method: Method) -> u64 {
     let n = rows.min(columns);
     let matrix = match method {
         Method::Gram => n * n + n * depth(n),
         Method::Direct => rows * columns,
     };
-    // What cuSOLVER takes is its own affair; it says so for each call. As much as the Gram matrix is planned for.
+    // cuSOLVER tells how much it takes only when it is called. As much as the Gram matrix takes is planned for.
     8 * (matrix + n * n) as u64
 }
 
@@ -59,12 +60,12 @@ fn depth(n: usize) -> usize {
     (PANEL / n.max(1)).clamp(64, LONGEST)
 }
 
-/// A stream of work on a GPU, with all that one weight after the other needs there.
+/// A stream of work on a GPU, with all that measuring one weight at a time needs.
 pub struct Stream {
     device: Device,
     cuda: CudaDevice,
     stream: Arc<CudaStream>,
-    /// The libraries' handles, which one thread at a time may use.
+    /// Only one thread at a time may use the libraries' handles.
     handles: Mutex<Handles>,
     staging: Mutex<Staging>,
 }
@@ -82,7 +83,7 @@ impl std::fmt::Debug for Stream {
 
 impl Stream {
     fn new(ordinal: usize) -> candle_core::Result<Self> {
-        // Not the thread's default stream, with which Xsyevd has had a defect.
+        // This is not the thread's default stream, because Xsyevd has had a defect with that.
         let cuda = CudaDevice::new_with_stream(ordinal)?;
         let stream = cuda.cuda_stream();
         let solver = Solver::new(&stream)?;
@@ -91,12 +92,11 @@ impl Stream {
         Ok(Self { device: Device::Cuda(cuda.clone()), cuda, stream, handles, staging })
     }
 
-    /// Its GPU as candle knows it.
     pub fn candle(&self) -> &Device {
         &self.device
     }
 
-    /// A matrix of `shape` on the GPU, of `bytes` that are little-endian numbers of type `dtype`.
+    /// Copies a matrix of `shape` to the GPU; `bytes` are little-endian numbers of type `dtype`.
     pub fn tensor(&self, bytes: &[u8], dtype: DType, shape: [usize; 2]) -> candle_core::Result<Tensor> {
         match dtype {
             DType::F64 => self.upload::<f64>(bytes, shape),
@@ -119,7 +119,7 @@ impl Stream {
         Ok(Tensor::from_storage(storage, (shape[0], shape[1]), BackpropOp::none(), false))
     }
 
-    /// What `SingularValues` does on a GPU: `storage` is that of a weight which came by this stream.
+    /// Does on the GPU what the operation `SingularValues` does. The weight in `storage` must have come by this stream.
     pub fn singular_values(
         &self,
         storage: &CudaStorage,
@@ -148,7 +148,7 @@ impl Stream {
             values => values?,
         };
         let on_device = self.stream.clone_htod(&values).w()?;
-        // The numbers must not go before they are there.
+        // The numbers must not be freed before they are copied.
         self.stream.synchronize().w()?;
         Ok((CudaStorage::wrap_cuda_slice(on_device, self.cuda.clone()), Shape::from(values.len())))
     }
@@ -173,8 +173,8 @@ impl Stream {
         Ok(Survey::of_maxima(&rows, &columns))
     }
 
-    /// The singular values of `weight` divided by the power of two `scale`, as square roots of the eigenvalues of the short
-    /// side's Gram matrix.
+    /// The singular values of `weight` divided by the power of two `scale`, as square roots of the eigenvalues of the
+    /// short side's Gram matrix.
     fn by_gram_matrix<T: Element>(
         &self,
         Handles { blas, solver }: &Handles,
@@ -185,21 +185,20 @@ impl Stream {
         let (n, long) = (rows.min(columns), rows.max(columns));
         let depth = depth(n).min(long);
         let kernel = self.kernel::<T>("widen")?;
-        // Zero above the diagonal, too, where nothing is written.
+        // The matrix must be zero above the diagonal, where nothing is written.
         let mut gram = self.stream.alloc_zeros::<f64>(n * n).w()?;
         let mut panel = raw::allocate::<f64>(&self.stream, n * depth)?;
         for start in (0..long).step_by(depth) {
             let k = depth.min(long - start);
-            // Row after row of the weight are, to BLAS, its columns.
+            // BLAS takes the weight's rows for columns, because it expects column-major matrices.
             let (lines, product) = if rows <= columns {
                 let lines = Lines { start, count: rows, length: k, line_stride: columns, stride: 1 };
                 (lines, Product::OfColumns)
             } else {
-                // Whole rows, which lie in one piece.
-                (
-                    Lines { start: start * columns, count: 1, length: k * columns, line_stride: 0, stride: 1 },
-                    Product::OfRows,
-                )
+                // These are whole rows, which are contiguous.
+                let start = start * columns;
+                let lines = Lines { start, count: 1, length: k * columns, line_stride: 0, stride: 1 };
+                (lines, Product::OfRows)
             };
             kernels::widen(&self.stream, &kernel, &weight.data, lines, 1.0 / scale, &mut panel)?;
             raw::syrk(blas, &self.stream, product, (n, k), &panel, start == 0, &mut gram)?;
@@ -223,7 +222,7 @@ impl Stream {
     ) -> candle_core::Result<Vec<f64>> {
         let (rows, columns) = (weight.rows, weight.columns);
         let (n, long) = (rows.min(columns), rows.max(columns));
-        // Lines along the long side: cuSOLVER takes no matrix that is wider than high.
+        // Lines run along the long side, because cuSOLVER takes no matrix with more columns than rows.
         let (line_stride, stride) = if rows <= columns { (columns, 1) } else { (1, columns) };
         let lines = Lines { start: 0, count: n, length: long, line_stride, stride };
         let mut matrix = raw::allocate::<f64>(&self.stream, n * long)?;

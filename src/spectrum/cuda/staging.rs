@@ -1,4 +1,4 @@
-//! The system's memory from which weights go over to a GPU.
+//! The system's memory from which weights are copied to a GPU.
 
 use std::sync::Arc;
 
@@ -7,33 +7,32 @@ use candle_core::cuda_backend::cudarc::driver::{CudaEvent, CudaStream, CudaViewM
 
 use super::raw;
 
-/// The bytes of a half: long enough for the bus to be busy, short enough for several lanes to have their own.
+/// The bytes of a half: enough to keep the bus busy, and little enough for several lanes to have their own.
 const HALF: usize = 8 << 20;
 
-/// Page-locked memory in two halves: while the device reads from one, the next bytes are brought into the other, from the
-/// mapped file and so from the disk.
+/// Page-locked memory in two halves. While the device reads from one, the next bytes are copied to the other from the
+/// mapped file, and so from the disk.
 ///
-/// The device reads by itself, from memory that it knows to stay in place. From other memory the driver would do this
-/// copy, with the device waiting, and the calling thread for both.
+/// The device can read by itself only memory that is locked in place. Other memory the driver would first copy into
+/// such memory, while the device and the calling thread wait.
 pub struct Staging {
     halves: [Half; 2],
 }
 
 struct Half {
     memory: PinnedHostSlice<u8>,
-    /// Occurs when the device has read what was brought here last.
+    /// Occurs when the device has read what was last copied here.
     read: Option<CudaEvent>,
 }
 
 impl Staging {
-    /// Memory of this kind for the device of `stream`.
     pub fn new(stream: &CudaStream) -> candle_core::Result<Self> {
         let half = || raw::page_locked(stream.context(), HALF).map(|memory| Half { memory, read: None });
         Ok(Self { halves: [half()?, half()?] })
     }
 
-    /// Copies `bytes` to `target`, which has as many. On return the last of them may still be on their way; what comes after
-    /// in the stream finds them there.
+    /// Copies `bytes` to `target`, which has as many. The last of them may still be on their way on return, but later
+    /// work in the stream finds them there.
     pub fn upload(
         &mut self,
         stream: &Arc<CudaStream>,
@@ -50,7 +49,7 @@ impl Staging {
             stream.memcpy_htod(&memory[..piece.len()], &mut place).w()?;
             let read = stream.record_event(Some(sys::CUevent_flags::CU_EVENT_BLOCKING_SYNC));
             if read.is_err() {
-                // Without a sign of when the device has read, it is waited for.
+                // Nothing will tell when the device has read the bytes, so it is waited for now.
                 let _ = stream.synchronize();
             }
             half.read = Some(read.w()?);
@@ -66,7 +65,7 @@ impl Half {
 }
 
 impl Drop for Half {
-    /// The memory must not go while the device reads it.
+    /// The memory must not be freed while the device reads it.
     fn drop(&mut self) {
         let _ = self.wait();
     }
