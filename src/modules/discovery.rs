@@ -14,7 +14,7 @@ use super::{Discovery, Info, Module, Wanted, gaps};
 use crate::checkpoint::Component;
 use crate::source::SourceError;
 
-/// Finds the linear modules of a checkpoint's components. `is_alike` tells a head that is the embedding a second time.
+/// Finds the linear modules of a checkpoint's components. `is_alike` recognises a head that is a copy of the embedding.
 ///
 /// # Errors
 ///
@@ -22,18 +22,18 @@ use crate::source::SourceError;
 pub fn discover(components: &[Component], wanted: Wanted, is_alike: &Alike<'_>) -> Result<Discovery, SourceError> {
     let mut discovery = Discovery::default();
     for component in components {
-        let family = Architecture::of(&component.config);
+        let architecture = Architecture::of(&component.config);
         let config = &architectures::completed(&component.config);
         let runtime = Runtime::new(config, wanted.line);
-        let ties = Ties::find(component, config, family, wanted.line, is_alike)?;
-        discover_component(&Model { component, config, family, wanted, runtime, ties }, &mut discovery);
+        let ties = Ties::find(component, config, architecture, wanted.line, is_alike)?;
+        discover_component(&Model { component, config, architecture, wanted, runtime, ties }, &mut discovery);
     }
     Ok(discovery)
 }
 
 fn discover_component(model: &Model<'_>, discovery: &mut Discovery) {
     let component = model.component;
-    if let (false, Some(name)) = (model.family.is_known, &model.config.model_type) {
+    if let (false, Some(name)) = (model.architecture.is_known, &model.config.model_type) {
         discovery.unknown.push(name.clone());
     }
     discovery.ties_embeddings |= model.ties.any;
@@ -45,7 +45,7 @@ fn discover_component(model: &Model<'_>, discovery: &mut Discovery) {
             left.reason = reason;
         }
     }
-    // What trainers see of the missing modules is told with these.
+    // The names that trainers see of missing modules are listed with those modules.
     let told: HashSet<usize> = gaps.iter().filter_map(|gap| gap.left).collect();
     for (at, Left { name, weight, reason }) in left.into_iter().enumerate() {
         if weight.is_some() && !reason.is_linear() && !told.contains(&at) {
@@ -59,12 +59,12 @@ fn discover_component(model: &Model<'_>, discovery: &mut Discovery) {
     discovery.others.extend(others.into_iter().flat_map(|matrix| naming.modules(matrix)));
 }
 
-/// How the modules of a model are called.
+/// What decides how the modules of a model are named.
 struct Naming<'m, 'a> {
     model: &'m Model<'a>,
-    /// Whether there are several stacks of layers, so that types are told apart by the stack.
+    /// Whether there are several stacks of layers, so that types include the stack's name.
     several_stacks: bool,
-    /// What the checkpoint's names lack.
+    /// The base model's name, if the checkpoint's names lack it.
     base: Option<&'static str>,
 }
 
@@ -81,7 +81,6 @@ impl<'m, 'a> Naming<'m, 'a> {
         self.model.modules(matrix, self.several_stacks, self.base)
     }
 
-    /// What is missing at a gap.
     fn missing(&self, gap: Gap<'a>) -> Missing {
         let Gap { name, matrices, is_shaped, cause, .. } = gap;
         let module = |matrix| {

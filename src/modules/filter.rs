@@ -1,4 +1,4 @@
-//! `--include` and `--exclude`: which of the modules a user wants.
+//! `--include` and `--exclude`: which modules a user wants.
 
 use globset::{Glob, GlobMatcher};
 
@@ -6,7 +6,7 @@ use super::missing::warnings;
 use super::{Discovery, LeftOut, Missing, Reason, WEIGHT, pattern};
 use crate::checkpoint::Selection;
 
-/// Patterns over module names, on disk or in memory. `*` matches any run of characters, dots too.
+/// Patterns for module names, on disk or in memory. `*` matches any run of characters, including dots.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     include: Vec<GlobMatcher>,
@@ -16,31 +16,12 @@ pub struct Filter {
 /// Why a filter cannot be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum FilterError {
-    /// A pattern is malformed.
     #[error("'{pattern}' is no pattern: {reason}")]
-    Malformed {
-        /// The pattern.
-        pattern: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// An included pattern matches no module.
+    Malformed { pattern: String, reason: String },
     #[error("--include '{pattern}' matches no linear module{hint}")]
-    NoMatch {
-        /// The pattern.
-        pattern: String,
-        /// What it does match, if it matches something that is left out or missing.
-        hint: String,
-    },
-    /// An excluded pattern matches nothing in the model, measured or not.
+    NoMatch { pattern: String, hint: String },
     #[error("--exclude '{pattern}' matches nothing in the model{hint}")]
-    NothingExcluded {
-        /// The pattern.
-        pattern: String,
-        /// What may have been meant.
-        hint: String,
-    },
-    /// Nothing remains.
+    NothingExcluded { pattern: String, hint: String },
     #[error("--exclude leaves no module to scan")]
     NothingLeft,
 }
@@ -56,25 +37,18 @@ impl Filter {
         Ok(Self { include: compile(include)?, exclude: compile(exclude)? })
     }
 
-    /// Moves the modules that are not wanted to those that are left out.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a pattern matches nothing, or if nothing remains.
-    pub fn apply(&self, discovery: &mut Discovery) -> Result<(), FilterError> {
+    /// Moves the modules that are not wanted to those that are left out. Fails if a pattern matches nothing, or if
+    /// nothing is left.
+    pub(crate) fn apply(&self, discovery: &mut Discovery) -> Result<(), FilterError> {
         for pattern in &self.include {
             if !discovery.modules.iter().any(|module| pattern::matches(pattern, module)) {
-                return Err(FilterError::NoMatch {
-                    pattern: pattern.glob().to_string(),
-                    hint: hint(pattern, discovery),
-                });
+                let hint = hint(pattern, discovery);
+                return Err(FilterError::NoMatch { pattern: pattern.glob().to_string(), hint });
             }
         }
         if let Some(pattern) = self.exclude.iter().find(|pattern| !is_of_model(pattern, discovery)) {
-            return Err(FilterError::NothingExcluded {
-                pattern: pattern.glob().to_string(),
-                hint: meant(pattern, discovery),
-            });
+            let hint = meant(pattern, discovery);
+            return Err(FilterError::NothingExcluded { pattern: pattern.glob().to_string(), hint });
         }
         discovery.missing.retain_mut(|missing| self.keep(missing));
         let had_modules = !discovery.modules.is_empty();
@@ -89,7 +63,7 @@ impl Filter {
                 discovery.modules.push(module);
                 continue;
             };
-            // Of a weight that holds several matrices only some may be unwanted.
+            // If a weight holds several matrices, only some of them may be unwanted.
             let tensor = if module.selection == Selection::default() { &module.tensor } else { &module.info.name };
             discovery.left_out.push(LeftOut { tensor: tensor.clone(), reason });
             discovery.others.push(module);
@@ -97,8 +71,8 @@ impl Filter {
         if had_modules && discovery.modules.is_empty() { Err(FilterError::NothingLeft) } else { Ok(()) }
     }
 
-    /// Takes the modules that are not wanted out of what is missing; whether any are left. What has no known modules is
-    /// matched by its own name.
+    /// Removes the modules that are not wanted from what is missing, and returns whether any are left. Something
+    /// without known modules is matched by its own name.
     fn keep(&self, missing: &mut Missing) -> bool {
         let wants = |matches: &dyn Fn(&GlobMatcher) -> bool| {
             (self.include.is_empty() || self.include.iter().any(matches)) && !self.exclude.iter().any(matches)
@@ -111,7 +85,6 @@ impl Filter {
     }
 }
 
-/// The patterns, ready to be matched.
 pub(crate) fn compile(patterns: &[String]) -> Result<Vec<GlobMatcher>, FilterError> {
     let compile = |pattern: &String| match Glob::new(pattern) {
         Ok(glob) => Ok(glob.compile_matcher()),
@@ -120,18 +93,18 @@ pub(crate) fn compile(patterns: &[String]) -> Result<Vec<GlobMatcher>, FilterErr
     patterns.iter().map(compile).collect()
 }
 
-/// Whether a pattern matches what is missing by its own name. Whoever names what is within a layer means all of a layer of which
-/// nothing is known.
+/// Whether a pattern matches what is missing by its own name. A pattern for modules within a layer also matches a layer
+/// whose modules are not known.
 fn is_place(pattern: &GlobMatcher, missing: &Missing) -> bool {
     pattern.is_match(missing.module()) || pattern.is_match(format!("{}.", missing.module()))
 }
 
-/// Whether a pattern matches something of what is missing.
+/// Whether a pattern matches what is missing by any of its names.
 fn is_missing(pattern: &GlobMatcher, missing: &Missing) -> bool {
     is_place(pattern, missing) || missing.modules.iter().any(|module| pattern::matches(pattern, module))
 }
 
-/// Whether a pattern matches anything of the model, be it measured, left out or missing.
+/// Whether a pattern matches anything in the model: measured, left out or missing.
 fn is_of_model(pattern: &GlobMatcher, discovery: &Discovery) -> bool {
     discovery.modules.iter().chain(&discovery.others).any(|module| pattern::matches(pattern, module))
         || discovery.missing.iter().any(|missing| is_missing(pattern, missing))
@@ -141,7 +114,7 @@ fn is_of_model(pattern: &GlobMatcher, discovery: &Discovery) -> bool {
         })
 }
 
-/// What a pattern that matches nothing may have meant.
+/// A hint at what a pattern that matches nothing may have meant.
 fn meant(pattern: &GlobMatcher, discovery: &Discovery) -> String {
     let names = discovery.modules.iter().map(|module| module.info.name.as_str());
     match (pattern::meant(pattern.glob().glob(), names), discovery.modules.first()) {
@@ -151,7 +124,7 @@ fn meant(pattern: &GlobMatcher, discovery: &Discovery) -> String {
     }
 }
 
-/// What a pattern that matches no module matches instead.
+/// A hint at what a pattern that matches no linear module matches instead.
 fn hint(pattern: &GlobMatcher, discovery: &Discovery) -> String {
     let missing: Vec<Missing> =
         discovery.missing.iter().filter(|missing| is_missing(pattern, missing)).cloned().collect();
@@ -162,7 +135,7 @@ fn hint(pattern: &GlobMatcher, discovery: &Discovery) -> String {
     match discovery.left_out.iter().find(|left_out| pattern.is_match(module(&left_out.tensor))) {
         Some(left_out) => {
             let option = match &left_out.reason {
-                Reason::Class(class) if class.is_linear() => "; --all-linear scans those too",
+                Reason::Role(role) if role.is_linear() => "; --all-linear scans those too",
                 Reason::Convolution => "; --include-conv scans those too",
                 _ => "",
             };

@@ -1,4 +1,4 @@
-//! The parts of fused weights: which rows, or columns, are the queries.
+//! The parts of fused weights, such as which rows or columns are the queries.
 
 use super::architectures::{InputFirst, Layout, QKV};
 use super::model::Model;
@@ -8,35 +8,33 @@ use crate::checkpoint::{Axis, Band, Config, Selection};
 /// The most outputs that a fused weight may have.
 const MAX_LINES: usize = 1 << 31;
 
-/// A part of a fused weight: its name, how many lines after each other it has in each period, and the period's pattern.
+/// How the outputs of a fused weight are divided into parts. The pattern of the parts may repeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divided {
-    /// How often the pattern repeats.
     pub repeats: usize,
-    /// The parts of one period in their order, each with its number of lines.
+    /// The parts of one repeat in their order, each with its number of lines (rows or columns).
     pub parts: Vec<(&'static str, usize)>,
 }
 
 impl Layout {
-    /// How `lines` outputs are divided in a model with this `config`; `None` if the configuration does not say enough, or
-    /// if what it says does not come to as many lines.
+    /// How `lines` outputs are divided in a model with this `config`; `None` if the configuration does not say, or if
+    /// what it says does not add up to as many lines.
     pub fn divide(self, lines: usize, config: &Config) -> Option<Divided> {
-        // No count of anything exceeds the number of lines, so that no product of two can overflow.
+        // No count may exceed the number of lines, so that no product of two counts can overflow.
         let lines = Some(lines).filter(|lines| *lines <= MAX_LINES)?;
         let number = |keys: &[&str]| config.number(keys).filter(|number| *number <= lines);
         let heads = number(&["num_attention_heads", "n_head", "n_heads", "num_heads"]);
-        let groups = || {
-            let keys = ["num_key_value_heads", "num_kv_heads", "n_head_kv", "attn_config.kv_n_heads"];
-            number(&keys).or(heads)
-        };
+        let group_keys = ["num_key_value_heads", "num_kv_heads", "n_head_kv", "attn_config.kv_n_heads"];
+        let groups = || number(&group_keys).or(heads);
+        let parts = |repeats: usize, parts: Vec<(&'static str, usize)>| Some(Divided { repeats, parts });
         let equal = |repeats: usize, names: &[&'static str]| {
-            let parts = repeats.checked_mul(names.len()).filter(|parts| *parts > 0 && lines.is_multiple_of(*parts))?;
-            Some(Divided { repeats, parts: names.iter().map(|name| (*name, lines / parts)).collect() })
+            let count = repeats.checked_mul(names.len()).filter(|count| *count > 0 && lines.is_multiple_of(*count))?;
+            parts(repeats, names.iter().map(|name| (*name, lines / count)).collect())
         };
         let grouped = |groups: usize| {
             let queries = heads?.checked_div(groups)?;
             let width = lines.checked_div(groups * (queries + 2))?;
-            Some(Divided { repeats: groups, parts: vec![("q", queries * width), ("k", width), ("v", width)] })
+            parts(groups, vec![("q", queries * width), ("k", width), ("v", width)])
         };
         let delta = || {
             let keys = number(&["linear_num_key_heads"]).filter(|keys| *keys > 0)?;
@@ -47,35 +45,30 @@ impl Layout {
             Self::Blocks(names) => equal(1, names),
             Self::Alternating(names) => equal(lines / names.len(), names),
             Self::PerHead(names) => equal(heads?, names),
-            Self::PerPart(parts, names) => equal(parts, names),
+            Self::PerPart(count, names) => equal(count, names),
             Self::QueryKeyValue => {
                 let (heads, groups) = (heads?, groups()?);
                 let width = number(&["head_dim"]).or_else(|| lines.checked_div(heads + 2 * groups))?;
-                Some(Divided {
-                    repeats: 1,
-                    parts: vec![("q", heads * width), ("k", groups * width), ("v", groups * width)],
-                })
+                parts(1, vec![("q", heads * width), ("k", groups * width), ("v", groups * width)])
             }
             Self::Falcon if config.flag("new_decoder_architecture") => grouped(groups()?),
             Self::Falcon | Self::BigCode if config.flag("multi_query") => grouped(1),
             Self::Falcon | Self::BigCode => equal(heads?, QKV),
-            Self::GatedDeltaQkvz => delta().map(|(keys, ratio, key, value)| Divided {
-                repeats: keys,
-                parts: vec![("q", key), ("k", key), ("v", ratio * value), ("z", ratio * value)],
-            }),
-            Self::GatedDeltaBa => {
-                delta().map(|(keys, ratio, ..)| Divided { repeats: keys, parts: vec![("b", ratio), ("a", ratio)] })
+            Self::GatedDeltaQkvz => {
+                let (keys, ratio, key, value) = delta()?;
+                parts(keys, vec![("q", key), ("k", key), ("v", ratio * value), ("z", ratio * value)])
             }
-            Self::GatedDeltaQkv => delta().map(|(keys, ratio, key, value)| Divided {
-                repeats: 1,
-                parts: vec![("q", keys * key), ("k", keys * key), ("v", (keys * ratio).min(lines) * value)],
-            }),
+            Self::GatedDeltaBa => delta().and_then(|(keys, ratio, ..)| parts(keys, vec![("b", ratio), ("a", ratio)])),
+            Self::GatedDeltaQkv => {
+                let (keys, ratio, key, value) = delta()?;
+                parts(1, vec![("q", keys * key), ("k", keys * key), ("v", (keys * ratio).min(lines) * value)])
+            }
             Self::Mamba2 => {
                 let heads = number(&["mamba_num_heads", "mamba_n_heads", "num_heads"])?;
                 let inner = heads * number(&["mamba_head_dim", "mamba_d_head", "head_dim"])?;
                 let groups = number(&["mamba_n_groups", "n_groups"])?;
                 let states = 2 * groups * number(&["ssm_state_size", "mamba_d_state", "state_size"])?;
-                Some(Divided { repeats: 1, parts: vec![("gate", inner), ("xBC", inner + states), ("dt", heads)] })
+                parts(1, vec![("gate", inner), ("xBC", inner + states), ("dt", heads)])
             }
         };
         divided.filter(|divided| divided.repeats.checked_mul(divided.period()) == Some(lines))
@@ -83,7 +76,7 @@ impl Layout {
 }
 
 impl Divided {
-    /// How many lines one period has.
+    /// The number of lines of one repeat.
     pub fn period(&self) -> usize {
         self.parts.iter().fold(0, |sum: usize, (_, lines)| sum.saturating_add(*lines))
     }
@@ -92,7 +85,7 @@ impl Divided {
 impl Model<'_> {
     /// The parts of `module`, if it is a fused one whose layout is known.
     pub fn parts(&self, module: &Module, stored: &str, is_stacked: bool) -> Vec<Module> {
-        let Some(layout) = self.family.layout(stored).filter(|_| module.selection.band.is_none()) else {
+        let Some(layout) = self.architecture.layout(stored).filter(|_| module.selection.band.is_none()) else {
             return Vec::new();
         };
         let axis = self.output_axis(module.shape(), is_stacked);
@@ -123,12 +116,12 @@ impl Model<'_> {
         parts.filter(|part| part.shape().iter().all(|extent| *extent > 1)).collect()
     }
 
-    /// Along which axis of a stored matrix its outputs lie.
+    /// The axis of a stored matrix along which its outputs lie.
     fn output_axis(&self, [rows, columns]: [usize; 2], is_stacked: bool) -> Axis {
         let hidden = self.config.number(&["hidden_size", "n_embd", "d_model"]);
-        match self.family.input_first {
+        match self.architecture.input_first {
             InputFirst::Everything => Axis::Columns,
-            // Gate and up are projections from the hidden size, so that it tells which extent is the input.
+            // Gate and up project from the hidden size, so that the extent of that size is the input.
             _ if is_stacked && Some(rows) == hidden && columns != rows => Axis::Columns,
             _ if is_stacked && Some(columns) == hidden && columns != rows => Axis::Rows,
             InputFirst::Experts if is_stacked => Axis::Columns,

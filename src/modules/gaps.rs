@@ -1,8 +1,9 @@
 //! Tensors that are no matrices -> the linear modules that are missing because of them.
 //!
-//! Most tensors that are left out are no linear module's: norms, biases, buffers. One is at a linear module's place if the
-//! tensor of the same name in another layer is a matrix that is measured, or if its name is one that only linear modules
-//! have; a tensor of two dimensions or more that is called `.weight` or is a stack of experts needs no other evidence.
+//! Most tensors that are left out belong to no linear module: norms, biases, buffers. A tensor is at a linear module's
+//! place if the tensor of the same name in another layer is a matrix that is measured, or if only linear modules have
+//! such a name. Codes in a tensor of two dimensions or more that is called `.weight` or is a stack of experts need no
+//! other evidence.
 
 use std::collections::HashSet;
 
@@ -18,20 +19,21 @@ use crate::checkpoint::Weight;
 /// Endings of the names of packed codes, which belong to the module before them.
 const CODES: [&str; 3] = [".qweight", ".weight_packed", "_blocks"];
 
-/// Leaves of experts, which are stacked under other names too. Other leaves of three dimensions may be convolutions.
+/// Last segments of the names of experts. Other tensors of three dimensions may be convolutions.
 const EXPERTS: [&str; 7] = ["gate_proj", "up_proj", "down_proj", "gate_up_proj", "w1", "w2", "w3"];
 
-/// Types of elements that count or mark something, where nothing else tells what they are for.
+/// Types of elements that usually count or mark something, and are not taken for codes without other evidence.
 const COUNTS: [&str; 3] = ["I64", "U64", "BOOL"];
 
-/// Names of the vectors that FSDP makes of all parameters of a module.
+/// Names of the vectors into which FSDP flattens all parameters of a module.
 const FLAT: [&str; 2] = ["flat_param", "_flat_param"];
 
-/// All places of linear modules where there is no matrix, in a component of which these matrices are `found`.
+/// All places of linear modules where there is no matrix. `found` are the component's matrices, `left` its other
+/// tensors.
 pub fn find<'a>(model: &Model<'a>, found: &[Matrix<'a>], left: &[Left<'a>]) -> Vec<Gap<'a>> {
     let siblings = Siblings::new(found);
     let mut gaps = of_tensors(model, &siblings, left);
-    // What is not in one shard may be in another.
+    // What is not in a single shard may be in another one.
     if model.component.is_part {
         return gaps;
     }
@@ -39,7 +41,7 @@ pub fn find<'a>(model: &Model<'a>, found: &[Matrix<'a>], left: &[Left<'a>]) -> V
     gaps.extend(layers::without_tensors(model, found));
     let mut nothing = without_weight(model, &siblings, &known);
     nothing.extend(layers::without_modules(model, &siblings, &known));
-    // The same may be told by a bias and by the module's like.
+    // A module may be found missing both by its bias and by its counterparts.
     let mut seen = HashSet::new();
     nothing.retain(|gap| seen.insert(gap.name.clone()));
     gaps.extend(nothing);
@@ -65,7 +67,7 @@ fn of_tensors<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, left: &[Left<'
     left.iter().enumerate().filter_map(gap).collect()
 }
 
-/// What tells that a tensor is at a linear module's place.
+/// The evidence that a tensor is at a linear module's place.
 struct Evidence<'s, 'a, 'b> {
     siblings: &'s Siblings<'a, 'b>,
     /// The names of the component's weights.
@@ -73,18 +75,17 @@ struct Evidence<'s, 'a, 'b> {
 }
 
 impl Evidence<'_, '_, '_> {
-    /// Whether `module` is called as linear modules are.
     fn is_linear(&self, module: &str) -> bool {
         is_called_linear(module) || self.siblings.has(module)
     }
 
-    /// What a tensor is that is at the place of `module`; `None` if that is no linear module.
+    /// What is at the place of `module` instead of a matrix; `None` if it is no linear module.
     fn cause(&self, left: &Left<'_>, module: &str) -> Option<Cause> {
         match (left.weight, &left.reason) {
-            (_, Reason::Class(_) | Reason::TiedHead | Reason::Companion | Reason::Factor) => None,
-            // A loader takes what the index names in another shard.
+            (_, Reason::Role(_) | Reason::TiedHead | Reason::Companion | Reason::Factor) => None,
+            // Loaders take the tensor that the index names in another shard.
             (None, Reason::Unlisted) if self.names.contains(left.name) => None,
-            // A head, too, where heads are asked for.
+            // A head may be missing too, if heads are asked for.
             (None, Reason::Unlisted) => (self.is_linear(module) || is_head(module)).then_some(Cause::Unlisted),
             (None, _) => self.is_linear(module).then_some(Cause::Unreadable),
             (Some(weight), _) if is_companion(&weight.name) => None,
@@ -92,7 +93,7 @@ impl Evidence<'_, '_, '_> {
         }
     }
 
-    /// The same of a tensor whose shape is known.
+    /// As [`Self::cause`], for a tensor whose shape is known.
     fn cause_of_weight(&self, weight: &Weight, reason: &Reason, module: &str) -> Option<Cause> {
         let is_linear = || self.is_linear(module);
         let is_parameter = matches!(reason, Reason::NoWeight);
@@ -103,7 +104,7 @@ impl Evidence<'_, '_, '_> {
                 let is_code = is_parameter && !COUNTS.contains(&weight.dtype().as_str());
                 (matches!(reason, Reason::Dtype(_)) || is_code || is_linear()).then(|| self.codes(weight, module))
             }
-            // Of a row or a column there is nothing to measure, wherever it is.
+            // There is nothing to measure in a single row or column.
             [rows, columns] if is_parameter && rows > 1 && columns > 1 => is_linear().then_some(Cause::Uncounted),
             [_, _] if matches!(reason, Reason::ExpertsUncounted(_)) => Some(Cause::Uncounted),
             [_, rows, columns] if rows > 1 && columns > 1 => {
@@ -114,7 +115,7 @@ impl Evidence<'_, '_, '_> {
         }
     }
 
-    /// Which codes a tensor holds, as far as that can be told.
+    /// Which codes a tensor holds, as far as this is known.
     fn codes(&self, weight: &Weight, module: &str) -> Cause {
         let dtype = weight.dtype();
         let has = |ending: &str| self.names.contains(format!("{module}.{ending}").as_str());
@@ -128,20 +129,20 @@ impl Evidence<'_, '_, '_> {
     }
 }
 
-/// Whether a parameter is one that FSDP has made of others.
 fn is_flat(parameter: &str) -> bool {
     FLAT.contains(&parameter.rsplit('.').next().unwrap_or(parameter))
 }
 
-/// The module that a tensor's name makes it the weight of: what stands before `.weight` or the name of codes, and within
-/// experts, or where FSDP has flattened, the name itself.
+/// The module whose weight a tensor is by its name: what stands before `.weight` or before the ending of codes. For
+/// experts and for vectors of FSDP it is the name itself.
 fn module_of(tensor: &str) -> Option<&str> {
     let module = module_name(tensor);
     let packed = CODES.iter().find_map(|ending| tensor.strip_suffix(ending));
     packed.or_else(|| (module != tensor || is_of_experts(tensor) || is_flat(tensor)).then_some(module))
 }
 
-/// Modules of which something is stored, but not the weight, although their counterparts in other layers have one.
+/// Modules without a stored weight that have something else stored, while their counterparts in other layers have a
+/// weight.
 fn without_weight<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known: &HashSet<String>) -> Vec<Gap<'a>> {
     let mut seen = HashSet::new();
     let owner = |name: &'a str| {
@@ -164,7 +165,7 @@ mod tests {
     use crate::checkpoint::{Component, Config, Dtype, Other, Part, TensorInfo, Weight};
     use crate::modules::{Wanted, discover};
 
-    /// What is missing of a model with this `config`, these stored tensors and these others.
+    /// What is missing in a model with this `config`, these stored tensors and these others.
     fn missing(config: &str, tensors: &[(&str, &[usize])], others: &[(&str, Other)]) -> Vec<String> {
         let weight = |(name, shape): &(&str, &[usize])| {
             let tensor = TensorInfo { name: (*name).into(), dtype: Dtype::F32, shape: shape.to_vec(), bytes: 0..0 };

@@ -1,19 +1,18 @@
 //! What a linear module is, whether or not it is measured.
 
 use super::name::Place;
-use super::{Class, WEIGHT, class_by_name, without_expert};
+use super::{Role, WEIGHT, role_by_name, without_expert};
 
-/// What is known of a linear module. A scan's records, its files, selections and trainers all take this one description.
+/// What is known of a linear module. A scan's records, its files, selections and trainers all use this description.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Info {
-    /// Its name, as trainers and the seed spell it: the tensor's without `.weight`. One expert of a stack has its number
-    /// before the last segment; a part of a fused module has its own name after the module's.
+    /// The tensor's name without `.weight`. For an expert of a stack, its number stands before the last segment; for a
+    /// part of a fused module, the part's name follows the module's.
     pub name: String,
-    /// The type it is ranked within: its name after the layer, with other numbers replaced by `*`.
+    /// The type within which it is ranked: its name after the layer, with other numbers replaced by `*`.
     pub kind: String,
-    /// What it is for.
-    pub role: Class,
-    /// The layer it belongs to; `None` for a module outside the stack of layers.
+    pub role: Role,
+    /// `None` for a module outside the stack of layers.
     pub layer: Option<usize>,
     /// Rows and columns, as stored, where they are known.
     pub shape: Option<[usize; 2]>,
@@ -21,23 +20,23 @@ pub struct Info {
     pub dtype: Option<String>,
     /// Where a trainer finds it.
     pub memory: InMemory,
-    /// The fused module that it is a part of; no trainer can select it then.
+    /// The fused module that it is a part of. No trainer can select a part.
     pub part_of: Option<String>,
 }
 
 /// What a module on disk is in the memory of a program that has loaded the model.
 #[derive(Clone, Debug, PartialEq)]
 pub enum InMemory {
-    /// A module of this name; several where the weight is divided when it is loaded. There is at least one.
+    /// A module of this name; several if the weight is divided when it is loaded. There is at least one name.
     Modules(Vec<String>),
-    /// A parameter, not linear by itself, that holds this matrix beside others, as it holds all experts of a layer.
+    /// A parameter that holds this matrix beside others, such as all experts of a layer.
     Parameter(String),
     /// A parameter that is one matrix, of which this module is a block of rows.
     RowsOf(String),
 }
 
 impl InMemory {
-    /// The names, of which there is at least one.
+    /// The names, at least one.
     pub fn names(&self) -> &[String] {
         match self {
             Self::Modules(names) => names,
@@ -45,7 +44,6 @@ impl InMemory {
         }
     }
 
-    /// The name of the parameter, where it is one.
     pub fn parameter(&self) -> Option<&str> {
         match self {
             Self::Modules(_) => None,
@@ -55,12 +53,12 @@ impl InMemory {
 }
 
 impl Info {
-    /// What a module's `name` alone tells, if it is of this `kind` and is called in memory as it is on disk.
+    /// What is known of a module with this `name` and `kind` if it has the same name in memory.
     pub fn of_name(name: &str, kind: String) -> Self {
         Self {
             name: name.to_owned(),
             kind,
-            role: class_by_name(name),
+            role: role_by_name(name),
             layer: Place::of(name).layer,
             shape: None,
             dtype: None,
@@ -69,13 +67,12 @@ impl Info {
         }
     }
 
-    /// Whether a trainer sees it under another name.
     pub fn is_renamed(&self) -> bool {
         self.memory.names() != [self.name.as_str()]
     }
 
-    /// The name and the type of the pool that it is in, if it is an expert's. What a trainer can only select together is
-    /// one pool: experts that are one parameter in memory, gates and ups too where those are fused. Otherwise a pool is the
+    /// The name and the type of its pool, if it is an expert. Whatever a trainer can only select together is one pool:
+    /// experts that are one parameter in memory, including gates and ups if those are fused. Otherwise a pool is the
     /// same projection of all experts of a layer.
     pub fn pool(&self) -> Option<(String, String)> {
         if self.part_of.is_some() {
@@ -85,7 +82,7 @@ impl Info {
             return Some((without_expert(&self.name)?, pooled_kind(&self.kind, None)));
         };
         let name = target.strip_suffix(WEIGHT).unwrap_or(target);
-        // By its name in memory, unless the type tells more than the name does.
+        // The type follows from the name in memory, unless the expert's type has more than its name gives.
         let is_plain = Place::of(&self.name).kind(false) == self.kind;
         let leaf = name.rsplit('.').next().unwrap_or(name);
         let kind = if is_plain { Place::of(name).kind(false) } else { pooled_kind(&self.kind, Some(leaf)) };
@@ -93,7 +90,8 @@ impl Info {
     }
 }
 
-/// The type of a pool: that of an expert without its number, which others spell out; with the parameter's last segment.
+/// The type of a pool: an expert's type without the expert's number, and with the parameter's last segment `leaf`.
+/// Files of other programs may have the number itself instead of `*`.
 fn pooled_kind(kind: &str, leaf: Option<&str>) -> String {
     let is_number = |segment: &str| segment == "*" || segment.bytes().all(|byte| byte.is_ascii_digit());
     let mut segments: Vec<&str> = kind.split('.').collect();

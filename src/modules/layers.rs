@@ -1,31 +1,32 @@
-//! Which layers, and which modules of a layer, a model has by all that is known of it, but not among its tensors.
+//! Layers, and modules of layers, that a model must have but that are not among its tensors.
 //!
-//! Architectures differ, and so do layers within one. Something is said to be missing only where nothing else can be: where
-//! the configuration counts the layers of the stack in question, or where all other layers have it.
+//! Architectures differ, and so may the layers of one. Something counts as missing only if there is no other
+//! explanation: if the configuration counts the layers of the stack in question, or if all other layers have it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::class::{is_decoder, is_tower};
 use super::missing::Cause;
 use super::model::{Matrix, Model, is_of_experts};
 use super::name::{Place, is_called_linear, module_name, number};
+use super::role::{is_decoder, is_tower};
 use super::siblings::{Gap, MOST_MODULES, Siblings, in_layer, without_anything};
 use crate::checkpoint::{Config, MAX_LAYERS};
 
-/// Modules of which a layer has all if it has one.
+/// Groups of modules of which a layer has all if it has one.
 const TOGETHER: [&[&str]; 3] =
     [&["q_proj", "k_proj", "v_proj", "o_proj"], &["gate_proj", "up_proj", "down_proj"], &["w1", "w2", "w3"]];
 
-/// The layers of a stack of which something is stored, and one name of those.
+/// The layers of each stack of which something is stored, and the place of one module in it.
 type Stacks = BTreeMap<String, (BTreeSet<usize>, Place)>;
 
-/// The layers that the model has, but of which nothing is stored.
+/// The layers that the model must have, but of which nothing is stored.
 pub fn without_tensors<'a>(model: &Model<'a>, found: &[Matrix<'a>]) -> Vec<Gap<'a>> {
     let stacks = stacks(model);
     let mut gaps = Vec::new();
-    // Architectures that were searched for describe each layer by itself, and some layers have no tensors at all.
+    // Architectures found by neural architecture search describe each layer separately, and some layers have no
+    // tensors.
     if model.config.text.get("block_configs").is_some() {
         return gaps;
     }
@@ -53,7 +54,7 @@ pub fn without_tensors<'a>(model: &Model<'a>, found: &[Matrix<'a>]) -> Vec<Gap<'
 fn stacks(model: &Model<'_>) -> Stacks {
     let mut stacks = Stacks::new();
     for name in model.component.tensor_names() {
-        // What follows a layer's number is a module; a number before a parameter is a module's own.
+        // A number that is followed only by a parameter's name belongs to a module, not to a layer.
         let place = Place::of(name.rsplit_once('.').map_or(name, |(module, _)| module));
         if let Some(layer) = place.layer {
             stacks.entry(place.stack.clone()).or_insert_with(|| (BTreeSet::new(), place)).0.insert(layer);
@@ -62,7 +63,7 @@ fn stacks(model: &Model<'_>) -> Stacks {
     stacks
 }
 
-/// How many layers the configuration promises the `stack`, where it plainly speaks of this one.
+/// How many layers the `stack` has by the configuration, if it is clear that the configuration means this stack.
 fn promised(model: &Model<'_>, stack: &str, stacks: &Stacks) -> Option<usize> {
     let config = model.config;
     if is_tower(stack) {
@@ -71,8 +72,8 @@ fn promised(model: &Model<'_>, stack: &str, stacks: &Stacks) -> Option<usize> {
     let decoders = config.number(&["decoder_layers", "num_decoder_layers"]);
     match stack.rsplit('.').next() {
         _ if is_only_decoder(stack, stacks) => config.layer_count,
-        // What an unknown architecture counts under a name is not known either.
-        _ if !model.family.is_known => None,
+        // It is not known what the counts in an unknown architecture's configuration mean.
+        _ if !model.architecture.is_known => None,
         Some("encoder") if decoders.is_some() => config.number(&["encoder_layers", "num_layers"]),
         Some("decoder") if decoders.is_some() => decoders,
         _ if stacks.len() == 1 => config.layer_count,
@@ -80,12 +81,13 @@ fn promised(model: &Model<'_>, stack: &str, stacks: &Stacks) -> Option<usize> {
     }
 }
 
-/// Whether a stack is the language model's, and no other is by its name.
+/// Whether a stack is by its name the language model's, and no other is.
 fn is_only_decoder(stack: &str, stacks: &Stacks) -> bool {
     is_decoder(stack) && stacks.keys().filter(|stack| is_decoder(stack)).count() == 1
 }
 
-/// The matrices of one layer of `stack` that all its layers have which have any, and whether they are alike in shape.
+/// The matrices of the first layer of `stack` that all its layers with matrices have, and whether their shapes are
+/// equal in all layers.
 fn common<'a>(stack: &str, found: &[Matrix<'a>]) -> (Vec<Matrix<'a>>, bool) {
     let of_stack = || found.iter().filter(|matrix| matrix.place.layer.is_some() && matrix.place.stack == stack);
     let mut shapes: HashMap<String, Vec<[usize; 2]>> = HashMap::new();
@@ -103,8 +105,8 @@ fn common<'a>(stack: &str, found: &[Matrix<'a>]) -> (Vec<Matrix<'a>>, bool) {
     (of_first.filter(is_common).cloned().collect(), is_shaped)
 }
 
-/// Modules of which nothing is stored, while all of their like have them: a layer's keys where its queries are and the
-/// other layers have both, or one expert's projection.
+/// Modules of which nothing is stored although their counterparts are: for example a layer's keys if its queries are
+/// stored and other layers have both, or the projection of one expert.
 pub fn without_modules<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known: &HashSet<String>) -> Vec<Gap<'a>> {
     let differs = has_attentions(model.config);
     let mut groups: BTreeMap<String, BTreeMap<String, BTreeSet<&str>>> = BTreeMap::new();
@@ -124,15 +126,15 @@ pub fn without_modules<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known
     missing.filter(|module| siblings.has(module)).map(|module| without_anything(&module, siblings)).collect()
 }
 
-/// Whether the configuration says that layers differ in their attention: some architectures share keys and values between
-/// layers, or use keys as values in some, or have layers of several kinds.
+/// Whether the configuration says that layers differ in their attention: some architectures share keys and values
+/// between layers, use keys as values in some layers, or have layers of several kinds.
 fn has_attentions(config: &Config) -> bool {
     let shares = ["num_kv_shared_layers", "cla_share_factor"].iter().any(|key| config.number(&[key]) > Some(0));
     let kinds = config.text.get("layer_types").and_then(Value::as_array);
     shares || config.flag("attention_k_eq_v") || kinds.is_some_and(|kinds| kinds.iter().any(|kind| *kind != kinds[0]))
 }
 
-/// Where the modules are that `name` is never without, and which of them it is.
+/// The path of the group of modules that always come together with `name`, and which member of the group it is.
 fn group(name: &str) -> Option<(&str, &str)> {
     if is_of_experts(name) {
         let (path, member) = name.split_once(".experts.")?;
@@ -144,8 +146,8 @@ fn group(name: &str) -> Option<(&str, &str)> {
     TOGETHER.iter().any(|group| group.contains(&leaf)).then_some((path, leaf))
 }
 
-/// The modules that a few of the groups lack of what most have. Where many lack something, it is meant to be so, and where
-/// other linear modules are `beside` a group than are beside most.
+/// The modules that most groups have and a few lack. If many groups lack something, that is intended, and likewise if
+/// other linear modules are `beside` a group than beside most.
 fn lacking(groups: &BTreeMap<String, BTreeSet<&str>>, beside: &HashMap<&str, BTreeSet<&str>>) -> Vec<String> {
     let mut counts: HashMap<&BTreeSet<&str>, usize> = HashMap::new();
     for members in groups.values() {
@@ -166,7 +168,7 @@ fn lacking(groups: &BTreeMap<String, BTreeSet<&str>>, beside: &HashMap<&str, BTr
     groups.iter().flat_map(lacks).collect()
 }
 
-/// The names of all modules and parameters of which a weight is stored, whatever may be the matter with it.
+/// The names of all modules and parameters of which a weight is stored, in whatever form.
 pub fn known(model: &Model<'_>) -> HashSet<String> {
     model.component.tensor_names().map(|name| module_name(name).to_owned()).collect()
 }

@@ -1,5 +1,4 @@
-//! Linear modules that a model has and that cannot be measured, because no matrix is stored at their place; and the
-//! sentences that say so.
+//! Linear modules of a model that cannot be measured because no matrix is stored for them, and the messages about them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,42 +12,40 @@ use super::{Module, name, pattern};
 /// How many patterns a message gives at most.
 const PATTERNS: usize = 3;
 
-/// What is missing of a model.
+/// One thing that is missing in a model: a weight, a module or a layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Missing {
-    /// The tensor that is no matrix; the module or the layer, where there is no tensor.
+    /// The tensor that is no matrix; without a tensor, the module or the layer.
     pub name: String,
-    /// The modules that are missing with it, as far as their names are known. Where no other layer tells, their shape is
-    /// not known.
+    /// The missing modules, as far as their names are known. Their shape is known only from other layers.
     pub modules: Vec<Module>,
-    /// What is in their place.
     pub cause: Cause,
 }
 
 /// What is in the place of a module's matrix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// Elements of a type that is no number by itself.
+    /// Elements of this type, which are no numbers by themselves.
     Dtype(String),
-    /// Codes of this type as MLX quantises.
+    /// Codes of this type, quantised by MLX.
     Mlx(String),
-    /// Codes of experts, of this type, in a form that is not known.
+    /// Experts' codes of this type, in an unknown form.
     Experts(String),
-    /// A tensor that is stored in a way that is not read.
+    /// A tensor that is stored in an unknown way.
     Unreadable,
     /// A tensor without elements.
     Placeholder,
-    /// A vector with the elements of the matrix, or of a part of it, or of several.
+    /// A vector with the elements of the matrix, of a part of it, or of several matrices.
     Flat,
     /// A tensor of this many dimensions.
     Dimensions(usize),
-    /// Experts in one matrix, whose number is not known.
+    /// An unknown number of experts in one matrix.
     Uncounted,
     /// A tensor that is not in the index.
     Unlisted,
-    /// Nothing, although something else of the module or of its like is stored.
+    /// Nothing, although something else of the module, or of its counterparts, is stored.
     Nothing,
-    /// A layer of which nothing is stored, with the number of layers that the configuration gives.
+    /// Nothing at all of the layer. The configuration may give the number of layers.
     Layer(Option<usize>),
 }
 
@@ -60,15 +57,13 @@ pub enum Cause {
     .cause.remedy()
 )]
 pub struct UnreadableError {
-    /// The model.
     pub model: String,
-    /// One of the tensors.
     pub tensor: String,
-    /// What it is.
     pub cause: Cause,
-    /// How many tensors more there are that cannot be read.
+    /// How many other tensors cannot be read.
     pub others: usize,
-    /// Patterns that all of the modules match, and none that can be measured; none if these would be many.
+    /// A few patterns that match all of these modules, but no module that can be measured; none if many would be
+    /// needed.
     pub patterns: Vec<String>,
 }
 
@@ -81,7 +76,7 @@ fn and_others(count: usize) -> String {
 }
 
 impl Missing {
-    /// How many modules are missing, as far as that is known.
+    /// How many modules are missing, as far as is known.
     pub fn count(&self) -> usize {
         self.modules.len().max(1)
     }
@@ -91,7 +86,7 @@ impl Missing {
         module_name(&self.name)
     }
 
-    /// The name by which a pattern leaves it out: the module's, which may be another than that of its codes.
+    /// The name for a pattern that leaves it out: the module's name, which may differ from the name of its codes.
     fn pattern_name(&self) -> &str {
         match self.modules.as_slice() {
             [module] => &module.info.name,
@@ -101,12 +96,12 @@ impl Missing {
 }
 
 impl Cause {
-    /// Whether weights are there that cannot be read, so that a scan would be of another model than the one that is stored.
+    /// Whether weights are stored but cannot be read, so that a scan would be of another model than the stored one.
     pub fn is_unreadable(&self) -> bool {
         matches!(self, Self::Dtype(_) | Self::Mlx(_) | Self::Experts(_) | Self::Unreadable)
     }
 
-    /// Why the tensor is left out, if there is one.
+    /// Why the tensor is left out, if this is known better than by its form.
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::Dtype(dtype) | Self::Mlx(dtype) | Self::Experts(dtype) => Some(Reason::Dtype(dtype.clone())),
@@ -117,7 +112,7 @@ impl Cause {
         }
     }
 
-    /// What to do about it.
+    /// What the user can do about it.
     fn remedy(&self) -> &'static str {
         match self {
             Self::Mlx(_) => "scan the model that it was made from, or save it without MLX's quantisation",
@@ -137,16 +132,14 @@ impl Cause {
         }
     }
 
-    /// What is said of several modules, or layers, in whose place it is.
+    /// The message about `count` modules or layers that are missing for this cause.
     fn of_several(&self, count: usize) -> String {
         let modules = if count == 1 { "1 linear module".to_owned() } else { format!("{count} linear modules") };
         let (is, has) = if count == 1 { ("is", "has") } else { ("are", "have") };
         match self {
-            Self::Placeholder => {
-                format!(
-                    "{modules} {is} stored without elements, as DeepSpeed's ZeRO-3 does where weights are not gathered"
-                )
-            }
+            Self::Placeholder => format!(
+                "{modules} {is} stored without elements, as DeepSpeed's ZeRO-3 does where weights are not gathered"
+            ),
             Self::Flat => format!("{modules} {is} stored as flat vectors, as FSDP does where weights are sharded"),
             Self::Dimensions(dimensions) => {
                 format!("{modules} {is} stored in {dimensions} dimensions, which is not understood")
@@ -165,7 +158,7 @@ impl Cause {
     }
 }
 
-/// What is said of one tensor, module or layer.
+/// The message about one tensor, module or layer, which follows its name.
 impl fmt::Display for Cause {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -179,22 +172,21 @@ impl fmt::Display for Cause {
             Self::Uncounted => formatter.write_str("holds experts in one matrix, whose number is not known"),
             Self::Unlisted => formatter.write_str("is in a shard, but not in the index"),
             Self::Nothing => formatter.write_str("has no weight"),
-            Self::Layer(Some(promised)) => {
-                write!(
-                    formatter,
-                    "is one of the {promised} layers that config.json promises, but nothing is stored of it"
-                )
-            }
+            Self::Layer(Some(promised)) => write!(
+                formatter,
+                "is one of the {promised} layers that config.json promises, but nothing is stored of it"
+            ),
             Self::Layer(None) => formatter.write_str("is a layer between others, but nothing is stored of it"),
         }
     }
 }
 
-/// That weights cannot be read, if that is so of some of what is `missing` in `model` beside the modules that are `measured`.
+/// Fails if some of what is `missing` in `model` is stored but cannot be read. `measured` are the modules that can be
+/// measured.
 ///
 /// # Errors
 ///
-/// Fails with the first of these tensors, and how many there are.
+/// The error names the first tensor that cannot be read, and how many others there are.
 pub fn check(model: &str, missing: &[Missing], measured: &[Module]) -> Result<(), UnreadableError> {
     let mut unreadable = missing.iter().filter(|missing| missing.cause.is_unreadable());
     let Some(first) = unreadable.next() else { return Ok(()) };
@@ -208,8 +200,8 @@ pub fn check(model: &str, missing: &[Missing], measured: &[Module]) -> Result<()
     })
 }
 
-/// Patterns that match these modules, which are missing, and none of those that are `measured`: their names, or where they are
-/// many, names with any number in place of each; none if these would be many too.
+/// Patterns that match these `missing` modules, but none of the `measured` ones: the modules' names or, if these are
+/// many, names with `*` in place of numbers; none if even those are many.
 fn patterns(missing: &[&Missing], measured: &[Module]) -> Vec<String> {
     let mut alike: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for name in missing.iter().map(|missing| missing.pattern_name()) {
@@ -227,13 +219,13 @@ fn patterns(missing: &[&Missing], measured: &[Module]) -> Vec<String> {
     if patterns.len() > PATTERNS { Vec::new() } else { patterns }
 }
 
-/// A pattern that matches the name with any numbers in place of its own.
+/// A pattern that matches the name with any other numbers, too.
 fn starred(name: &str) -> String {
     let star = |segment| if name::number(segment).is_some() { "*".to_owned() } else { pattern::exact(segment) };
     name.split('.').map(star).collect::<Vec<_>>().join(".")
 }
 
-/// What a person should know of what is missing, in one sentence for each cause, with an example.
+/// The warnings about what is missing: a sentence for each cause, with an example.
 pub fn warnings(missing: &[Missing]) -> Vec<String> {
     let mut causes: Vec<&Cause> = Vec::new();
     for Missing { cause, .. } in missing {

@@ -1,12 +1,11 @@
 //! Tensor names -> linear modules.
 //!
-//! Which weights are those of linear modules, what such a module is called, which layer it belongs to and which modules
-//! are compared with each other (its type) is decided from names, shapes and the model's configuration alone: by rules
-//! that hold across architectures (`name.rs`, `class.rs`, `model.rs`), and by a table for what differs between them
+//! Names, shapes and the model's configuration alone decide which weights belong to linear modules, what such a module
+//! is called, to which layer it belongs, and with which modules it is compared (its type). Rules that hold for all
+//! architectures are in `name.rs`, `role.rs` and `model.rs`; what differs between architectures is in a table
 //! (`architectures`).
 
 mod architectures;
-mod class;
 mod discovery;
 mod filter;
 mod fused;
@@ -18,6 +17,7 @@ mod missing;
 mod model;
 pub(crate) mod name;
 mod pattern;
+mod role;
 mod runtime;
 mod siblings;
 mod sorted;
@@ -26,8 +26,6 @@ mod tied;
 use std::sync::Arc;
 
 pub(crate) use architectures::{Architecture, Refused};
-pub use class::Class;
-pub(crate) use class::{by_name as class_by_name, is_head, is_output};
 pub use discovery::discover;
 pub(crate) use filter::compile;
 pub use filter::{Filter, FilterError};
@@ -36,63 +34,62 @@ pub use left_out::{LeftOut, Reason};
 pub use missing::{Cause, Missing, UnreadableError, check as check_readable, warnings};
 pub(crate) use model::without_expert;
 pub(crate) use pattern::meant;
+pub use role::Role;
+pub(crate) use role::{by_name as role_by_name, is_head, is_output};
 pub use runtime::Line;
 pub use tied::Alike;
 
 use crate::checkpoint::{Selection, Weight};
 
-/// The end of the name of a module's weight.
+/// The ending of the name of a module's weight.
 pub(crate) const WEIGHT: &str = ".weight";
 
 /// A matrix that is measured: the weight of a linear module, of one expert, or of a part of a fused module.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Module {
-    /// What it is.
     pub info: Info,
-    /// The weight that it is, or is in.
+    /// The weight that holds the matrix.
     pub weight: Arc<Weight>,
-    /// The name by which the whole checkpoint knows the weight.
+    /// The weight's name in the whole checkpoint.
     pub tensor: String,
-    /// Where in the weight it is.
+    /// Where in the weight the matrix is.
     pub selection: Selection,
 }
 
 impl Module {
-    /// Rows and columns, as stored. Of a missing module they are those of what is stored in its place.
+    /// Rows and columns as stored; for a missing module, those of what is stored in its place.
     pub fn shape(&self) -> [usize; 2] {
         self.selection.shape(&self.weight.shape)
     }
 }
 
-/// What is to be measured beside the linear modules within the layers, and for whom.
+/// What is to be measured besides the linear modules within the layers, and how modules are named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Heads, routers and embeddings' projections too.
+    /// Measure heads, routers and projections of embeddings too.
     pub all_linear: bool,
-    /// Convolutions too, in models where they are not measured anyway.
+    /// Measure convolutions too, also in models where they are not measured by default.
     pub convolutions: bool,
-    /// The parts of fused modules too.
+    /// Measure the parts of fused modules too.
     pub parts: bool,
-    /// The line of transformers whose names in memory are given.
+    /// The line of transformers whose names in memory are used.
     pub line: Line,
 }
 
 /// What a checkpoint holds.
 #[derive(Debug, Default)]
 pub struct Discovery {
-    /// Its linear modules, in model order: by layer, and within a layer as the model runs through them.
+    /// The linear modules to measure, in model order: by layer, and within a layer in the order of computation.
     pub modules: Vec<Module>,
-    /// All its other tensors.
+    /// All other tensors.
     pub left_out: Vec<LeftOut>,
-    /// The linear modules among those: heads, routers, and what a filter keeps out.
+    /// The linear modules among the tensors that are left out: heads, routers, and what a filter excludes.
     pub others: Vec<Module>,
-    /// What the rest of those is called in memory: a trainer's patterns meet it too.
+    /// The names in memory of the rest of those tensors, because a trainer's patterns may match them too.
     pub names: Vec<String>,
-    /// The linear modules that are to be measured, but cannot be: their weights are not there, or not as matrices that can
-    /// be read.
+    /// The linear modules that should be measured, but have no weight that can be read as a matrix.
     pub missing: Vec<Missing>,
-    /// Whether the head shares the embedding's weight.
     pub ties_embeddings: bool,
-    /// The architectures for which there is no row in the table, so that general rules had to do.
+    /// The architectures without a row in the table, for which only the general rules were used.
     pub unknown: Vec<String>,
 }

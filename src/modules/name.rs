@@ -1,92 +1,50 @@
-//! Where in a model a module stands, read from its name.
+//! The place of a module in its model, read from its name.
 
 use super::WEIGHT;
 
 /// Segments of a name that are followed by a layer's number.
+#[rustfmt::skip]
 const CONTAINERS: [&str; 9] = [
-    "layers",
-    "h",
-    "blocks",
-    "block",
-    "layer",
-    "resblocks",
-    "conformer",
-    "transformer_blocks",
-    "single_transformer_blocks",
+    "layers", "h", "blocks", "block", "layer", "resblocks", "conformer", "transformer_blocks", "single_transformer_blocks",
 ];
 
-/// The sides of a UNet, whose blocks are numbered each from zero.
+/// The sides of a UNet. The blocks of each are numbered from zero.
 const SIDES: [&str; 3] = ["down_blocks", "mid_block", "up_blocks"];
 
-/// Leaves in the order in which the modules of a layer are defined and run. Those that are not listed follow, in
-/// alphabetical order.
+/// Last segments of names in the order in which the modules of a layer are defined and run. Others follow
+/// alphabetically.
+#[rustfmt::skip]
 const LEAVES: [&str; 40] = [
-    "q_proj",
-    "q_a_proj",
-    "q_b_proj",
-    "kv_a_proj_with_mqa",
-    "kv_b_proj",
-    "k_proj",
-    "v_proj",
-    "qkv_proj",
-    "query_key_value",
-    "query",
-    "key",
-    "value",
-    "c_attn",
-    "Wqkv",
-    "in_proj",
-    "x_proj",
-    "dt_proj",
-    "q",
-    "k",
-    "v",
-    "o",
-    "o_proj",
-    "out_proj",
-    "dense",
-    "c_fc",
-    "c_proj",
-    "gate_proj",
-    "gate_up_proj",
-    "up_proj",
-    "down_proj",
-    "dense_h_to_4h",
-    "dense_4h_to_h",
-    "fc1",
-    "fc2",
-    "w1",
-    "w3",
-    "w2",
-    "wi_0",
-    "wi_1",
-    "wo",
+    "q_proj", "q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "k_proj", "v_proj", "qkv_proj",
+    "query_key_value", "query", "key", "value", "c_attn", "Wqkv", "in_proj", "x_proj", "dt_proj", "q", "k", "v", "o",
+    "o_proj", "out_proj", "dense", "c_fc", "c_proj", "gate_proj", "gate_up_proj", "up_proj", "down_proj",
+    "dense_h_to_4h", "dense_4h_to_h", "fc1", "fc2", "w1", "w3", "w2", "wi_0", "wi_1", "wo",
 ];
 
-/// Leaves of linear modules beside those of [`LEAVES`] and those that end as [`LINEAR_ENDINGS`] say.
+/// Last segments of the names of linear modules that neither [`LEAVES`] nor [`LINEAR_ENDINGS`] cover.
 const OTHER_LINEAR: [&str; 15] = [
     "proj", "qkv", "wqkv", "wq", "wk", "wv", "v1", "to_q", "to_k", "to_v", "wi", "linear", "linear1", "linear2", "lin",
 ];
 
-/// Endings of leaves of linear modules.
+/// Endings of the names of linear modules.
 const LINEAR_ENDINGS: [&str; 4] = ["_proj", "_linear", "_lin", "_fc"];
 
 /// A module's place in its model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The module's full name.
     pub name: String,
-    /// What precedes the container of layers, such as `model` or `model.decoder`; the container itself if nothing does.
+    /// What precedes the container of layers, such as `model` or `model.decoder`; the container itself if nothing
+    /// precedes it.
     pub stack: String,
-    /// The layer's number; `None` for a module outside a stack of layers.
+    /// `None` for a module outside a stack of layers.
     pub layer: Option<usize>,
-    /// What follows the layer's number, or the full name if there is none.
+    /// What follows the layer's number, or the full name without one.
     within: String,
 }
 
 impl Place {
-    /// The place of the module called `name`. The layer's number is the first number that follows a container. Where
-    /// another number comes before it, as in a UNet's blocks, layers are not counted through, and there is none.
+    /// The place of the module called `name`. The layer's number is the first number that follows a container. If
+    /// another number precedes it, as in a UNet's blocks, the numbers do not identify layers, and there is none.
     pub fn of(name: &str) -> Self {
         let segments: Vec<&str> = name.split('.').collect();
         let numbered = segments.windows(2).enumerate().find_map(|(at, pair)| {
@@ -102,14 +60,14 @@ impl Place {
         Self { name: name.to_owned(), stack, layer, within }
     }
 
-    /// What the module is ranked with. The stack is part of it if the model has `several_stacks`, so that an encoder's
-    /// modules do not compete with a decoder's.
+    /// The type within which the module is ranked. It includes the stack if the model has `several_stacks`, so that an
+    /// encoder's modules do not compete with a decoder's.
     pub fn kind(&self, several_stacks: bool) -> String {
         let mut within = Vec::new();
         let mut is_side = false;
         for segment in self.within.split('.') {
             let is_number = number(segment).is_some();
-            // The blocks of one side of a UNet are compared with those of the others.
+            // The blocks of all sides of a UNet are compared with each other.
             let is_of_side = SIDES.contains(&segment) || (is_side && is_number);
             is_side = SIDES.contains(&segment);
             if !is_of_side {
@@ -124,20 +82,20 @@ impl Place {
         }
     }
 
-    /// The path of the layer that the module is in, with `layer` in place of its number.
+    /// The path of the module's layer, with `layer` in place of its number.
     pub fn layer_path(&self, layer: &str) -> Option<String> {
         self.layer?;
         let own = self.name.strip_suffix(&self.within)?.strip_suffix('.')?;
         Some(format!("{}.{layer}", own.rsplit_once('.')?.0))
     }
 
-    /// What the module of another layer is called that is in the same place there.
+    /// The name of the module's counterpart in another layer.
     pub fn in_layer(&self, layer: &str) -> Option<String> {
         Some(format!("{}.{}", self.layer_path(layer)?, self.within))
     }
 
-    /// What sorts modules into model order: stack by stack, layer by layer, attention before the rest, then as the leaves
-    /// are defined; what lies outside the layers comes last.
+    /// A key that sorts modules into model order: by stack, by layer, attention before the rest, then in the order of
+    /// [`LEAVES`]. Modules outside the layers come last.
     pub fn model_order(&self) -> impl Ord + use<> {
         let attention = self.within.split('.').any(|segment| segment.to_ascii_lowercase().contains("att"));
         let leaf = self.within.rsplit('.').next().unwrap_or_default();
@@ -147,18 +105,17 @@ impl Place {
     }
 }
 
-/// Whether the last segment of a name is one that linear modules, and nothing else, are usually called by.
+/// Whether the last segment of a name is one that usually only linear modules have.
 pub fn is_called_linear(name: &str) -> bool {
     let leaf = name.rsplit('.').next().unwrap_or(name);
     LEAVES.contains(&leaf) || OTHER_LINEAR.contains(&leaf) || LINEAR_ENDINGS.iter().any(|ending| leaf.ends_with(ending))
 }
 
-/// The name of the module that a tensor is the weight of, or the tensor's own if it is called otherwise.
+/// A tensor's name without `.weight`, which is the name of its module.
 pub fn module_name(tensor: &str) -> &str {
     tensor.strip_suffix(WEIGHT).filter(|module| !module.is_empty()).unwrap_or(tensor)
 }
 
-/// The number that a segment is, if it is one.
 pub fn number(segment: &str) -> Option<usize> {
     segment.bytes().all(|byte| byte.is_ascii_digit()).then(|| segment.parse().ok()).flatten()
 }

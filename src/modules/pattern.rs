@@ -1,15 +1,15 @@
-//! Patterns for names: one for a name as it is, and what one that matches nothing was meant to be.
+//! Patterns for names: the pattern for exactly one name, and suggestions for a pattern that matches nothing.
 
 use globset::{Glob, GlobMatcher};
 
 use super::Module;
 
-/// Characters that make a pattern of a name.
+/// Characters that have a meaning in patterns.
 const WILDCARDS: [char; 7] = ['*', '?', '[', ']', '{', '}', '!'];
 
-/// The pattern that matches this text and no other.
+/// The pattern that matches exactly this text.
 pub fn exact(text: &str) -> String {
-    // globset leaves a backslash as it is, which is a sign too where it does not separate folders.
+    // globset does not escape a backslash, which has a meaning in patterns where it does not separate folders.
     globset::escape(text).replace('\\', r"[\]")
 }
 
@@ -18,8 +18,8 @@ pub fn matches(pattern: &GlobMatcher, module: &Module) -> bool {
     pattern.is_match(&module.info.name) || module.info.memory.names().iter().any(|name| pattern.is_match(name))
 }
 
-/// The pattern that was meant by one that matches none of `names`: the same with stars around it, or what comes nearest to it by
-/// its letters; `None` if nothing is near.
+/// What a pattern that matches none of `names` was probably meant to be: the same with stars around it, or the name
+/// that is spelled most similarly; `None` if nothing is similar.
 pub fn meant<'a>(pattern: &str, names: impl Iterator<Item = &'a str> + Clone) -> Option<String> {
     let matches = |wider: &String| {
         let glob = Glob::new(wider).map(|glob| glob.compile_matcher());

@@ -1,6 +1,6 @@
 //! Names on disk -> names in memory.
 //!
-//! A trainer sees the modules of a model that transformers has loaded, and those are not always called as on disk:
+//! A trainer sees the modules of a model that transformers has loaded, whose names may differ from those on disk:
 //! version 5 stacks experts into one parameter, and multimodal models and vision encoders were renamed over time. The
 //! table of architectures has the rules.
 
@@ -11,15 +11,13 @@ use crate::checkpoint::Config;
 /// A line of versions of transformers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Line {
-    /// 4.57, the last of version 4.
+    /// Version 4.57, the last of version 4.
     Four,
-    /// Version 5.
     #[default]
     Five,
 }
 
 impl Line {
-    /// Its number.
     pub fn version(self) -> u8 {
         match self {
             Self::Four => 4,
@@ -28,16 +26,16 @@ impl Line {
     }
 }
 
-/// What renames the modules of one model.
+/// The names in memory of one model's modules.
 pub struct Runtime {
     rules: Vec<(&'static str, &'static str)>,
     has_head: bool,
 }
 
 impl Runtime {
-    /// What renames the modules of a model with this configuration under a `line` of transformers.
+    /// The names for a model with this configuration under a `line` of transformers.
     pub fn new(config: &Config, line: Line) -> Self {
-        // What a class renames beyond the others of its model_type comes first.
+        // Renamings of a class come before those of its model_type.
         let names = [&config.architecture, &config.model_type].into_iter().flatten();
         let rows = names.filter_map(|name| Architecture::called(name));
         let rules = rows.flat_map(|row| {
@@ -47,8 +45,8 @@ impl Runtime {
         Self { rules: rules.collect(), has_head: has_head(config) }
     }
 
-    /// What the tensor or module called `name` on disk is called in memory: one name, or several where it is divided.
-    /// `base` is what everything but the head is in, where the checkpoint lacks it.
+    /// The names in memory of the tensor or module called `name` on disk: one, or several if it is divided. `base` is
+    /// the name of the base model, which holds everything but the head, if the checkpoint's names lack it.
     pub fn names(&self, name: &str, base: Option<&str>) -> Vec<String> {
         let name = match base {
             Some(base) if self.has_head => format!("{base}.{name}"),
@@ -64,8 +62,8 @@ impl Runtime {
     }
 }
 
-/// What a rule's right side stands for: itself, or one name for each of the alternatives that it has in braces. Braces in
-/// a name from a file are the name's own.
+/// The names that a rule's right side stands for: one for each alternative in braces, or itself without braces. Braces
+/// in names from a file have no meaning.
 fn alternatives(to: &str) -> Vec<String> {
     let braces = to.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)));
     match braces {
@@ -76,21 +74,21 @@ fn alternatives(to: &str) -> Vec<String> {
     }
 }
 
-/// Whether a trainer loads the model with a head around it. A class that ends in `Model` is the model without one.
+/// Whether a trainer loads the model with a head. A class that ends in `Model` has none.
 fn has_head(config: &Config) -> bool {
     let is_base =
         |class: &str| class.ends_with("Model") && !class.ends_with("HeadModel") && !class.ends_with("HeadsModel");
     !config.architecture.as_deref().is_some_and(is_base)
 }
 
-/// Whether the model that a trainer loads projects onto the vocabulary; one that classifies does not.
+/// Whether the model that a trainer loads projects onto the vocabulary, unlike a classifier.
 pub fn has_vocabulary_head(config: &Config) -> bool {
     let other = ["Classification", "QuestionAnswering", "MultipleChoice"];
     let is_other = |class: &str| other.iter().any(|task| class.contains(task));
     has_head(config) && !config.architecture.as_deref().is_some_and(is_other)
 }
 
-/// `name` with the first run of segments that `from` describes replaced by `to`.
+/// `name` with the first run of segments that matches `from` replaced by `to`; `None` if none matches.
 fn rename(name: &str, from: &str, to: &str) -> Option<String> {
     let segments: Vec<&str> = name.split('.').collect();
     let (anchored, from) = from.strip_prefix("^.").map_or((false, from), |from| (true, from));

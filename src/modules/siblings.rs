@@ -1,4 +1,4 @@
-//! What a module would be that is missing, by its counterparts in other layers.
+//! What a missing module would be, judged by its counterparts in other layers.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -7,40 +7,38 @@ use super::missing::Cause;
 use super::model::{Matrix, without_expert};
 use super::name::Place;
 
-/// The most missing modules whose names are told: files may be made such that there would be too many for any memory.
+/// The most missing modules that are listed. A malicious file could otherwise cause more than fit into memory.
 pub const MOST_MODULES: usize = 1 << 18;
 
-/// A place of a linear module, or of a layer of them, where there is no matrix.
+/// A place of a linear module, or of a whole layer, where there is no matrix.
 pub struct Gap<'a> {
-    /// The tensor that is there, or the module or the layer that is not.
+    /// The tensor that is there instead, or the module or layer that is missing.
     pub name: String,
-    /// The tensor, by its place among those that are left out.
+    /// The tensor's index among those that are left out.
     pub left: Option<usize>,
-    /// The modules that are missing, under the names that they would have.
+    /// The missing modules, with the names that they would have.
     pub matrices: Vec<Matrix<'a>>,
-    /// Whether the matrices have the shape that the modules would have.
+    /// Whether the matrices have the shapes that the modules would have.
     pub is_shaped: bool,
-    /// What is there instead.
     pub cause: Cause,
 }
 
-/// The matrices that are measured, to be asked for by their place within a layer.
+/// The matrices that are measured, by their place within a layer.
 pub struct Siblings<'a, 'b> {
     by_key: HashMap<String, Counterparts<'a, 'b>>,
-    /// How many modules may yet be told of.
+    /// How many more missing modules may be listed.
     budget: Cell<usize>,
 }
 
 /// The matrices at one place within their layers.
 struct Counterparts<'a, 'b> {
-    /// Those of the first layer: one, or one for each expert.
+    /// Those of the first layer: a single one, or one for each expert.
     first: Vec<&'b Matrix<'a>>,
-    /// Whether those of all layers have the same shape.
+    /// Whether the matrices of all layers have the same shape.
     is_uniform: bool,
 }
 
 impl<'a, 'b> Siblings<'a, 'b> {
-    /// All that are in layers.
     pub fn new(found: &'b [Matrix<'a>]) -> Self {
         let mut by_key: HashMap<String, Counterparts<'a, 'b>> = HashMap::new();
         for matrix in found {
@@ -56,7 +54,7 @@ impl<'a, 'b> Siblings<'a, 'b> {
         Self { by_key, budget: Cell::new(MOST_MODULES) }
     }
 
-    /// Whether the module called `name` has a counterpart in a layer that is measured.
+    /// Whether the module called `name` has a counterpart that is measured.
     pub fn has(&self, name: &str) -> bool {
         self.counterparts(&Place::of(name)).is_some()
     }
@@ -65,8 +63,8 @@ impl<'a, 'b> Siblings<'a, 'b> {
         self.by_key.get(&key(place)?)
     }
 
-    /// The matrices that the module called `name` would have, by its counterpart: one, or those of a stack; and whether
-    /// they would have the same shape.
+    /// The matrices that the module or stack called `name` would have, judged by its counterpart, and whether they
+    /// would have the same shape.
     pub fn like(&self, name: &str) -> Option<(Vec<Matrix<'a>>, bool)> {
         let place = Place::of(name);
         let Counterparts { first, is_uniform } = self.counterparts(&place)?;
@@ -81,24 +79,24 @@ impl<'a, 'b> Siblings<'a, 'b> {
     }
 }
 
-/// A module's place within its layer, without an expert's number.
+/// A module's name without the numbers of its layer and its expert.
 fn key(place: &Place) -> Option<String> {
     let name = place.in_layer("*")?;
     Some(without_expert(&name).unwrap_or(name))
 }
 
-/// What a matrix would be in another layer.
+/// The counterpart of a matrix in another layer.
 pub fn in_layer<'a>(matrix: &Matrix<'a>, layer: usize) -> Option<Matrix<'a>> {
     let layer = layer.to_string();
-    let stack = matrix.stack.as_ref().map(|stack| Place::of(stack).in_layer(&layer));
-    if stack.as_ref().is_some_and(Option::is_none) {
-        return None;
-    }
+    let stack = match &matrix.stack {
+        Some(stack) => Some(Place::of(stack).in_layer(&layer)?),
+        None => None,
+    };
     let place = Place::of(&matrix.place.in_layer(&layer)?);
-    Some(Matrix { place, stack: stack.flatten(), ..matrix.clone() })
+    Some(Matrix { place, stack, ..matrix.clone() })
 }
 
-/// The gap of a module of which nothing is stored, while its counterparts are.
+/// The gap of a module of which nothing is stored although its counterparts are.
 pub fn without_anything<'a>(module: &str, siblings: &Siblings<'a, '_>) -> Gap<'a> {
     let (matrices, is_shaped) = siblings.like(module).unwrap_or_default();
     Gap { name: module.to_owned(), left: None, matrices, is_shaped, cause: Cause::Nothing }

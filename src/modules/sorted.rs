@@ -1,4 +1,4 @@
-//! A component's tensors, sorted by what they are to a scan.
+//! A component's tensors, sorted into those that a scan measures and the others.
 
 use std::sync::Arc;
 
@@ -7,28 +7,25 @@ use super::model::{Matrix, Model};
 use super::name::module_name;
 use crate::checkpoint::{Other, Weight};
 
-/// A component's tensors, sorted by what they are to a scan.
 pub struct Sorted<'a> {
     /// The matrices that are measured.
     pub found: Vec<Matrix<'a>>,
-    /// The other matrices of linear modules.
+    /// The matrices of linear modules that are not measured.
     pub others: Vec<Matrix<'a>>,
-    /// The tensors that are left out, those of the other matrices too.
+    /// The tensors that are not measured, including those of `others`.
     pub left: Vec<Left<'a>>,
 }
 
-/// A tensor that is left out.
+/// A tensor that is not measured.
 pub struct Left<'a> {
-    /// Its name, as the component knows it.
+    /// Its name within the component.
     pub name: &'a str,
-    /// The tensor, where its shape is known.
+    /// `None` if not even its shape is known.
     pub weight: Option<&'a Arc<Weight>>,
-    /// Why it is left out.
     pub reason: Reason,
 }
 
 impl<'a> Sorted<'a> {
-    /// The tensors of the `model`, in their order.
     pub fn new(model: &Model<'a>) -> Self {
         let component = model.component;
         let mut sorted = Self { found: Vec::new(), others: Vec::new(), left: Vec::new() };

@@ -30,7 +30,7 @@ pub use record::{Numbers, Record, Unmeasured};
 pub use surroundings::Surroundings;
 pub(crate) use write::Described;
 
-use crate::modules::{self, Class};
+use crate::modules::{self, Role};
 
 /// The modules of a model with their numbers, and what is known of the model around them.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,5 +118,5 @@ impl Scan {
 /// Whether a module's name alone tells that a scan ranks it unless it is told otherwise.
 fn is_ranked(name: &str) -> bool {
     let leaf = name.rsplit('.').next().unwrap_or(name);
-    modules::class_by_name(name) == Class::Linear && !leaf.contains("norm") && !leaf.starts_with("ln_")
+    modules::role_by_name(name) == Role::Linear && !leaf.contains("norm") && !leaf.starts_with("ln_")
 }

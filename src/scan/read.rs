@@ -10,7 +10,7 @@ use std::{fs, io};
 use super::read_error::ReadError;
 use super::{Format, Numbers, Pooling, Record, Scan, Unmeasured};
 use crate::modules::name::Place;
-use crate::modules::{Class, InMemory, Info, WEIGHT};
+use crate::modules::{InMemory, Info, Role, WEIGHT};
 use crate::output::json::{self, Json};
 use crate::statistic::Statistic;
 
@@ -320,7 +320,7 @@ impl<'a> Fields<'a> {
 }
 
 /// The class of that name.
-fn role(value: &Json) -> Option<Class> {
+fn role(value: &Json) -> Option<Role> {
     serde_json::from_value(value.text()?.into()).ok()
 }
 

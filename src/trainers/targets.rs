@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::ExportError;
-use crate::modules::{self, Class, InMemory, Info, WEIGHT};
+use crate::modules::{self, InMemory, Info, Role, WEIGHT};
 use crate::scan::Scan;
 use crate::select::{Cost, Selection};
 
@@ -51,8 +51,8 @@ impl Targets {
         let around = scan.surroundings.iter().flat_map(|around| &around.modules);
         // A scan's file does not say what its modules are for; their names do, so that a configuration that is written with
         // the scan is the one that is written from its file.
-        let records = scan.records().iter().map(|record| (&record.info, modules::class_by_name(&record.info.name)));
-        let infos: Vec<(&Info, Class)> = records.chain(around.map(|info| (info, info.role))).collect();
+        let records = scan.records().iter().map(|record| (&record.info, modules::role_by_name(&record.info.name)));
+        let infos: Vec<(&Info, Role)> = records.chain(around.map(|info| (info, info.role))).collect();
         let mut all: Vec<Target> = Vec::new();
         let mut places: HashMap<&str, usize> = HashMap::new();
         let whole = infos.iter().enumerate().filter(|(_, (info, _))| info.part_of.is_none() && is_in(&info.name));
@@ -137,15 +137,15 @@ fn share(info: &Info, name: &str) -> Info {
 }
 
 impl Target {
-    fn new(name: &str, info: &Info, role: Class) -> Self {
+    fn new(name: &str, info: &Info, role: Role) -> Self {
         Self {
             name: name.to_owned(),
             is_parameter: info.memory.parameter().is_some(),
             layer: info.layer,
             cost: None,
-            is_head: role == Class::Head && modules::is_output(&info.name),
-            is_router: role == Class::Router,
-            is_ranked: role == Class::Linear,
+            is_head: role == Role::Head && modules::is_output(&info.name),
+            is_router: role == Role::Router,
+            is_ranked: role == Role::Linear,
             members: Vec::new(),
         }
     }

@@ -2,10 +2,8 @@
 
 use super::row::{Architecture, BASELESS, GATE_UP, Layout, PLAIN, Rules, UNKNOWN};
 
-/// The layers of a vision encoder.
 const LAYERS: Rules = &[("encoder.layer.#", "layers.#")];
 
-/// Its attention.
 const ATTENTION: Rules = &[
     ("attention.attention.query", "attention.q_proj"),
     ("attention.attention.key", "attention.k_proj"),
@@ -16,10 +14,8 @@ const ATTENTION: Rules = &[
     ("attention.output.dense", "attention.o_proj"),
 ];
 
-/// What follows its attention.
 const MLP: Rules = &[("intermediate.dense", "mlp.fc1"), ("output.dense", "mlp.fc2")];
 
-/// A vision transformer.
 const VIT: Architecture = Architecture { base: Some("vit"), renamed_by_five: &[LAYERS, ATTENTION, MLP], ..PLAIN };
 
 /// A vision transformer with a gated block.

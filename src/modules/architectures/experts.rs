@@ -12,7 +12,7 @@ const STACKED_AS_MIXTRAL: Rules = &[
     ("block_sparse_moe.experts.#.w2", "mlp.experts.down_proj"),
 ];
 
-/// A mixture whose experts are linear modules one by one on disk, or stacked under a name that says so.
+/// A mixture whose experts are separate linear modules on disk, or stacked under a name that says so.
 const MIXTURE: Architecture = Architecture { fused: &[VISION, EXPERTS], ..PLAIN };
 
 /// A mixture whose experts version 5 stacks.
@@ -25,7 +25,7 @@ const MIXTRAL: Architecture = Architecture {
     ..MIXTURE
 };
 
-/// A mixture of Granite's, whose experts are stacked on disk under a name of their own.
+/// A mixture of Granite's, whose experts are stacked on disk under a name of its own.
 const GRANITE: Architecture = Architecture {
     fused: &[
         ("block_sparse_moe.input_linear", Layout::Blocks(GATE_UP)),

@@ -1,16 +1,15 @@
 //! What differs between architectures, as one table.
 //!
-//! Names and shapes tell most of what there is to know of a module (`name.rs`, `class.rs`); a row here says what they do
-//! not: how a fused weight is divided, which tensors are stacks of experts though their names do not say so, how names on
-//! disk become names in memory, and where a trainer must take care.
+//! Names and shapes tell most about a module (`name.rs`, `role.rs`). A row here adds what they do not tell: how a fused
+//! weight is divided, which tensors are stacks of experts without a name that says so, how names on disk become names
+//! in memory, and where a trainer must take care.
 //!
-//! To teach laser-scan a new architecture, add its `model_type` to a row, or a row to the file of its kind. What rows can
-//! say, and pieces that many of them share, are in `row.rs`. What transformers takes for granted of an architecture is in
-//! `defaults.rs`, which a script writes.
+//! To teach laser-scan a new architecture, add its `model_type` to a row, or a row to the file of its kind. `row.rs`
+//! defines what a row can say and has pieces that many rows share. `defaults.rs`, which a script writes, has the values
+//! that transformers assumes if a configuration does not give them.
 //!
-//! The layouts were read off the models' own code in transformers 5.23 and diffusers 0.42. The renamings were observed by
-//! loading checkpoints under transformers 4.57.3 and 5.23.0 and looking where their values went
-//! (`tests/catalogue/make_families.py`).
+//! The layouts were taken from the models' own code in transformers 5.23 and diffusers 0.42. The renamings were
+//! observed by loading checkpoints in transformers 4.57.3 and 5.23.0 (`tests/catalogue/make_families.py`).
 
 mod decoders;
 mod defaults;
@@ -27,10 +26,8 @@ pub use row::{Architecture, InputFirst, Layout, QKV, Refused, Stack, UNKNOWN};
 
 use crate::checkpoint::Config;
 
-/// The table.
 const TABLE: [&[Architecture]; 5] = [decoders::ROWS, experts::ROWS, multimodal::ROWS, encoders::ROWS, diffusion::ROWS];
 
-/// The rows by their names.
 static BY_NAME: LazyLock<HashMap<&str, &Architecture>> = LazyLock::new(|| {
     let rows = TABLE.into_iter().flatten();
     rows.flat_map(|row| row.names.iter().map(move |name| (*name, row))).collect()
@@ -42,14 +39,13 @@ impl Architecture {
         config.model_type.as_deref().and_then(Self::called).unwrap_or(&UNKNOWN)
     }
 
-    /// The row that has this name.
     pub fn called(name: &str) -> Option<&'static Self> {
         BY_NAME.get(name).copied()
     }
 }
 
-/// The configuration with what transformers takes for granted where it does not say: the defaults of the language model's
-/// own architecture, then those of the model around it.
+/// The configuration completed by the defaults of transformers: first those of the language model's own architecture,
+/// then those of the model around it.
 pub fn completed(config: &Config) -> Config {
     let mut completed = config.clone();
     for model_type in config.model_types() {

@@ -1,24 +1,24 @@
-//! Models that see or hear beside a language model.
+//! Models that combine a language model with vision or audio.
 
 use super::row::{
     Architecture, BASELESS, EXPERTS, GATE_UP, InputFirst, Layout, PLAIN, PROJECTIONS, QKV, Rules, STACKED, UNDER_MODEL,
     UNKNOWN, VISION,
 };
 
-/// The tower of a model that version 5 loads without the level between it and its layers.
+/// Version 5 loads the vision tower without the level between it and its layers.
 const FLAT_TOWER: Rules = &[("^.model.vision_tower.vision_model", "^.model.vision_tower")];
 
-/// A model whose language model moved below the model around it.
+/// A model whose language model moved into the model around it.
 const NESTED: Architecture = Architecture { renamed: &[UNDER_MODEL], ..BASELESS };
 
-/// The thinker of an omni model by itself.
+/// The thinker of an omni model as a model of its own.
 const THINKER: Rules = &[
     ("^.audio_tower", "^.model.audio_tower"),
     ("^.visual", "^.model.visual"),
     ("^.model.layers", "^.model.language_model.layers"),
 ];
 
-/// The thinker within the whole model.
+/// The thinker within the whole omni model.
 const THINKER_WITHIN: Rules = &[
     ("^.thinker.audio_tower", "^.thinker.model.audio_tower"),
     ("^.thinker.visual", "^.thinker.model.visual"),

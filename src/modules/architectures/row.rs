@@ -1,36 +1,36 @@
-//! What a row of the table can say, and what several rows share.
+//! What a row of the table can say, and pieces that several rows share.
 
-/// What there is to know of some architectures beside the general rules.
+/// What is known of some architectures besides the general rules.
 #[derive(Debug)]
 pub struct Architecture {
-    /// The `model_type`s of transformers that the row is about, or classes: of diffusers, or of transformers, where a class
-    /// is renamed otherwise than the others of its `model_type`.
+    /// The `model_type`s of transformers that the row describes. They may also be classes: of diffusers, or of
+    /// transformers if a class is renamed in another way than the others of its `model_type`.
     pub names: &'static [&'static str],
-    /// Whether the models' code was read for this row. Where it was not, the general rules have to do, and the user is told.
+    /// Whether the models' code was read for this row. If not, the general rules are used, and the user is told.
     pub is_known: bool,
-    /// Weights that are several in one: the end of the module's name, and how it is divided.
+    /// Fused weights: the end of the module's name, and how the weight is divided.
     pub fused: &'static [(&'static str, Layout)],
-    /// Stacks of experts that the general rule does not find: the end of the tensor's name without `.weight`.
+    /// Stacks of experts that the general rule does not find, by the end of the tensor's name without `.weight`.
     pub stacks: &'static [(&'static str, Stack)],
-    /// Heads that the general rules do not know: the module's name.
+    /// The names of heads that the general rules do not know.
     pub heads: &'static [&'static str],
-    /// What the names of everything but the head begin with in memory, where it may be missing on disk.
+    /// The first segment of all names but the head's in memory, if it may be missing on disk.
     pub base: Option<&'static str>,
-    /// Which weights are stored as `[in, out]`.
     pub input_first: InputFirst,
-    /// Whether the convolutions are as much of the model as its linear modules, so that they are measured unasked.
+    /// Whether convolutions make up so much of the model that they are measured by default.
     pub convolutions: bool,
-    /// How names on disk become names in memory under every version of transformers: the rules apply one after the other.
+    /// How names on disk become names in memory under every version of transformers. The rules are applied one after
+    /// the other.
     pub renamed: &'static [Rules],
-    /// What version 5 renames after that.
+    /// The rules that version 5 applies after these.
     pub renamed_by_five: &'static [Rules],
-    /// The last segments of entries of its lists that PEFT turns into parameters of every layer under version 5, as the
-    /// experts are parameters there. (`peft/utils/transformers_weight_conversion.py`)
+    /// Last segments of target modules that PEFT turns into parameters of every layer under version 5, where the
+    /// experts are parameters (`peft/utils/transformers_weight_conversion.py`).
     pub rewritten: &'static [&'static str],
     /// What PEFT cannot adapt.
     pub refused: Option<Refused>,
-    /// The ends of the names of modules whose weight the model's own code reads, without calling them, so that an adapter
-    /// beside them does nothing.
+    /// The ends of the names of modules whose weight the model's code reads without calling the module, so that an
+    /// adapter for them has no effect.
     pub bypassed: &'static [&'static str],
 }
 
@@ -43,13 +43,14 @@ pub enum Layout {
     Alternating(&'static [&'static str]),
     /// Equal blocks within each attention head.
     PerHead(&'static [&'static str]),
-    /// Equal blocks within each of so many equal parts.
+    /// Equal blocks within each of this many equal parts.
     PerPart(usize, &'static [&'static str]),
-    /// All queries, all keys, all values; as many of each as there are heads for it.
+    /// All queries, then all keys, then all values, each as many as its heads take.
     QueryKeyValue,
-    /// As Falcon has it: within each group of heads its queries, its key and its value; one group for all; or head by head.
+    /// Falcon's: within each group of heads its queries, its key and its value; or one group for all heads; or head by
+    /// head.
     Falcon,
-    /// As GPT-BigCode has it: one group for all, or head by head.
+    /// GPT-BigCode's: one group for all heads, or head by head.
     BigCode,
     /// Queries, keys, values and output gates of the gated delta rule, within each key head.
     GatedDeltaQkvz,
@@ -57,7 +58,7 @@ pub enum Layout {
     GatedDeltaBa,
     /// Queries, keys and values of the gated delta rule, one after the other.
     GatedDeltaQkv,
-    /// Mamba-2's gate, its convolution's input and its time steps.
+    /// Mamba-2's gate, its convolution's input, and its time steps.
     Mamba2,
 }
 
@@ -66,38 +67,37 @@ pub enum Layout {
 pub enum Stack {
     /// Along the first of three dimensions.
     Leading,
-    /// As blocks of rows, as many as the configuration says under this key.
+    /// As blocks of rows, whose number the configuration has under this key.
     Rows(&'static str),
 }
 
-/// Which weights of an architecture are stored as `[in, out]`, the other way round than `nn.Linear` stores them. Singular
-/// values are the same either way, but a fused weight is divided along its outputs.
+/// Which weights are stored as `[in, out]`, the transpose of what `nn.Linear` stores. Singular values are the same
+/// either way, but a fused weight is divided along its outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputFirst {
-    /// None.
     Nothing,
-    /// Stacks of experts, unless their extents say otherwise.
+    /// Stacks of experts, unless their shape says otherwise.
     Experts,
-    /// All of them: they are `Conv1D`.
+    /// All weights, because the modules are `Conv1D`.
     Everything,
 }
 
 /// What PEFT cannot adapt of an architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The modules of a Mamba whose weights its kernels take by themselves: PEFT refuses them.
-    /// (`_check_lora_target_modules_mamba` in `peft/tuners/tuners_utils.py`)
+    /// The modules of a Mamba whose weights its kernels read directly; PEFT refuses them
+    /// (`_check_lora_target_modules_mamba` in `peft/tuners/tuners_utils.py`).
     MambaKernels,
-    /// Experts that are parameters: `DbrxExperts.forward` asks for them on the module that PEFT has wrapped.
+    /// Experts that are parameters, because `DbrxExperts.forward` looks for them on the module that PEFT has wrapped.
     Experts,
 }
 
-/// What is renamed, one after the other: runs of a name's segments, and what they become. `#` stands for a number, `^` for
-/// the name's beginning. A number of the first that the second lacks is dropped. What becomes several modules has them in
-/// braces.
+/// Renamings that are applied one after the other: a run of a name's segments, and what it becomes. `#` stands for a
+/// number, `^` for the beginning of the name. A number that only the left side has is dropped. Several names on the
+/// right are in braces.
 pub type Rules = &'static [(&'static str, &'static str)];
 
-/// A row that the general rules are enough for.
+/// A row for which the general rules are enough.
 pub const PLAIN: Architecture = Architecture {
     names: &[],
     is_known: true,
@@ -114,22 +114,21 @@ pub const PLAIN: Architecture = Architecture {
     bypassed: &[],
 };
 
-/// A row whose models have every name in full on disk.
+/// A row whose models have full names on disk.
 pub const BASELESS: Architecture = Architecture { base: None, ..PLAIN };
 
-/// The rules for an architecture without a row, or with one that says what is known of it all the same.
+/// The row for an unknown architecture, also as the basis of rows for architectures whose code was not read.
 pub const UNKNOWN: Architecture = Architecture { is_known: false, ..BASELESS };
 
-/// Queries, keys and values.
 pub const QKV: &[&str] = &["q", "k", "v"];
 
 /// The two projections into a gated block.
 pub const GATE_UP: &[&str] = &["gate", "up"];
 
-/// Fused queries, keys and values of vision towers; these are everywhere the same.
+/// Fused queries, keys and values of vision towers, which are the same in all models.
 pub const VISION: (&str, Layout) = ("attn.qkv", Layout::Blocks(QKV));
 
-/// Experts of which one parameter holds gates and projections up.
+/// Experts whose gate and up projections are one parameter.
 pub const EXPERTS: (&str, Layout) = ("experts.gate_up_proj", Layout::Blocks(GATE_UP));
 
 /// Attention of the gated delta rule, with experts in some models.
@@ -152,10 +151,10 @@ pub const STACKED: Rules = &[
     ("experts.#.down_proj", "experts.down_proj"),
 ];
 
-/// What PEFT turns into parameters where experts are called as the projections of a gated block.
+/// What PEFT turns into parameters if the experts' projections are named like those of a gated block.
 pub const PROJECTIONS: &[&str] = &["gate", "gate_proj", "up_proj", "down_proj"];
 
-/// A language model that moved below the model around it, with what stands beside it.
+/// The renaming of a language model that moved into the model around it, and of what stands beside it.
 pub const UNDER_MODEL: Rules = &[
     ("^.language_model.lm_head", "^.lm_head"),
     ("^.language_model.model", "^.model.language_model"),
@@ -167,12 +166,10 @@ pub const UNDER_MODEL: Rules = &[
 ];
 
 impl Architecture {
-    /// How the weight of the module called `name` is stacked, if the row says so.
     pub fn stack(&self, name: &str) -> Option<Stack> {
         self.stacks.iter().find(|(ending, _)| ends_with(name, ending)).map(|(_, stack)| *stack)
     }
 
-    /// How the outputs of the module called `name` are divided, if they are.
     pub fn layout(&self, name: &str) -> Option<Layout> {
         self.fused.iter().find(|(ending, _)| ends_with(name, ending)).map(|(_, layout)| *layout)
     }
