@@ -1,4 +1,4 @@
-//! A scan that somebody else made, joined with the model that it is of.
+//! Joining a scan of another program with the model that was scanned.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,25 +8,16 @@ use crate::modules::{InMemory, Info};
 /// Why a scan cannot be joined with a model.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
-    /// The model lacks a module of the scan.
     #[error("'{0}' of the scan is no module of the model: is it the model that was scanned?")]
     NotInModel(String),
-    /// The model has a module of another shape.
     #[error("'{name}' is {scanned:?} in the scan and {model:?} in the model: is it the model that was scanned?")]
-    OtherShape {
-        /// The module.
-        name: String,
-        /// Its shape in the scan.
-        scanned: [usize; 2],
-        /// Its shape in the model.
-        model: [usize; 2],
-    },
+    OtherShape { name: String, scanned: [usize; 2], model: [usize; 2] },
 }
 
 impl Scan {
-    /// Completes the scan with the names and shapes of the model's `modules` and with what is around them. Those that are not
-    /// in the scan become part of the surroundings, but for experts that are one parameter with some that are: those could
-    /// not be measured.
+    /// Completes the scan with the names and shapes of the model's `modules` and with the model's `surroundings`.
+    /// Modules that are not in the scan are added to the surroundings. But experts that are one parameter with an
+    /// expert in the scan count as unmeasured.
     ///
     /// # Errors
     ///
@@ -57,7 +48,7 @@ impl Scan {
     }
 }
 
-/// Where the module of each name is. Names on disk go before names in memory, which several experts share.
+/// The index of the module with each name. Names on disk take precedence over names in memory, which experts may share.
 fn places<'a>(modules: &[&'a Info]) -> HashMap<&'a str, usize> {
     let mut places: HashMap<&str, usize> =
         modules.iter().enumerate().map(|(place, info)| (info.name.as_str(), place)).collect();
@@ -70,8 +61,8 @@ fn places<'a>(modules: &[&'a Info]) -> HashMap<&'a str, usize> {
     places
 }
 
-/// Gives a module of a scan what is known of it in the model. A scan of the model in memory has the parts of a divided weight
-/// by themselves, which lie below each other and are equal.
+/// Completes a module of a scan with what is known from the model. Programs that scan the model in memory measure the
+/// parts of a divided weight separately; these are equal blocks of its rows.
 fn complete(info: &mut Info, model: &Info) -> Result<(), JoinError> {
     let divided = model.memory.names().len();
     let is_part = divided > 1 && info.name != model.name;

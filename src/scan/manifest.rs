@@ -1,4 +1,4 @@
-//! The run's manifest, beside the file of all numbers: what was read, how, and what was not.
+//! The run's manifest, which lies beside the file of all numbers: what was scanned, how, and what was not measured.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -10,42 +10,33 @@ use super::outputs::manifest_of;
 use super::pool::pool;
 use super::read::Fields;
 use super::{
-    Failure, INCOMPLETE_POOL, LeftOut, Outputs, Provenance, ReadError, Record, Scan, Surroundings, Unmeasured,
+    Failure, INCOMPLETE_POOL, LeftOut, Outputs, Pool, Provenance, ReadError, Record, Scan, Surroundings, Unmeasured,
 };
 use crate::modules::{InMemory, Info};
 use crate::output::json::Json;
 use crate::output::{OutputError, python_json, sha256};
 
-/// The version of the manifest's form. Version 1 had no number, no date and no host.
+/// The version of the manifest's format. Version 1 had no version number, no date and no host.
 const SCHEMA: usize = 2;
 
 /// Why a scan's manifest is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// There is none.
     #[error("the scan's manifest is missing: there is no '{0}'")]
     Missing(PathBuf),
-    /// It cannot be read.
     #[error("the scan's manifest cannot be read: '{path}': {reason}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// It was written with another file.
+    Unreadable { path: PathBuf, reason: String },
     #[error("the manifest '{0}' was not written with this scan, or the scan was changed since")]
     OfAnother(PathBuf),
 }
 
-/// The manifest as it is written.
 #[derive(Serialize)]
 struct Manifest<'a> {
     tool: &'static str,
     schema_version: usize,
     #[serde(flatten)]
     provenance: Option<&'a Provenance>,
-    /// How many modules were measured.
+    /// The number of modules.
     measured: usize,
     failed: Vec<Failure>,
     left_out: &'a [LeftOut],
@@ -53,7 +44,7 @@ struct Manifest<'a> {
     surroundings: Around<'a>,
 }
 
-/// What is read of a manifest beside the surroundings.
+/// What is read from a manifest, except for the surroundings.
 #[derive(Deserialize)]
 struct ReadBack {
     #[serde(flatten)]
@@ -62,32 +53,27 @@ struct ReadBack {
     left_out: Vec<LeftOut>,
 }
 
-/// The names of the files that are written together with the manifest.
+/// The names of the files that are written together with the manifest. The hash ties the manifest to the file of all
+/// numbers.
 #[derive(Serialize)]
 struct Written {
-    /// All numbers.
     full: String,
-    /// The SHA-256 of that file, by which the manifest is known to be its own.
     full_sha256: String,
-    /// The best.
     top: String,
 }
 
-/// The model around the modules that were measured.
+/// The surroundings of a scan, and its unmeasured modules.
 struct Around<'a>(&'a Scan);
 
 /// A module that was not measured, as the manifest describes it.
 struct Outside<'a>(&'a Info);
 
 impl Scan {
-    /// The manifest of the files `outputs`, of which the first holds the bytes `full`.
+    /// The manifest for the files `outputs`; `full` is the content of the file of all numbers.
     pub fn manifest_json(&self, outputs: &Outputs, full: &[u8]) -> Vec<u8> {
         let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut failed = self.failures.clone();
-        failed.extend(
-            self.incomplete_pools()
-                .map(|pool| Failure { module: pool.name.clone(), reason: INCOMPLETE_POOL.to_owned() }),
-        );
+        let incomplete = |pool: &Pool| Failure { module: pool.name.clone(), reason: INCOMPLETE_POOL.to_owned() };
+        let failed = self.failures.iter().cloned().chain(self.incomplete_pools().map(incomplete)).collect();
         python_json(&Manifest {
             tool: env!("CARGO_PKG_NAME"),
             schema_version: SCHEMA,
@@ -100,22 +86,22 @@ impl Scan {
         })
     }
 
-    /// Writes the scan's files: all numbers, the names of the best, and the manifest; all or none.
+    /// Writes all of the scan's files or none: all numbers, `top` with the names of the best, and the manifest.
     ///
     /// # Errors
     ///
-    /// Fails if the disk does, such as when it is full; what was there before is then still there.
+    /// Fails if a file cannot be written, for example on a full disk. Earlier files are then still there.
     pub fn write(&self, outputs: &Outputs, top: &[u8]) -> Result<(), OutputError> {
         let full = self.full_json();
         outputs.write(&full, top, &self.manifest_json(outputs, &full))
     }
 
-    /// Adds what the manifest beside the scan's file at `path` tells: what is around it, the modules that could not be
-    /// measured, and how the others were.
+    /// Adds what the manifest beside the scan's file at `path` tells: the surroundings, the modules that could not be
+    /// measured, and how the others were measured.
     ///
     /// # Errors
     ///
-    /// Fails if there is no manifest, or if it is another's; the scan is then what it was.
+    /// Fails if there is no manifest or if it belongs to another scan. The scan is then unchanged.
     pub fn read_manifest(&mut self, path: &Path) -> Result<(), ManifestError> {
         let manifest = manifest_of(path);
         let unreadable = |reason: String| ManifestError::Unreadable { path: manifest.clone(), reason };
@@ -125,9 +111,8 @@ impl Scan {
         })?;
         let json = Json::parse(&bytes).map_err(|error| unreadable(error.to_string()))?;
         if let Some(schema) = json.get("schema_version").and_then(Json::whole).filter(|schema| *schema > SCHEMA) {
-            return Err(unreadable(format!(
-                "its schema_version is {schema}, and this laser-scan reads up to {SCHEMA}"
-            )));
+            let reason = format!("its schema_version is {schema}, and this laser-scan reads up to {SCHEMA}");
+            return Err(unreadable(reason));
         }
         let (around, unmeasured) = surroundings(&json).map_err(|error| unreadable(error.to_string()))?;
         let hash = json.get("outputs").and_then(|outputs| outputs.get("full_sha256")).and_then(Json::text);
@@ -136,21 +121,18 @@ impl Scan {
             return Err(ManifestError::OfAnother(manifest));
         }
         self.surroundings = Some(around);
-        // Manifests of the first version do not tell all that is asked of provenance.
+        // Manifests of the first version lack some of the provenance.
         if let Ok(ReadBack { provenance, failed, left_out }) = serde_json::from_slice(&bytes) {
             self.provenance = Some(provenance);
             self.failures = failed.into_iter().filter(|failure| failure.reason != INCOMPLETE_POOL).collect();
             self.left_out = left_out;
         }
-        let told = |info: Info| {
+        for info in unmeasured {
             let failure = self.failures.iter().find(|failure| failure.module == info.name);
-            let reason =
-                failure.map_or_else(|| "it could not be measured".to_owned(), |failure| failure.reason.clone());
-            Record { info, result: Err(Unmeasured::Told(reason)) }
-        };
-        let unmeasured: Vec<Record> = unmeasured.into_iter().map(told).collect();
-        // An expert that could not be measured belongs to its pool nevertheless.
-        self.records.extend(unmeasured);
+            let reason = failure.map_or("it could not be measured", |failure| &failure.reason).to_owned();
+            self.records.push(Record { info, result: Err(Unmeasured::Told(reason)) });
+        }
+        // An expert that could not be measured still belongs to its pool.
         self.pools = pool(&self.records, self.pooling);
         Ok(())
     }
@@ -192,7 +174,7 @@ impl Serialize for Outside<'_> {
     }
 }
 
-/// What a manifest tells of the model around the scan, and the modules of the scan that were not measured.
+/// The surroundings of a scan, and its unmeasured modules, as a manifest has them.
 fn surroundings(manifest: &Json) -> Result<(Surroundings, Vec<Info>), ReadError> {
     let around = Fields::new("surroundings", manifest.get("surroundings").unwrap_or(&Json::Null))?;
     let infos = |key| {

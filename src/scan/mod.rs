@@ -1,9 +1,10 @@
-//! A scan: the modules of a model with their numbers, and the files that hold one.
+//! A scan: the modules of a model with their numbers, and the files that hold it.
 //!
-//! [`Scan`] is what a run makes, what a file holds, and what everything after it takes. Its own files are written and read
-//! here (`write.rs`, `read.rs`, `manifest.rs`), and the results of other programs are read here too; what is written from
-//! what was read is the same, byte for byte.
+//! [`Scan`] is the result of a run, the content of a file, and the input of everything after it. Its files are written
+//! and read here (`write.rs`, `read.rs`, `manifest.rs`), and results of other programs are read here too. Writing a
+//! scan that was read gives the same bytes.
 
+mod format;
 mod join;
 mod manifest;
 mod others;
@@ -14,23 +15,20 @@ mod provenance;
 mod read;
 mod read_error;
 mod record;
-mod surroundings;
 mod write;
 
+pub use format::Format;
 pub use join::JoinError;
 pub use manifest::ManifestError;
-pub use others::Format;
 pub(crate) use others::{Rated, spectrum, spectrum_sorted};
 pub use outputs::{Destination, Outputs, manifest_of};
 pub use pool::{INCOMPLETE_POOL, Pool, Pooling};
 pub use provenance::{Failure, Host, LeftOut, Methods, Options, Processors, Provenance, Seconds, WeightFile};
-pub use read::OpenError;
-pub use read_error::ReadError;
+pub use read_error::{OpenError, ReadError};
 pub use record::{Numbers, Record, Unmeasured};
-pub use surroundings::Surroundings;
 pub(crate) use write::Described;
 
-use crate::modules::{self, Role};
+use crate::modules::{self, Info, Role};
 
 /// The modules of a model with their numbers, and what is known of the model around them.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,20 +36,36 @@ pub struct Scan {
     records: Vec<Record>,
     pooling: Pooling,
     pools: Vec<Pool>,
-    /// Who wrote the file that it was read from; this program, if it was not read from one.
+    /// The format of the file that it was read from, or this program's own.
     pub format: Format,
-    /// What else is in the model, where that is known.
     pub surroundings: Option<Surroundings>,
-    /// How the numbers came about, where that is known.
     pub provenance: Option<Provenance>,
-    /// What was to be measured and could not be, as the manifest says it.
+    /// The modules that could not be measured, in the manifest's words.
     pub failures: Vec<Failure>,
-    /// The model's tensors that were not to be measured.
+    /// The model's tensors that were not meant to be measured.
     pub left_out: Vec<LeftOut>,
 }
 
+/// What is known of a model besides the modules of a scan. A trainer's patterns also match the names of what is here.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Surroundings {
+    /// The model as trainers know it: a Hub id, or a folder's name.
+    pub model: String,
+    /// The `model_type` of each component that has one.
+    pub model_types: Vec<String>,
+    /// The line of transformers whose names in memory are used: 4 or 5.
+    pub transformers: u8,
+    /// The names of the components, if the model is a pipeline of several.
+    pub components: Vec<String>,
+    pub ties_embeddings: bool,
+    /// The linear modules that are not in the scan: heads, routers, and what was excluded.
+    pub modules: Vec<Info>,
+    /// The names of all other tensors in memory.
+    pub names: Vec<String>,
+}
+
 impl Scan {
-    /// The scan of these modules, in model order; nothing else is known of it.
+    /// A scan of these modules, which are in model order.
     pub fn new(records: Vec<Record>, format: Format) -> Self {
         Self {
             records,
@@ -65,24 +79,23 @@ impl Scan {
         }
     }
 
-    /// The same with the experts taken together as `how` says.
+    /// The scan with its experts pooled as `how` says.
     pub fn pooled(mut self, how: Pooling) -> Self {
         self.pooling = how;
         self.pools = pool::pool(&self.records, how);
         self
     }
 
-    /// The modules, in model order; after them those that are missing from the model's files.
+    /// The modules in model order, followed by those that are missing from the model's files.
     pub fn records(&self) -> &[Record] {
         &self.records
     }
 
-    /// How experts are taken together.
     pub fn pooling(&self) -> Pooling {
         self.pooling
     }
 
-    /// The pools of experts, in the order of their first members; none where experts are not pooled.
+    /// The pools of experts in the order of their first members; none if experts are not pooled.
     pub fn pools(&self) -> &[Pool] {
         &self.pools
     }
@@ -92,8 +105,8 @@ impl Scan {
         self.pools.iter().filter(|pool| pool.snr.is_none())
     }
 
-    /// A scan with the same modules that has measured all which are pending, with one ratio for all: what can be chosen of
-    /// it tells, before anything is measured, what can be chosen of the scan.
+    /// The scan as if all pending modules were measured, all with the same ratio. What can be selected from it shows,
+    /// before anything is measured, what will be possible.
     pub fn foreseen(&self) -> Self {
         let mut scan = self.clone();
         for record in &mut scan.records {
@@ -105,8 +118,9 @@ impl Scan {
         scan.pooled(how)
     }
 
-    /// The same without the modules that a scan of this program would not rank: others measure norms, embeddings and heads
-    /// too. What this program has measured was asked for.
+    /// The scan without the modules that this program would not rank, such as norms, embeddings and heads, which other
+    /// programs measure too. Nothing is removed from a scan of this program, because the user asked for all its
+    /// modules.
     pub fn ranked(mut self) -> Self {
         if self.format != Format::LaserScan {
             self.records.retain(|record| is_ranked(&record.info.name));
@@ -115,7 +129,7 @@ impl Scan {
     }
 }
 
-/// Whether a module's name alone tells that a scan ranks it unless it is told otherwise.
+/// Whether a scan ranks a module by default, judged by the module's name alone.
 fn is_ranked(name: &str) -> bool {
     let leaf = name.rsplit('.').next().unwrap_or(name);
     modules::role_by_name(name) == Role::Linear && !leaf.contains("norm") && !leaf.starts_with("ln_")

@@ -1,50 +1,23 @@
-//! Whose file a scan is in, and the two forms of Spectrum's results.
+//! The two forms of Spectrum's results.
 //!
-//! Spectrum writes an infinite ratio as a bare `Infinity`, which is Python's JSON and nobody else's; its readers are Python.
+//! Spectrum writes an infinite ratio as a bare `Infinity`. Only Python accepts this as JSON, but so do all readers of
+//! the files.
 
-use std::fmt;
-
-use super::{Record, Scan};
+use super::Scan;
 use crate::output::python_json_text;
 
-/// Who wrote a file of results.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// This program.
-    LaserScan,
-    /// Spectrum: a record for each module.
-    Spectrum,
-    /// Spectrum: the ratios alone, sorted within each type.
-    SpectrumSorted,
-    /// laserRMT, or the seed's notebook.
-    LaserRmt,
-}
-
-/// A module's name, type and ratio: all that Spectrum's results hold of it.
+/// A module's name, type and ratio, which is all that Spectrum's results hold.
 pub(crate) type Rated<'a> = (&'a str, &'a str, f64);
 
-impl fmt::Display for Format {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::LaserScan => "laser-scan",
-            Self::Spectrum => "Spectrum",
-            Self::SpectrumSorted => "Spectrum, sorted",
-            Self::LaserRmt => "laserRMT",
-        })
-    }
-}
-
 impl Scan {
-    /// The names, types and ratios of the measured modules.
+    /// The measured modules.
     pub(crate) fn rated(&self) -> Vec<Rated<'_>> {
-        fn rated(record: &Record) -> Option<Rated<'_>> {
-            Some((&record.info.name, &record.info.kind, record.snr()?))
-        }
-        self.records.iter().filter_map(rated).collect()
+        let snrs = self.records.iter().filter_map(|record| Some((&record.info, record.snr()?)));
+        snrs.map(|(info, snr)| (info.name.as_str(), info.kind.as_str(), snr)).collect()
     }
 }
 
-/// `{name: {"snr": …, "type": …}}`, as Spectrum writes it: four spaces, types one after the other.
+/// `{name: {"snr": …, "type": …}}` as Spectrum writes it: indented by four spaces, one type after the other.
 pub(crate) fn spectrum(results: &[Rated<'_>]) -> String {
     let record = |(name, kind, snr): &Rated<'_>| {
         let (name, kind) = (json(name), json(kind));
@@ -66,7 +39,7 @@ pub(crate) fn spectrum_sorted(results: &[Rated<'_>]) -> String {
     format!("{{\n{}\n}}", groups.join(",\n"))
 }
 
-/// The results by type, in the order in which the types appear.
+/// The results grouped by type, in the order in which the types first appear.
 fn by_type<'a>(results: &[Rated<'a>]) -> Vec<(&'a str, Vec<Rated<'a>>)> {
     let mut types: Vec<(&str, Vec<Rated<'_>>)> = Vec::new();
     for result in results {
@@ -78,7 +51,6 @@ fn by_type<'a>(results: &[Rated<'a>]) -> Vec<(&'a str, Vec<Rated<'a>>)> {
     types
 }
 
-/// A value as JSON on one line.
 fn json(value: &(impl serde::Serialize + ?Sized)) -> String {
     python_json_text(value).trim_end().to_owned()
 }

@@ -1,31 +1,28 @@
-//! The files of a scan: what they are called, and whether there is a place for them.
+//! The files of a scan: their names, and whether they can be written.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::output::{OutputError, folder_of, followed, in_file_name, sweep, temporary, write_all};
 
-/// What the user says about where output goes.
+/// Where the user wants the output.
 #[derive(Clone, Debug, Default)]
 pub struct Destination {
-    /// The folder for files that are not named; the current one if there is none.
+    /// The folder for files without a path of their own; by default the current one.
     pub folder: Option<PathBuf>,
-    /// The full file.
     pub full: Option<PathBuf>,
-    /// The top-N file.
     pub top: Option<PathBuf>,
 }
 
 /// The files that a scan writes.
 #[derive(Clone, Debug)]
 pub struct Outputs {
-    /// Every module's numbers.
+    /// The file of all numbers.
     pub full: PathBuf,
-    /// The best modules' names.
+    /// The file with the names of the best modules.
     pub top: PathBuf,
-    /// The run's manifest.
     pub manifest: PathBuf,
-    /// What is done so far of a scan that is under way.
+    /// The journal of a scan that is not finished.
     pub journal: PathBuf,
 }
 
@@ -46,8 +43,8 @@ impl Outputs {
         }
     }
 
-    /// Makes sure that the files are no folders, and that each has a place of its own, apart from the files `kept`. Nothing is
-    /// written.
+    /// Checks that none of the files is a folder, and that all have different places, none of which is one of the files
+    /// `kept`. Nothing is written.
     ///
     /// # Errors
     ///
@@ -62,7 +59,7 @@ impl Outputs {
             if path.exists() && !path.is_file() {
                 return Err(OutputError::NotAFile(path.clone()));
             }
-            // Two spellings of a path are told by what they lead to.
+            // One path may be spelled in several ways, so that what it leads to is compared.
             let place = real(folder_of(path)).join(path.file_name().unwrap_or_default());
             if kept.contains(&place.canonicalize().unwrap_or_else(|_| place.clone())) {
                 return Err(OutputError::PartOfModel(path.clone()));
@@ -75,12 +72,12 @@ impl Outputs {
         Ok(())
     }
 
-    /// Makes sure, before any work is done, of what [`Outputs::check`] does, and that the files can be written. Missing folders
-    /// are made.
+    /// Checks the files as [`Outputs::check`] does, and that they can be written, before any work is done. Missing
+    /// folders are created.
     ///
     /// # Errors
     ///
-    /// Fails as [`Outputs::check`] does, or if a folder cannot be made or written to.
+    /// Fails as [`Outputs::check`] does, or if a folder cannot be created or written to.
     pub fn prepare(&self, kept: &[PathBuf]) -> Result<(), OutputError> {
         self.check(kept)?;
         for path in self.all() {
@@ -90,7 +87,7 @@ impl Outputs {
             sweep(path);
             drop(temporary(folder).map_err(unwritable)?);
         }
-        // Where a path leads through folders that were missing is known only now.
+        // Only now is it known where paths through missing folders lead.
         self.check(kept)
     }
 
@@ -98,18 +95,14 @@ impl Outputs {
         [&self.full, &self.top, &self.manifest, &self.journal]
     }
 
-    /// Writes the three files, as [`write_all`] does. The full file takes its place last: the manifest holds its hash, so that
-    /// once the two agree, all three are of one scan.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the disk does, such as when it is full; what was there before is then still there.
-    pub fn write(&self, full: &[u8], top: &[u8], manifest: &[u8]) -> Result<(), OutputError> {
+    /// Writes the three files as [`write_all`] does. The full file is placed last. The manifest holds its hash, so once
+    /// the two agree, all three files belong to one scan.
+    pub(super) fn write(&self, full: &[u8], top: &[u8], manifest: &[u8]) -> Result<(), OutputError> {
         write_all(&[(&self.manifest, manifest), (&self.top, top), (&self.full, full)])
     }
 }
 
-/// Where the manifest of a scan's file of all numbers is: beside it, and not beside a link to it.
+/// The path of the manifest for a scan's file of all numbers: beside the file itself, not beside a link to it.
 pub fn manifest_of(full: &Path) -> PathBuf {
     let full = &followed(full.to_owned());
     let mut name = if full.extension() == Some("json".as_ref()) { full.with_extension("") } else { full.to_owned() };
@@ -117,7 +110,7 @@ pub fn manifest_of(full: &Path) -> PathBuf {
     name
 }
 
-/// What the path of a folder leads to, as far as it is there.
+/// The path of a folder with links resolved, as far as it exists.
 fn real(folder: &Path) -> PathBuf {
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let mut above = absolute.ancestors();

@@ -1,4 +1,4 @@
-//! Whose results a file holds. A scan replaces those of its own model and nothing else, unless the user says so.
+//! Which model's results a file holds. A scan replaces only results of its own model, unless the user allows more.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -10,10 +10,11 @@ use super::{Format, Outputs, Scan};
 use crate::output::{OutputError, folder_of, sha256};
 use crate::source::{Model, local};
 
-/// The largest file that could be a scan's: what is larger is not read to find out. A thousand bytes tell of a module.
+/// The largest file that could be a scan's, which takes about a thousand bytes for each module. Larger files are not
+/// read.
 const LARGEST: u64 = 1 << 30;
 
-/// What a manifest tells of the scan that it was written with.
+/// What a manifest tells about its scan.
 #[derive(Deserialize)]
 struct Claim {
     tool: String,
@@ -23,7 +24,6 @@ struct Claim {
     outputs: Written,
 }
 
-/// The files that it was written with.
 #[derive(Deserialize)]
 struct Written {
     full_sha256: String,
@@ -31,14 +31,14 @@ struct Written {
 }
 
 impl Claim {
-    /// What the manifest at `path` tells; `None` if it is none.
+    /// Reads the manifest at `path`; `None` if it is no manifest.
     fn read(path: &Path) -> Option<Self> {
         let claim: Self = serde_json::from_slice(&read(path)?).ok()?;
         (claim.tool == env!("CARGO_PKG_NAME")).then_some(claim)
     }
 
-    /// Which model the scan was of. Manifests of the first version do not say it: there a path counts from the current folder.
-    /// Other early ones give the path of what is in Hugging Face's cache.
+    /// The scanned model. Manifests of the first version may give it as a path relative to the current folder, and
+    /// other early manifests as a path in Hugging Face's cache.
     fn origin(&self) -> String {
         match (&self.origin, &self.commit) {
             (Some(origin), _) => local::origin(Path::new(origin)),
@@ -50,7 +50,7 @@ impl Claim {
         }
     }
 
-    /// Makes sure that the scan was of `model`, whose results are to take the place of those in `path`.
+    /// Checks that the scan was of `model`, whose results would replace those in `path`.
     fn is_of(&self, model: &Model, path: &Path) -> Result<(), OutputError> {
         let origin = self.origin();
         if is_same(&origin, &model.origin) {
@@ -61,8 +61,8 @@ impl Claim {
     }
 }
 
-/// Whether two models are one, which may be at different commits, or have been trained on in between. The Hub takes no account
-/// of case in its ids, and several paths may lead to one folder.
+/// Whether two origins are the same model, perhaps at different commits or trained further in between. The Hub ignores
+/// case in its ids, and several paths may lead to one folder.
 fn is_same(one: &str, other: &str) -> bool {
     let real = |origin: &str| Some(Path::new(origin)).filter(|path| path.is_absolute())?.canonicalize().ok();
     match (Path::new(one).is_absolute(), Path::new(other).is_absolute()) {
@@ -73,12 +73,12 @@ fn is_same(one: &str, other: &str) -> bool {
 }
 
 impl Outputs {
-    /// Makes sure, before any work is done, that the files replace nothing but the results of an earlier scan of `model`, of
-    /// which `scan` is planned. Nothing is written.
+    /// Checks, before any work is done, that the files would replace only the results of an earlier scan of `model`.
+    /// `scan` is the planned one. Nothing is written.
     ///
     /// # Errors
     ///
-    /// Fails if one of them holds another model's results, or is no file of a scan at all.
+    /// Fails if one of the files holds another model's results, or is no file of a scan.
     pub fn replace_only_those_of(&self, model: &Model, scan: &Scan) -> Result<(), OutputError> {
         let claim = Claim::read(&self.manifest);
         match &claim {
@@ -92,8 +92,8 @@ impl Outputs {
         self.replace_only_names_of(model, scan, claim)
     }
 
-    /// The same for the full file, of which only the manifest `claim` tells the model. A scan that was ended between placing the
-    /// two has left its journal.
+    /// Checks the full file, whose model only the manifest `claim` tells. A scan that was interrupted after placing the
+    /// manifest, but before placing the full file, has left its journal.
     fn replace_only_scan(&self, claim: Option<&Claim>) -> Result<(), OutputError> {
         let bytes = read(&self.full).ok_or_else(|| OutputError::Foreign(self.full.clone()))?;
         let is_own = claim.is_some_and(|claim| sha256(&bytes) == claim.outputs.full_sha256);
@@ -108,8 +108,8 @@ impl Outputs {
         }
     }
 
-    /// The same for the top-N file, which tells nothing of its model but modules' names. Its scan's manifest is beside it or
-    /// beside the full file: either may have had another name. If none tells of it, the names have to be the model's own.
+    /// Checks the top-N file, which tells only modules' names. The manifest of its scan may lie beside it or beside the
+    /// full file, under any name. If no manifest mentions it, the names must all belong to the model.
     fn replace_only_names_of(&self, model: &Model, scan: &Scan, claim: Option<Claim>) -> Result<(), OutputError> {
         if !has_content(&self.top) {
             return Ok(());
@@ -119,11 +119,8 @@ impl Outputs {
         let folders = HashSet::from([folder_of(&self.top), folder_of(&self.full)]);
         let claims = claim.into_iter().chain(claims(folders));
         let name = self.top.file_name().unwrap_or_default();
-        let results: Vec<_> = claims
-            .filter(|claim| name == claim.outputs.top.as_str())
-            .map(|claim| claim.is_of(model, &self.top))
-            .collect();
-        match results.into_iter().reduce(Result::or) {
+        let of_file = claims.filter(|claim| name == claim.outputs.top.as_str());
+        match of_file.map(|claim| claim.is_of(model, &self.top)).reduce(Result::or) {
             Some(result) => result,
             None if names.is_subset(&names_of(scan)) => Ok(()),
             None => Err(OutputError::Unowned(self.top.clone())),
@@ -131,31 +128,30 @@ impl Outputs {
     }
 }
 
-/// Whether there is a file that holds anything.
 fn has_content(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
 }
 
-/// The bytes of a file, unless it cannot be read or is too large for a scan's.
+/// The bytes of a file, unless it cannot be read or is too large to belong to a scan.
 fn read(path: &Path) -> Option<Vec<u8>> {
     fs::metadata(path).ok().filter(|metadata| metadata.len() <= LARGEST)?;
     fs::read(path).ok()
 }
 
-/// The names of modules that a file holds by type, if it is a top-N file.
+/// The names of modules in a file, if it is a top-N file.
 fn names_in(bytes: &[u8]) -> Option<HashSet<String>> {
     let types: HashMap<String, Vec<String>> = serde_json::from_slice(bytes).ok()?;
     Some(types.into_values().flatten().collect())
 }
 
-/// The names that a top-N file of the model may hold, whatever the options of its scan: those of linear modules and of pools.
+/// The names that a top-N file of the model may hold, whatever the options of its scan were: linear modules and pools.
 fn names_of(scan: &Scan) -> HashSet<String> {
     let outside = scan.surroundings.iter().flat_map(|around| &around.modules);
     let infos = scan.records().iter().map(|record| &record.info).chain(outside);
     infos.flat_map(|info| [info.pool().map(|(name, _)| name), Some(info.name.clone())]).flatten().collect()
 }
 
-/// What the manifests in these folders tell, which are known by their names.
+/// The manifests in these folders, which are recognised by their names.
 fn claims(folders: HashSet<&Path>) -> Vec<Claim> {
     let entries = folders.into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     let is_named_so = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().ends_with("_run.json");

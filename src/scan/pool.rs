@@ -1,4 +1,4 @@
-//! Experts taken together.
+//! Pools of experts, which are ranked and selected together.
 
 use std::collections::HashMap;
 
@@ -7,36 +7,35 @@ use super::Record;
 /// Why a pool has no ratio.
 pub const INCOMPLETE_POOL: &str = "one of its experts could not be measured";
 
-/// How the experts of a layer are taken together, for trainers that cannot select one of them.
+/// How the experts of a layer are pooled, for trainers that cannot select single experts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pooling {
-    /// They are not: each is ranked by itself.
+    /// Each expert is ranked by itself.
     #[default]
     None,
-    /// By the mean of their ratios.
+    /// A pool's ratio is the mean of its members'.
     Mean,
-    /// By the largest of their ratios.
+    /// A pool's ratio is the largest of its members'.
     Max,
 }
 
-/// Experts of a layer with one ratio: the same projection of each, or all that is one parameter in memory.
+/// Experts of a layer with one common ratio: the same projection of each, or all that is one parameter in memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pool {
-    /// Its name.
     pub name: String,
-    /// The type it is ranked within.
+    /// The type within which it is ranked.
     pub kind: String,
-    /// The places of its members among the scan's records, in their order.
+    /// The indices of its members among the scan's records, in order.
     pub members: Vec<usize>,
-    /// How many experts they belong to.
+    /// How many experts the members belong to.
     pub experts: usize,
-    /// Its ratio; `None` if that of a member is not known.
+    /// `None` if a member's ratio is not known.
     pub snr: Option<f64>,
 }
 
-/// Takes the experts among `records` together. The pools come in the order of their first members; there are none if
-/// experts are not to be pooled. An infinite ratio makes a mean infinite. Parts of fused modules are not pooled.
+/// The pools of the experts among `records`, in the order of their first members. An infinite ratio makes a mean
+/// infinite. Parts of fused modules are not pooled.
 pub(super) fn pool(records: &[Record], how: Pooling) -> Vec<Pool> {
     let mut pools: Vec<Pool> = Vec::new();
     if how == Pooling::None {

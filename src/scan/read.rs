@@ -1,42 +1,17 @@
 //! The bytes of a scan's file -> the scan.
 //!
-//! Four kinds of file are read: that of this program, the two of Spectrum, and that of laserRMT, which the seed's
-//! notebook writes too. Which one it is shows in its records, not in its name.
+//! Four kinds of file are read: this program's, the two of Spectrum, and that of laserRMT, which the laser-QLoRA
+//! notebook writes too. `format.rs` tells them apart.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::fs;
+use std::path::Path;
 
-use super::read_error::ReadError;
-use super::{Format, Numbers, Pooling, Record, Scan, Unmeasured};
+use super::{Format, Numbers, OpenError, Pooling, ReadError, Record, Scan, Unmeasured};
 use crate::modules::name::Place;
 use crate::modules::{InMemory, Info, Role, WEIGHT};
 use crate::output::json::{self, Json};
 use crate::statistic::Statistic;
-
-/// Keys of a `config.json`, of which every one has at least one.
-const CONFIG_KEYS: [&str; 3] = ["model_type", "architectures", "_class_name"];
-
-/// Why a scan's file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// It cannot be read.
-    #[error("cannot read '{path}': {error}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        error: io::Error,
-    },
-    /// It is no scan.
-    #[error("'{path}': {error}")]
-    NoScan {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        error: ReadError,
-    },
-}
 
 impl Scan {
     /// Reads a scan's file of all numbers.
@@ -53,13 +28,13 @@ impl Scan {
     ///
     /// # Errors
     ///
-    /// Fails if the file is no scan, or if what it says of a module is unclear.
+    /// Fails if the file is no scan, or if what it says about a module is unclear.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ReadError> {
         if json::without_mark(bytes).iter().all(u8::is_ascii_whitespace) {
             return Err(ReadError::Empty);
         }
         let file = Json::parse(bytes)?;
-        let format = format(&file)?;
+        let format = Format::of(&file)?;
         if let Some(name) = repeated(file.pairs().iter().map(|(name, _)| name.as_str())) {
             return Err(ReadError::Twice(name.to_owned()));
         }
@@ -75,61 +50,7 @@ impl Scan {
     }
 }
 
-/// Who wrote the file, if it is a scan.
-fn format(file: &Json) -> Result<Format, ReadError> {
-    let Json::Object(pairs) = file else { return Err(ReadError::NoObject(file.what())) };
-    let any_has = |key: &str| pairs.iter().any(|(_, value)| value.get(key).is_some());
-    let all = |is: fn(&Json) -> bool| pairs.iter().all(|(_, value)| is(value));
-    if pairs.is_empty() {
-        Err(ReadError::Empty)
-    } else if let Some(error) = another_file(file) {
-        Err(error)
-    } else if any_has("snr") || (all(is_object) && (any_has("type") || any_has("module"))) {
-        Ok(format_of_records(pairs))
-    } else if all(is_object) && pairs.iter().flat_map(|(_, ratios)| ratios.pairs()).any(|(_, ratio)| is_ratio(ratio)) {
-        Ok(Format::SpectrumSorted)
-    } else {
-        Err(ReadError::NoScan)
-    }
-}
-
-/// What is wrong with the file if it is one of those that lie beside a scan or a model.
-fn another_file(file: &Json) -> Option<ReadError> {
-    let is_names = |value: &Json| matches!(value, Json::List(items) if items.iter().all(|item| item.text().is_some()));
-    if file.get("tool").and_then(Json::text) == Some("laser-scan") {
-        Some(ReadError::Manifest)
-    } else if file.get("weight_map").is_some() {
-        Some(ReadError::Index)
-    } else if CONFIG_KEYS.iter().any(|key| file.get(key).is_some_and(|value| !is_object(value))) {
-        Some(ReadError::Config)
-    } else if file.pairs().iter().all(|(_, value)| is_names(value)) {
-        Some(ReadError::TopOnly)
-    } else {
-        None
-    }
-}
-
-/// Who wrote the records: `module` is the key of the notebook, `type` that of Spectrum, and this program writes both.
-fn format_of_records(pairs: &[(String, Json)]) -> Format {
-    let has = |record: &Json, key: &str| record.get(key).is_some();
-    if pairs.iter().any(|(_, record)| has(record, "type") && has(record, "module")) {
-        Format::LaserScan
-    } else if pairs.iter().any(|(_, record)| has(record, "type")) {
-        Format::Spectrum
-    } else {
-        Format::LaserRmt
-    }
-}
-
-fn is_object(value: &Json) -> bool {
-    matches!(value, Json::Object(_))
-}
-
-fn is_ratio(value: &Json) -> bool {
-    matches!(value, Json::Number(_) | Json::Null)
-}
-
-/// The first of `names` that came before.
+/// The first name that occurs a second time.
 fn repeated<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut seen = HashSet::new();
     names.find(|name| !seen.insert(*name))
@@ -159,7 +80,7 @@ fn records(file: &Json, format: Format) -> Result<Vec<Record>, ReadError> {
     modules.map(record).collect()
 }
 
-/// Whether the modules within layers are those of several stacks, as an encoder's and a decoder's are.
+/// Whether the modules within layers belong to several stacks, such as an encoder and a decoder.
 fn has_several_stacks<'a>(names: impl Iterator<Item = &'a str>) -> bool {
     let mut stacks = names.map(Place::of).filter(|place| place.layer.is_some()).map(|place| place.stack);
     let first = stacks.next();
@@ -169,47 +90,45 @@ fn has_several_stacks<'a>(names: impl Iterator<Item = &'a str>) -> bool {
 /// How the experts were pooled.
 fn pooling(file: &Json) -> Result<Pooling, ReadError> {
     let pool = file.pairs().iter().find_map(|(name, record)| Some((name, record.get("pool")?)));
-    match pool {
+    match pool.map(|(name, how)| (name, how.text())) {
         None => Ok(Pooling::None),
-        Some((name, how)) => match how.text() {
-            Some("mean") => Ok(Pooling::Mean),
-            Some("max") => Ok(Pooling::Max),
-            _ => Err(ReadError::Malformed { name: name.clone(), key: "pool", expected: "'mean' or 'max'" }),
-        },
+        Some((_, Some("mean"))) => Ok(Pooling::Mean),
+        Some((_, Some("max"))) => Ok(Pooling::Max),
+        Some((name, _)) => Err(ReadError::Malformed { name: name.clone(), key: "pool", expected: "'mean' or 'max'" }),
     }
 }
 
-/// A record of which nothing is known but this.
+/// A record of which nothing else is known.
 fn plain(name: &str, kind: String, snr: Option<f64>) -> Record {
     let result = snr.map(Numbers::ratio).ok_or(Unmeasured::NoRatio);
     Record { info: Info::of_name(without_weight(name), kind), result }
 }
 
-/// The name of the module that a weight is of.
 fn without_weight(name: &str) -> &str {
     name.strip_suffix(WEIGHT).unwrap_or(name)
 }
 
-/// A ratio of another program's file. What is no ratio but came of computing one is not measured.
+/// A ratio in another program's file. NaN and negative infinity, which computing a ratio may give, count as not
+/// measured.
 fn ratio(name: &str, value: &Json) -> Result<Option<f64>, ReadError> {
     match *value {
         Json::Null => Ok(None),
         Json::Number(snr) if snr.is_nan() || snr == f64::NEG_INFINITY => Ok(None),
         Json::Number(snr) if snr < 0.0 => Err(ReadError::Negative { name: name.to_owned(), snr }),
-        // Without the sign of -0, which would be ranked below 0.
+        // -0 loses its sign, because it would be ranked below 0.
         Json::Number(snr) => Ok(Some(snr.abs())),
         _ => Err(ReadError::Malformed { name: name.to_owned(), key: "snr", expected: "a number" }),
     }
 }
 
-/// What a file says of a module.
+/// The fields of a module's record.
 pub(super) struct Fields<'a> {
     name: &'a str,
     fields: &'a Json,
 }
 
 impl<'a> Fields<'a> {
-    /// What the file says of the module called `name`.
+    /// The fields of the module called `name`. Fails if a key occurs twice.
     pub fn new(name: &'a str, fields: &'a Json) -> Result<Self, ReadError> {
         match repeated(fields.pairs().iter().map(|(key, _)| key.as_str())) {
             Some(key) => Err(ReadError::KeyTwice { name: name.to_owned(), key: key.to_owned() }),
@@ -217,7 +136,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The record that this program wrote.
+    /// The record, as this program writes it.
     fn record(&self) -> Result<Record, ReadError> {
         let snr = match self.fields.get("snr") {
             // JSON has no infinity.
@@ -228,7 +147,6 @@ impl<'a> Fields<'a> {
         Ok(Record { info: self.info()?, result: snr.map(numbers).ok_or(Unmeasured::NoRatio) })
     }
 
-    /// What the module is.
     pub fn info(&self) -> Result<Info, ReadError> {
         let name = self.name;
         let names = self.field("target", "a name or a list of names", names)?.unwrap_or_else(|| vec![name.to_owned()]);
@@ -244,7 +162,7 @@ impl<'a> Fields<'a> {
         let layer = self.field("layer", "a layer's number", Json::whole)?;
         let plain = Info::of_name(name, self.kind()?);
         Ok(Info {
-            // A layer that is `null` is known to be none.
+            // `null` means that the module is known to be outside the layers.
             layer: if self.has("layer") { layer } else { plain.layer },
             role: self.field("class", "a class of modules", role)?.unwrap_or(plain.role),
             shape: self.field("shape", "rows and columns", shape)?,
@@ -255,7 +173,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// What the ratio was computed from, if the file has all of it.
+    /// The statistic, if the file has all of it.
     fn statistic(&self) -> Option<Statistic> {
         let number = |key: &str| match self.fields.get(key)? {
             Json::Number(number) => Some(*number),
@@ -282,12 +200,11 @@ impl<'a> Fields<'a> {
         self.required("type", "given as a string", text)
     }
 
-    /// Whether the file says anything under `key`.
     pub fn has(&self, key: &str) -> bool {
         self.fields.get(key).is_some()
     }
 
-    /// The value of `key`, which has to be there.
+    /// The value of `key`, which must be there.
     pub fn required<T>(
         &self,
         key: &'static str,
@@ -297,7 +214,7 @@ impl<'a> Fields<'a> {
         self.field(key, expected, parse)?.ok_or_else(|| self.malformed(key, expected))
     }
 
-    /// Whether `key` is set.
+    /// Whether `key` is true; false if it is not there.
     pub fn flag(&self, key: &'static str) -> Result<bool, ReadError> {
         let flag = |value: &Json| if let Json::Bool(is_set) = value { Some(*is_set) } else { None };
         Ok(self.field(key, "true or false", flag)?.unwrap_or(false))
@@ -319,7 +236,6 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The class of that name.
 fn role(value: &Json) -> Option<Role> {
     serde_json::from_value(value.text()?.into()).ok()
 }
@@ -337,11 +253,8 @@ fn names(value: &Json) -> Option<Vec<String>> {
 }
 
 fn shape(value: &Json) -> Option<[usize; 2]> {
-    match value {
-        Json::List(sides) => match sides.as_slice() {
-            [rows, columns] => Some([rows.whole()?, columns.whole()?]),
-            _ => None,
-        },
+    match value.list()? {
+        [rows, columns] => Some([rows.whole()?, columns.whole()?]),
         _ => None,
     }
 }

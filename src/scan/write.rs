@@ -1,7 +1,7 @@
 //! A scan -> the file of all numbers.
 //!
-//! It keeps the seed's form, Python's `json.dump(…, indent=4)`. Numbers have as many digits as float64 needs to be read
-//! back the same.
+//! It keeps the form of the laser-QLoRA notebook, Python's `json.dump(…, indent=4)`. Numbers have as many digits as
+//! float64 needs to be read back exactly.
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -12,13 +12,13 @@ use crate::modules::{InMemory, Info};
 use crate::output::python_json;
 use crate::statistic::Statistic;
 
-/// How a module is described in JSON. `module` is the seed's key, `type` is Spectrum's.
+/// A module's description in JSON. The laser-QLoRA notebook uses the key `module`, and Spectrum uses `type`.
 pub(crate) struct Described<'a>(pub &'a Info);
 
-/// What the file says of a module or of a pool. `snr` is the seed's key.
+/// What the file says about a module or a pool. The laser-QLoRA notebook uses the key `snr`, too.
 #[derive(Serialize)]
 struct Entry<'a> {
-    /// `null` where the noise is zero: JSON has no infinity.
+    /// `null` for an infinite ratio, because JSON has no infinity.
     snr: Option<f64>,
     #[serde(flatten)]
     info: Described<'a>,
@@ -28,19 +28,18 @@ struct Entry<'a> {
     pooled: Option<Pooled>,
 }
 
-/// How a pool came about.
 #[derive(Serialize)]
 struct Pooled {
     pool: Pooling,
     experts: usize,
 }
 
-/// The scan as an object with a key for each module and each pool.
+/// A scan as an object with a key for each measured module and pool.
 struct All<'a>(&'a Scan);
 
 impl Scan {
-    /// The file of all numbers: every measured module in model order, keyed by its name, then the pools of experts.
-    /// What was read from results of Spectrum is written in their form.
+    /// The file of all numbers: every measured module in model order, then the pools of experts, with their names as
+    /// keys. What was read from results of Spectrum is written in that form again.
     pub fn full_json(&self) -> Vec<u8> {
         match self.format {
             Format::Spectrum => spectrum(&self.rated()).into_bytes(),
@@ -49,7 +48,7 @@ impl Scan {
         }
     }
 
-    /// What a pool's experts have in common, under the pool's own name and type.
+    /// The description of a pool: what its experts have in common, with the pool's name and type.
     fn info_of(&self, pool: &Pool) -> Info {
         let members = || pool.members.iter().map(|place| &self.records[*place].info);
         let first = &self.records[pool.members[0]].info;
@@ -112,7 +111,7 @@ impl Serialize for Described<'_> {
     }
 }
 
-/// A number that JSON has.
+/// The number, if JSON can represent it.
 fn finite(number: f64) -> Option<f64> {
     Some(number).filter(|number| number.is_finite())
 }
