@@ -1,26 +1,25 @@
-//! A file that is still coming: which modules can be measured of what is there, and what was measured of it so far.
+//! A file that is still being downloaded: which modules can already be measured, and which already were.
 
 use std::time::Duration;
 
 use super::Outcome;
 use super::schedule::Task;
 
-/// The modules that wait for bytes of one file, in the order in which they can be measured.
+/// The modules that wait for bytes of a file, in the order in which they can be measured.
 pub struct Waiting {
-    /// How many bytes each needs, and its place in model order.
+    /// How many bytes of the file, from its start, each module needs, and the module's index.
     modules: Vec<(u64, usize)>,
-    /// How many of them wait no longer.
+    /// How many of them do not wait any more.
     done: usize,
 }
 
 impl Waiting {
-    /// The modules that need so many bytes of the file from its start on.
     pub fn new(mut modules: Vec<(u64, usize)>) -> Self {
         modules.sort_unstable();
         Self { modules, done: 0 }
     }
 
-    /// Those of the modules that wait still for which `length` bytes are enough; they wait no longer.
+    /// The waiting modules for which `length` bytes are enough. They do not wait any more.
     pub fn next(&mut self, length: u64) -> &[(u64, usize)] {
         let first = self.done;
         let more = self.modules[first..].iter().take_while(|(needed, _)| *needed <= length).count();
@@ -28,54 +27,51 @@ impl Waiting {
         &self.modules[first..self.done]
     }
 
-    /// Has all modules wait again.
+    /// Lets all modules wait again.
     pub fn begin_again(&mut self) {
         self.done = 0;
     }
 }
 
-/// How the measuring of a module ended.
+/// The outcome of a task.
 pub struct Measured {
-    /// What was to be done.
     pub task: Task,
-    /// The outcome.
     pub outcome: Outcome,
-    /// How long it took.
     pub elapsed: Duration,
-    /// Whether it has been told.
+    /// Whether the observer was told.
     pub is_shown: bool,
 }
 
-/// What was measured of files that are not proved to be the right ones yet. While a file comes, nobody can tell; once it is
-/// whole, its hash does, and its header.
-pub struct Unproved {
+/// Outcomes from shards that are not verified yet. A shard can be verified only when it is complete, by its hash and
+/// header.
+pub struct Unverified {
     measured: Vec<Measured>,
-    is_proved: Vec<bool>,
+    is_verified: Vec<bool>,
 }
 
-impl Unproved {
-    /// Nothing yet, of so many shards.
+impl Unverified {
     pub fn new(shards: usize) -> Self {
-        Self { measured: Vec::new(), is_proved: vec![false; shards] }
+        Self { measured: Vec::new(), is_verified: vec![false; shards] }
     }
 
-    /// Whether the shard in place `at` is the right one.
-    pub fn is_proved(&self, at: usize) -> bool {
-        self.is_proved[at]
+    pub fn is_verified(&self, shard: usize) -> bool {
+        self.is_verified[shard]
     }
 
-    /// Keeps an outcome until it is proved.
+    /// Keeps an outcome until its shard is verified.
     pub fn keep(&mut self, measured: Measured) {
         self.measured.push(measured);
     }
 
-    /// Takes notice that the shard in place `at` is the right one, of which all is that was kept: one comes after the other.
-    pub fn prove(&mut self, at: usize) -> Vec<Measured> {
-        self.is_proved[at] = true;
+    /// Marks a shard as verified, and returns all outcomes that were kept: they come from this shard, because shards
+    /// are downloaded one after the other.
+    pub fn verify(&mut self, shard: usize) -> Vec<Measured> {
+        self.is_verified[shard] = true;
         std::mem::take(&mut self.measured)
     }
 
-    /// Drops what is void, and returns the places of the modules of it that were shown as done.
+    /// Drops the outcomes that are void, and returns the indices of their modules, as far as the observer was told of
+    /// them.
     pub fn discard(&mut self, is_void: impl Fn(&Task) -> bool) -> Vec<usize> {
         let discarded = self.measured.extract_if(.., |measured| is_void(&measured.task));
         discarded.filter(|measured| measured.is_shown).map(|measured| measured.task.place).collect()

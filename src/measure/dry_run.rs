@@ -1,4 +1,4 @@
-//! What a plan comes to, for programs.
+//! What a scan would do, as JSON.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ use crate::spectrum;
 struct DryRun<'a> {
     model: &'a str,
     commit: Option<&'a str>,
-    /// The needed files with their sizes.
+    /// The files that are needed, with their sizes.
     files: Map<String, Value>,
     download_bytes: u64,
     flops: f64,
@@ -23,7 +23,6 @@ struct DryRun<'a> {
     left_out: &'a [LeftOut],
 }
 
-/// A module that would be measured.
 #[derive(Serialize)]
 struct Planned<'a> {
     #[serde(flatten)]
@@ -31,22 +30,23 @@ struct Planned<'a> {
     flops: f64,
 }
 
+impl<'a> Planned<'a> {
+    fn new(module: &'a Module) -> Self {
+        Self { info: Described(&module.info), flops: spectrum::flops(module.shape()) }
+    }
+}
+
 impl Plan {
-    /// What would be done, as JSON; `download` bytes of it are not on disk.
+    /// What the scan would do, as JSON. `download` is the number of bytes that are not on disk yet.
     pub fn dry_run_json(&self, download: u64) -> Vec<u8> {
         let shards = self.needed_shards().into_iter().map(|shard| &self.checkpoint.shards[shard]);
-        let planned = |module: &'_ Module| spectrum::flops(module.shape());
         python_json(&DryRun {
             model: &self.model.spelling,
             commit: self.model.commit.as_deref(),
             files: shards.map(|shard| (shard.file.clone(), shard.size.into())).collect(),
             download_bytes: download,
             flops: self.flops(),
-            modules: self
-                .modules
-                .iter()
-                .map(|module| Planned { info: Described(&module.info), flops: planned(module) })
-                .collect(),
+            modules: self.modules.iter().map(Planned::new).collect(),
             quantization: self.quantizations(),
             failed: self.missing.iter().map(Failure::missing).collect(),
             left_out: &self.left_out,

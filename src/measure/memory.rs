@@ -2,26 +2,28 @@
 
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-/// The share of the memory that is free at the start which a scan takes at most. The rest is for whatever else is running,
-/// and the system's for its file cache, which holds the mapped shards.
+/// The share of the free memory that a scan takes at most. The rest is left to other programs and to the system's file
+/// cache, which holds the mapped shards.
 const SHARE: f64 = 0.8;
 
-/// The bytes that modules in work may take together: a share of what this machine, or the container that the process
-/// runs in, has free.
+/// The bytes that modules in work may take together: a share of the free memory of this machine, or of the container in
+/// which the process runs.
 pub fn ceiling() -> u64 {
     let system = System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::everything()));
     let machine = system.available_memory();
-    // A container's file cache counts as used there, but makes room when it must: the mapped shards are most of it.
+    // A container's file cache counts as used memory, but is freed when memory is needed. Most of it are the mapped
+    // shards.
     let container = system.cgroup_limits().map(|limits| limits.total_memory.saturating_sub(limits.rss));
     let free = container.map_or(machine, |container| machine.min(container));
     (SHARE * free as f64) as u64
 }
 
-/// The bytes that weights in work on a GPU take together at most, if that is enough for two: more of them would not be faster,
-/// and others may need the memory.
+/// The most bytes that weights in work take together on a GPU, if this is enough for two of them. More weights would
+/// not be faster, and other programs may need the memory.
 const ENOUGH: u64 = 5 << 29;
 
-/// The bytes that weights in work may take together on a GPU with so many bytes `free`, if the largest takes `largest`.
+/// The bytes that weights in work may take together on a GPU with `free` free bytes, if the largest weight takes
+/// `largest`.
 pub fn ceiling_on_gpu(free: u64, largest: u64) -> u64 {
     ENOUGH.max(2 * largest).min((SHARE * free as f64) as u64)
 }

@@ -1,4 +1,4 @@
-//! What a scan will do, known from headers alone; and the scan that comes of it.
+//! What a scan will do, which is known from headers alone, and the scan that results.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -18,52 +18,42 @@ use crate::scan::{
 use crate::source::{Model, Source};
 use crate::spectrum::{self, Device, Method, Processor};
 
-/// Files beside the weights that say what they are.
+/// Files beside the weights that describe them.
+#[rustfmt::skip]
 const DESCRIPTIONS: [&str; 7] = [
-    "config.json",
-    "model_index.json",
-    "adapter_config.json",
-    "quantize_config.json",
-    "quant_config.json",
-    "hf_quant_config.json",
-    "tokenizer.json",
+    "config.json", "model_index.json", "adapter_config.json", "quantize_config.json", "quant_config.json",
+    "hf_quant_config.json", "tokenizer.json",
 ];
 
 /// What a scan will do.
 #[derive(Debug)]
 pub struct Plan {
-    /// The model.
     pub model: Model,
-    /// Its weight files.
     pub checkpoint: Checkpoint,
     /// The modules to measure, in model order.
     pub modules: Vec<Module>,
-    /// The tensors that are not measured.
     pub left_out: Vec<modules::LeftOut>,
-    /// The modules that should be measured, but of which no matrix is stored that can be read.
+    /// The modules that should be measured, but whose matrices are not stored or cannot be read.
     pub missing: Vec<Missing>,
-    /// The architectures that are not known, so that general rules had to find the modules.
+    /// The unknown architectures, for which only general rules were used.
     pub unknown: Vec<String>,
     /// The linear modules that are not measured.
     pub others: Vec<Module>,
-    /// What all other tensors are called in memory.
+    /// The names of all other tensors in memory.
     pub names: Vec<String>,
-    /// Whether the head shares the embedding's weight.
     pub ties_embeddings: bool,
-    /// The line of transformers whose names in memory the modules have.
+    /// The line of transformers whose names in memory are used.
     pub line: Line,
 }
 
-/// What is known of a run beside what it measured.
+/// What a run's provenance tells besides the measurements.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// When it began.
     pub begun: SystemTime,
     /// How long finding the model and reading headers took.
     pub planned: Duration,
     /// How long downloading and measuring took, which overlap.
     pub measured: Duration,
-    /// What the user asked for.
     pub options: Options,
 }
 
@@ -72,7 +62,7 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Fails if the weights cannot be read, or hold no module that the filter keeps.
+    /// Fails if the headers cannot be read, or if there is no module that the filter keeps.
     pub fn new(source: &dyn Source, filter: &Filter, wanted: Wanted) -> Result<Self> {
         let checkpoint = Checkpoint::open(source)?;
         let model = source.model().clone();
@@ -102,22 +92,22 @@ impl Plan {
         Ok(Self { model, checkpoint, modules, left_out, missing, unknown, others, names, ties_embeddings, line })
     }
 
-    /// Makes sure that all modules that are to be measured are stored in a form that is read: a scan that leaves some out
-    /// in silence would be one of another model.
+    /// Checks that all modules that should be measured are stored in a form that can be read. A scan that silently left
+    /// some out would be a scan of another model.
     ///
     /// # Errors
     ///
-    /// Fails with a tensor that cannot be read, and the number of the others.
+    /// The error names the first tensor that cannot be read, and how many others there are.
     pub fn check_readable(&self) -> Result<(), UnreadableError> {
         modules::check_readable(&self.model.spelling, &self.missing, &self.modules)
     }
 
-    /// The scan as it is before anything is measured.
+    /// The scan before anything is measured.
     pub fn pending(&self) -> Scan {
         self.with_results(self.modules.iter().map(|_| Err(Unmeasured::Pending)))
     }
 
-    /// The scan that these `outcomes` of the modules make, which a run with `resources` came to.
+    /// The scan with these `outcomes` of the modules, which come from a `run` with `resources`.
     pub fn scan(&self, outcomes: &[Outcome], resources: &Resources, run: Run) -> Scan {
         let result = |outcome: &Outcome| match outcome {
             Ok(measurement) => Ok(Numbers::from(measurement.statistic.clone())),
@@ -168,7 +158,7 @@ impl Plan {
         }
     }
 
-    /// The scan in which the modules have these results, and what is missing of the model has none.
+    /// The scan in which the modules have these results, and missing modules have none.
     fn with_results(&self, results: impl Iterator<Item = Result<Numbers, Unmeasured>>) -> Scan {
         let record = |(module, result): (&Module, _)| Record { info: module.info.clone(), result };
         let missing = self.missing.iter().flat_map(|missing| {
@@ -181,17 +171,17 @@ impl Plan {
         scan
     }
 
-    /// The modules that are missing, as far as their names are known.
+    /// The missing modules, as far as their names are known.
     pub fn missing_modules(&self) -> impl Iterator<Item = &Module> {
         self.missing.iter().flat_map(|missing| &missing.modules)
     }
 
-    /// What the model is beside the modules that are to be measured.
+    /// What is known of the model besides the modules to measure.
     pub fn surroundings(&self) -> Surroundings {
         let types = self.checkpoint.components.iter().filter_map(|component| component.config.model_type.clone());
         let others = self.others.iter().map(|module| &module.info).filter(|info| info.part_of.is_none());
         Surroundings {
-            // A commit tells that the model is the Hub's.
+            // Only models of the Hub have a commit.
             model: if self.model.commit.is_some() { &self.model.spelling } else { &self.model.name }.clone(),
             model_types: types.collect(),
             components: self.checkpoint.components.iter().filter_map(|component| component.name.clone()).collect(),
@@ -202,7 +192,7 @@ impl Plan {
         }
     }
 
-    /// The formats that the model's weights are quantised in, each once; empty if they are not.
+    /// The formats of quantised weights, each once.
     pub fn quantizations(&self) -> Vec<&str> {
         let mut formats: Vec<&str> =
             self.checkpoint.components.iter().filter_map(|component| component.quantization.as_deref()).collect();
@@ -211,12 +201,12 @@ impl Plan {
         formats
     }
 
-    /// The floating-point operations that the modules take.
+    /// The floating-point operations that all modules take.
     pub fn flops(&self) -> f64 {
         self.modules.iter().map(|module| spectrum::flops(module.shape())).sum()
     }
 
-    /// The shards that hold modules, by their places among the checkpoint's.
+    /// The indices of the shards that hold modules.
     pub fn needed_shards(&self) -> Vec<usize> {
         let mut shards: Vec<usize> = self.modules.iter().flat_map(|module| module.weight.shards()).collect();
         shards.sort_unstable();
@@ -224,7 +214,7 @@ impl Plan {
         shards
     }
 
-    /// The files of the model that are on disk, which no output may replace: weights, and what describes them.
+    /// The model's files on disk, which no output may replace: weights and their descriptions.
     pub fn files_on_disk(&self, source: &dyn Source) -> Vec<PathBuf> {
         let is_of_model = |file: &&String| {
             let name = file.rsplit('/').next().unwrap_or(file);
@@ -239,14 +229,14 @@ impl Plan {
         shards.filter(|shard| source.path(&shard.file).is_none()).map(|shard| shard.size).sum()
     }
 
-    /// Measures every module that `journal` does not know, and notes each there. The outcomes are in the order of
-    /// [`Plan::modules`]; those of the CPU are the same whatever the resources.
+    /// Measures every module that is not in `journal` yet, and notes it there. The outcomes are in the order of
+    /// [`Plan::modules`]. Measurements on the CPU are the same for any resources.
     ///
     /// # Errors
     ///
-    /// Fails if modules are stored in a form that is not read, if a shard cannot be had, if one has changed since the plan
-    /// was made, or if the journal cannot be written; what was measured of files that have not changed is in the journal
-    /// then. What cannot be measured of a module is no failure of the scan: it is the module's outcome.
+    /// Fails if modules are stored in a form that cannot be read, if a shard cannot be downloaded or has changed since
+    /// the plan was made, or if the journal cannot be written. The journal then has what was measured from unchanged
+    /// files. That a module cannot be measured is no failure of the scan, but the module's outcome.
     pub fn run(
         &self,
         source: &dyn Source,
@@ -255,7 +245,7 @@ impl Plan {
         observer: &(dyn Fn(Event<'_>) + Sync),
     ) -> Result<Vec<Outcome>> {
         self.check_readable()?;
-        // What the CPU computes is exactly reproducible, and a scan on the CPU takes nothing else.
+        // Results of the CPU are exactly reproducible, so a scan on the CPU uses no others.
         let is_on_cpu = resources.devices.iter().all(|device| device.processor() == Processor::Cpu);
         let serves = |measurement: &&Measurement| !is_on_cpu || measurement.processor == Processor::Cpu;
         let outcomes: Vec<Option<Outcome>> =
@@ -268,8 +258,8 @@ impl Plan {
         Work::new(self, journal, resources, observer, outcomes).carry_out(source)
     }
 
-    /// Tells of a journal's key whether it is of this model as it is now, but of no module of this scan: a scan of other
-    /// modules may need its line.
+    /// Returns a test for a journal's keys: whether a key belongs to this model as it is now, but to no module of this
+    /// scan, so that a scan of other modules may need its line.
     pub fn is_of_other_modules(&self) -> impl Fn(&Key) -> bool {
         let own: HashSet<Key> = self.modules.iter().map(|module| self.key(module)).collect();
         let files: HashSet<&String> = self.checkpoint.shards.iter().map(|shard| &shard.identity).collect();
@@ -279,7 +269,7 @@ impl Plan {
         }
     }
 
-    /// What identifies a module's measurement in a journal.
+    /// The key of a module's measurement in a journal.
     pub(super) fn key(&self, module: &Module) -> Key {
         let weight = &module.weight;
         let mut stored = format!("{} {:?} {}", weight.dtype(), module.shape(), module.tensor);

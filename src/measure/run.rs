@@ -1,4 +1,4 @@
-//! A plan -> its outcomes, on threads and GPUs.
+//! A plan -> the outcomes of its modules, on threads and GPUs.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rayon::Scope;
 
-use super::arrival::{Measured, Unproved, Waiting};
+use super::arrival::{Measured, Unverified, Waiting};
 use super::attempt::{Attempt, attempt};
 use super::memory::ceiling_on_gpu;
 use super::schedule::{CPU, Relief, Schedule, Station, Task};
@@ -19,8 +19,8 @@ use crate::scan::Unmeasured;
 use crate::source::{Source, SourceError, Transfer};
 use crate::spectrum::{self, Device, Fault, Lane, Method, Processor};
 
-/// The stack of a thread, in bytes. One that waits for others' parts of its module may begin the next module meanwhile, on
-/// top of it.
+/// The bytes of a thread's stack. A thread that waits for other threads' parts of its module may begin another module
+/// meanwhile, whose calls come on top of the stack.
 const STACK: usize = 16 << 20;
 
 /// The state that the threads of a running scan share.
@@ -28,19 +28,19 @@ pub struct Work<'a> {
     plan: &'a Plan,
     journal: &'a Journal,
     observer: &'a (dyn Fn(Event<'_>) + Sync),
-    /// Threads that compute on the CPU.
+    /// The number of threads that compute on the CPU.
     threads: usize,
     gpus: Vec<&'a Device>,
     schedule: Schedule,
     weights: Matrices,
-    unproved: Mutex<Unproved>,
+    unverified: Mutex<Unverified>,
     outcomes: Mutex<Vec<Option<Outcome>>>,
-    /// What ends the scan, if something does.
+    /// The error that ends the scan.
     error: Mutex<Option<anyhow::Error>>,
 }
 
 impl<'a> Work<'a> {
-    /// What is left to do of `plan`, where these `outcomes` are known.
+    /// The work that is left to do for `plan` if these `outcomes` are already known.
     pub fn new(
         plan: &'a Plan,
         journal: &'a Journal,
@@ -54,7 +54,7 @@ impl<'a> Work<'a> {
         let station = |gpu: &&Device| {
             let tasks = plan.modules.iter().map(|module| Task::new(0, module, Method::Gram));
             let largest = tasks.map(|task| task.bytes(gpu)).max().unwrap_or(0);
-            // A GPU that does not say what is free is found out when it is used.
+            // If a GPU cannot tell its free memory, it will fail when it is used.
             let free = gpu.free_memory().ok().flatten().unwrap_or(0);
             Station::new((*gpu).clone(), gpu.lanes(threads), ceiling_on_gpu(free, largest))
         };
@@ -68,17 +68,13 @@ impl<'a> Work<'a> {
             schedule: Schedule::new(stations.collect()),
             gpus,
             weights: Matrices::new(&plan.checkpoint),
-            unproved: Mutex::new(Unproved::new(plan.checkpoint.shards.len())),
+            unverified: Mutex::new(Unverified::new(plan.checkpoint.shards.len())),
             outcomes: Mutex::new(outcomes),
             error: Mutex::new(None),
         }
     }
 
-    /// Measures what is left, and returns the outcomes of all modules.
-    ///
-    /// # Errors
-    ///
-    /// Fails as [`Plan::run`] does.
+    /// Measures what is left, and returns the outcomes of all modules. Fails as [`Plan::run`] does.
     pub fn carry_out(self, source: &dyn Source) -> Result<Vec<Outcome>> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).stack_size(STACK).build();
         pool.context("cannot start the threads")?.in_place_scope(|scope| {
@@ -89,7 +85,7 @@ impl<'a> Work<'a> {
                         lanes.spawn(move || work.serve(CPU + 1 + at, gpu, scope));
                     }
                 }
-                // Also by a panic: no lane may wait for what will not come.
+                // The guard closes the schedule even after a panic, so that no lane waits for tasks that will not come.
                 let _closing = self.schedule.closing();
                 self.feed(source, scope).inspect_err(|_| self.schedule.abort())
             })
@@ -97,7 +93,7 @@ impl<'a> Work<'a> {
         if let Some(error) = self.error.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error);
         }
-        // Some changes have a date only now.
+        // Only now do the dates of files show some changes.
         self.check_files(source)?;
         let outcomes = self.outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(Unmeasured::NotReached))).collect())
@@ -105,10 +101,11 @@ impl<'a> Work<'a> {
 }
 
 impl Work<'_> {
-    /// Brings shard after shard to disk and has the modules measured whose bytes are there.
+    /// Downloads one shard after the other, and offers the modules whose bytes are there.
     fn feed<'scope>(&'scope self, source: &dyn Source, scope: &Scope<'scope>) -> Result<()> {
         let shards = &self.plan.checkpoint.shards;
-        // Modules wait for the last of their shards: a quantised weight's scales may be in another than its codes.
+        // Modules wait for the last of their shards: a quantised weight's scales may be in another shard than its
+        // codes.
         let mut waiting: Vec<Vec<(u64, usize)>> = vec![Vec::new(); shards.len()];
         let mut needed = vec![false; shards.len()];
         for (place, outcome) in self.lock_outcomes().iter().enumerate() {
@@ -134,7 +131,7 @@ impl Work<'_> {
                 self.fetch(source, at, &offer, &|| waiting.borrow_mut().begin_again())?;
                 self.open(source, at)?;
                 (self.observer)(Event::Fetched { file: &shard.file });
-                let measured = self.lock_unproved().prove(at);
+                let measured = self.lock_unverified().verify(at);
                 measured.into_iter().try_for_each(|measured| self.settle(measured))?;
                 offer(u64::MAX);
             }
@@ -142,32 +139,31 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Brings the shard in place `at` to disk. Meanwhile `come` is told how many of its bytes are there, and `anew` that none of
-    /// those is any more which were.
-    fn fetch(&self, source: &dyn Source, at: usize, come: &dyn Fn(u64), anew: &dyn Fn()) -> Result<()> {
+    /// Downloads shard `at`. Meanwhile `received` is called with the number of its bytes that are there, and
+    /// `restarted` when the earlier bytes are void.
+    fn fetch(&self, source: &dyn Source, at: usize, received: &dyn Fn(u64), restarted: &dyn Fn()) -> Result<()> {
         let blob = self.weights.blob(at);
         let progress = |transfer: Transfer| {
             let length = match transfer {
                 Transfer::Started { resumed_at, .. } => {
-                    let discarded = self.lock_unproved().discard(|task| self.is_void(task));
+                    let discarded = self.lock_unverified().discard(|task| self.is_void(task));
                     if !discarded.is_empty() {
                         let flops = discarded.iter().map(|place| spectrum::flops(self.plan.modules[*place].shape()));
                         (self.observer)(Event::Discarded { modules: discarded.len(), flops: flops.sum() });
                     }
-                    anew();
+                    restarted();
                     Some(resumed_at)
                 }
                 Transfer::Received(length) => Some(length),
                 Transfer::Waiting | Transfer::Retrying { .. } => None,
             };
             (self.observer)(Event::Fetching { file: blob.name(), transfer });
-            length.into_iter().for_each(come);
+            length.into_iter().for_each(received);
         };
         Ok(source.fetch(blob, &progress)?)
     }
 
-    /// Offers the modules in `places`, which wait for bytes of the shard in place `at` that have come, and says whether there
-    /// are any.
+    /// Offers the modules in `places`, whose bytes of shard `at` have arrived, and returns whether there are any.
     fn offer(&self, at: usize, places: &[(u64, usize)]) -> bool {
         if !places.is_empty() {
             let arrival = self.weights.blob(at).arrivals();
@@ -177,23 +173,24 @@ impl Work<'_> {
         !places.is_empty()
     }
 
-    /// Opens the shard in place `at`, which is whole, if it is still the file that was planned with.
+    /// Opens shard `at`, which is complete, if it is still the file for which the plan was made.
     fn open(&self, source: &dyn Source, at: usize) -> Result<()> {
         let shard = &self.plan.checkpoint.shards[at];
         self.weights.blob(at).wait_until_settled();
         let opened = self.weights.open(at, shard);
-        // Only now: what has changed before the blob was there is found here, what changes after it by its check.
+        // This comes last: it finds changes from before the blob was there, and the blob's own check finds later ones.
         if source.identity(&shard.file)? != shard.identity {
             return Err(SourceError::Changed { file: shard.file.clone() }.into());
         }
         Ok(opened?)
     }
 
-    /// Makes sure that every file of which there are results is what it was when the scan was planned.
+    /// Checks that every file with results is still the file for which the plan was made.
     fn check_files(&self, source: &dyn Source) -> Result<()> {
         let needed = self.plan.needed_shards();
         self.weights.check(&needed)?;
-        // A commit's files do not change. Of a folder's, those need not be mapped whose modules the journal knows.
+        // The files of a commit do not change. Files of a folder may not be mapped, if the journal had all their
+        // modules.
         if self.plan.model.commit.is_none() {
             for shard in needed.into_iter().map(|place| &self.plan.checkpoint.shards[place]) {
                 if source.identity(&shard.file)? != shard.identity {
@@ -204,12 +201,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Starts as many of the modules that wait for the CPU as there are threads and memory for.
+    /// Starts as many of the modules that wait for the CPU as threads and memory allow.
     fn start<'scope>(&'scope self, scope: &Scope<'scope>) {
         while let Some(batch) = self.schedule.take(CPU) {
             scope.spawn(move |scope| {
                 for task in &batch.tasks {
-                    // The CPU has no faults: what it cannot do is part of an outcome.
+                    // On the CPU there are no faults: every failure is part of an outcome.
                     let _ = self.measure(CPU, task, &Lane::CPU);
                 }
                 drop(batch);
@@ -218,7 +215,7 @@ impl Work<'_> {
         }
     }
 
-    /// Measures one module after the other on `gpu`, in a lane of its own, until there are no more.
+    /// Measures one module after the other in a new lane of `gpu`, until there are no more.
     fn serve<'scope>(&'scope self, station: usize, gpu: &Device, scope: &Scope<'scope>) {
         let lane = match gpu.lane() {
             Ok(lane) => lane,
@@ -245,7 +242,7 @@ impl Work<'_> {
                 }
             }
             drop(batch);
-            // Some may have been left to the CPU.
+            // Some modules may now wait for the CPU.
             self.start(scope);
         }
         if self.schedule.is_given_up(station) {
@@ -253,7 +250,7 @@ impl Work<'_> {
         }
     }
 
-    /// Finds another way for a module that `gpu` has had no memory for.
+    /// Schedules a module again for which `gpu` had no memory.
     fn relieve(&self, station: usize, gpu: &Device, task: &Task) {
         let (device, module) = (&gpu.name(), &self.plan.modules[task.place]);
         (self.observer)(match self.schedule.relieve(station, task.clone()) {
@@ -268,27 +265,23 @@ impl Work<'_> {
         }
     }
 
-    /// Measures a module.
     fn measure(&self, station: usize, task: &Task, lane: &Lane) -> Result<(), Fault> {
         if self.schedule.is_aborted() || self.is_void(task) {
             return Ok(());
         }
-        // The next weight comes from the disk while this one's arithmetic runs.
+        // The next weight is read from the disk while this one is measured.
         if let Some(next) = self.schedule.next(station).map(|place| &self.plan.modules[place]) {
             self.weights.prefetch(&next.tensor, &next.selection);
         }
         let module = &self.plan.modules[task.place];
         let begun = Instant::now();
-        // A defect in the arithmetic must not take down the other modules, nor keep its memory from them.
-        let attempt = catch_unwind(AssertUnwindSafe(|| attempt(&self.weights, module, task.method, lane)))
-            .unwrap_or_else(|_| {
-                // A GPU's may come of the GPU, whose handles cudarc may have failed to let go; the CPU has the last word.
-                match station {
-                    CPU => Attempt::Done(Err(Unmeasured::Defect)),
-                    _ => Attempt::Faulted(Fault::Broken(Unmeasured::Defect.to_string())),
-                }
-            });
-        match attempt {
+        // A panic must neither end the other modules nor keep memory from them. With a GPU it may come from the GPU,
+        // whose handles cudarc may have failed to destroy, so that the module is left to another device.
+        let attempt = catch_unwind(AssertUnwindSafe(|| attempt(&self.weights, module, task.method, lane)));
+        match attempt.unwrap_or_else(|_| match station {
+            CPU => Attempt::Done(Err(Unmeasured::Defect)),
+            _ => Attempt::Faulted(Fault::Broken(Unmeasured::Defect.to_string())),
+        }) {
             Attempt::Done(outcome) => {
                 if let Err(error) = self.finish(task, outcome, begun.elapsed()) {
                     self.fail(error);
@@ -296,7 +289,7 @@ impl Work<'_> {
             }
             Attempt::Inaccurate => {
                 let direct = Task::new(task.place, module, Method::Direct).of_arrival(task.arrival);
-                // The CPU has the last word, and GPUs may be done while it still works.
+                // The CPU's direct route is the last resort, and GPUs may have finished while the CPU still works.
                 if station == CPU || task.method == Method::Direct {
                     self.schedule.offer_to_cpu(direct);
                 } else {
@@ -308,43 +301,44 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The last of the shards that a module needs, by its place.
+    /// The index of the last shard that a module needs.
     fn last_shard(&self, task: &Task) -> usize {
         self.plan.modules[task.place].weight.shards().last().copied().unwrap_or(0)
     }
 
-    /// Whether the bytes that were meant have been discarded. Others come, and the module is offered again.
+    /// Whether the bytes for which the task was offered were discarded. Once new bytes arrive, the module is offered
+    /// again.
     fn is_void(&self, task: &Task) -> bool {
         self.weights.blob(self.last_shard(task)).arrivals() != task.arrival
     }
 
-    /// Takes the outcome of a module. As long as it is not proved that the bytes which it came from are the right ones, a
-    /// measurement is shown, and anything else, which may come of wrong bytes, is not.
+    /// Takes the outcome of a module. Until its shard is verified, a measurement is shown but not yet noted. A failure
+    /// is not even shown, because wrong bytes may have caused it.
     fn finish(&self, task: &Task, outcome: Outcome, elapsed: Duration) -> Result<()> {
         let module = &self.plan.modules[task.place];
         let mut measured = Measured { task: task.clone(), outcome, elapsed, is_shown: false };
-        let mut unproved = self.lock_unproved();
+        let mut unverified = self.lock_unverified();
         if self.is_void(task) {
             return Ok(());
         }
-        if !unproved.is_proved(self.last_shard(task)) {
+        if !unverified.is_verified(self.last_shard(task)) {
             if measured.outcome.is_ok() {
-                // Before anybody can find that it has to be discarded.
+                // The lock is still held, so that the outcome cannot be discarded before it is shown.
                 (self.observer)(Event::Finished { module, outcome: &measured.outcome, elapsed });
                 measured.is_shown = true;
             }
-            unproved.keep(measured);
+            unverified.keep(measured);
             return Ok(());
         }
-        drop(unproved);
+        drop(unverified);
         self.settle(measured)
     }
 
-    /// Notes the outcome of a module, whose files are whole.
+    /// Notes the outcome of a module whose shards are verified.
     fn settle(&self, measured: Measured) -> Result<()> {
         let Measured { task, outcome, elapsed, is_shown } = measured;
         let module = &self.plan.modules[task.place];
-        // Whatever the outcome is, it came from these files.
+        // The outcome counts only if the files have not changed.
         self.weights.check(&module.weight.shards())?;
         if let Ok(measurement) = &outcome {
             self.journal.append(&self.plan.key(module), measurement)?;
@@ -367,7 +361,7 @@ impl Work<'_> {
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_unproved(&self) -> MutexGuard<'_, Unproved> {
-        self.unproved.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_unverified(&self) -> MutexGuard<'_, Unverified> {
+        self.unverified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! The journal's file: one of its own, which no other process has, and which nothing leads elsewhere.
+//! The journal's file: a regular file under a single name, which no other process has open.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -6,14 +6,14 @@ use std::path::Path;
 
 use super::JournalError;
 
-/// How often a journal is looked for anew that another process has made or removed since the last look.
-const LOOKS: usize = 100;
+/// How often opening is tried while another process creates or removes the file.
+const ATTEMPTS: usize = 100;
 
-/// Opens the file at `path`, or makes one, and keeps other processes from it. Nothing is followed to another place, and
-/// nothing is opened that waits for somebody or does something by being opened.
+/// Opens or creates the file at `path` and locks it against other processes. Links are not followed, and nothing is
+/// opened for which opening blocks or has an effect, such as pipes and devices.
 pub fn open_alone(path: &Path) -> Result<File, JournalError> {
     let unwritable = |error| JournalError::Unwritable { path: path.to_owned(), error };
-    for _ in 0..LOOKS {
+    for _ in 0..ATTEMPTS {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         let is_there = match fs::symlink_metadata(path) {
@@ -21,13 +21,13 @@ pub fn open_alone(path: &Path) -> Result<File, JournalError> {
             Err(error) if error.kind() == ErrorKind::NotFound => false,
             Err(error) => return Err(unwritable(error)),
         };
-        // Only if it is still not there then.
+        // This fails if somebody else has created the file in the meantime.
         options.create_new(!is_there);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
         let file = match options.open(path) {
             Ok(file) => file,
-            // Another process was quicker: it has made the file, or removed the one that was there.
+            // Another process has created or removed the file in the meantime.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
             Err(error) if error.kind() == ErrorKind::NotFound && is_there => continue,
             Err(error) => return Err(unwritable(error)),
@@ -36,10 +36,10 @@ pub fn open_alone(path: &Path) -> Result<File, JournalError> {
         match file.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => return Err(JournalError::InUse(path.to_owned())),
-            // Some network file systems have no locks; the journal does without.
+            // Some network file systems have no locks; the journal then has none either.
             Err(fs::TryLockError::Error(_)) => {}
         }
-        // Who had the lock before may have removed the file with it.
+        // The process that had the lock before may have removed the file.
         if is_at(path, &file) {
             return Ok(file);
         }
@@ -47,7 +47,7 @@ pub fn open_alone(path: &Path) -> Result<File, JournalError> {
     Err(JournalError::InUse(path.to_owned()))
 }
 
-/// Refuses what a journal is not written into.
+/// Fails unless `there` is a regular file under a single name.
 fn refuse_other_than_file(path: &Path, there: &Metadata) -> Result<(), JournalError> {
     let what = if there.is_symlink() {
         "a symbolic link"
@@ -68,13 +68,13 @@ fn has_other_names(file: &Metadata) -> bool {
     std::os::unix::fs::MetadataExt::nlink(file) > 1
 }
 
-/// Other systems do not say.
+/// Other systems do not tell.
 #[cfg(not(unix))]
 fn has_other_names(_file: &Metadata) -> bool {
     false
 }
 
-/// Whether `file` is what lies at `path`.
+/// Whether `file` is still the file at `path`.
 #[cfg(unix)]
 fn is_at(path: &Path, file: &File) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -83,23 +83,24 @@ fn is_at(path: &Path, file: &File) -> bool {
     there.is_some() && there == ours
 }
 
-/// Other systems do not say.
+/// Other systems do not tell.
 #[cfg(not(unix))]
 fn is_at(_path: &Path, _file: &File) -> bool {
     true
 }
 
-/// Removes the journal `file`, if it is still what lies at `path`.
+/// Removes the journal `file`, if it is still the file at `path`.
 pub fn remove(path: &Path, file: &File) -> io::Result<()> {
     if is_at(path, file) { fs::remove_file(path) } else { Ok(()) }
 }
 
-/// Puts `lines` in the place of what `file` holds, whole or not at all. What an interruption has left of them is replaced, too.
+/// Replaces the content of `file` by `lines`, as a whole or not at all.
 pub fn replace(path: &Path, file: &File, lines: &[u8]) -> io::Result<()> {
     if !is_at(path, file) {
         return Ok(());
     }
     let new = path.with_added_extension("new");
+    // An interruption may have left one.
     match fs::remove_file(&new) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}

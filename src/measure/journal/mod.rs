@@ -1,11 +1,12 @@
-//! What is done of a scan that may be interrupted.
+//! The journal of a scan, from which an interrupted scan is resumed.
 //!
-//! One JSON line for each measured module, appended as it is done, beside the output. A line is keyed by everything that
-//! its numbers depend on, so that a changed file, or another version of the arithmetic, finds nothing in it. A line that
-//! an interruption cut short is dropped when the journal is opened again, and so are those of another version.
+//! It is a file beside the output, to which one JSON line is appended for each measured module. The line's key has
+//! everything that the numbers depend on, so that nothing is found for a changed file or by another version of the
+//! arithmetic. Lines that an interruption has cut short, and those of another version, are dropped when the journal is
+//! opened again.
 //!
-//! Whatever else has the journal's name is left alone: it is shortened and removed only if it is a file of its own that
-//! begins as a journal does (`file.rs`).
+//! Anything else with the journal's name is left alone: only a regular file that begins like a journal is shortened and
+//! removed (`file.rs`).
 
 mod file;
 
@@ -23,45 +24,30 @@ use super::Measurement;
 use crate::spectrum::ALGORITHM;
 use file::{open_alone, remove, replace};
 
-/// How long a line may be in the system's hands only: after a power cut, at most so much work is lost.
+/// How often lines are forced to the disk. A power cut loses no more work than this.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How much of a file shows whether it is a journal: more than a line has, in bytes.
+/// How many bytes of a file show whether it is a journal; a line is shorter.
 const FIRST_READ: u64 = 1 << 16;
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// Another process has it.
     #[error("another laser-scan is writing to '{0}': wait for it, or choose another --output-dir")]
     InUse(PathBuf),
-    /// Something else than a file of its own has its name.
     #[error("'{path}', where laser-scan notes what is done, is {what}: move it away, or write the results elsewhere")]
-    NotAFile {
-        /// The journal.
-        path: PathBuf,
-        /// What is there.
-        what: &'static str,
-    },
-    /// A file that is no journal has its name.
+    NotAFile { path: PathBuf, what: &'static str },
     #[error(
         "'{0}', where laser-scan notes what is done, holds something else: move it away, or write the results elsewhere"
     )]
     Foreign(PathBuf),
-    /// The file system refuses.
     #[error("cannot write '{path}': {error}")]
-    Unwritable {
-        /// The journal.
-        path: PathBuf,
-        /// The system's reason.
-        error: io::Error,
-    },
+    Unwritable { path: PathBuf, error: io::Error },
 }
 
 /// What a measurement depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Key {
-    /// The version of the arithmetic.
     pub algorithm: String,
     /// The module's weight, and how it is stored.
     pub weight: String,
@@ -78,7 +64,7 @@ pub struct Journal {
 }
 
 impl Drop for Journal {
-    /// An empty journal is of no use to the next scan.
+    /// Removes an empty journal, which is of no use to the next scan.
     fn drop(&mut self) {
         let target = self.target.get_mut().unwrap_or_else(PoisonError::into_inner);
         if target.file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
@@ -93,7 +79,6 @@ struct Target {
     synced: Instant,
 }
 
-/// A line of the journal.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line<K, M> {
@@ -102,8 +87,8 @@ struct Line<K, M> {
 }
 
 impl Journal {
-    /// Opens the journal at `path`, which is created if it is not there, and reads what is known; nothing is, if it is
-    /// to be `fresh`.
+    /// Opens the journal at `path`, which is created if it is missing, and reads it. A `fresh` journal is emptied
+    /// instead.
     ///
     /// # Errors
     ///
@@ -112,7 +97,7 @@ impl Journal {
         let unwritable = |error| JournalError::Unwritable { path: path.to_owned(), error };
         let mut file = open_alone(path)?;
         let mut bytes = Vec::new();
-        // Another's file may be larger than memory.
+        // A file that is no journal may be larger than memory.
         for length in [FIRST_READ, u64::MAX] {
             Read::by_ref(&mut file).take(length).read_to_end(&mut bytes).map_err(unwritable)?;
             if !is_journal(&bytes) {
@@ -126,17 +111,13 @@ impl Journal {
         Ok(Self { path: path.to_owned(), known, target })
     }
 
-    /// What is known for `key` from before.
-    pub fn get(&self, key: &Key) -> Option<&Measurement> {
+    /// The measurement for `key` from an earlier scan.
+    pub(super) fn get(&self, key: &Key) -> Option<&Measurement> {
         self.known.get(key)
     }
 
     /// Notes a measurement.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the disk does, such as when it is full.
-    pub fn append(&self, key: &Key, measurement: &Measurement) -> Result<(), JournalError> {
+    pub(super) fn append(&self, key: &Key, measurement: &Measurement) -> Result<(), JournalError> {
         let unwritable = |error| JournalError::Unwritable { path: self.path.clone(), error };
         let line = line(key, measurement).map_err(unwritable)?;
         let mut target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,12 +129,12 @@ impl Journal {
         Ok(())
     }
 
-    /// Ends the journal of a scan that is done: removes it, or, if it holds what another scan may still need, leaves that.
-    /// `needed` says so of the keys that were known when it was opened.
+    /// Ends the journal of a finished scan: removes it, or keeps only those of its earlier lines that another scan may
+    /// need, as `needed` tells.
     ///
     /// # Errors
     ///
-    /// Fails if the file cannot be removed.
+    /// Fails if the file cannot be removed or replaced.
     pub fn finish(self, needed: impl Fn(&Key) -> bool) -> Result<(), JournalError> {
         let kept = self.known.iter().filter(|(key, _)| needed(key)).map(|(key, measurement)| line(key, measurement));
         let kept: io::Result<Vec<Vec<u8>>> = kept.collect();
@@ -172,22 +153,22 @@ fn line(key: &Key, measurement: &Measurement) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// Whether a file with this content is a journal, of whatever version: it begins with a line of one, or with as much as an
-/// interruption has left of it.
+/// Whether a file with this content is a journal of any version: it begins with a line of a journal, or with the part
+/// of a line that an interruption has left.
 fn is_journal(bytes: &[u8]) -> bool {
     let first = bytes.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
     let parse = |line: &[u8]| serde_json::from_slice::<Line<IgnoredAny, IgnoredAny>>(line);
     let is_line = match parse(first) {
         Ok(_) => true,
         Err(_) if first.ends_with(b"\n") => false,
-        // A number that breaks off at its point is not read as the beginning of one.
+        // The parser does not recognise a number that breaks off at its point as incomplete.
         Err(error) => error.is_eof() || parse(&[first, b"0"].concat()).is_err_and(|error| error.is_eof()),
     };
-    // A list of two would do for a line otherwise.
+    // The parser would also accept a list of two items as a line.
     bytes.is_empty() || (first.starts_with(b"{") && is_line)
 }
 
-/// What a journal's bytes tell, and how many of them are whole lines.
+/// The measurements in a journal's bytes, and how many of the bytes are whole lines.
 fn read(bytes: &[u8]) -> (HashMap<Key, Measurement>, u64) {
     let mut known = HashMap::new();
     let mut whole = 0;

@@ -1,0 +1,59 @@
+//! A module that waits to be measured.
+
+use std::cmp::Ordering;
+
+use crate::modules::Module;
+use crate::spectrum::{self, Device, Method};
+
+/// A module to be measured by a method. Tasks are ordered by their work and then by model order, so that the greatest
+/// task is the largest module, and of equal ones the first.
+#[derive(Clone)]
+pub struct Task {
+    /// The module's index in model order.
+    pub place: usize,
+    pub method: Method,
+    /// The arrival of the weight's bytes that the task is for, as [`crate::source::Blob::arrivals`] counts them.
+    pub arrival: usize,
+    shape: [usize; 2],
+    /// The bytes of the weight.
+    stored: u64,
+    pub flops: f64,
+}
+
+impl Task {
+    /// The task for a weight whose bytes were there from the beginning.
+    pub fn new(place: usize, module: &Module, method: Method) -> Self {
+        let stored = module.weight.bytes_in_memory(&module.selection);
+        Self { place, method, arrival: 0, shape: module.shape(), stored, flops: spectrum::flops(module.shape()) }
+    }
+
+    /// The task for a later arrival of the weight's bytes.
+    pub fn of_arrival(self, arrival: usize) -> Self {
+        Self { arrival, ..self }
+    }
+
+    /// The bytes of memory that the task takes on `device`.
+    pub fn bytes(&self, device: &Device) -> u64 {
+        device.bytes(self.stored, self.shape, self.method)
+    }
+}
+
+impl Ord for Task {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.flops.total_cmp(&other.flops).then(other.place.cmp(&self.place))
+    }
+}
+
+impl PartialOrd for Task {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Task {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Task {}
