@@ -15,9 +15,6 @@ use crate::checkpoint::Component;
 use crate::source::SourceError;
 
 /// Finds the linear modules of a checkpoint's components. `is_alike` recognises a head that is a copy of the embedding.
-///
-/// # Errors
-///
 /// Fails if weights that are to be compared cannot be read.
 pub fn discover(components: &[Component], wanted: Wanted, is_alike: &Alike<'_>) -> Result<Discovery, SourceError> {
     let mut discovery = Discovery::default();

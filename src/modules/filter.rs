@@ -28,11 +28,7 @@ pub enum FilterError {
 
 impl Filter {
     /// A filter that keeps what matches one of `include`, or everything if that is empty, unless it matches one of
-    /// `exclude`.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a pattern is malformed.
+    /// `exclude`. Fails if a pattern is malformed.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self, FilterError> {
         Ok(Self { include: compile(include)?, exclude: compile(exclude)? })
     }

@@ -182,11 +182,7 @@ impl fmt::Display for Cause {
 }
 
 /// Fails if some of what is `missing` in `model` is stored but cannot be read. `measured` are the modules that can be
-/// measured.
-///
-/// # Errors
-///
-/// The error names the first tensor that cannot be read, and how many others there are.
+/// measured. The error names the first tensor that cannot be read, and how many others there are.
 pub fn check(model: &str, missing: &[Missing], measured: &[Module]) -> Result<(), UnreadableError> {
     let mut unreadable = missing.iter().filter(|missing| missing.cause.is_unreadable());
     let Some(first) = unreadable.next() else { return Ok(()) };

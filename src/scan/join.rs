@@ -18,9 +18,6 @@ impl Scan {
     /// Completes the scan with the names and shapes of the model's `modules` and with the model's `surroundings`.
     /// Modules that are not in the scan are added to the surroundings. But experts that are one parameter with an
     /// expert in the scan count as unmeasured.
-    ///
-    /// # Errors
-    ///
     /// Fails if the model lacks a module of the scan, or has it in another shape.
     pub fn join<'a>(
         &mut self,

@@ -87,9 +87,6 @@ impl Scan {
     }
 
     /// Writes all of the scan's files or none: all numbers, `top` with the names of the best, and the manifest.
-    ///
-    /// # Errors
-    ///
     /// Fails if a file cannot be written, for example on a full disk. Earlier files are then still there.
     pub fn write(&self, outputs: &Outputs, top: &[u8]) -> Result<(), OutputError> {
         let full = self.full_json();
@@ -98,9 +95,6 @@ impl Scan {
 
     /// Adds what the manifest beside the scan's file at `path` tells: the surroundings, the modules that could not be
     /// measured, and how the others were measured.
-    ///
-    /// # Errors
-    ///
     /// Fails if there is no manifest or if it belongs to another scan. The scan is then unchanged.
     pub fn read_manifest(&mut self, path: &Path) -> Result<(), ManifestError> {
         let manifest = manifest_of(path);

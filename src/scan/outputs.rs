@@ -44,11 +44,7 @@ impl Outputs {
     }
 
     /// Checks that none of the files is a folder, and that all have different places, none of which is one of the files
-    /// `kept`. Nothing is written.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a folder is where a file should be, or if a file would replace another.
+    /// `kept`. Nothing is written. Fails if a folder is where a file should be, or if a file would replace another.
     pub fn check(&self, kept: &[PathBuf]) -> Result<(), OutputError> {
         let kept: Vec<PathBuf> = kept.iter().filter_map(|path| path.canonicalize().ok()).collect();
         let mut places: Vec<PathBuf> = Vec::new();
@@ -73,11 +69,7 @@ impl Outputs {
     }
 
     /// Checks the files as [`Outputs::check`] does, and that they can be written, before any work is done. Missing
-    /// folders are created.
-    ///
-    /// # Errors
-    ///
-    /// Fails as [`Outputs::check`] does, or if a folder cannot be created or written to.
+    /// folders are created. Fails as [`Outputs::check`] does, or if a folder cannot be created or written to.
     pub fn prepare(&self, kept: &[PathBuf]) -> Result<(), OutputError> {
         self.check(kept)?;
         for path in self.all() {

@@ -75,9 +75,6 @@ fn is_same(one: &str, other: &str) -> bool {
 impl Outputs {
     /// Checks, before any work is done, that the files would replace only the results of an earlier scan of `model`.
     /// `scan` is the planned one. Nothing is written.
-    ///
-    /// # Errors
-    ///
     /// Fails if one of the files holds another model's results, or is no file of a scan.
     pub fn replace_only_those_of(&self, model: &Model, scan: &Scan) -> Result<(), OutputError> {
         let claim = Claim::read(&self.manifest);

@@ -60,9 +60,6 @@ impl Device {
     pub const CPU: Self = Self(DeviceKind::Cpu);
 
     /// Opens what `request` asks for.
-    ///
-    /// # Errors
-    ///
     /// Fails if a GPU that was asked for cannot be used. [`DeviceRequest::Auto`] never fails.
     pub fn open(request: &DeviceRequest) -> Result<Opened, DeviceError> {
         let cpu = || Opened { devices: vec![Self::CPU], passed_over: None };
@@ -145,11 +142,7 @@ impl Device {
         }
     }
 
-    /// Opens a lane to the device.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a GPU has no memory for it or does not work.
+    /// Opens a lane to the device. Fails if a GPU has no memory for it or does not work.
     pub fn lane(&self) -> Result<Lane, Fault> {
         match &self.0 {
             DeviceKind::Cpu => Ok(Lane::CPU),
@@ -183,9 +176,6 @@ impl Lane {
     }
 
     /// Copies `matrix` to the device and does nothing else, so that benchmarks can measure how long copying takes.
-    ///
-    /// # Errors
-    ///
     /// Fails if the device does, or if the matrix's bytes do not fit its shape.
     pub fn bring(&self, matrix: Matrix<'_>) -> Result<(), SpectrumError> {
         Ok(self.weight(matrix)?.device().synchronize()?)

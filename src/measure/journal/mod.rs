@@ -88,11 +88,7 @@ struct Line<K, M> {
 
 impl Journal {
     /// Opens the journal at `path`, which is created if it is missing, and reads it. A `fresh` journal is emptied
-    /// instead.
-    ///
-    /// # Errors
-    ///
-    /// Fails if another process has it open, if it cannot be read and written, or if something else is there.
+    /// instead. Fails if another process has it open, if it cannot be read and written, or if something else is there.
     pub fn open(path: &Path, fresh: bool) -> Result<Self, JournalError> {
         let unwritable = |error| JournalError::Unwritable { path: path.to_owned(), error };
         let mut file = open_alone(path)?;
@@ -130,11 +126,7 @@ impl Journal {
     }
 
     /// Ends the journal of a finished scan: removes it, or keeps only those of its earlier lines that another scan may
-    /// need, as `needed` tells.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file cannot be removed or replaced.
+    /// need, as `needed` tells. Fails if the file cannot be removed or replaced.
     pub fn finish(self, needed: impl Fn(&Key) -> bool) -> Result<(), JournalError> {
         let kept = self.known.iter().filter(|(key, _)| needed(key)).map(|(key, measurement)| line(key, measurement));
         let kept: io::Result<Vec<Vec<u8>>> = kept.collect();
