@@ -2,8 +2,7 @@
 
 use clap::Args;
 use laser_scan::config::Asked;
-use laser_scan::select::Counted;
-use laser_scan::trainers::{Adapter, Alpha, Rank, Trainer};
+use laser_scan::trainers::{Adapter, Alpha, Profile, Rank, Trainer};
 
 /// The rank and alpha of the seed's plain QLoRA.
 const DEFAULT_RANK: u64 = 32;
@@ -76,10 +75,10 @@ impl AdapterArgs {
 
     /// What a trainer cannot do that is asked of it.
     pub fn contradiction(&self, trainer: &dyn Trainer) -> Option<String> {
-        let key = trainer.key();
-        if trainer.counted(0) == Counted::Weights && (self.is_given() || self.rank.is_some()) {
+        let Profile { key, has_adapters, has_rank_pattern, .. } = trainer.profile();
+        if !has_adapters && (self.is_given() || self.rank.is_some()) {
             Some(format!("{key} trains the weights themselves, without adapters: leave out ranks and alphas"))
-        } else if self.head_rank.is_some() && !trainer.has_rank_pattern() {
+        } else if self.head_rank.is_some() && !has_rank_pattern {
             Some(format!("{key} knows one rank for all modules: leave out --head-rank"))
         } else {
             None

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use laser_scan::modules::Wanted;
-use laser_scan::trainers::{ALL, Format, Trainer};
+use laser_scan::trainers::{ALL, Format, Profile, Trainer};
 
 use super::{AdapterArgs, HubArgs, PoolExperts, SelectionArgs, SpeechArgs, Wrong, line, line_of};
 use crate::commands::task::{ExportPlace, ExportTask, ModelRequest};
@@ -113,7 +113,7 @@ impl ExportArgs {
             scan: self.scan.clone(),
             model: self.model.as_ref().map(request),
             pooling: self.pool_experts.map(Into::into),
-            rules: self.selection.rules(trainer.counted(self.adapter.rank()))?,
+            rules: self.selection.rules(trainer.profile().counted(self.adapter.rank()))?,
             adapter: self.adapter.adapter(),
             asked: self.adapter.asked(),
             place: match (&self.into, &self.output_dir) {
@@ -127,13 +127,13 @@ impl ExportArgs {
 
     /// What is wrong with options that are right each by itself.
     fn contradiction(&self) -> Option<String> {
-        let formats = self.trainer.formats();
+        let Profile { key, formats, user_config, .. } = self.trainer.profile();
         if self.format.is_some_and(|format| !formats.contains(&format.into())) {
             let names: Vec<&str> = formats.iter().map(|format| format.key()).collect();
-            Some(format!("{} has no such form: --format takes {}", self.trainer.key(), names.join(" or ")))
-        } else if self.into.is_some() && self.trainer.user_config().is_none() {
-            let keys: Vec<&str> =
-                ALL.iter().filter(|trainer| trainer.user_config().is_some()).map(|trainer| trainer.key()).collect();
+            Some(format!("{key} has no such form: --format takes {}", names.join(" or ")))
+        } else if self.into.is_some() && user_config.is_none() {
+            let editable = ALL.iter().map(|trainer| trainer.profile()).filter(|profile| profile.user_config.is_some());
+            let keys: Vec<&str> = editable.map(|profile| profile.key).collect();
             let (last, others) = keys.split_last()?;
             Some(format!("--into edits configurations of {} and {last}", others.join(", ")))
         } else {
@@ -145,7 +145,8 @@ impl ExportArgs {
 /// Why a budget cannot be kept, if one of the trainers exceeds it.
 pub fn unbounded(trainers: &[&dyn Trainer], budget: Option<u64>) -> Option<String> {
     budget?;
-    let (key, why) = trainers.iter().find_map(|trainer| Some((trainer.key(), trainer.exceeds_budgets()?)))?;
+    let (key, why) =
+        trainers.iter().map(|trainer| trainer.profile()).find_map(|it| Some((it.key, it.exceeds_budgets?)))?;
     Some(format!("{key} {why}, so that no budget can be kept: leave out --budget"))
 }
 
@@ -175,7 +176,7 @@ impl From<FormatName> for Format {
 
 /// Reads a trainer's name.
 pub fn trainer() -> impl TypedValueParser<Value = &'static dyn Trainer> {
-    let named = |key: String| ALL.iter().copied().find(|trainer| trainer.key() == key);
-    PossibleValuesParser::new(ALL.iter().map(|trainer| trainer.key()))
+    let named = |key: String| ALL.iter().copied().find(|trainer| trainer.profile().key == key);
+    PossibleValuesParser::new(ALL.iter().map(|trainer| trainer.profile().key))
         .map(move |key| named(key).expect("one of the possible values"))
 }

@@ -1,5 +1,6 @@
 //! The scan, which is the main job and has no subcommand.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -127,14 +128,10 @@ impl ScanArgs {
         }
         let filter = Filter::new(&self.include, &self.exclude).map_err(Wrong::value)?;
         let rank = self.adapter.rank();
-        let counted = self.emit.first().map_or(Counted::Lora { rank }, |trainer| trainer.counted(rank));
+        let counted = self.emit.first().map_or(Counted::Lora { rank }, |trainer| trainer.profile().counted(rank));
         let rules = self.selection.rules(counted)?;
-        let mut emit: Vec<&'static dyn Trainer> = Vec::new();
-        for trainer in &self.emit {
-            if emit.iter().all(|known| known.key() != trainer.key()) {
-                emit.push(*trainer);
-            }
-        }
+        let mut seen = HashSet::new();
+        let emit = self.emit.iter().copied().filter(|trainer| seen.insert(trainer.profile().key)).collect();
         let (folder, full, top) = (self.output_dir.clone(), self.output.clone(), self.top_output.clone());
         Ok(ScanTask {
             model: ModelRequest {
@@ -175,7 +172,8 @@ impl ScanArgs {
         let AdapterArgs { rank, no_head, .. } = self.adapter;
         let budget = self.selection.budget.is_some();
         let is_idle = self.adapter.is_given() || no_head || (rank.is_some() && !budget);
-        let mixed = self.emit.iter().any(|trainer| trainer.counted(0) != self.emit[0].counted(0));
+        let mixed =
+            self.emit.iter().any(|trainer| trainer.profile().has_adapters != self.emit[0].profile().has_adapters);
         let text = if self.emit.is_empty() && is_idle {
             "ranks, alphas and --no-head are about a trainer's configuration: name the trainer with --emit"
         } else if budget && mixed {
@@ -197,7 +195,7 @@ impl ScanArgs {
             budget: self.selection.budget,
             types: self.selection.choice.types.clone(),
             layers: rules.layers.as_ref().map(ToString::to_string),
-            emit: self.emit.iter().map(|trainer| trainer.key().to_owned()).collect(),
+            emit: self.emit.iter().map(|trainer| trainer.profile().key.to_owned()).collect(),
             include: self.include.clone(),
             exclude: self.exclude.clone(),
             all_linear: self.all_linear,

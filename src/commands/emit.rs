@@ -15,7 +15,7 @@ use crate::terminal::Terminal;
 /// checked again when its file is written.
 pub fn allow(task: &ScanTask, model: &str, kept: &Kept<'_>) -> Result<()> {
     for trainer in &task.emit {
-        for format in trainer.formats() {
+        for format in trainer.profile().formats {
             kept.allows(&folder(task).join(trainer.file(model, *format)), trainers::is_export)?;
         }
     }
@@ -39,7 +39,8 @@ pub fn emit(task: &ScanTask, request: &Request<'_>, kept: &Kept<'_>, terminal: &
             Err(error) => Err(error.with_way_out()),
         };
         if let Err(error) = written {
-            let error = error.context(format!("the scan is written, but not the configuration for {}", trainer.key()));
+            let error =
+                error.context(format!("the scan is written, but not the configuration for {}", trainer.profile().key));
             if result.is_err() {
                 terminal.error(&error);
             } else {

@@ -18,17 +18,17 @@ use crate::terminal::Terminal;
 
 /// Writes a trainer's configuration.
 pub fn run(task: &ExportTask, terminal: &Terminal) -> Result<ExitCode> {
-    let config = match &task.place {
-        ExportPlace::Config { path, dry_run } => task.trainer.user_config().map(|terms| (path, terms, *dry_run)),
+    let trainer = task.trainer.profile();
+    let config = match (&task.place, &trainer.user_config) {
+        (ExportPlace::Config { path, dry_run }, Some(keys)) => {
+            Some((Config::open(path, trainer.name, keys)?, *dry_run))
+        }
         _ => None,
     };
-    let config = config
-        .map(|(path, terms, dry_run)| anyhow::Ok((Config::open(path, task.trainer.name(), terms)?, dry_run)))
-        .transpose()?;
     let (mut adapter, mut rules) = (task.adapter, task.rules.clone());
     if let Some((config, _)) = &config {
         adapter = config.adapter(adapter, task.asked).map_err(WayOut::with_way_out)?;
-        rules.budget.iter_mut().for_each(|budget| budget.counted = task.trainer.counted(adapter.rank.fixed()));
+        rules.budget.iter_mut().for_each(|budget| budget.counted = trainer.counted(adapter.rank.fixed()));
     }
     let scan = read(task, terminal)?;
     let selection = Selection::new(&scan, &rules).map_err(WayOut::with_way_out)?;

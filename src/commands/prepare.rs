@@ -42,7 +42,8 @@ fn foresee(task: &ScanTask, pending: &Scan) -> Result<()> {
     let selection = Selection::new(&scan, &task.rules).map_err(WayOut::with_way_out)?;
     let request = Request { selection: &selection, adapter: task.adapter };
     for trainer in &task.emit {
-        let impossible = || format!("nothing is measured, as no configuration for {} could be written", trainer.key());
+        let impossible =
+            || format!("nothing is measured, as no configuration for {} could be written", trainer.profile().key);
         let foreseen = trainers::foresee(*trainer, &request, &task.rules);
         foreseen.map_err(WayOut::with_way_out).with_context(impossible)?;
     }

@@ -71,10 +71,12 @@ impl Cost {
     }
 }
 
-impl std::ops::AddAssign for Cost {
-    fn add_assign(&mut self, other: Self) {
-        self.sides = self.sides.saturating_add(other.sides);
-        self.elements = self.elements.saturating_add(other.elements);
+impl std::iter::Sum for Cost {
+    fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
+        costs.fold(Self::default(), |sum, cost| Self {
+            sides: sum.sides.saturating_add(cost.sides),
+            elements: sum.elements.saturating_add(cost.elements),
+        })
     }
 }
 

@@ -1,16 +1,12 @@
-//! Keys and values as options for a command line.
+//! Keys and values -> options for a trainer's command line.
 
 use super::ExportError;
 use super::resolve::is_literal;
 use super::yaml::Value;
 use crate::output::is_deceptive;
 
-/// A line of options that a shell hands on to `trainer` as they are.
-///
-/// # Errors
-///
-/// Fails if a name would become an option itself, or if it has characters that cannot be seen: names come from files that
-/// others wrote, and the line is for a person to paste.
+/// A line of options that a shell hands on to `trainer` unchanged. Names come from files that others wrote, and a person is to
+/// paste the line: a name that would become an option, or that has invisible characters, is refused.
 pub fn line(trainer: &'static str, settings: &[(&str, Value)]) -> Result<String, ExportError> {
     let option = |(key, value): &(&str, Value)| Ok(format!("--{key} {}", words(trainer, value)?));
     let options: Vec<String> = settings.iter().map(option).collect::<Result<_, ExportError>>()?;
@@ -18,33 +14,29 @@ pub fn line(trainer: &'static str, settings: &[(&str, Value)]) -> Result<String,
 }
 
 fn words(trainer: &'static str, value: &Value) -> Result<String, ExportError> {
-    let joined =
-        |words: Vec<Result<String, ExportError>>| Ok(words.into_iter().collect::<Result<Vec<_>, _>>()?.join(" "));
-    match value {
-        Value::Flag(flag) => Ok(flag.to_string()),
-        Value::Number(number) => Ok(number.to_string()),
-        Value::Decimal(number) => Ok(number.to_string()),
-        Value::Text(text) => word(trainer, text),
-        Value::List(items) => joined(items.iter().map(|item| word(trainer, item)).collect()),
-        Value::Map(pairs) => {
-            joined(pairs.iter().map(|(name, number)| word(trainer, &format!("{name}={number}"))).collect())
-        }
-    }
+    let words: Vec<String> = match value {
+        Value::Flag(flag) => return Ok(flag.to_string()),
+        Value::Number(number) => return Ok(number.to_string()),
+        Value::Decimal(number) => return Ok(number.to_string()),
+        Value::Text(text) => vec![text.clone()],
+        Value::List(items) => items.clone(),
+        Value::Map(pairs) => pairs.iter().map(|(name, number)| format!("{name}={number}")).collect(),
+    };
+    Ok(words.iter().map(|text| word(trainer, text)).collect::<Result<Vec<_>, _>>()?.join(" "))
 }
 
-/// A word of the line, if it is one that stays what it is.
 fn word(trainer: &'static str, text: &str) -> Result<String, ExportError> {
     if text.starts_with('-') {
         return Err(ExportError::Option { trainer, name: text.to_owned() });
     }
-    // LLaMA-Factory takes all names in one word.
+    // LLaMA-Factory takes all names in one word, separated by commas.
     if let Some(name) = text.split(',').find(|name| name.chars().any(is_deceptive)) {
         return Err(ExportError::Invisible { trainer, name: name.to_owned() });
     }
     Ok(quoted(text))
 }
 
-/// Text as one word of a shell's line: in quotes, if a shell would take it for something else.
+/// Text as one word for a shell, in quotes where it needs them.
 pub fn quoted(text: &str) -> String {
     let is_plain = !text.is_empty() && text.split(',').all(is_literal);
     if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }

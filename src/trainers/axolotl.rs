@@ -1,12 +1,12 @@
-//! Axolotl with adapters: LoRA and QLoRA. (`loaders/adapter.py`)
+//! Axolotl with adapters, LoRA or QLoRA, as its `loaders/adapter.py` reads them.
 
 use super::choice::Choice;
-use super::trainer::{AdapterKeys, UserConfig};
+use super::trainer::{AdapterKeys, Profile, UserConfig};
 use super::yaml::{self, Value};
 use super::{Export, ExportError, Format, Trainer, peft};
 
-/// What narrows or widens a choice of modules beside the keys that are set: an adapter that is trained further keeps its own
-/// modules, and layers that are replicated shift the numbers of those above them.
+/// Keys that change which modules are trained. An adapter that is trained further keeps its own modules, and replicated layers
+/// shift the numbers of those above them.
 const CONFLICTS: [&str; 12] = [
     "lora_model_dir",
     "peft_layers_to_transform",
@@ -22,62 +22,52 @@ const CONFLICTS: [&str; 12] = [
     "spectrum_model_name",
 ];
 
-/// The plugin that puts a choice of its own in the place of `unfrozen_parameters` as the model is loaded, with or without keys
-/// of its own. (`integrations/spectrum/__init__.py`)
+/// This plugin replaces `unfrozen_parameters` by its own choice when the model is loaded, even if none of its keys is set, as
+/// its `integrations/spectrum/__init__.py` says.
 pub const NAMING: &[(&str, &str)] = &[("plugins", "SpectrumPlugin")];
 
-/// What tells a configuration of LLaMA-Factory.
+/// Keys by which a configuration of LLaMA-Factory is recognised.
 pub const FOREIGN: &[&str] = &["model_name_or_path", "lora_rank", "lora_target", "finetuning_type"];
 
-/// Axolotl with adapters.
 #[derive(Debug)]
 pub struct Axolotl;
 
 impl Trainer for Axolotl {
-    fn key(&self) -> &'static str {
-        "axolotl"
+    fn profile(&self) -> &'static Profile {
+        &Profile {
+            key: "axolotl",
+            name: "Axolotl",
+            formats: &[Format::Yaml],
+            keys: &[
+                "lora_r",
+                "lora_alpha",
+                "lora_dropout",
+                "lora_target_linear",
+                "lora_target_modules",
+                "lora_target_parameters",
+                "lora_rank_pattern",
+            ],
+            has_rank_pattern: true,
+            user_config: Some(UserConfig {
+                adapter: Some(AdapterKeys { rank: "lora_r", alpha: "lora_alpha" }),
+                conflicts: &CONFLICTS,
+                naming: NAMING,
+                needs: Some((
+                    "adapter",
+                    "without which Axolotl trains the weights themselves: set it to lora or qlora",
+                )),
+                foreign: FOREIGN,
+            }),
+            ..Profile::USUAL
+        }
     }
 
-    fn name(&self) -> &'static str {
-        "Axolotl"
-    }
-
-    fn formats(&self) -> &'static [Format] {
-        &[Format::Yaml]
-    }
-
-    fn keys(&self) -> &'static [&'static str] {
-        &[
-            "lora_r",
-            "lora_alpha",
-            "lora_dropout",
-            "lora_target_linear",
-            "lora_target_modules",
-            "lora_target_parameters",
-            "lora_rank_pattern",
-        ]
-    }
-
-    fn has_rank_pattern(&self) -> bool {
-        true
-    }
-
-    fn user_config(&self) -> Option<&'static UserConfig> {
-        Some(&UserConfig {
-            adapter: Some(AdapterKeys { rank: "lora_r", alpha: "lora_alpha" }),
-            conflicts: &CONFLICTS,
-            naming: NAMING,
-            needs: Some(("adapter", "without which Axolotl trains the weights themselves: set it to lora or qlora")),
-            foreign: FOREIGN,
-        })
-    }
-
-    /// The keys for an adapter. `lora_target_linear` would add all linear modules whatever their layer.
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
         let names = peft::Names::checked(choice)?;
         let mut settings = vec![
             ("lora_r", Value::Number(choice.lora.rank)),
             ("lora_alpha", Value::Decimal(choice.lora.alpha)),
+            // It would add all linear modules of every layer.
             ("lora_target_linear", Value::Flag(false)),
             ("lora_target_modules", Value::List(names.modules)),
         ];

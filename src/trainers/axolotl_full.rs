@@ -1,14 +1,13 @@
-//! Axolotl without adapters: the training of the weights themselves. (`utils/freeze.py`)
+//! Axolotl without adapters: it trains the weights themselves, and freezes the others in its `utils/freeze.py`.
 
 use super::axolotl::{FOREIGN, NAMING};
 use super::choice::Choice;
 use super::resolve::{Rule, is_literal};
-use super::trainer::UserConfig;
+use super::trainer::{Profile, UserConfig};
 use super::yaml::{self, Value};
 use super::{Export, ExportError, Format, Trainer};
-use crate::select::Counted;
 
-/// What trains something else than single weights, or other weights in turn.
+/// Keys that train something other than single weights, or different weights in turn.
 const CONFLICTS: [&str; 6] = [
     "adapter",
     "freeze_mm_modules",
@@ -18,37 +17,29 @@ const CONFLICTS: [&str; 6] = [
     "spectrum_model_name",
 ];
 
-/// Axolotl without adapters.
 #[derive(Debug)]
 pub struct AxolotlFull;
 
 impl Trainer for AxolotlFull {
-    fn key(&self) -> &'static str {
-        "axolotl-full"
+    fn profile(&self) -> &'static Profile {
+        &Profile {
+            key: "axolotl-full",
+            name: "Axolotl",
+            formats: &[Format::Yaml],
+            keys: &["unfrozen_parameters"],
+            has_adapters: false,
+            user_config: Some(UserConfig {
+                adapter: None,
+                conflicts: &CONFLICTS,
+                naming: NAMING,
+                needs: None,
+                foreign: FOREIGN,
+            }),
+            ..Profile::USUAL
+        }
     }
 
-    fn name(&self) -> &'static str {
-        "Axolotl"
-    }
-
-    fn formats(&self) -> &'static [Format] {
-        &[Format::Yaml]
-    }
-
-    fn keys(&self) -> &'static [&'static str] {
-        &["unfrozen_parameters"]
-    }
-
-    fn counted(&self, _rank: u64) -> Counted {
-        Counted::Weights
-    }
-
-    fn user_config(&self) -> Option<&'static UserConfig> {
-        Some(&UserConfig { adapter: None, conflicts: &CONFLICTS, naming: NAMING, needs: None, foreign: FOREIGN })
-    }
-
-    /// The key for training the weights themselves. Patterns are anchored at both ends. Axolotl itself puts a backslash before
-    /// each dot, so that one more would make it a backslash and any character.
+    /// Patterns are anchored at both ends. Their dots are not escaped, because Axolotl itself puts a backslash before each.
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
         let names: Vec<String> = choice.trained().map(|place| choice.target(place).parameter()).collect();
         if let Some(name) = names.iter().find(|name| !is_literal(name)) {

@@ -1,9 +1,9 @@
-//! Modules that LoRA cannot train whichever trainer is asked.
+//! Modules whose weights the model reads without calling them, so that no trainer's LoRA has an effect on them.
 
 use super::choice::Choice;
 use super::resolve::listed;
 
-/// What is said of modules beside which an adapter does nothing.
+/// The warning about chosen modules of that sort, if there are any.
 pub fn bypassed(choice: &Choice<'_>) -> Option<String> {
     let endings: Vec<&str> = choice.architectures().flat_map(|architecture| architecture.bypassed).copied().collect();
     let names = choice.trained().map(|place| choice.target(place).name.as_str());

@@ -1,4 +1,4 @@
-//! What is chosen, as a trainer sees it.
+//! The choice as a trainer sees it: targets in memory of one model.
 
 use std::collections::HashSet;
 
@@ -7,26 +7,24 @@ use super::lora::Lora;
 use super::remedy::Remedy;
 use super::resolve::{self, Rule, Universe};
 use super::targets::{Target, Targets, belongs};
+use super::trainer::Profile;
 use super::{Adapter, ExportError, Request};
 use crate::modules::Architecture;
 use crate::scan::Surroundings;
 use crate::select::{Candidate, Selection};
 
-/// What a scan without its model means for an export.
 const NOTHING_AROUND: &str = "nothing but the scan's own modules is known of the model, so that its head is not added and \
                               names are not tried on the rest of it";
 
-/// What is chosen within one model, as a trainer sees it.
 pub struct Choice<'a> {
-    /// What people call the trainer.
+    /// The trainer's name in messages.
     pub trainer: &'static str,
     pub targets: Targets,
     pub universe: Universe,
     /// The places of the chosen targets, in the order of the choice.
     pub chosen: Vec<usize>,
-    /// Those of the heads that come with them.
+    /// The places of the heads that are trained with them.
     pub heads: Vec<usize>,
-    /// What LoRA is trained with, if it is.
     pub lora: Lora,
     pub adapter: Adapter,
     pub selection: &'a Selection<'a>,
@@ -34,14 +32,8 @@ pub struct Choice<'a> {
 }
 
 impl<'a> Choice<'a> {
-    /// What `request` chooses of a model, which is one `component` if there are several. `takes_head` says whether the trainer
-    /// can train the head with it.
-    pub fn new(
-        trainer: &'static str,
-        takes_head: bool,
-        request: &Request<'a>,
-        component: Option<&str>,
-    ) -> Result<Self, ExportError> {
+    /// What `request` chooses of the model, or of one `component` of a pipeline.
+    pub fn new(trainer: &'static Profile, request: &Request<'a>, component: Option<&str>) -> Result<Self, ExportError> {
         let Request { selection, adapter } = *request;
         let around = selection.scan.surroundings.as_ref();
         let targets = Targets::new(selection.scan, component);
@@ -50,9 +42,10 @@ impl<'a> Choice<'a> {
         if chosen.is_empty() {
             return Err(ExportError::Nothing);
         }
-        let heads = if adapter.head && takes_head { targets.heads() } else { Vec::new() };
+        let heads = if adapter.head && trainer.takes_head { targets.heads() } else { Vec::new() };
         let heads: Vec<usize> = heads.into_iter().filter(|head| !chosen.contains(head)).collect();
         let (universe, lora) = (Universe::new(&targets), Lora::default());
+        let trainer = trainer.name;
         Ok(Self { trainer, targets, universe, chosen, heads, lora, adapter, selection, around })
     }
 
@@ -61,32 +54,30 @@ impl<'a> Choice<'a> {
         self.chosen.iter().chain(&self.heads).copied()
     }
 
-    /// The target in a place.
     pub fn target(&self, place: usize) -> &Target {
         &self.targets.all[place]
     }
 
-    /// The same as a set.
+    /// The places of [`Choice::trained`] as a set.
     pub fn wanted(&self) -> HashSet<usize> {
         self.trained().collect()
     }
 
-    /// What the model and its components are called by their architectures.
+    /// The `model_type`s of the model and its components.
     fn model_types(&self) -> impl Iterator<Item = &str> {
         self.around.into_iter().flat_map(|around| &around.model_types).map(String::as_str)
     }
 
-    /// What is known of the architectures of the model's components.
+    /// The rows of the table of architectures for the model and its components.
     pub fn architectures(&self) -> impl Iterator<Item = &'static Architecture> {
         self.model_types().filter_map(Architecture::called)
     }
 
-    /// Whether the model is of one of these architectures.
     pub fn is_of(&self, architectures: &[&str]) -> bool {
         self.model_types().any(|own| architectures.contains(&own))
     }
 
-    /// The model's name for files, if it is known.
+    /// The model's name in file names.
     pub fn model(&self) -> &str {
         self.around.map_or("model", |around| &around.model)
     }
@@ -96,12 +87,12 @@ impl<'a> Choice<'a> {
         self.universe.check(self.trainer, rule, patterns, wanted, &self.targets)
     }
 
-    /// An error about what the trainer cannot do, and the way out if `what` does not say it.
+    /// The error that the trainer cannot do `what`, with a remedy if `what` does not name one.
     pub fn unsupported(&self, what: impl Into<String>, remedy: impl Into<Option<Remedy>>) -> ExportError {
         ExportError::Unsupported { trainer: self.trainer, what: what.into(), remedy: remedy.into() }
     }
 
-    /// What a person should know of the head, whoever trains.
+    /// The note on the head, for every trainer.
     pub fn note(&self) -> Option<Remark> {
         let heads: Vec<&str> = self.heads.iter().map(|head| self.target(*head).name.as_str()).collect();
         if self.adapter.head && self.is_tied() {
@@ -114,12 +105,12 @@ impl<'a> Choice<'a> {
         }
     }
 
-    /// Whether the model's head is its embedding.
+    /// Whether the head shares the embedding's weight.
     fn is_tied(&self) -> bool {
         self.around.is_some_and(|around| around.ties_embeddings) && self.targets.heads().is_empty()
     }
 
-    /// What a person must know of the choice, whoever trains.
+    /// The warning that the model around the scan is unknown, for every trainer.
     pub fn warning(&self) -> Option<Remark> {
         self.around.is_none().then(|| Remark::new(NOTHING_AROUND.to_owned(), Remedy::GiveModel))
     }

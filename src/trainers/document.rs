@@ -1,4 +1,4 @@
-//! What an export hands out: files in the forms that a trainer reads, and what a person should know of them.
+//! What an export hands out: files in the forms that a trainer reads, and remarks on them.
 
 use super::remedy::Remedy;
 use super::yaml::Value;
@@ -6,53 +6,45 @@ use super::yaml::Value;
 /// A form that a configuration can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// YAML.
     Yaml,
-    /// JSON.
     Json,
-    /// JSON, sorted.
+    /// JSON, sorted by ratio.
     SortedJson,
     /// Options for a command line.
     Args,
 }
 
-/// A trainer's configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Export {
-    /// The configuration in its forms, the main one first.
+    /// The configuration in all forms of the trainer, the default first.
     pub documents: Vec<Document>,
-    /// The keys of a YAML configuration, to be set in one that there is.
+    /// The keys to set in an existing YAML configuration.
     pub settings: Vec<(&'static str, Value)>,
-    /// Keys that must not stay in such a configuration if they are in it, with what they are set to.
+    /// Keys to set only if the existing configuration has them, because their old values would change what is trained.
     pub resets: Vec<(&'static str, Value)>,
-    /// What a person should know.
     pub notes: Vec<Remark>,
-    /// What a person must know.
     pub warnings: Vec<Remark>,
 }
 
-/// A file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
-    /// Where it belongs: its name, in a folder if the trainer looks for it there.
+    /// The name, in a folder if the trainer looks for it there.
     pub file: String,
-    /// Its form.
     pub format: Format,
-    /// What is in it, with a line's end.
+    /// The contents, with a line end.
     pub text: String,
 }
 
-/// Something that is said of an export.
+/// A note or a warning on an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remark {
-    /// What there is to know.
     pub text: String,
     /// What a person who wants it otherwise can do.
     pub remedy: Option<Remedy>,
 }
 
 impl Format {
-    /// What it is called on a command line.
+    /// Its name on the command line.
     pub fn key(self) -> &'static str {
         match self {
             Self::Yaml => "yaml",
@@ -62,7 +54,6 @@ impl Format {
         }
     }
 
-    /// How the names of its files end.
     pub(super) fn ending(self) -> &'static str {
         match self {
             Self::Yaml => "yml",
@@ -73,7 +64,6 @@ impl Format {
 }
 
 impl Remark {
-    /// A remark with a way out.
     pub(super) fn new(text: String, remedy: Remedy) -> Self {
         Self { text, remedy: Some(remedy) }
     }

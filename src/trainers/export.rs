@@ -1,4 +1,4 @@
-//! From a choice to a trainer's configuration: what is the same whoever trains.
+//! From a choice to a trainer's configuration: the part that is the same for every trainer.
 
 use super::bypassed::bypassed;
 use super::choice::{Choice, components};
@@ -6,17 +6,16 @@ use super::document::{Export, Remark};
 use super::lora::{self, Lora};
 use super::remedy::Remedy;
 use super::{ExportError, Request, Trainer};
-use crate::select::Counted;
 
-/// Writes the choice for `trainer`.
-///
-/// # Errors
-///
-/// Fails if the trainer cannot train exactly what is chosen.
+/// The configuration with which `trainer` trains exactly what is chosen, if it can.
 pub fn export(trainer: &dyn Trainer, request: &Request<'_>) -> Result<Export, ExportError> {
-    if request.adapter.head_rank.is_some() && !trainer.has_rank_pattern() {
+    if request.adapter.head_rank.is_some() && !trainer.profile().has_rank_pattern {
         let what = "knows one rank for all modules".to_owned();
-        return Err(ExportError::Unsupported { trainer: trainer.name(), what, remedy: Some(Remedy::NoHeadRank) });
+        return Err(ExportError::Unsupported {
+            trainer: trainer.profile().name,
+            what,
+            remedy: Some(Remedy::NoHeadRank),
+        });
     }
     match *components(request) {
         [] => export_model(trainer, request, None),
@@ -25,19 +24,15 @@ pub fn export(trainer: &dyn Trainer, request: &Request<'_>) -> Result<Export, Ex
     }
 }
 
-/// Writes what is chosen of one model, which is one `component` if there are several.
-///
-/// # Errors
-///
-/// Fails if the trainer cannot train exactly that.
+/// The configuration for what is chosen of the model, or of one `component` of a pipeline.
 pub fn export_model(
     trainer: &dyn Trainer,
     request: &Request<'_>,
     component: Option<&str>,
 ) -> Result<Export, ExportError> {
-    let mut choice = Choice::new(trainer.name(), trainer.takes_head(), request, component)?;
+    let mut choice = Choice::new(trainer.profile(), request, component)?;
     let trained = trainer.trains(&choice);
-    let is_adapted = matches!(trainer.counted(0), Counted::Lora { .. });
+    let is_adapted = trainer.profile().has_adapters;
     let numbers = if is_adapted {
         choice.lora = Lora::new(choice.adapter, &choice.targets, &trained)?;
         choice.lora.note(choice.adapter, &choice.targets, &trained)
@@ -57,27 +52,15 @@ mod tests {
     use crate::modules::{InMemory, Info};
     use crate::scan::{Numbers, Record, Scan, Surroundings};
     use crate::select::{Count, Rules, Selection, Types};
-    use crate::trainers::{ALL, Adapter, Alpha, Document, Format, Rank};
+    use crate::trainers::{ALL, Adapter, Alpha, Document, Format, Profile, Rank};
 
     /// A trainer that takes all components of a pipeline at once.
     #[derive(Debug)]
     struct Pipelines;
 
     impl Trainer for Pipelines {
-        fn key(&self) -> &'static str {
-            "pipelines"
-        }
-
-        fn name(&self) -> &'static str {
-            "Pipelines"
-        }
-
-        fn formats(&self) -> &'static [Format] {
-            &[Format::Args]
-        }
-
-        fn keys(&self) -> &'static [&'static str] {
-            &[]
+        fn profile(&self) -> &'static Profile {
+            &Profile { key: "pipelines", name: "Pipelines", formats: &[Format::Args], ..Profile::USUAL }
         }
 
         fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
@@ -125,7 +108,7 @@ mod tests {
         ];
         assert_eq!(written, expected);
         for trainer in ALL {
-            let error = export(*trainer, &request).expect_err(trainer.key());
+            let error = export(*trainer, &request).expect_err(trainer.profile().key);
             assert_eq!(error.remedy(), Some(Remedy::OneComponent("unet".into())), "{error}");
         }
     }

@@ -1,19 +1,17 @@
-//! What is known of a configuration before anything is measured: from names and shapes alone.
+//! Tells before anything is measured, from names and shapes alone, whether a configuration can be written.
 //!
-//! Which modules will be chosen depends on their ratios, but not which types they are of, as every type has its best. What
-//! fails for everything that may be chosen, and has to do with types, fails for every choice.
+//! Which modules will be chosen depends on their ratios, but their types do not, as some of every type are chosen. So an error
+//! that is about types, and that arises if everything eligible is chosen, will arise for every choice.
 
 use super::{ExportError, Request, Trainer, export};
 use crate::select::Rules;
 
-/// What an error has to do with.
+/// What an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
     /// The request, whatever is chosen.
     Request,
-    /// The types that are chosen.
     Types,
-    /// The modules that are chosen.
     Modules,
 }
 
@@ -32,12 +30,8 @@ impl ExportError {
     }
 }
 
-/// Makes sure that `trainer` can be given what `rules` will choose, as far as that is known. The request is of modules that all
-/// have the same ratio, so that its choice has the first ones of each type.
-///
-/// # Errors
-///
-/// Fails if the trainer cannot train what will be chosen, whatever the ratios.
+/// Fails if `trainer` cannot train what `rules` will choose, whatever the ratios. In the request all modules have the same
+/// ratio, so that it chooses the first of each type.
 pub fn foresee(trainer: &dyn Trainer, request: &Request<'_>, rules: &Rules) -> Result<(), ExportError> {
     let all = request.selection.of_all_eligible();
     let every_type_is_chosen = !rules.global && rules.budget.is_none();
@@ -51,7 +45,7 @@ pub fn foresee(trainer: &dyn Trainer, request: &Request<'_>, rules: &Rules) -> R
         Err(error) if is_certain(error.cause()) => return Err(error),
         _ => {}
     }
-    // Parameters are filled in the model's order: where the first modules of each type leave one half chosen, as many others do.
+    // If the first modules of each type include only some of those in one parameter, so do as many others.
     match export(trainer, request) {
         Err(error @ ExportError::Together { .. }) if every_type_is_chosen => Err(error),
         _ => Ok(()),

@@ -1,18 +1,18 @@
 //! LLaMA-Factory: a YAML configuration, and `--lora_target` with the options around it.
 //!
-//! The names are split at commas. On the multimodal models that it knows, they are looked for anywhere in a module's name,
-//! and what belongs to the towers and the projector is passed over unless it is told otherwise. (`model/adapter.py`,
-//! `model/model_utils/visual.py`)
+//! LLaMA-Factory splits the names at commas. On the multimodal models that it knows, it looks for them anywhere in a module's
+//! name, and passes over the towers and the projector unless a key unfreezes them. See its `model/adapter.py` and
+//! `model/model_utils/visual.py`.
 
 use super::choice::Choice;
 use super::remedy::Remedy;
 use super::resolve::Rule;
-use super::trainer::{AdapterKeys, UserConfig};
+use super::trainer::{AdapterKeys, Profile, UserConfig};
 use super::yaml::{self, Value};
 use super::{Export, ExportError, Format, Trainer, args, peft};
 
-/// What narrows or widens a choice beside the keys that are set: an adapter that is trained further keeps its own modules,
-/// and a vocabulary that is resized is trained with them.
+/// Keys that change which modules are trained. An adapter that is trained further keeps its own modules, and a resized
+/// vocabulary is trained with them.
 const CONFLICTS: [&str; 6] = [
     "adapter_name_or_path",
     "additional_target",
@@ -22,11 +22,11 @@ const CONFLICTS: [&str; 6] = [
     "use_unsloth",
 ];
 
-/// What it takes for all linear modules, where it is given by itself.
+/// As the only name, this stands for all linear modules.
 const ALL: &str = "all";
 
-/// A multimodal model that it knows: what in a module's name makes it a part of the projector, of a tower, or of what it
-/// never trains. As of version 0.9.5.
+/// A multimodal model that LLaMA-Factory 0.9.5 knows by one of these `names`: the substrings of module names that make a
+/// module part of the projector, part of a tower, or one that is never trained.
 struct Composite {
     names: &'static [&'static str],
     projector: &'static [&'static str],
@@ -121,42 +121,32 @@ const COMPOSITES: &[Composite] = &[
     },
 ];
 
-/// LLaMA-Factory.
 #[derive(Debug)]
 pub struct LlamaFactory;
 
 impl Trainer for LlamaFactory {
-    fn key(&self) -> &'static str {
-        "llama-factory"
-    }
-
-    fn name(&self) -> &'static str {
-        "LLaMA-Factory"
-    }
-
-    fn formats(&self) -> &'static [Format] {
-        &[Format::Yaml, Format::Args]
-    }
-
-    fn keys(&self) -> &'static [&'static str] {
-        &[
-            "finetuning_type",
-            "lora_rank",
-            "lora_alpha",
-            "lora_target",
-            "freeze_vision_tower",
-            "freeze_multi_modal_projector",
-        ]
-    }
-
-    fn user_config(&self) -> Option<&'static UserConfig> {
-        Some(&UserConfig {
-            adapter: Some(AdapterKeys { rank: "lora_rank", alpha: "lora_alpha" }),
-            conflicts: &CONFLICTS,
-            naming: &[],
-            needs: None,
-            foreign: &["base_model", "adapter", "lora_r", "lora_target_modules", "unfrozen_parameters"],
-        })
+    fn profile(&self) -> &'static Profile {
+        &Profile {
+            key: "llama-factory",
+            name: "LLaMA-Factory",
+            formats: &[Format::Yaml, Format::Args],
+            keys: &[
+                "finetuning_type",
+                "lora_rank",
+                "lora_alpha",
+                "lora_target",
+                "freeze_vision_tower",
+                "freeze_multi_modal_projector",
+            ],
+            user_config: Some(UserConfig {
+                adapter: Some(AdapterKeys { rank: "lora_rank", alpha: "lora_alpha" }),
+                conflicts: &CONFLICTS,
+                naming: &[],
+                needs: None,
+                foreign: &["base_model", "adapter", "lora_r", "lora_target_modules", "unfrozen_parameters"],
+            }),
+            ..Profile::USUAL
+        }
     }
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
@@ -170,19 +160,18 @@ impl Trainer for LlamaFactory {
         let mut resets = Vec::new();
         if let Some(composite) = composite(choice) {
             for (key, is_frozen) in composite.freezing(choice, &names)? {
-                // It passes these over unless it is told not to.
+                // Both are frozen by default.
                 if is_frozen { &mut resets } else { &mut settings }.push((key, Value::Flag(is_frozen)));
             }
         }
         let documents = vec![
             self.document(choice, Format::Yaml, yaml::document(&settings)),
-            self.document(choice, Format::Args, args::line(self.name(), &settings)?),
+            self.document(choice, Format::Args, args::line(choice.trainer, &settings)?),
         ];
         Ok(Export { documents, settings, resets, ..Export::default() })
     }
 }
 
-/// The names of what is trained, as it takes them.
 fn names(choice: &Choice<'_>) -> Result<Vec<String>, ExportError> {
     let names = peft::Names::modules_only(choice)?;
     if let Some(name) = names.iter().find(|name| name.contains(',') || name.trim() != *name) {
@@ -197,7 +186,7 @@ fn names(choice: &Choice<'_>) -> Result<Vec<String>, ExportError> {
 }
 
 impl Composite {
-    /// The keys that freeze the tower and the projector, and whether they are to, once it is sure that the `names` hit what they
+    /// The keys that freeze the tower and the projector, each with its value, after a check that the `names` then hit what they
     /// should.
     fn freezing(&self, choice: &Choice<'_>, names: &[String]) -> Result<[(&'static str, bool); 2], ExportError> {
         let is_in = |parts: &[&str]| names.iter().any(|name| parts.iter().any(|part| name.contains(part)));
@@ -220,7 +209,6 @@ impl Composite {
     }
 }
 
-/// What it knows of the model.
 fn composite(choice: &Choice<'_>) -> Option<&'static Composite> {
     COMPOSITES.iter().find(|composite| choice.is_of(composite.names))
 }

@@ -1,13 +1,14 @@
 //! The rank of LoRA.
 //!
-//! LoRA puts two matrices beside a weight of n x m, of n x r and r x m: r (n + m) parameters. Where fewer modules are trained,
-//! a higher rank trains as many parameters: that is the seed's rule, "to get the same trainable parameters then for a qlora
+//! LoRA adds to a weight of n x m the product of an n x r and an r x m matrix, which have r (n + m) parameters. If fewer modules
+//! are trained, a higher rank trains as many parameters. That is the rule of the original notebook, "to get the same trainable parameters then for a qlora
 //! training … you need to adjust the lora_r depending on the amount of filtered layers".
 
 use serde_json::{Value, json};
 
 use super::ExportError;
 use super::targets::Targets;
+use crate::output::counted;
 use crate::select::Cost;
 
 /// What a rank is rounded to.
@@ -16,27 +17,23 @@ const STEP: u64 = 8;
 /// The adapter that a user asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct Adapter {
-    /// Its rank.
     pub rank: Rank,
-    /// Its alpha.
     pub alpha: Alpha,
     /// Whether the projection onto the vocabulary is trained too.
     pub head: bool,
-    /// The rank of that one, if it is another.
+    /// The rank of the head, if it differs.
     pub head_rank: Option<u64>,
 }
 
-/// A rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rank {
-    /// This one.
     Fixed(u64),
-    /// The one at which as many parameters are trained as by plain LoRA of this rank over all linear modules.
+    /// The rank with which as many parameters are trained as by plain LoRA of this rank over all linear modules.
     Matching(u64),
 }
 
 impl Rank {
-    /// The rank, or that of plain LoRA if it is computed.
+    /// The rank, or plain LoRA's rank if it is still to be computed.
     pub fn fixed(self) -> u64 {
         match self {
             Self::Fixed(rank) | Self::Matching(rank) => rank,
@@ -44,34 +41,27 @@ impl Rank {
     }
 }
 
-/// LoRA's alpha: what its matrices add counts alpha / rank times.
+/// LoRA's alpha: what the two matrices add is multiplied by alpha / rank.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Alpha {
-    /// This one, whatever the rank.
     Stays(f64),
-    /// This one at plain LoRA's rank; at another as much more or less as that is.
+    /// This one at plain LoRA's rank, and in proportion at any other rank.
     Follows(f64),
 }
 
-/// What LoRA is trained with.
+/// The numbers with which LoRA is trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Lora {
-    /// The rank.
     pub rank: u64,
-    /// The alpha.
     pub alpha: f64,
-    /// The rank of the head, if it is another.
+    /// The rank of the head, if it differs.
     pub head_rank: Option<u64>,
 }
 
 impl Lora {
-    /// The rank and alpha for the `chosen` targets, of which the head counts on neither side.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a rank is to be computed and shapes are not known.
-    pub fn new(adapter: Adapter, targets: &Targets, chosen: &[usize]) -> Result<Self, ExportError> {
-        let chosen = without_heads(targets, chosen);
+    /// The numbers for the targets that are `trained`. Heads are not counted where a rank is computed.
+    pub fn new(adapter: Adapter, targets: &Targets, trained: &[usize]) -> Result<Self, ExportError> {
+        let (_, chosen) = split_heads(targets, trained);
         let rank = match adapter.rank {
             Rank::Fixed(rank) => rank,
             Rank::Matching(plain) => {
@@ -90,20 +80,23 @@ impl Lora {
         Ok(Self { rank, alpha, head_rank: adapter.head_rank.filter(|head| *head != rank) })
     }
 
-    /// The alpha as JSON has it: a whole number without a point.
+    /// The alpha as a number in JSON, without a decimal point if it is whole.
     pub fn alpha_in_json(&self) -> Value {
         let is_whole = self.alpha.fract() == 0.0 && self.alpha.abs() < 1e15;
         if is_whole { json!(self.alpha as i64) } else { json!(self.alpha) }
     }
 
-    /// The numbers behind the rank, if all shapes are known.
+    /// The note on how many parameters are trained, and how the rank was computed, if all shapes are known.
     pub fn note(&self, adapter: Adapter, targets: &Targets, trained: &[usize]) -> Option<String> {
-        let chosen = without_heads(targets, trained);
-        let heads: Vec<usize> = trained.iter().copied().filter(|place| targets.all[*place].is_head).collect();
+        let (heads, chosen) = split_heads(targets, trained);
         let some = cost(targets, &chosen)?;
         let trained = self.rank.saturating_mul(some.sides);
-        let mut text =
-            format!("rank {}: {} trainable parameters in {}", self.rank, grouped(trained), modules(chosen.len()));
+        let mut text = format!(
+            "rank {}: {} trainable parameters in {}",
+            self.rank,
+            grouped(trained),
+            counted(chosen.len(), "module")
+        );
         if let (Rank::Matching(plain), Some((all, count))) = (adapter.rank, targets.plain()) {
             let budget = plain.saturating_mul(all.sides);
             text += &format!(
@@ -124,14 +117,13 @@ impl Lora {
     }
 }
 
-/// How many weights are trained, where the weights themselves are.
+/// The note on how many parameters are trained without adapters, if all shapes are known.
 pub fn weights(targets: &Targets, trained: &[usize]) -> Option<String> {
-    let chosen = without_heads(targets, trained);
-    let heads: Vec<usize> = trained.iter().copied().filter(|place| targets.all[*place].is_head).collect();
+    let (heads, chosen) = split_heads(targets, trained);
     let elements = cost(targets, &chosen)?.elements;
     let head = cost(targets, &heads).filter(|head| head.elements > 0);
     let head = head.map_or_else(String::new, |head| format!("; the head adds {}", grouped(head.elements)));
-    Some(format!("{} weights are trained in {}{head}", grouped(elements), modules(chosen.len())))
+    Some(format!("{} weights are trained in {}{head}", grouped(elements), counted(chosen.len(), "module")))
 }
 
 /// The rank at which modules with `some` inputs and outputs have as many parameters as those with `all` at rank `plain`.
@@ -140,22 +132,14 @@ fn matching(plain: u64, all: u64, some: u64) -> u64 {
     ((exact / STEP as f64).round() as u64).max(1).saturating_mul(STEP)
 }
 
-/// Those of `places` that are no heads.
-fn without_heads(targets: &Targets, places: &[usize]) -> Vec<usize> {
-    places.iter().copied().filter(|place| !targets.all[*place].is_head).collect()
+/// The heads in these `places`, and the others.
+fn split_heads(targets: &Targets, places: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    places.iter().partition(|place| targets.all[**place].is_head)
 }
 
 /// What training the targets in these `places` takes; `None` if a shape is not known.
 fn cost(targets: &Targets, places: &[usize]) -> Option<Cost> {
-    let mut cost = Cost::default();
-    for place in places {
-        cost += targets.all[*place].cost?;
-    }
-    Some(cost)
-}
-
-fn modules(count: usize) -> String {
-    if count == 1 { "1 module".to_owned() } else { format!("{count} modules") }
+    places.iter().map(|place| targets.all[*place].cost).sum()
 }
 
 /// A number with its digits in groups of three.

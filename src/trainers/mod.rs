@@ -1,7 +1,7 @@
 //! The choice -> a trainer's configuration.
 //!
-//! A trainer is one file, which implements [`Trainer`], and one line in [`ALL`]. What trainers share: which targets in memory
-//! are chosen (`choice.rs`, `targets.rs`), the rank (`lora.rs`), the proof that the names hit what was chosen and nothing else
+//! A trainer is one file, which implements [`Trainer`], and one line in [`ALL`]. The trainers share the targets in memory that
+//! are chosen (`choice.rs`, `targets.rs`), the rank (`lora.rs`), the check that the names hit what was chosen and nothing else
 //! (`resolve.rs`), and the forms of a configuration (`yaml.rs`, `args.rs`).
 
 mod args;
@@ -34,11 +34,11 @@ pub use foresee::foresee;
 pub use lora::{Adapter, Alpha, Rank};
 pub use recognize::is_export;
 pub use remedy::Remedy;
-pub use trainer::{AdapterKeys, Trainer, UserConfig};
+pub use trainer::{AdapterKeys, Profile, Trainer, UserConfig};
 
 use crate::select::Selection;
 
-/// All trainers, in the order in which people are shown them.
+/// All trainers, in the order in which they are shown.
 pub const ALL: &[&dyn Trainer] = &[
     &axolotl::Axolotl,
     &axolotl_full::AxolotlFull,
@@ -49,11 +49,8 @@ pub const ALL: &[&dyn Trainer] = &[
     &spectrum::Spectrum,
 ];
 
-/// What is to be exported.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// What is chosen of the scan.
     pub selection: &'a Selection<'a>,
-    /// What adapter is trained.
     pub adapter: Adapter,
 }

@@ -1,38 +1,32 @@
-//! ms-swift: a configuration file for `swift sft`, and the same as options. (`swift/arguments/tuner_args.py`)
+//! ms-swift: a configuration file for `swift sft`, and the same as options. See its `swift/arguments/tuner_args.py`.
 
 use super::choice::Choice;
 use super::remedy::Remedy;
+use super::trainer::Profile;
 use super::yaml::{self, Value};
 use super::{Export, ExportError, Format, Trainer, args, peft};
 
-/// What it takes for all modules of a kind, in any list.
+/// Each of these stands for all modules of a kind, even beside other names.
 const KEYWORDS: [&str; 3] = ["all-linear", "all-embedding", "all-router"];
 
-/// ms-swift.
 #[derive(Debug)]
 pub struct MsSwift;
 
 impl Trainer for MsSwift {
-    fn key(&self) -> &'static str {
-        "ms-swift"
-    }
-
-    fn name(&self) -> &'static str {
-        "ms-swift"
-    }
-
-    fn formats(&self) -> &'static [Format] {
-        &[Format::Yaml, Format::Args]
-    }
-
-    fn keys(&self) -> &'static [&'static str] {
-        &["lora_rank", "lora_alpha", "lora_dropout", "target_modules", "target_parameters"]
+    fn profile(&self) -> &'static Profile {
+        &Profile {
+            key: "ms-swift",
+            name: "ms-swift",
+            formats: &[Format::Yaml, Format::Args],
+            keys: &["lora_rank", "lora_alpha", "lora_dropout", "target_modules", "target_parameters"],
+            ..Profile::USUAL
+        }
     }
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
         let names = peft::Names::checked(choice)?;
         if names.modules.is_empty() {
-            // An empty list of modules is no option, and without one ms-swift takes all linear modules.
+            // An empty list cannot be given, and without a list ms-swift takes all linear modules.
             return Err(choice.unsupported("takes parameters only beside a module", Remedy::AddModule));
         }
         if let Some(name) = names.modules.iter().find(|name| KEYWORDS.contains(&name.as_str())) {
@@ -50,7 +44,7 @@ impl Trainer for MsSwift {
         }
         let documents = vec![
             self.document(choice, Format::Yaml, yaml::document(&settings)),
-            self.document(choice, Format::Args, args::line(self.name(), &settings)?),
+            self.document(choice, Format::Args, args::line(choice.trainer, &settings)?),
         ];
         Ok(Export { documents, notes: names.notes, ..Export::default() })
     }

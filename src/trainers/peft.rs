@@ -9,6 +9,7 @@ use super::document::Remark;
 use super::remedy::Remedy;
 use super::resolve::Rule;
 use super::targets::Target;
+use super::trainer::Profile;
 use super::{Export, ExportError, Format, Trainer};
 use crate::modules::{Refused, WEIGHT};
 use crate::output;
@@ -16,35 +17,31 @@ use crate::output;
 /// The last segments of the names of modules that PEFT refuses to adapt in a Mamba.
 const REFUSED_OF_MAMBAS: [&str; 2] = ["out_proj", "conv1d"];
 
-/// What PEFT cannot do to what it wraps as a parameter.
 const NO_DROPOUT: &str = "lora_dropout is 0: parameters cannot be trained with any";
 
-/// PEFT itself.
 #[derive(Debug)]
 pub struct Peft;
 
 impl Trainer for Peft {
-    fn key(&self) -> &'static str {
-        "peft"
+    fn profile(&self) -> &'static Profile {
+        &Profile {
+            key: "peft",
+            name: "PEFT",
+            formats: &[Format::Json],
+            keys: &[
+                "r",
+                "lora_alpha",
+                "target_modules",
+                "lora_dropout",
+                "target_parameters",
+                "rank_pattern",
+                "alpha_pattern",
+            ],
+            has_rank_pattern: true,
+            ..Profile::USUAL
+        }
     }
 
-    fn name(&self) -> &'static str {
-        "PEFT"
-    }
-
-    fn formats(&self) -> &'static [Format] {
-        &[Format::Json]
-    }
-
-    fn keys(&self) -> &'static [&'static str] {
-        &["r", "lora_alpha", "target_modules", "lora_dropout", "target_parameters", "rank_pattern", "alpha_pattern"]
-    }
-
-    fn has_rank_pattern(&self) -> bool {
-        true
-    }
-
-    /// The JSON of a `LoraConfig`.
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
         let names = Names::checked(choice)?;
         let pattern: Map<String, Value> =
@@ -65,18 +62,15 @@ impl Trainer for Peft {
     }
 }
 
-/// The names of what is trained, as PEFT takes them.
+/// The names that PEFT is given.
 pub struct Names {
-    /// Modules.
     pub modules: Vec<String>,
-    /// Parameters.
     pub parameters: Vec<String>,
-    /// What a person should know of them.
     pub notes: Vec<Remark>,
 }
 
 impl Names {
-    /// The names, each of which hits what it should.
+    /// The names of what is trained, after a check that each hits exactly what it should.
     pub fn checked(choice: &Choice<'_>) -> Result<Self, ExportError> {
         let (mut modules, mut parameters) = (Vec::new(), Vec::new());
         let (mut as_modules, mut as_parameters) = (HashSet::new(), HashSet::new());
@@ -87,7 +81,7 @@ impl Names {
             if let Some(why) = refused(choice, target, leaf) {
                 return Err(ExportError::Unadaptable { trainer: choice.trainer, name: target.name.clone(), why });
             }
-            // Version 5 has routers of classes that are not linear: their weights are parameters to PEFT.
+            // In version 5 routers are not linear modules, so that PEFT gets their weights as parameters.
             let is_router = target.is_router && choice.around.is_none_or(|around| around.transformers >= 5);
             if target.is_parameter || is_router || rewritten.contains(&leaf) {
                 parameters.push(target.parameter());
@@ -103,7 +97,7 @@ impl Names {
         if !parameters.is_empty() {
             notes.push(NO_DROPOUT.to_owned().into());
         }
-        // Its wrapper takes the shape of what is stored, which is another in 4 bits.
+        // PEFT's wrapper takes the shape of the stored tensor, which differs in 4 bits.
         let linear = as_parameters.iter().copied().filter(|place| !choice.target(*place).is_parameter).min();
         if let Some(first) = linear.map(|place| &choice.target(place).name) {
             let text = format!(
@@ -114,7 +108,7 @@ impl Names {
         Ok(Self { modules, parameters, notes })
     }
 
-    /// The names, for a trainer that hands PEFT nothing but modules.
+    /// The names for a trainer that can give PEFT only modules.
     pub fn modules_only(choice: &Choice<'_>) -> Result<Vec<String>, ExportError> {
         let Self { modules, parameters, .. } = Self::checked(choice)?;
         let Some(first) = parameters.first() else { return Ok(modules) };
@@ -132,7 +126,6 @@ impl Names {
     }
 }
 
-/// Why PEFT fails with a target, if it does.
 fn refused(choice: &Choice<'_>, target: &Target, leaf: &str) -> Option<&'static str> {
     let is_refused = |what| choice.architectures().any(|architecture| architecture.refused == Some(what));
     if REFUSED_OF_MAMBAS.contains(&leaf) && is_refused(Refused::MambaKernels) {
@@ -144,7 +137,7 @@ fn refused(choice: &Choice<'_>, target: &Target, leaf: &str) -> Option<&'static 
     }
 }
 
-/// The leaves that PEFT rewrites in lists for this model.
+/// The last segments of names that PEFT itself rewrites for this model if they are in a list of modules.
 fn rewritten(choice: &Choice<'_>) -> Vec<&'static str> {
     if choice.around.is_none_or(|around| around.transformers < 5) {
         return Vec::new();
@@ -152,14 +145,14 @@ fn rewritten(choice: &Choice<'_>) -> Vec<&'static str> {
     choice.architectures().flat_map(|architecture| architecture.rewritten).copied().collect()
 }
 
-/// The ranks that differ, under the expressions by which PEFT finds their modules.
+/// The modules with a rank of their own, as regular expressions, and those ranks.
 pub fn rank_pattern(choice: &Choice<'_>) -> Vec<(String, u64)> {
     let Some(rank) = choice.lora.head_rank else { return Vec::new() };
     let heads = choice.trained().map(|place| choice.target(place)).filter(|target| target.is_head);
     heads.map(|head| (expression(&head.name), rank)).collect()
 }
 
-/// The regular expression of Python that is this name and nothing else.
+/// The regular expression of Python that matches this name and nothing else.
 fn expression(name: &str) -> String {
     const MARKS: &str = r"\.^$*+?{}[]|()";
     let escaped = |character: char| MARKS.contains(character).then_some('\\').into_iter().chain([character]);

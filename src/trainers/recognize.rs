@@ -1,12 +1,12 @@
 //! Whether a file is one that an export wrote, so that the next one may take its place.
 //!
-//! A configuration that a person keeps holds more: the base model, the data, comments.
+//! A configuration that a person wrote holds more: the base model, the data, comments.
 
 use serde_json::Value;
 
 use super::ALL;
 
-/// Whether a file with these bytes holds nothing but what an export writes, or nothing at all.
+/// Whether a file with these bytes is empty, or holds nothing but what an export writes.
 pub fn is_export(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
     let is_one = || {
@@ -15,17 +15,17 @@ pub fn is_export(bytes: &[u8]) -> bool {
             || is_line_of_options(text)
             || ALL.iter().any(|trainer| trainer.is_own_file(bytes))
     };
-    // Python's json.dump, by which Spectrum writes results of its own in the same form, ends no line.
+    // Spectrum's own results have the same form, but no line end, because Python's json.dump writes none.
     text.is_empty() || (text.ends_with('\n') && is_one())
 }
 
-/// Whether an export writes this key, for whatever trainer.
+/// Whether an export for any trainer writes this key.
 fn is_key(key: &str) -> bool {
-    ALL.iter().any(|trainer| trainer.keys().contains(&key))
+    ALL.iter().any(|trainer| trainer.profile().keys.contains(&key))
 }
 
-/// Whether a line has one of the keys, or belongs to one. A comment does if it is the heading of a type in Spectrum's list, where
-/// it stands alone; and Spectrum itself anchors no name.
+/// Whether a line sets one of the keys, is an item of its value, or is the heading of a type in Spectrum's list. Items without
+/// an anchor are Spectrum's own.
 fn is_line_of_yaml(line: &str) -> bool {
     if let Some(comment) = line.strip_prefix("# ") {
         return comment.ends_with(" layers") && comment.split(' ').count() == 2;
@@ -41,7 +41,6 @@ fn is_object_of_keys(text: &str) -> bool {
     }
 }
 
-/// Whether a text is one line of options, each with one of the keys.
 fn is_line_of_options(text: &str) -> bool {
     let mut options = text.split_whitespace().filter_map(|word| word.strip_prefix("--"));
     text.starts_with("--") && text.lines().count() == 1 && options.all(is_key)

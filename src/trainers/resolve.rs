@@ -1,7 +1,7 @@
-//! Which modules a trainer's pattern hits: the rules of the trainers themselves, run over all that a model has.
+//! Which modules a trainer's patterns hit: the matching rules of the trainers, run over all names of a model.
 //!
-//! A list that matches nothing, or too much, and says nothing is what people who fine-tune complain of most. No name is
-//! handed out before the trainer's own rule has found with it exactly what was chosen.
+//! A list that silently matches nothing, or too much, is what people who fine-tune complain of most. No name is written before
+//! the trainer's own rule has found exactly what was chosen with it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,40 +10,33 @@ use aho_corasick::AhoCorasick;
 use super::ExportError;
 use super::targets::Targets;
 
-/// How many names a message gives at most.
+/// How many names a message lists at most.
 const NAMED: usize = 3;
 
-/// What a trainer's patterns are tried on.
+/// The names that a trainer's patterns are matched against.
 pub struct Universe {
-    /// The names of all modules with a weight, with the targets that they are.
+    /// All modules with a weight, each with its target if it is one.
     modules: Vec<(String, Option<usize>)>,
-    /// The names of all parameters, with the targets that they belong to, sorted.
+    /// All parameters, sorted, each with the target that it belongs to, if any.
     parameters: Vec<(String, Option<usize>)>,
 }
 
-/// How a trainer's patterns are matched.
 #[derive(Clone, Copy, Debug)]
 pub enum Rule<'a> {
     /// PEFT, `target_modules`: a module's whole name, or its end after a dot.
     ModuleSuffix,
     /// PEFT, `target_parameters`: the same, over parameters.
     ParameterSuffix,
-    /// LLaMA-Factory on multimodal models: anywhere in a module's name, unless one of these is in it too.
-    Substring {
-        /// What a name must not contain.
-        forbidden: &'a [&'a str],
-    },
-    /// Axolotl, `unfrozen_parameters`: `re.match` over parameters, which is anchored at the beginning, and at the end only
-    /// where the expression says so. Axolotl puts a backslash before dots: what is a name but for `^` and `$` is literal.
+    /// LLaMA-Factory on multimodal models: anywhere in a module's name, unless one of the `forbidden` texts is in it too.
+    Substring { forbidden: &'a [&'a str] },
+    /// Axolotl, `unfrozen_parameters`: `re.match` over parameters, which is anchored at the beginning, and at the end only if
+    /// the expression ends with `$`. Axolotl escapes dots, so that a name between `^` and `$` is literal.
     ParameterMatch,
     /// PEFT's rule for `layers_to_transform`: a module's last segments, in these layers.
-    InLayers {
-        /// The layers.
-        layers: &'a [usize],
-    },
+    InLayers { layers: &'a [usize] },
 }
 
-/// A pattern that hits something.
+/// A name that a pattern hits.
 struct Hit<'a> {
     pattern: usize,
     name: &'a str,
@@ -51,7 +44,6 @@ struct Hit<'a> {
 }
 
 impl Universe {
-    /// All that is known of a model.
     pub fn new(targets: &Targets) -> Self {
         let mut modules: Vec<(String, Option<usize>)> = Vec::new();
         let mut parameters: Vec<(String, Option<usize>)> = Vec::new();
@@ -75,11 +67,7 @@ impl Universe {
         Self { modules, parameters }
     }
 
-    /// Makes sure that `patterns` hit the `wanted` targets, all of them and nothing else, and that each hits something.
-    ///
-    /// # Errors
-    ///
-    /// Fails with the pattern, and what it hits.
+    /// Makes sure that `patterns` hit all `wanted` targets and nothing else, and that each hits something.
     pub fn check(
         &self,
         trainer: &'static str,
@@ -125,12 +113,12 @@ impl Universe {
         strays
     }
 
-    /// What Axolotl finds with the pattern in a place: whole names, or all that begin so if there is no `$`.
+    /// What Axolotl finds with a pattern: the whole name, or all names that begin so if there is no `$`.
     fn matching(&self, place: usize, pattern: &str) -> impl Iterator<Item = Hit<'_>> {
         let begins = pattern.strip_prefix('^').unwrap_or(pattern);
         let (begins, is_whole) = begins.strip_suffix('$').map_or((begins, false), |whole| (whole, true));
         let begins = begins.to_owned();
-        // The names are sorted: those that begin alike stand together.
+        // The names are sorted, so that those that begin alike are neighbours.
         let from = self.parameters.partition_point(|(name, _)| *name < begins);
         let length = begins.len();
         let alike = self.parameters[from..].iter().take_while(move |(name, _)| name.starts_with(&begins));
@@ -169,7 +157,7 @@ impl Universe {
     }
 }
 
-/// The patterns that are a name, or its end after a dot.
+/// For a name, the places of the patterns that are the whole name, or its end after a dot.
 fn suffixes(patterns: &[String]) -> impl Fn(&str) -> Vec<usize> {
     let places: HashMap<&str, usize> =
         patterns.iter().enumerate().map(|(at, pattern)| (pattern.as_str(), at)).collect();
@@ -179,7 +167,7 @@ fn suffixes(patterns: &[String]) -> impl Fn(&str) -> Vec<usize> {
     }
 }
 
-/// The patterns that are anywhere in a name.
+/// For a name, the places of the patterns that occur in it.
 fn substrings(patterns: &[String]) -> impl Fn(&str) -> Vec<usize> {
     let automaton = AhoCorasick::new(patterns).ok();
     move |name| {
@@ -191,18 +179,18 @@ fn substrings(patterns: &[String]) -> impl Fn(&str) -> Vec<usize> {
     }
 }
 
-/// The number that PEFT takes for a layer's: the first segment that is one, after two others and before another.
+/// The number that PEFT takes for the layer: the first segment that is a number, after the second and before the last.
 fn first_number(name: &str) -> Option<usize> {
     let (path, _) = name.rsplit_once('.')?;
     path.split('.').skip(2).find_map(|segment| segment.parse().ok())
 }
 
-/// Whether a name is itself as an expression that Axolotl has put backslashes into.
+/// Whether a name matches itself as a regular expression after Axolotl has escaped its dots.
 pub fn is_literal(name: &str) -> bool {
     name.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-'))
 }
 
-/// Some names, and how many more there are.
+/// The first names, and how many more there are.
 pub fn listed(names: &[&str]) -> String {
     let shown: Vec<String> = names.iter().take(NAMED).map(|name| format!("'{name}'")).collect();
     let more = names.len().saturating_sub(NAMED);
@@ -228,7 +216,6 @@ mod tests {
         (Universe::new(&targets), targets)
     }
 
-    /// What a pattern hits by a rule.
     fn hit(rule: Rule<'_>, pattern: &str) -> Vec<String> {
         let (universe, _) = universe();
         let mut names: Vec<String> =

@@ -1,5 +1,5 @@
-//! Spectrum: its results, its sorted results and its list of parameters, so that whatever reads those (Axolotl's plugin
-//! for it, above all) runs on a scan of ours.
+//! Spectrum: its results, its sorted results and its list of parameters, so that programs that read those, above all
+//! Axolotl's plugin for Spectrum, can use a scan of laser-scan.
 
 use std::collections::HashSet;
 
@@ -7,39 +7,32 @@ use super::choice::Choice;
 use super::document::Remark;
 use super::remedy::Remedy;
 use super::resolve::{Rule, is_literal};
+use super::trainer::Profile;
 use super::{Export, ExportError, Format, Trainer};
 use crate::output::{self, in_file_name};
 use crate::scan::{self, Rated, Scan};
-use crate::select::Counted;
 
 /// The folder in which Spectrum and Axolotl's plugin look for results.
 const FOLDER: &str = "model_snr_results";
 
-/// The forms of its results.
 const RESULTS: [scan::Format; 2] = [scan::Format::Spectrum, scan::Format::SpectrumSorted];
 
-/// What the input embedding's weight is called, which Spectrum always trains together with the head.
+/// Names of the input embedding, which Spectrum always trains together with the head.
 const EMBEDDINGS: [&str; 5] = ["embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings"];
 
-/// Spectrum, and Axolotl's plugin for it.
 #[derive(Debug)]
 pub struct Spectrum;
 
 impl Trainer for Spectrum {
-    fn key(&self) -> &'static str {
-        "spectrum"
-    }
-
-    fn name(&self) -> &'static str {
-        "Spectrum"
-    }
-
-    fn formats(&self) -> &'static [Format] {
-        &[Format::Yaml, Format::Json, Format::SortedJson]
-    }
-
-    fn keys(&self) -> &'static [&'static str] {
-        &["unfrozen_parameters"]
+    fn profile(&self) -> &'static Profile {
+        &Profile {
+            key: "spectrum",
+            name: "Spectrum",
+            formats: &[Format::Yaml, Format::Json, Format::SortedJson],
+            keys: &["unfrozen_parameters"],
+            has_adapters: false,
+            ..Profile::USUAL
+        }
     }
 
     fn file(&self, model: &str, format: Format) -> String {
@@ -56,13 +49,9 @@ impl Trainer for Spectrum {
         Scan::from_bytes(bytes).is_ok_and(|scan| RESULTS.contains(&scan.format))
     }
 
-    fn counted(&self, _rank: u64) -> Counted {
-        Counted::Weights
-    }
-
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
         let results = results(choice)?;
-        // The plugin's patterns begin with a name and have no end.
+        // The plugin's patterns are not anchored at the end, so that a name may also match longer ones.
         let (clear, strays): (Vec<Rated<'_>>, Vec<Rated<'_>>) = {
             let places = choice.targets.places();
             results.into_iter().partition(|(name, ..)| {
@@ -100,7 +89,7 @@ impl Trainer for Spectrum {
     }
 }
 
-/// What may be chosen, by its names in memory: the plugin chooses by itself among all that the results hold.
+/// All eligible modules by their names in memory: the plugin makes its own choice among all that the results hold.
 fn results<'a>(choice: &Choice<'a>) -> Result<Vec<Rated<'a>>, ExportError> {
     let records = choice.selection.scan.records();
     let mut results = Vec::new();
@@ -121,7 +110,7 @@ fn results<'a>(choice: &Choice<'a>) -> Result<Vec<Rated<'a>>, ExportError> {
 }
 
 /// The list of what is trained: the head and the input embedding, then the modules type by type. Patterns are anchored at
-/// both ends: Spectrum's own are not, and train what begins alike too.
+/// both ends; Spectrum's own are not, and also train parameters whose names only begin alike.
 fn unfrozen(choice: &Choice<'_>) -> Result<String, ExportError> {
     let mut lines = vec!["unfrozen_parameters:".to_owned()];
     let mut patterns = Vec::new();
@@ -156,8 +145,7 @@ fn unfrozen(choice: &Choice<'_>) -> Result<String, ExportError> {
     Ok(lines.join("\n") + "\n")
 }
 
-/// The name of the input embedding's weight, which Spectrum trains with the head, if there is no doubt about it. A head that
-/// is the embedding is left out with it.
+/// The name of the input embedding's weight, if a head is trained and just one parameter looks like it.
 fn embedding(choice: &Choice<'_>) -> Option<String> {
     if choice.heads.is_empty() {
         return None;

@@ -1,47 +1,34 @@
 //! Unsloth: the arguments of `FastLanguageModel.get_peft_model(model, **…)`.
 //!
-//! It takes the last segments of names, and layers: every module so called in every one of the layers is trained. That is
-//! more than was chosen wherever types differ in their best layers, and is said.
+//! Unsloth takes the last segments of names, and layers, and trains every module with such a name in each of the layers. That
+//! is more than was chosen where the best layers of two types differ; a warning says so.
 
 use serde_json::json;
 
 use super::choice::Choice;
 use super::remedy::Remedy;
 use super::resolve::{Rule, listed};
+use super::trainer::Profile;
 use super::{Export, ExportError, Format, Trainer};
 use crate::output;
 
-/// What is said where a head would be trained by another trainer.
 const NO_HEAD: &str =
     "Unsloth gives the head no adapter: modules_to_save=[\"lm_head\"] trains it whole, if that is wanted";
 
-/// Unsloth.
 #[derive(Debug)]
 pub struct Unsloth;
 
 impl Trainer for Unsloth {
-    fn key(&self) -> &'static str {
-        "unsloth"
-    }
-
-    fn name(&self) -> &'static str {
-        "Unsloth"
-    }
-
-    fn formats(&self) -> &'static [Format] {
-        &[Format::Json]
-    }
-
-    fn keys(&self) -> &'static [&'static str] {
-        &["r", "lora_alpha", "target_modules", "layers_to_transform"]
-    }
-
-    fn takes_head(&self) -> bool {
-        false
-    }
-
-    fn exceeds_budgets(&self) -> Option<&'static str> {
-        Some("trains more than is chosen")
+    fn profile(&self) -> &'static Profile {
+        &Profile {
+            key: "unsloth",
+            name: "Unsloth",
+            formats: &[Format::Json],
+            keys: &["r", "lora_alpha", "target_modules", "layers_to_transform"],
+            takes_head: false,
+            exceeds_budgets: Some("trains more than is chosen"),
+            ..Profile::USUAL
+        }
     }
 
     fn trains(&self, choice: &Choice<'_>) -> Vec<usize> {

@@ -1,41 +1,31 @@
 //! Values -> the YAML of a trainer's configuration.
 //!
-//! Axolotl and LLaMA-Factory read with PyYAML, which is YAML 1.1; other programs read 1.2. What is written here means
-//! the same to both.
+//! Axolotl and LLaMA-Factory read YAML 1.1, with PyYAML; other programs read 1.2. What is written here means the same in both.
 
 use std::fmt::Write;
 
 use crate::output;
 
-/// The value of a key.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// `true` or `false`.
     Flag(bool),
-    /// A whole number.
     Number(u64),
-    /// Any number; a whole one is written as such.
+    /// Any number; a whole one is written without a decimal point.
     Decimal(f64),
-    /// A string.
     Text(String),
-    /// Strings.
     List(Vec<String>),
-    /// Names with a number each.
     Map(Vec<(String, u64)>),
 }
 
-/// The notation of a scalar.
+/// The quotes of a scalar. One that cannot be written without quotes, or without escapes, gets the next that can hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Quotes {
-    /// None where it can do without.
     None,
-    /// `'…'` where it can do without escapes.
     Single,
-    /// `"…"`.
     Double,
 }
 
-/// What a list or a map holds: a name, with a number in a map.
+/// An item of a list, or a pair of a map, which has a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Element<'a> {
     pub name: &'a str,
@@ -43,7 +33,7 @@ pub(crate) struct Element<'a> {
 }
 
 impl Value {
-    /// The value as it stands behind its key; `None` if it needs lines of its own.
+    /// The value as it is written behind its key; `None` if it needs lines of its own.
     pub(crate) fn inline(&self, quotes: Quotes) -> Option<String> {
         match self {
             Self::Flag(flag) => Some(flag.to_string()),
@@ -55,7 +45,7 @@ impl Value {
         }
     }
 
-    /// What it holds, if it is a list or a map.
+    /// The items of a list or the pairs of a map; a scalar has none.
     pub(crate) fn elements(&self) -> Vec<Element<'_>> {
         match self {
             Self::List(items) => items.iter().map(|name| Element { name, number: None }).collect(),
@@ -64,8 +54,8 @@ impl Value {
         }
     }
 
-    /// Whether a scalar without quotes is read as this value. What YAML 1.1 and 1.2 disagree on is not, but for `yes`
-    /// and `on` and their opposites, which the trainers read as flags.
+    /// Whether a scalar without quotes is read as this value, both by YAML 1.1 and by 1.2. `yes`, `on` and their opposites count
+    /// as flags, because the trainers read 1.1.
     pub(crate) fn is_plain(&self, plain: &str) -> bool {
         match self {
             Self::Flag(true) => ["true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"].contains(&plain),
@@ -79,7 +69,7 @@ impl Value {
 }
 
 impl Element<'_> {
-    /// Its line, less indentation and line end; `dash` is what stands before the items of a list.
+    /// Its line, without indentation and line end. `dash` is written before the items of a list.
     pub(crate) fn line(&self, dash: &str) -> String {
         let name = scalar(self.name, Quotes::None);
         match self.number {
@@ -105,7 +95,7 @@ pub fn document(entries: &[(&str, Value)]) -> String {
     lines
 }
 
-/// A string as a scalar on one line, in the notation asked for, or the next that can hold it.
+/// A string as a scalar on one line.
 pub(crate) fn scalar(text: &str, quotes: Quotes) -> String {
     if quotes == Quotes::Double || !text.chars().all(is_printable) {
         return escaped(text);
@@ -116,13 +106,13 @@ pub(crate) fn scalar(text: &str, quotes: Quotes) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// Whether a character may stand in a scalar as it is. U+0085, U+2028 and U+2029 end lines in YAML 1.1, a byte order mark is
-/// not allowed inside a document, and whatever else cannot be seen is seen better as an escape.
+/// Whether a character is written without an escape. U+0085, U+2028 and U+2029 end lines in YAML 1.1, a byte order mark is not
+/// allowed inside a document, and other invisible characters are escaped so that people see them.
 fn is_printable(character: char) -> bool {
     !output::is_deceptive(character) && !matches!(character, '\u{fffe}' | '\u{ffff}')
 }
 
-/// Whether printable text without quotes is one scalar, and all of it.
+/// Whether printable text without quotes is read as one scalar.
 fn can_be_plain(text: &str) -> bool {
     const INDICATORS: &str = "-?:,[]{}#&*!|>'\"%@`";
     !text.starts_with(|first| first == ' ' || INDICATORS.contains(first))
@@ -135,7 +125,7 @@ fn can_be_plain(text: &str) -> bool {
 /// Whether a scalar without quotes is read as text, neither as a keyword nor as a number or a time.
 pub(crate) fn reads_as_text(plain: &str) -> bool {
     const KEYWORDS: [&str; 13] = ["", "~", "null", "true", "false", "yes", "no", "on", "off", "y", "n", "<<", "="];
-    /// Of numbers to any base, of dates, and of times.
+    /// The characters of numbers to any base, of dates and of times.
     const OF_NUMBERS: &str = "0123456789abcdefotxz.:_+- ";
     let lower = plain.to_ascii_lowercase();
     let unsigned = lower.strip_prefix(['+', '-']).unwrap_or(&lower);
@@ -144,13 +134,13 @@ pub(crate) fn reads_as_text(plain: &str) -> bool {
     !is_number && !KEYWORDS.contains(&lower.as_str())
 }
 
-/// A whole number that every YAML reads as decimal: a leading zero would make it octal in 1.1.
+/// A whole number that both versions of YAML read as decimal: a leading zero would make it octal in 1.1.
 pub(crate) fn whole(plain: &str) -> Option<u64> {
     let is_decimal = plain.bytes().all(|byte| byte.is_ascii_digit()) && (plain == "0" || !plain.starts_with('0'));
     plain.parse().ok().filter(|_| is_decimal)
 }
 
-/// A number that every YAML reads as such: `5e-2` has no point and is text in 1.1.
+/// A number that both versions of YAML read as such: `5e-2` has no decimal point and is text in 1.1.
 fn real(plain: &str) -> Option<f64> {
     let is_real =
         plain.contains('.') && plain.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.' || byte == b'-');
@@ -158,7 +148,7 @@ fn real(plain: &str) -> Option<f64> {
     plain.parse().ok().filter(|_| is_real || is_whole)
 }
 
-/// A number without an exponent, which PyYAML does not read without a point and a sign.
+/// A number without an exponent, because PyYAML reads one only after a decimal point and with a sign.
 fn decimal(number: f64) -> String {
     match number {
         f64::INFINITY => ".inf".to_owned(),
@@ -168,7 +158,6 @@ fn decimal(number: f64) -> String {
     }
 }
 
-/// A string in double quotes.
 fn escaped(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
