@@ -1,42 +1,34 @@
-//! What training a module takes, and how much of it there may be.
+//! The number of parameters that training a module takes, and budgets of them.
 
 use super::{Candidate, SelectError, best_first};
 use crate::modules::{InMemory, Info};
 
-/// The size of modules, from which the parameters that training them takes follow.
+/// The size of modules, from which the number of parameters that training them takes follows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Inputs and outputs of every matrix that gets an adapter, together: LoRA of rank r has r times as many parameters.
+    /// The sum of inputs and outputs over all matrices that get an adapter: LoRA of rank r has r times as many parameters.
     pub sides: u64,
-    /// The weights themselves.
     pub elements: u64,
 }
 
 /// A number of parameters that may be trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// The number.
     pub parameters: u64,
-    /// What is trained.
     pub counted: Counted,
 }
 
-/// What is trained of a module.
+/// What is trained of a module, and therefore counted: the two matrices of LoRA, or the weight itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
-    /// The two matrices of LoRA.
-    Lora {
-        /// Their rank.
-        rank: u64,
-    },
-    /// The weight itself.
+    Lora { rank: u64 },
     Weights,
 }
 
 impl Cost {
-    /// The cost of modules that are trained together; `None` if a shape is not known. Files of others may say anything of
-    /// shapes, so that sums end at the largest number. A weight that transformers divides has an adapter for each part, with
-    /// inputs of its own. Gates and ups that are one parameter share their inputs.
+    /// The cost of modules that are trained together; `None` if a shape is not known. A weight that transformers divides has an
+    /// adapter for each part, with inputs of its own. Gate and up projections that are one parameter share their inputs. Sums
+    /// saturate, because shapes come from files that others wrote.
     pub fn of<'a>(infos: impl Iterator<Item = &'a Info>) -> Option<Self> {
         let mut cost = Self::default();
         let mut fused: Vec<&str> = Vec::new();
@@ -51,7 +43,7 @@ impl Cost {
                     continue;
                 }
                 InMemory::Parameter(_) => shared = columns.saturating_add(shared),
-                // A matrix of all experts has its inputs once.
+                // All experts in one matrix share its inputs.
                 InMemory::RowsOf(_) => shared = columns,
             }
             if !fused.contains(&info.kind.as_str()) {
@@ -62,7 +54,6 @@ impl Cost {
         Some(cost)
     }
 
-    /// How many parameters are trained.
     pub fn parameters(self, counted: Counted) -> u64 {
         match counted {
             Counted::Lora { rank } => rank.saturating_mul(self.sides),
@@ -81,7 +72,7 @@ impl std::iter::Sum for Cost {
 }
 
 impl Budget {
-    /// Those of `candidates` that fit, the highest ratio first; what no longer fits is passed over.
+    /// The `candidates` that fit, taken from the highest ratio downwards; one that no longer fits is passed over.
     pub fn fill<'a>(&self, mut candidates: Vec<Candidate<'a>>) -> Result<Vec<Candidate<'a>>, SelectError> {
         candidates.sort_by_key(|candidate| candidate.place);
         candidates.sort_by(best_first);

@@ -12,14 +12,13 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// The first of the ranges that none of `layers` is in, as it is spelled.
+    /// The first range that contains none of `layers`, as it was written.
     pub fn unmatched(&self, layers: &[usize]) -> Option<&str> {
         let is_idle = |range: &RangeInclusive<usize>| !layers.iter().any(|layer| range.contains(layer));
         let mut spelled = self.spelling.split(',').zip(&self.ranges);
         spelled.find(|(_, range)| is_idle(range)).map(|(spelling, _)| spelling.trim())
     }
 
-    /// Whether `layer` is among them.
     pub fn contains(&self, layer: usize) -> bool {
         self.ranges.iter().any(|range| range.contains(&layer))
     }

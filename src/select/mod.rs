@@ -1,6 +1,6 @@
-//! A scan and rules -> the chosen modules. Pure.
+//! A scan and rules -> the chosen modules.
 //!
-//! Whatever the rule, infinite ratios come before finite ones, then the highest, then equal ones in model order.
+//! Under every rule, modules are ordered by ratio, the highest and so the infinite first, and equal ones in model order.
 
 mod cost;
 mod layers;
@@ -17,7 +17,7 @@ use crate::modules;
 use crate::output::python_json;
 use crate::scan::{Pool, Record, Scan};
 
-/// The module types of a Llama-like model in the order in which the seed's script writes them.
+/// The module types of a Llama-like model in the order in which the original laser-QLoRA notebook writes them.
 const SEED_ORDER: [&str; 7] = [
     "self_attn.v_proj",
     "self_attn.k_proj",
@@ -28,55 +28,47 @@ const SEED_ORDER: [&str; 7] = [
     "mlp.gate_proj",
 ];
 
-/// How many names a message gives at most.
+/// How many names a message lists at most.
 const NAMED: usize = 12;
 
 /// What rules choose of a scan.
 #[derive(Clone, Debug)]
 pub struct Selection<'a> {
-    /// The scan.
     pub scan: &'a Scan,
-    /// What is ranked: the measured modules in model order, with pools in place of their members where there are any.
+    /// The measured modules in model order, with each pool in place of its members.
     pub ranked: Vec<Candidate<'a>>,
-    /// Those of them that the rules allow to be chosen.
+    /// The ranked modules of the types and layers that the rules allow.
     pub eligible: Vec<Candidate<'a>>,
-    /// What is chosen of those. The seven types of the seed come in its order, others after them in the order in which they
-    /// appear; types of which nothing is chosen do not come.
+    /// What is chosen. The seven types of the original notebook come first, in its order, then others in the order in which
+    /// they appear. There are no empty groups.
     pub groups: Vec<Group<'a>>,
 }
 
 /// A measured module, or a pool of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
-    /// The module, or the pool's first.
+    /// The module, or the first of the pool.
     pub record: &'a Record,
-    /// The pool.
     pub pool: Option<&'a Pool>,
     /// The place of the record in the scan.
     pub place: usize,
-    /// Its signal-to-noise ratio over its largest singular value; may be infinite.
     pub snr: f64,
-    /// What training it takes, if its shape is known.
+    /// `None` if a shape is not known.
     pub cost: Option<Cost>,
 }
 
 /// The modules chosen of one type, best first.
 #[derive(Clone, Debug)]
 pub struct Group<'a> {
-    /// The type.
     pub kind: &'a str,
-    /// How many modules of the type there are.
+    /// How many modules of the type are ranked.
     pub measured: usize,
-    /// Those that are chosen, at least one.
     pub modules: Vec<Candidate<'a>>,
 }
 
 impl<'a> Selection<'a> {
-    /// What `rules` choose of `scan`. Parts of fused modules are measured to be looked at: no trainer can select one.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the rules leave nothing to choose, or if a budget cannot be counted.
+    /// What `rules` choose of `scan`; an error if they leave nothing to choose, or if a budget cannot be counted. Parts of fused
+    /// modules are never chosen, because no trainer can select one.
     pub fn new(scan: &'a Scan, rules: &Rules) -> Result<Self, SelectError> {
         let ranked = ranked(scan);
         let eligible = eligible(&ranked, rules)?;
@@ -84,7 +76,7 @@ impl<'a> Selection<'a> {
         Ok(Self { scan, ranked, eligible, groups })
     }
 
-    /// The selection of all that is eligible.
+    /// The selection in which everything eligible is chosen.
     pub fn of_all_eligible(&self) -> Self {
         let all = Rules { count: Count::All, global: false, budget: None, types: Types::default(), layers: None };
         // Rules that leave nothing out cannot fail.
@@ -92,7 +84,6 @@ impl<'a> Selection<'a> {
         Self { groups, ..self.clone() }
     }
 
-    /// What is chosen, type by type.
     pub fn chosen(&self) -> impl Iterator<Item = &Candidate<'a>> {
         self.groups.iter().flat_map(|group| &group.modules)
     }
@@ -112,7 +103,7 @@ impl<'a> Selection<'a> {
     }
 }
 
-/// The top-N file, as the seed's script writes it: for each type the names of its best modules.
+/// The top-N file in the form of the original notebook: for each type the names of its best modules.
 pub fn top_json(groups: &[Group<'_>]) -> Vec<u8> {
     let names = |group: &Group<'_>| group.modules.iter().map(|module| module.name().into()).collect();
     let types = groups.iter().map(|group| (group.kind.to_owned(), serde_json::Value::Array(names(group))));
@@ -120,33 +111,29 @@ pub fn top_json(groups: &[Group<'_>]) -> Vec<u8> {
 }
 
 impl<'a> Candidate<'a> {
-    /// Its name.
     pub fn name(&self) -> &'a str {
         self.pool.map_or(&self.record.info.name, |pool| &pool.name)
     }
 
-    /// The type it is ranked within.
     pub fn kind(&self) -> &'a str {
         self.pool.map_or(&self.record.info.kind, |pool| &pool.kind)
     }
 
-    /// The layer it belongs to.
     pub fn layer(&self) -> Option<usize> {
         self.record.info.layer
     }
 
-    /// Whether a trainer sees it under another name.
+    /// Whether its name in memory, which trainers see, differs from its name on disk.
     pub fn is_renamed(&self) -> bool {
         self.record.info.memory.names() != [self.name()]
     }
 
-    /// The places in the scan of the modules that it stands for.
+    /// The places in the scan of the module, or of all modules of the pool.
     pub fn members(&self) -> &[usize] {
         self.pool.map_or(std::slice::from_ref(&self.place), |pool| &pool.members)
     }
 }
 
-/// What is ranked of a scan.
 fn ranked(scan: &Scan) -> Vec<Candidate<'_>> {
     let pools = scan.pools().iter();
     let pooled: HashMap<usize, &Pool> =
@@ -171,7 +158,7 @@ fn ranked(scan: &Scan) -> Vec<Candidate<'_>> {
         .collect()
 }
 
-/// The best of those that are `eligible` of all that is `ranked`, by type.
+/// The best of the `eligible` candidates by type, with the number of `ranked` ones of the type.
 fn groups<'a>(
     ranked: &[Candidate<'a>],
     eligible: &[Candidate<'a>],
@@ -196,7 +183,7 @@ fn groups<'a>(
     Ok(groups.filter(|group| !group.modules.is_empty()).collect())
 }
 
-/// The types of `candidates` in the order in which they appear, and how many there are of each.
+/// The types of `candidates` in the order in which they appear, each with the number of candidates.
 fn kinds<'a>(candidates: &[Candidate<'a>]) -> Vec<(&'a str, usize)> {
     let mut kinds: Vec<(&str, usize)> = Vec::new();
     for candidate in candidates {
@@ -208,11 +195,8 @@ fn kinds<'a>(candidates: &[Candidate<'a>]) -> Vec<(&'a str, usize)> {
     kinds
 }
 
-/// The candidates of the types and layers that may be chosen.
-///
-/// # Errors
-///
-/// Fails if a pattern matches no type, if a range matches no layer, or if both together leave no candidate.
+/// The candidates of the types and layers that may be chosen. An error if a pattern matches no type, if a range matches no layer,
+/// or if both together leave no candidate.
 fn eligible<'a>(candidates: &[Candidate<'a>], rules: &Rules) -> Result<Vec<Candidate<'a>>, SelectError> {
     if candidates.is_empty() {
         return Ok(Vec::new());
@@ -226,7 +210,6 @@ fn eligible<'a>(candidates: &[Candidate<'a>], rules: &Rules) -> Result<Vec<Candi
     if kept.is_empty() { Err(SelectError::NotInLayers(layers.clone())) } else { Ok(kept) }
 }
 
-/// Makes sure that each of the patterns matches the type of a candidate.
 fn check_types(candidates: &[Candidate<'_>], types: &Types) -> Result<(), SelectError> {
     let kinds = kinds(candidates);
     let Some(pattern) = types.unmatched(&kinds) else { return Ok(()) };
@@ -237,7 +220,6 @@ fn check_types(candidates: &[Candidate<'_>], types: &Types) -> Result<(), Select
     Err(SelectError::NoType { pattern: pattern.to_owned(), types, meant: modules::meant(pattern, names) })
 }
 
-/// Makes sure that each of the ranges has the layer of a candidate in it.
 fn check_layers(candidates: &[Candidate<'_>], layers: &Layers) -> Result<(), SelectError> {
     let known: Vec<usize> = candidates.iter().filter_map(|candidate| candidate.layer()).collect();
     let (Some(first), Some(last)) = (known.iter().min(), known.iter().max()) else {
@@ -249,15 +231,14 @@ fn check_layers(candidates: &[Candidate<'_>], layers: &Layers) -> Result<(), Sel
     }
 }
 
-/// As many of the best of `candidates` as `count` says, in order.
 fn best<'a>(mut candidates: Vec<Candidate<'a>>, count: Count) -> Vec<Candidate<'a>> {
     candidates.sort_by(best_first);
     candidates.truncate(count.of(candidates.len()));
     candidates
 }
 
-/// The order of the ranking, in which a stable sort leaves equals as they were.
-pub(crate) fn best_first(a: &Candidate<'_>, b: &Candidate<'_>) -> Ordering {
+/// The order of the ranking. It needs a stable sort, which keeps equal ratios in model order.
+fn best_first(a: &Candidate<'_>, b: &Candidate<'_>) -> Ordering {
     b.snr.total_cmp(&a.snr)
 }
 
@@ -267,7 +248,7 @@ mod tests {
     use crate::modules::Info;
     use crate::scan::{Format, Numbers};
 
-    /// A scan of modules with these names, types and ratios, of which the letter `a` is in layer 0, `b` in layer 1.
+    /// A scan of modules with these names, types and ratios. The letter `a` is in layer 0, `b` in layer 1, and so on.
     fn scan(modules: &[(&str, &str, f64)]) -> Scan {
         let record = |(name, kind, snr): &(&str, &str, f64)| {
             let layer = name.bytes().next().map(|byte| usize::from(byte - b'a'));
