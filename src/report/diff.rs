@@ -1,6 +1,4 @@
-//! Two scans -> how their rankings differ. Pure.
-//!
-//! In JSON an infinite number is `null`, as in a scan's file.
+//! Two scans -> how their rankings differ. In JSON an infinite number is `null`, as in a scan's file.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,68 +7,59 @@ use serde::Serialize;
 use crate::modules::Info;
 use crate::scan::{Record, Scan};
 
-/// How two scans, A and B, differ. Parts of fused modules are left out: no trainer can select one.
+/// How two scans, A and B, differ. Parts of fused modules are left out, because no trainer can select one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Diff {
-    /// The types of which both scans have measured a module, in the order in which they appear in A.
+    /// The types of which both scans have measured a module, in A's order.
     pub types: Vec<TypeDiff>,
-    /// The modules of A that B does not have.
     pub only_in_a: Vec<String>,
-    /// The modules of B that A does not have.
     pub only_in_b: Vec<String>,
-    /// The modules, as A calls them, that are in both scans, but could not be measured in one of them.
+    /// The modules that are in both scans, but not measured in one of them, by their names in A.
     pub unmeasured: Vec<String>,
 }
 
-/// How the rankings of a type differ. They are those among the modules that both scans have measured.
+/// How the rankings of a type differ, among the modules that both scans have measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TypeDiff {
-    /// The type, as A calls it.
+    /// The type's name in A.
     #[serde(rename = "type")]
     pub kind: String,
-    /// How many modules both scans have measured.
     pub pairs: usize,
-    /// Spearman's rank correlation; `None` of fewer than two modules, or where a scan ranks all alike.
+    /// Spearman's rank correlation; `None` for fewer than two modules, or where all ratios of a scan are equal.
     pub spearman: Option<f64>,
-    /// How many of the best were compared: as many as asked for, but not more than there are.
+    /// How many of the best were compared: as many as asked for, at most all.
     pub top: usize,
-    /// How many of them are the best in both scans.
+    /// How many modules are among the best in both scans.
     pub common: usize,
-    /// The largest relative change of a ratio, without its sign. It may be infinite.
+    /// The largest relative change of a ratio, without its sign.
     pub largest_change: f64,
-    /// Every module's move, in A's order.
+    /// All modules in A's order.
     pub moves: Vec<Move>,
 }
 
-/// How a module's ratio and rank differ. Ranks count from 1, the best; equal ratios are ranked in A's order.
+/// How a module's ratio and rank differ. The best has rank 1; equal ratios are ranked in A's order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Move {
-    /// The module, as A calls it.
+    /// The module's name in A.
     pub name: String,
-    /// The layer that it belongs to.
     pub layer: Option<usize>,
-    /// Its ratio in A, which may be infinite.
     pub snr_a: f64,
-    /// Its ratio in B, which may be infinite.
     pub snr_b: f64,
-    /// Its rank in A.
     pub rank_a: usize,
-    /// Its rank in B.
     pub rank_b: usize,
-    /// What its ratio changed by on the way from A to B, relative to that in A. It is infinite where one ratio alone
-    /// is, or where that in A alone is zero.
+    /// `(b - a) / a` of the ratios. It is infinite if just one of them is, and if just the one in A is zero.
     pub change: f64,
 }
 
-/// A module that both scans have measured.
+/// A module that both scans have measured. The information is A's.
 struct Pair<'a> {
     info: &'a Info,
     snr_a: f64,
     snr_b: f64,
 }
 
-/// Compares scan `a` with scan `b`, by type, and their best `top` of each. Modules are the same if they have one name,
-/// or, where the other scan has no such name, a target that no other module of either scan has.
+/// Compares scan `a` with scan `b`, and the best `top` of each type. Modules are the same if they have the same name, or, where
+/// the other scan does not have that name, a name in memory in common that no other module of either scan has.
 pub fn diff(a: &Scan, b: &Scan, top: usize) -> Diff {
     let (a, b) = (whole(a), whole(b));
     let partners = partners(&a, &b);
@@ -92,12 +81,12 @@ pub fn diff(a: &Scan, b: &Scan, top: usize) -> Diff {
     }
 }
 
-/// The records that are no parts.
+/// The records without the parts of fused modules.
 fn whole(scan: &Scan) -> Vec<&Record> {
     scan.records().iter().filter(|record| record.info.part_of.is_none()).collect()
 }
 
-/// The place in `b` of each of `a`.
+/// For each record of `a` the place of the same module in `b`.
 fn partners(a: &[&Record], b: &[&Record]) -> Vec<Option<usize>> {
     let (names_a, names_b) = (places(a), places(b));
     let (owners_a, owners_b) = (owners(a), owners(b));
@@ -113,12 +102,11 @@ fn partners(a: &[&Record], b: &[&Record]) -> Vec<Option<usize>> {
     a.iter().enumerate().map(partner).collect()
 }
 
-/// Where each name is.
 fn places<'a>(records: &[&'a Record]) -> HashMap<&'a str, usize> {
     records.iter().enumerate().map(|(place, record)| (record.info.name.as_str(), place)).collect()
 }
 
-/// Where the module is that has each name in memory; `None` for one that several have, such as a parameter of all experts.
+/// For each name in memory the place of its module; `None` if several have it, such as the experts in one parameter.
 fn owners<'a>(records: &[&'a Record]) -> HashMap<&'a str, Option<usize>> {
     let mut owners = HashMap::new();
     for (place, record) in records.iter().enumerate() {
@@ -130,14 +118,14 @@ fn owners<'a>(records: &[&'a Record]) -> HashMap<&'a str, Option<usize>> {
     owners
 }
 
-/// The only one of `owners` that shares a name in memory with the module.
+/// The one of `owners` to which all names in memory of the module belong that are known there.
 fn only_owner(info: &Info, owners: &HashMap<&str, Option<usize>>) -> Option<usize> {
     let mut found = info.memory.names().iter().filter_map(|name| owners.get(name.as_str()).copied());
     let first = found.next()??;
     found.all(|owner| owner == Some(first)).then_some(first)
 }
 
-/// The pairs of each type, types in the order in which they appear.
+/// The pairs of each type, in the order in which the types appear.
 fn by_type(pairs: Vec<Pair<'_>>) -> Vec<Vec<Pair<'_>>> {
     let mut places: HashMap<&str, usize> = HashMap::new();
     let mut types: Vec<Vec<Pair<'_>>> = Vec::new();
@@ -151,7 +139,7 @@ fn by_type(pairs: Vec<Pair<'_>>) -> Vec<Vec<Pair<'_>>> {
     types
 }
 
-/// How the rankings of one type's `pairs`, of which there is at least one, differ.
+/// Compares the rankings of one type, which has at least one pair.
 fn type_diff(pairs: &[Pair<'_>], top: usize) -> TypeDiff {
     let a: Vec<f64> = pairs.iter().map(|pair| pair.snr_a).collect();
     let b: Vec<f64> = pairs.iter().map(|pair| pair.snr_b).collect();
@@ -176,7 +164,7 @@ impl Move {
     }
 }
 
-/// What `b` is above or below `a`, relative to `a`; down from infinity is negative infinity.
+/// The relative change from `a` to `b`. From infinity to a number it is negative infinity.
 fn change(a: f64, b: f64) -> f64 {
     if a == b {
         0.0
@@ -187,14 +175,14 @@ fn change(a: f64, b: f64) -> f64 {
     }
 }
 
-/// The places of `ratios`, the highest first; equal ones stay in their order.
+/// The places of `ratios`, the highest first. Equal ones keep their order.
 fn best_first(ratios: &[f64]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..ratios.len()).collect();
     places.sort_by(|x, y| ratios[*y].total_cmp(&ratios[*x]));
     places
 }
 
-/// The rank of each of `ratios`, counted from 1; each has its own.
+/// The rank of each of `ratios`, from 1. No two have the same rank.
 fn ranks(ratios: &[f64]) -> Vec<usize> {
     let mut ranks = vec![0; ratios.len()];
     for (before, place) in best_first(ratios).into_iter().enumerate() {
@@ -203,7 +191,7 @@ fn ranks(ratios: &[f64]) -> Vec<usize> {
     ranks
 }
 
-/// The rank of each of `ratios`, counted from 1; equal ones share the mean of theirs.
+/// The rank of each of `ratios`, from 1. Equal ratios all get the mean of their ranks.
 fn shared_ranks(ratios: &[f64]) -> Vec<f64> {
     let mut ranks = vec![0.0; ratios.len()];
     let mut before = 0;
@@ -216,7 +204,7 @@ fn shared_ranks(ratios: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// Spearman's rank correlation: Pearson's of the ranks. There is none where all ranks of a side are equal.
+/// Spearman's rank correlation, which is Pearson's correlation of the ranks. It is undefined if all ranks of a side are equal.
 fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {
     let mean = (a.len() + 1) as f64 / 2.0;
     let deviations = |ratios: &[f64]| shared_ranks(ratios).into_iter().map(|rank| rank - mean).collect::<Vec<f64>>();

@@ -1,54 +1,47 @@
-//! A scan -> a page to look at: one HTML file without scripts that needs nothing but itself. Pure. Names come from
-//! files that others wrote: no text gets into the page but through [`escape`].
+//! A scan -> one HTML file without scripts that refers to nothing else. Names come from files that others wrote, so that all text
+//! gets into the page through [`escape`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::modules::Info;
 use crate::output::{digits, is_deceptive};
 
-/// How many shades the heat map has, each with a class in the style sheet.
+/// The number of shades of the heat map. Each has a class in the style sheet.
 const SHADES: usize = 9;
 
-/// Of a type with more modules than this, the table shows only the first [`ROWS_SHOWN`].
+/// The table of a type with more modules than this shows only the first [`ROWS_SHOWN`].
 const LONG_TYPE: usize = 3000;
 const ROWS_SHOWN: usize = 1000;
 
-/// The ratio between the largest and the smallest number from which a chart's scale is logarithmic.
+/// A chart has a logarithmic scale if the largest number is more than this many times the smallest.
 const LOG_FROM: f64 = 20.0;
 
-/// The left and right, and the upper and lower edge of what is plotted in a chart of 340 x 104.
+/// The left and right, and the upper and lower edge of the plot in a chart of 340 x 104.
 const X: [f64; 2] = [44.0, 332.0];
 const Y: [f64; 2] = [16.0, 82.0];
 
-/// What there is to show.
 pub struct Page<'a> {
     /// The model's or the file's name.
     pub title: &'a str,
-    /// What is said below the title.
     pub subtitle: &'a str,
-    /// The types, in the order in which they are shown.
     pub types: Vec<TypeRow<'a>>,
 }
 
-/// A type of modules.
 pub struct TypeRow<'a> {
-    /// The type.
     pub kind: &'a str,
-    /// Its modules, in model order.
+    /// The modules of the type, in model order.
     pub modules: Vec<Cell<'a>>,
 }
 
 /// A module, or a pool of them.
 pub struct Cell<'a> {
-    /// What it is called.
     pub name: &'a str,
-    /// What the module is, or the first of the pool.
+    /// The module, or the first one of the pool.
     pub info: &'a Info,
-    /// Its signal-to-noise ratio over its largest singular value; may be infinite. `None` if it was not measured.
+    /// `None` if it was not measured.
     pub snr: Option<f64>,
-    /// Whether it is among the best of its type.
     pub chosen: bool,
-    /// Its place within the type, from 1; 0 if it was not measured.
+    /// The rank within the type, from 1; 0 if it was not measured.
     pub rank: usize,
 }
 
@@ -56,31 +49,30 @@ pub struct Cell<'a> {
 const HEAD: &str = "<!DOCTYPE html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n\
     <meta name='viewport' content='width=device-width, initial-scale=1'>\n";
 
-/// By what a page is known to be one.
+/// The line by which a page of laser-scan is recognised.
 const GENERATOR: &str = "<meta name='generator' content='laser-scan'>";
 
-/// Within how many bytes of a page's beginning it is.
+/// That line is within this many bytes of a page's beginning.
 const LONGEST_HEAD: usize = 1000;
 
-/// What the numbers are, for a reader who has not met them.
+/// What the numbers mean, for a reader who does not know them.
 const EXPLANATION: &str = "A weight matrix is signal on top of noise. Most of its singular values are no larger than \
     those of random numbers would be; a few stand out. The signal-to-noise ratio (snr) is the sum of those that stand \
     out, divided by the sum of the rest and by the largest of all. A module with a high ratio carries much signal: \
     such are the ones to train. Each is compared only with others of its type, and the best of a type are chosen.";
 
-/// What the squares mean.
 const LEGEND: &str = "<ul class='legend'>\n<li>lowest of its row <span class='ramp'></span> highest</li>\n\
     <li><span class='tile s8'>2</span> rank within the type</li>\n\
     <li><span class='tile s8 chosen'>1</span> chosen</li>\n<li><span class='tile s8 infinite'>∞</span> infinite: no \
     noise</li>\n<li><span class='tile none'>–</span> not measured</li>\n</ul>\n";
 
-/// Whether a file is such a page.
+/// Whether a file is a page that laser-scan wrote.
 pub fn is_page(bytes: &[u8]) -> bool {
     let head = &bytes[..bytes.len().min(LONGEST_HEAD)];
     head.windows(GENERATOR.len()).any(|part| part == GENERATOR.as_bytes()) || is_early(bytes)
 }
 
-/// Whether a file is a page of the first version, which tells by what is said below the title.
+/// Whether a file is a page of the first version, which is recognised by its subtitle.
 fn is_early(bytes: &[u8]) -> bool {
     let rest = bytes.strip_prefix(HEAD.as_bytes()).and_then(|rest| std::str::from_utf8(rest).ok());
     let body =
@@ -89,7 +81,6 @@ fn is_early(bytes: &[u8]) -> bool {
     subtitle.is_some_and(|subtitle| subtitle.contains(" chosen; from a file of "))
 }
 
-/// The page, whole. The same page is the same bytes.
 pub fn html(page: &Page<'_>) -> String {
     let rows: Vec<Row<'_>> = page.types.iter().enumerate().map(|(anchor, row)| Row::new(anchor, row)).collect();
     let (layered, others): (Vec<&Row<'_>>, Vec<&Row<'_>>) = rows.iter().partition(|row| row.is_layered);
@@ -111,7 +102,7 @@ impl Cell<'_> {
         self.measured().filter(|snr| snr.is_finite())
     }
 
-    /// Its row in the type's table.
+    /// The row in the type's table.
     fn entry(&self) -> String {
         let number = |text: Option<String>| format!("<td>{}</td>", text.as_deref().unwrap_or("–"));
         let (name, rank) = (escape(self.name), number(self.measured().map(|_| self.rank.to_string())));
@@ -123,16 +114,16 @@ impl Cell<'_> {
     }
 }
 
-/// A type as it is drawn: its modules in columns, which are layers, or each by itself where not all have a layer.
+/// A type as it is drawn. Its columns are layers, or single modules if one of them is in no layer.
 struct Row<'a> {
     anchor: usize,
     kind: String,
-    /// The modules with their places in the model, best first, and last those that were not measured.
+    /// The modules with their places in the model, best first; those that were not measured come last.
     sorted: Vec<(usize, &'a Cell<'a>)>,
     is_layered: bool,
-    /// The modules of each column in the same order. No column is empty.
+    /// The modules of each column, in the same order. No column is empty.
     columns: BTreeMap<usize, Vec<&'a Cell<'a>>>,
-    /// The best rank of each column, best first.
+    /// The best rank of each column, in ascending order.
     best: Vec<usize>,
     measured: usize,
     chosen: usize,
@@ -154,15 +145,15 @@ impl<'a> Row<'a> {
         Self { anchor, kind: escape(row.kind), sorted, is_layered, columns, best, measured, chosen }
     }
 
-    /// The shade of a column by its place among those of the row, so that neither an outlier nor a best of many experts
-    /// takes the differences out of the picture. One that is alone compares to nothing.
+    /// The shade of a column by its order among the columns, so that neither an outlier nor the best of many experts hides the
+    /// other differences. A single column has the middle shade.
     fn shade(&self, rank: usize) -> usize {
         let worse = self.best.len() - self.best.partition_point(|best| *best <= rank);
         let most = self.best.len().saturating_sub(1);
         (worse * (SHADES - 1) + most / 2).checked_div(most).unwrap_or(SHADES / 2)
     }
 
-    /// The square of a column: its best rank, on its shade.
+    /// The square of a column, with its best rank.
     fn tile(&self, cells: &[&Cell<'_>]) -> String {
         let (best, rank) = (cells[0], cells[0].rank);
         let (class, text) = match best.measured() {
@@ -180,7 +171,7 @@ impl<'a> Row<'a> {
         format!("<span class='tile {class}{ring}' title='{name}&#10;{layer}{snr}{note}'>{text}</span>")
     }
 
-    /// The type by itself: a chart, and a table of its modules.
+    /// A chart of the type and a table of its modules.
     fn card(&self) -> String {
         let Self { anchor, kind, chosen, measured, .. } = self;
         let (chart, count) = (self.chart().unwrap_or_default(), self.sorted.len());
@@ -197,7 +188,7 @@ impl<'a> Row<'a> {
         )
     }
 
-    /// The ratios over the columns, if there are two to compare.
+    /// The chart of the ratios over the columns, if there are at least two.
     fn chart(&self) -> Option<String> {
         let ratios = || self.sorted.iter().filter_map(|(_, cell)| cell.finite());
         let (low, high) = (ratios().next_back()?, ratios().next()?);
@@ -217,8 +208,8 @@ impl<'a> Row<'a> {
         (first < last).then(svg)
     }
 
-    /// What is within the axes of a chart: of each column a dot, or a bar from the best to the worst; rings around the
-    /// chosen; and what has no height, above. A line where columns are layers.
+    /// The inside of a chart: for each column a dot, or a bar from the best to the worst module; rings around the chosen; marks
+    /// above for infinite and missing ratios; and a line from layer to layer.
     fn plot(&self, x: impl Fn(usize) -> f64, y: impl Fn(f64) -> f64) -> String {
         let [mut line, mut bars, mut rings, mut marks]: [String; 4] = Default::default();
         for (column, cells) in &self.columns {
@@ -238,7 +229,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// A text in a chart; its class says where it is anchored.
+/// A text in a chart. Its class sets where it is anchored.
 fn label([x, y]: [f64; 2], class: &str, text: &str) -> String {
     format!("<text x='{x:.1}' y='{y:.1}' class='{class}'>{text}</text>")
 }
@@ -254,14 +245,14 @@ fn map(rows: &[&Row<'_>]) -> String {
     })
 }
 
-/// The strips of the types whose modules have none.
+/// The strips of the types whose modules have no layers.
 fn strips(rows: &[&Row<'_>]) -> String {
     table("Types without layers", "<th scope='col'>modules in the model's order</th>", rows, |row| {
         format!("<td><div class='strip'>{}</div></td>", join(row.columns.values(), |cells| row.tile(cells)))
     })
 }
 
-/// A table of types that scrolls by itself; nothing if it has no rows. The types' names may be broken at their dots.
+/// A table of types that scrolls by itself; empty text if it has no rows. Lines may break at the dots of type names.
 fn table(caption: &str, head: &str, rows: &[&Row<'_>], cells: impl Fn(&Row<'_>) -> String) -> String {
     let body = join(rows, |row| {
         let (name, Row { anchor, chosen, .. }) = (row.kind.replace('.', ".<wbr>"), row);
@@ -280,7 +271,7 @@ fn join<T>(items: impl IntoIterator<Item = T>, text: impl Fn(T) -> String) -> St
     items.into_iter().map(text).collect()
 }
 
-/// Makes text harmless for a page: it can open no element and end no attribute, and what could deceive is spelled out.
+/// Makes text harmless for a page: it cannot open an element or end an attribute, and deceptive characters are escaped.
 fn escape(text: &str) -> String {
     join(text.chars(), |character| match character {
         '&' | '<' | '>' | '"' | '\'' => format!("&#{};", u32::from(character)),

@@ -1,12 +1,11 @@
-//! What a page shows of a selection.
+//! A selection -> the page that shows it.
 
 use std::collections::HashSet;
 
 use super::html::{Cell, Page, TypeRow, html};
 use crate::select::Selection;
 
-/// The page, whole: every module's place in the scan, and what is chosen. The same selection under the same title is the same
-/// bytes.
+/// The page as HTML: every module's rank, and which are chosen. The same selection and title give the same bytes.
 pub fn page(title: &str, selection: &Selection<'_>) -> String {
     let chosen: HashSet<usize> = selection.chosen().map(|candidate| candidate.place).collect();
     let ranked = selection.ranked.iter().zip(selection.ranks()).map(|(candidate, rank)| {
