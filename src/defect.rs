@@ -1,23 +1,21 @@
-//! What is said of a defect in the program itself.
-//!
-//! What a panic says may quote what it stumbled over, which may be a line of somebody's file. So none of it is printed: only
-//! the place in the source.
+//! The message about a panic, which is a defect of the program itself. The panic's own message may quote somebody's file, so that
+//! only the place in the source is printed.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::Write as _;
 use std::panic::{self, AssertUnwindSafe, Location};
 use std::process::ExitCode;
 
-/// Runs the program. A panic that nothing has caught ends it as any other error does.
+/// Runs the program. An uncaught panic ends it with the exit status of other errors.
 pub fn guarded(program: impl FnOnce() -> ExitCode) -> ExitCode {
     panic::set_hook(Box::new(|panic| {
-        // A standard error that is closed cannot be told so.
+        // There is nowhere to report that standard error is closed.
         let _ = writeln!(anstream::stderr(), "{}", report(panic.location(), &Backtrace::capture()));
     }));
     panic::catch_unwind(AssertUnwindSafe(program)).unwrap_or(ExitCode::FAILURE)
 }
 
-/// The sentence for a person, and where the program was if RUST_BACKTRACE asks for that.
+/// The sentence for a person, with a backtrace if RUST_BACKTRACE asks for one.
 fn report(location: Option<&Location<'_>>, backtrace: &Backtrace) -> String {
     let place = location.map_or("an unknown place".to_owned(), |place| format!("{}:{}", place.file(), place.line()));
     let version = env!("CARGO_PKG_VERSION");
@@ -45,7 +43,7 @@ mod tests {
                 let texts = traces.map(|trace| report(panic.location(), &trace));
                 *hook.lock().expect("no panic here") = texts.concat();
             } else {
-                // Another test's.
+                // This is the panic of another test.
                 before(panic);
             }
         }));

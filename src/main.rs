@@ -1,4 +1,4 @@
-//! `laser-scan`, the program: reads the command line, runs the command, ends with an exit status.
+//! The program `laser-scan`: reads the command line, runs the command and ends with an exit status.
 
 mod cli;
 mod commands;
@@ -14,17 +14,16 @@ use anyhow::{Context, Result};
 use commands::task::Task;
 use terminal::Terminal;
 
-/// How long saying how to go on may hold up the end of an interrupted scan.
-const LAST_WORD: Duration = Duration::from_millis(300);
+/// An interrupted scan waits at most this long for its last message to be printed.
+const LAST_MESSAGE: Duration = Duration::from_millis(300);
 
 fn main() -> ExitCode {
     defect::guarded(run)
 }
 
-/// Runs the command that the command line names.
 fn run() -> ExitCode {
-    let (speech, task) = cli::read();
-    let terminal = Arc::new(Terminal::new(&speech));
+    let (options, task) = cli::read();
+    let terminal = Arc::new(Terminal::new(&options));
     let result = match &task {
         Task::Scan(_) => on_signals(&terminal).and_then(|()| commands::run(&task, &terminal)),
         _ => commands::run(&task, &terminal),
@@ -38,8 +37,8 @@ fn run() -> ExitCode {
     }
 }
 
-/// Ends the process at once on Ctrl-C and on `kill`: what is measured is in the journal, what is downloaded in the cache.
-/// It dies by the signal, so that a shell script that runs it stops too.
+/// Ends the process at once on Ctrl-C and on `kill`: measurements are in the journal, and downloads in the cache. It dies by
+/// the signal, so that a shell script that runs it stops too.
 #[cfg(unix)]
 fn on_signals(terminal: &Arc<Terminal>) -> Result<()> {
     use signal_hook::consts::{SIGINT, SIGTERM};
@@ -51,13 +50,13 @@ fn on_signals(terminal: &Arc<Terminal>) -> Result<()> {
         .name("signals".into())
         .spawn(move || {
             if let Some(signal) = signals.forever().next() {
-                // Standard error may be a pipe that nobody reads: the last word must not keep the process alive.
+                // Standard error may be a pipe that nobody reads, which must not keep the process alive.
                 let (said, heard) = mpsc::channel();
                 let _ = std::thread::Builder::new().spawn(move || {
                     terminal.interrupted();
                     said.send(())
                 });
-                let _ = heard.recv_timeout(LAST_WORD);
+                let _ = heard.recv_timeout(LAST_MESSAGE);
                 if signal_hook::low_level::emulate_default_handler(signal).is_err() {
                     std::process::exit(128 + signal);
                 }

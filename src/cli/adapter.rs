@@ -1,14 +1,13 @@
-//! What adapter is trained.
+//! The options of the adapter.
 
 use clap::Args;
-use laser_scan::config::Asked;
+use laser_scan::config::Given;
 use laser_scan::trainers::{Adapter, Alpha, Profile, Rank, Trainer};
 
-/// The rank and alpha of the seed's plain QLoRA.
+/// The rank and alpha of the plain QLoRA in the original notebook.
 const DEFAULT_RANK: u64 = 32;
 const DEFAULT_ALPHA: f64 = 16.0;
 
-/// What adapter is trained.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What to train")]
 pub struct AdapterArgs {
@@ -44,12 +43,11 @@ pub struct AdapterArgs {
 }
 
 impl AdapterArgs {
-    /// The rank, unless it is computed.
+    /// The rank that is given, or the default. `--match-rank` computes another.
     pub fn rank(&self) -> u64 {
         self.rank.map_or(DEFAULT_RANK, u64::from)
     }
 
-    /// The adapter.
     pub fn adapter(&self) -> Adapter {
         let alpha = self.alpha.unwrap_or(DEFAULT_ALPHA);
         Adapter {
@@ -63,17 +61,16 @@ impl AdapterArgs {
         }
     }
 
-    /// What of the adapter is not as a configuration has it that there is.
-    pub fn asked(&self) -> Asked {
-        Asked { rank: self.rank.is_some() || self.match_rank.is_some(), alpha: self.alpha.is_some() }
+    pub fn given(&self) -> Given {
+        Given { rank: self.rank.is_some() || self.match_rank.is_some(), alpha: self.alpha.is_some() }
     }
 
-    /// Whether anything is said of the adapter, beside its rank.
+    /// Whether an option of the adapter is given that makes sense only for a configuration.
     pub fn is_given(&self) -> bool {
         self.match_rank.is_some() || self.head_rank.is_some() || self.alpha.is_some()
     }
 
-    /// What a trainer cannot do that is asked of it.
+    /// What is wrong if the trainer does not support an option that is given.
     pub fn contradiction(&self, trainer: &dyn Trainer) -> Option<String> {
         let Profile { key, has_adapters, has_rank_pattern, .. } = trainer.profile();
         if !has_adapters && (self.is_given() || self.rank.is_some()) {

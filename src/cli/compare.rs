@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ChoiceArgs, PoolExperts, SpeechArgs, Wrong, at_least_one};
+use super::{ChoiceArgs, MessageArgs, PoolExperts, UsageError, at_least_one};
 use crate::commands::task::{DiffTask, ReportTask};
 
 /// Show what moved between two scans: base and fine-tune, two revisions, ours and a published result.
@@ -35,7 +35,7 @@ pub struct DiffArgs {
     json: bool,
 
     #[command(flatten)]
-    pub speech: SpeechArgs,
+    pub messages: MessageArgs,
 }
 
 /// Write a page to look at: every module's place in a scan, as one HTML file that needs nothing else.
@@ -61,24 +61,18 @@ pub struct ReportArgs {
     pool_experts: Option<PoolExperts>,
 
     #[command(flatten)]
-    pub speech: SpeechArgs,
+    pub messages: MessageArgs,
 }
 
 impl DiffArgs {
-    /// What there is to do.
     pub fn task(&self) -> DiffTask {
-        let Self { a, b, top_n, moves, json, .. } = self;
-        DiffTask { scans: [a.clone(), b.clone()], top: top_n.get(), moves: *moves, as_json: *json }
+        let scans = [self.a.clone(), self.b.clone()];
+        DiffTask { scans, top: self.top_n.get(), moves: self.moves, as_json: self.json }
     }
 }
 
 impl ReportArgs {
-    /// What there is to do.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a pattern is malformed.
-    pub fn task(&self) -> Result<ReportTask, Wrong> {
+    pub fn task(&self) -> Result<ReportTask, UsageError> {
         Ok(ReportTask {
             scan: self.scan.clone(),
             output: self.output.clone().unwrap_or_else(|| self.scan.with_extension("html")),

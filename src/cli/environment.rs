@@ -1,4 +1,4 @@
-//! How the Hub is reached, by the variables that Python's huggingface_hub reads.
+//! The options of the Hub, and the environment variables that Python's huggingface_hub reads.
 
 use std::env;
 use std::fs;
@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Args};
 use laser_scan::source::{HubOptions, Token};
 
-/// Which of a Hub model's files are read, and how.
 #[derive(Debug, Args)]
 pub struct HubArgs {
     /// Ask nothing of the network: read Hub models from the cache
@@ -27,7 +26,6 @@ pub struct HubArgs {
 }
 
 impl HubArgs {
-    /// How the Hub is reached.
     pub fn options(&self) -> HubOptions {
         let home = huggingface_home();
         let cache = self.cache_dir.clone();
@@ -36,20 +34,20 @@ impl HubArgs {
             endpoint: text("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned()),
             token: token(&home),
             cache: cache.unwrap_or_else(|| home.join("hub")),
-            // Python's requests takes them in this order, as they stand.
+            // Python's requests looks at them in this order, and expands nothing in them.
             certificates: text("REQUESTS_CA_BUNDLE").or_else(|| text("CURL_CA_BUNDLE")).map(PathBuf::from),
             offline: self.offline,
         }
     }
 }
 
-/// The folder of all that Hugging Face's tools keep.
+/// The folder in which Hugging Face's tools keep their files.
 fn huggingface_home() -> PathBuf {
     let cache = || path("XDG_CACHE_HOME").or_else(|| env::home_dir().map(|home| home.join(".cache")));
     path("HF_HOME").unwrap_or_else(|| cache().unwrap_or_default().join("huggingface"))
 }
 
-/// The access token that is set, or the one that a login has left, unless that is not to be used.
+/// The access token from a variable, or else from the file of a login; none if implicit tokens are disabled.
 fn token(home: &Path) -> Option<Token> {
     let implicit = !text("HF_HUB_DISABLE_IMPLICIT_TOKEN")
         .is_some_and(|value| ["1", "on", "yes", "true"].contains(&value.to_lowercase().as_str()));
@@ -66,7 +64,7 @@ fn token(home: &Path) -> Option<Token> {
     set.or_else(|| from_file().and_then(usable)).filter(|_| implicit)
 }
 
-/// The variable's text, if it is set and not empty. What is no Unicode stays visible as such.
+/// The variable's text, if it is set and not empty. Invalid Unicode becomes replacement characters.
 fn text(variable: &str) -> Option<String> {
     env::var_os(variable).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
 }

@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 use laser_scan::modules::Wanted;
 use laser_scan::trainers::{ALL, Format, Profile, Trainer};
 
-use super::{AdapterArgs, HubArgs, PoolExperts, SelectionArgs, SpeechArgs, Wrong, line, line_of};
-use crate::commands::task::{ExportPlace, ExportTask, ModelRequest};
+use super::{AdapterArgs, HubArgs, MessageArgs, PoolExperts, SelectionArgs, UsageError, line, line_of};
+use crate::commands::task::{ExportOutput, ExportTask, ModelRequest};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -86,21 +86,16 @@ pub struct ExportArgs {
     format: Option<FormatName>,
 
     #[command(flatten)]
-    pub speech: SpeechArgs,
+    pub messages: MessageArgs,
 
     #[command(flatten)]
     hub: HubArgs,
 }
 
 impl ExportArgs {
-    /// What there is to do.
-    ///
-    /// # Errors
-    ///
-    /// Fails if options contradict each other, or if a pattern is malformed.
-    pub fn task(&self) -> Result<ExportTask, Wrong> {
+    pub fn task(&self) -> Result<ExportTask, UsageError> {
         if let Some(contradiction) = self.contradiction() {
-            return Err(Wrong::conflict(contradiction));
+            return Err(UsageError::conflict(contradiction));
         }
         let trainer = self.trainer;
         let wanted = Wanted { convolutions: true, line: line_of(self.transformers.unwrap_or(5)), ..Wanted::default() };
@@ -115,17 +110,17 @@ impl ExportArgs {
             pooling: self.pool_experts.map(Into::into),
             rules: self.selection.rules(trainer.profile().counted(self.adapter.rank()))?,
             adapter: self.adapter.adapter(),
-            asked: self.adapter.asked(),
-            place: match (&self.into, &self.output_dir) {
-                (Some(path), _) => ExportPlace::Config { path: path.clone(), dry_run: self.dry_run },
-                (None, Some(folder)) => ExportPlace::Folder(folder.clone()),
-                (None, None) => ExportPlace::One(self.format.map(Format::from), self.output.clone()),
+            given: self.adapter.given(),
+            output: match (&self.into, &self.output_dir) {
+                (Some(path), _) => ExportOutput::Config { path: path.clone(), dry_run: self.dry_run },
+                (None, Some(folder)) => ExportOutput::Folder(folder.clone()),
+                (None, None) => ExportOutput::One(self.format.map(Format::from), self.output.clone()),
             },
             overwrite: self.overwrite,
         })
     }
 
-    /// What is wrong with options that are right each by itself.
+    /// What is wrong with a combination of options.
     fn contradiction(&self) -> Option<String> {
         let Profile { key, formats, user_config, .. } = self.trainer.profile();
         if self.format.is_some_and(|format| !formats.contains(&format.into())) {
@@ -150,7 +145,6 @@ pub fn unbounded(trainers: &[&dyn Trainer], budget: Option<u64>) -> Option<Strin
     Some(format!("{key} {why}, so that no budget can be kept: leave out --budget"))
 }
 
-/// A form of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FormatName {
     /// YAML
@@ -174,7 +168,6 @@ impl From<FormatName> for Format {
     }
 }
 
-/// Reads a trainer's name.
 pub fn trainer() -> impl TypedValueParser<Value = &'static dyn Trainer> {
     let named = |key: String| ALL.iter().copied().find(|trainer| trainer.profile().key == key);
     PossibleValuesParser::new(ALL.iter().map(|trainer| trainer.profile().key))

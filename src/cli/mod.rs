@@ -1,4 +1,4 @@
-//! The command line, and the environment that goes with it: the only reader of both.
+//! Reads the command line and the environment. No other room does.
 
 mod adapter;
 mod compare;
@@ -25,7 +25,7 @@ use scan::ScanArgs;
 use selection::{ChoiceArgs, SelectionArgs};
 
 use crate::commands::task::Task;
-use crate::terminal::{Speech, Verbosity};
+use crate::terminal::{TerminalOptions, Verbosity};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,16 +64,13 @@ Exit status:
     subcommand_negates_reqs = true
 )]
 pub struct Cli {
-    /// What to do with scans that there are.
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// The scan.
     #[command(flatten)]
     pub scan: ScanArgs,
 }
 
-/// What to do with scans that there are.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Export(Box<ExportArgs>),
@@ -81,10 +78,9 @@ pub enum Command {
     Report(ReportArgs),
 }
 
-/// How much is said, and how.
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Output")]
-pub struct SpeechArgs {
+pub struct MessageArgs {
     /// Print nothing but errors and what was asked for
     #[arg(short, long)]
     pub quiet: bool,
@@ -94,7 +90,6 @@ pub struct SpeechArgs {
     pub color: Color,
 }
 
-/// When to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Color {
     /// On a terminal, unless NO_COLOR is set.
@@ -115,7 +110,6 @@ impl From<Color> for anstream::ColorChoice {
     }
 }
 
-/// How experts are taken together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PoolExperts {
     /// Each is ranked by itself.
@@ -136,28 +130,26 @@ impl From<PoolExperts> for Pooling {
     }
 }
 
-/// What is wrong with a command line that clap takes.
+/// What is wrong with a command line that clap accepts.
 #[derive(Debug)]
-pub struct Wrong {
+pub struct UsageError {
     kind: ErrorKind,
     text: String,
 }
 
-impl Wrong {
-    /// That options contradict each other.
+impl UsageError {
     fn conflict(text: String) -> Self {
         Self { kind: ErrorKind::ArgumentConflict, text }
     }
 
-    /// That the value of an option is none.
     fn value(error: impl ToString) -> Self {
         Self { kind: ErrorKind::ValueValidation, text: error.to_string() }
     }
 
-    /// Ends the process with what is wrong, and with the usage of the subcommand called `name`, if there is one.
+    /// Ends the process with the message, and with the usage of the subcommand called `name`, if there is one.
     fn end(self, name: Option<&str>) -> ! {
         let mut command = Cli::command();
-        // So that subcommands know what they are part of, for the usage that goes with the error.
+        // After this, subcommands know the name of the whole program for their usage.
         command.build();
         let command = match name {
             Some(name) => command.find_subcommand_mut(name),
@@ -167,29 +159,28 @@ impl Wrong {
     }
 }
 
-/// Reads the command line and the environment: how to speak, and what there is to do. Ends the process with a message if
-/// something is wrong, or if help is asked for.
-pub fn read() -> (Speech, Task) {
+/// Reads the command line and the environment. Ends the process with a message if something is wrong, or with help if it is
+/// asked for.
+pub fn read() -> (TerminalOptions, Task) {
     let cli = Cli::try_parse().unwrap_or_else(|error| end(&error));
-    let (name, task, SpeechArgs { quiet, color }) = match &cli.command {
-        None => (None, cli.scan.task().map(|task| Task::Scan(Box::new(task))), cli.scan.speech),
+    let (name, task, MessageArgs { quiet, color }) = match &cli.command {
+        None => (None, cli.scan.task().map(|task| Task::Scan(Box::new(task))), cli.scan.messages),
         Some(Command::Export(arguments)) => {
-            (Some("export"), arguments.task().map(|task| Task::Export(Box::new(task))), arguments.speech)
+            (Some("export"), arguments.task().map(|task| Task::Export(Box::new(task))), arguments.messages)
         }
-        Some(Command::Diff(arguments)) => (Some("diff"), Ok(Task::Diff(arguments.task())), arguments.speech),
-        Some(Command::Report(arguments)) => (Some("report"), arguments.task().map(Task::Report), arguments.speech),
+        Some(Command::Diff(arguments)) => (Some("diff"), Ok(Task::Diff(arguments.task())), arguments.messages),
+        Some(Command::Report(arguments)) => (Some("report"), arguments.task().map(Task::Report), arguments.messages),
     };
     let verbosity = match (quiet, cli.scan.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
-    let speech = Speech { verbosity, color: color.into(), again: cli.scan.again() };
-    (speech, task.unwrap_or_else(|wrong| wrong.end(name)))
+    let options = TerminalOptions { verbosity, color: color.into(), resume_with: cli.scan.resume_with() };
+    (options, task.unwrap_or_else(|wrong| wrong.end(name)))
 }
 
-/// Ends the process with clap's message. A script may have put names from files that others wrote on the command line, of
-/// which it quotes whatever is wrong.
+/// Ends the process with clap's message. It quotes the command line, which may contain names from files that others wrote.
 fn end(error: &clap::Error) -> ! {
     let is_plain = |argument: OsString| !argument.to_string_lossy().contains(output::is_deceptive);
     if std::env::args_os().all(is_plain) {
@@ -197,12 +188,12 @@ fn end(error: &clap::Error) -> ! {
     }
     let text = error.render().to_string();
     let lines: Vec<String> = text.lines().map(output::visible).collect();
-    // A standard error that is closed cannot be told so.
+    // There is nowhere to report that standard error is closed.
     let _ = writeln!(anstream::stderr(), "{}", lines.join("\n"));
     std::process::exit(error.exit_code())
 }
 
-/// The line of transformers that a version is of.
+/// The major version of transformers.
 fn line(version: &str) -> Result<u8, &'static str> {
     match version.split('.').next() {
         Some("4") => Ok(4),
@@ -211,7 +202,6 @@ fn line(version: &str) -> Result<u8, &'static str> {
     }
 }
 
-/// The line of transformers of that number.
 fn line_of(number: u8) -> Line {
     if number == 4 { Line::Four } else { Line::Five }
 }

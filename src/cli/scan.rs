@@ -1,4 +1,4 @@
-//! The scan, which is the main job and has no subcommand.
+//! The options of a scan, which is the main job and has no subcommand.
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -11,10 +11,9 @@ use laser_scan::select::{Count, Counted, Rules};
 use laser_scan::spectrum::DeviceRequest;
 use laser_scan::trainers::Trainer;
 
-use super::{AdapterArgs, HubArgs, PoolExperts, SelectionArgs, SpeechArgs, Wrong, export, line, line_of};
+use super::{AdapterArgs, HubArgs, MessageArgs, PoolExperts, SelectionArgs, UsageError, export, line, line_of};
 use crate::commands::task::{ModelRequest, ScanTask};
 
-/// The scan.
 #[derive(Debug, Args)]
 pub struct ScanArgs {
     /// The model: a folder, one .safetensors or .bin file, or a Hub id such as mistralai/Mistral-7B-v0.1
@@ -94,7 +93,7 @@ pub struct ScanArgs {
     json: bool,
 
     #[command(flatten)]
-    pub speech: SpeechArgs,
+    pub messages: MessageArgs,
 
     /// Print a line for each module and what the run is made of
     #[arg(short, long, conflicts_with = "quiet", help_heading = "Output")]
@@ -117,16 +116,11 @@ pub struct ScanArgs {
 }
 
 impl ScanArgs {
-    /// What there is to do.
-    ///
-    /// # Errors
-    ///
-    /// Fails if options contradict each other, or if a pattern is malformed.
-    pub fn task(&self) -> Result<ScanTask, Wrong> {
+    pub fn task(&self) -> Result<ScanTask, UsageError> {
         if let Some(contradiction) = self.contradiction() {
-            return Err(Wrong::conflict(contradiction));
+            return Err(UsageError::conflict(contradiction));
         }
-        let filter = Filter::new(&self.include, &self.exclude).map_err(Wrong::value)?;
+        let filter = Filter::new(&self.include, &self.exclude).map_err(UsageError::value)?;
         let rank = self.adapter.rank();
         let counted = self.emit.first().map_or(Counted::Lora { rank }, |trainer| trainer.profile().counted(rank));
         let rules = self.selection.rules(counted)?;
@@ -158,16 +152,16 @@ impl ScanArgs {
             dry_run: self.dry_run,
             as_json: self.json,
             fresh: self.fresh,
-            again: self.again(),
+            resume_with: self.resume_with(),
         })
     }
 
-    /// How a person goes on after an interruption.
-    pub fn again(&self) -> &'static str {
+    /// What a person runs after an interruption, in words.
+    pub fn resume_with(&self) -> &'static str {
         if self.fresh { "the same line without --fresh" } else { "the same line again" }
     }
 
-    /// What is wrong with options that are right each by itself.
+    /// What is wrong with a combination of options.
     fn contradiction(&self) -> Option<String> {
         let AdapterArgs { rank, no_head, .. } = self.adapter;
         let budget = self.selection.budget.is_some();
@@ -185,7 +179,7 @@ impl ScanArgs {
         Some(text.to_owned())
     }
 
-    /// What was asked for, after defaults, for the manifest.
+    /// The options, defaults included, for the manifest.
     fn options(&self, rules: &Rules) -> Options {
         Options {
             revision: self.revision.clone(),
@@ -204,18 +198,17 @@ impl ScanArgs {
             pool_experts: self.pool_experts.into(),
             transformers: self.transformers,
             threads: self.threads(),
-            // What is free is known when the scan begins.
+            // The free memory is looked up when the scan begins.
             memory: 0,
         }
     }
 
-    /// How many modules are measured at once.
     fn threads(&self) -> usize {
         self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
     }
 }
 
-/// The most threads that are of use: more than any machine has cores, and few enough to be started and ended at once.
+/// No machine has more cores, and so many threads can still be started and ended quickly.
 const MOST_THREADS: usize = 1024;
 
 fn threads(text: &str) -> Result<NonZeroUsize, String> {

@@ -1,16 +1,15 @@
-//! How modules are chosen.
+//! The options of the choice.
 
 use std::num::NonZeroUsize;
 
 use clap::Args;
 use laser_scan::select::{Budget, Count, Counted, Layers, Rules, Types};
 
-use super::{Wrong, at_least_one};
+use super::{UsageError, at_least_one};
 
-/// How many of each type are chosen if nothing else is asked for.
+/// How many modules of each type are chosen by default.
 const DEFAULT_TOP: usize = 16;
 
-/// How modules are chosen. Infinite ratios come before finite ones, equal ones in the model's order.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What to choose")]
 pub struct ChoiceArgs {
@@ -35,7 +34,6 @@ pub struct ChoiceArgs {
     pub layers: Option<Layers>,
 }
 
-/// How modules are chosen, where training costs something.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What to choose")]
 pub struct SelectionArgs {
@@ -50,22 +48,20 @@ pub struct SelectionArgs {
 }
 
 impl ChoiceArgs {
-    /// The rules, with a budget if there is one.
-    pub fn rules(&self, budget: Option<Budget>) -> Result<Rules, Wrong> {
+    pub fn rules(&self, budget: Option<Budget>) -> Result<Rules, UsageError> {
         let count = match (self.top_n, self.top_percent) {
             (Some(count), _) => Count::Top(count.get()),
             (None, Some(percent)) => Count::Percent(percent),
             (None, None) if budget.is_some() => Count::All,
             (None, None) => Count::Top(DEFAULT_TOP),
         };
-        let types = Types::new(&self.types).map_err(Wrong::value)?;
+        let types = Types::new(&self.types).map_err(UsageError::value)?;
         Ok(Rules { count, global: self.global, budget, types, layers: self.layers.clone() })
     }
 }
 
 impl SelectionArgs {
-    /// The rules, where parameters are `counted` so.
-    pub fn rules(&self, counted: Counted) -> Result<Rules, Wrong> {
+    pub fn rules(&self, counted: Counted) -> Result<Rules, UsageError> {
         self.choice.rules(self.budget.map(|parameters| Budget { parameters, counted }))
     }
 }
@@ -75,7 +71,7 @@ fn percentage(text: &str) -> Result<f64, &'static str> {
     percent.ok_or("it takes a number above 0 and up to 100")
 }
 
-/// A number of parameters, which may be given in thousands, millions or billions.
+/// Reads a number of parameters, which may be given in thousands, millions or billions.
 fn parameters(text: &str) -> Result<u64, &'static str> {
     let units = [('k', 1e3), ('m', 1e6), ('b', 1e9), ('g', 1e9)];
     let last = text.chars().next_back().map(|last| last.to_ascii_lowercase());

@@ -11,7 +11,6 @@ use super::STANDARD_OUTPUT;
 use super::task::DiffTask;
 use crate::terminal::Terminal;
 
-/// Shows what moved between two scans.
 pub fn run(task: &DiffTask, terminal: &Terminal) -> Result<ExitCode> {
     let [a, b] = &task.scans;
     let diff = diff(&Scan::read(a)?.ranked(), &Scan::read(b)?.ranked(), task.top);

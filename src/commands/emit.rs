@@ -1,42 +1,42 @@
-//! Trainers' configurations in files of their own.
+//! The configurations that are written with a scan, each in a file of its own.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use laser_scan::trainers::{self, Remark, Request};
 
-use super::kept::Kept;
-use super::place;
+use super::advice::Advise;
+use super::protected::Protected;
 use super::task::ScanTask;
-use super::way_out::WayOut;
+use super::write;
 use crate::terminal::Terminal;
 
-/// Makes sure, before any work is done, that the configurations that go with a scan of `model` may be written. Each place is
-/// checked again when its file is written.
-pub fn allow(task: &ScanTask, model: &str, kept: &Kept<'_>) -> Result<()> {
+/// Makes sure before a scan of `model` that its configurations may be written. Each path is checked again when its file is
+/// written.
+pub fn check(task: &ScanTask, model: &str, protected: &Protected<'_>) -> Result<()> {
     for trainer in &task.emit {
         for format in trainer.profile().formats {
-            kept.allows(&folder(task).join(trainer.file(model, *format)), trainers::is_export)?;
+            protected.check(&folder(task).join(trainer.file(model, *format)), trainers::is_export)?;
         }
     }
     Ok(())
 }
 
-/// Writes the configurations that go with a scan. What one trainer cannot do keeps no other from its own.
-pub fn emit(task: &ScanTask, request: &Request<'_>, kept: &Kept<'_>, terminal: &Terminal) -> Result<()> {
+/// Writes the configurations. An error for one trainer does not keep the others from being written.
+pub fn emit(task: &ScanTask, request: &Request<'_>, protected: &Protected<'_>, terminal: &Terminal) -> Result<()> {
     let mut told: Vec<Remark> = Vec::new();
     let mut result = Ok(());
     for trainer in &task.emit {
         let written = match trainers::export(*trainer, request) {
             Ok(mut export) => {
-                // What is the same for several trainers is said once.
+                // A remark that several trainers share is printed once.
                 for said in [&mut export.notes, &mut export.warnings] {
                     said.retain(|remark| !told.contains(remark));
                     told.extend(said.iter().cloned());
                 }
-                place::all(&export, &folder(task), kept, terminal)
+                write::all_forms(&export, &folder(task), protected, terminal)
             }
-            Err(error) => Err(error.with_way_out()),
+            Err(error) => Err(error.with_advice()),
         };
         if let Err(error) = written {
             let error =
@@ -51,7 +51,6 @@ pub fn emit(task: &ScanTask, request: &Request<'_>, kept: &Kept<'_>, terminal: &
     result
 }
 
-/// The folder for what goes with a scan.
 fn folder(task: &ScanTask) -> PathBuf {
     task.destination.folder.clone().unwrap_or_default()
 }

@@ -10,46 +10,47 @@ use laser_scan::scan::{self, Scan};
 use laser_scan::select::{Count, Selection};
 use laser_scan::trainers::{self, Request};
 
-use super::kept::Kept;
-use super::task::{ExportPlace, ExportTask};
-use super::way_out::WayOut;
-use super::{edit, place};
+use super::advice::Advise;
+use super::protected::Protected;
+use super::task::{ExportOutput, ExportTask};
+use super::{edit, write};
 use crate::terminal::Terminal;
 
-/// Writes a trainer's configuration.
 pub fn run(task: &ExportTask, terminal: &Terminal) -> Result<ExitCode> {
     let trainer = task.trainer.profile();
-    let config = match (&task.place, &trainer.user_config) {
-        (ExportPlace::Config { path, dry_run }, Some(keys)) => {
+    let config = match (&task.output, &trainer.user_config) {
+        (ExportOutput::Config { path, dry_run }, Some(keys)) => {
             Some((Config::open(path, trainer.name, keys)?, *dry_run))
         }
         _ => None,
     };
     let (mut adapter, mut rules) = (task.adapter, task.rules.clone());
     if let Some((config, _)) = &config {
-        adapter = config.adapter(adapter, task.asked).map_err(WayOut::with_way_out)?;
+        adapter = config.adapter(adapter, task.given).map_err(Advise::with_advice)?;
         rules.budget.iter_mut().for_each(|budget| budget.counted = trainer.counted(adapter.rank.fixed()));
     }
     let scan = read(task, terminal)?;
-    let selection = Selection::new(&scan, &rules).map_err(WayOut::with_way_out)?;
+    let selection = Selection::new(&scan, &rules).map_err(Advise::with_advice)?;
     let request = Request { selection: &selection, adapter };
-    let export = trainers::export(task.trainer, &request).map_err(WayOut::with_way_out)?;
+    let export = trainers::export(task.trainer, &request).map_err(Advise::with_advice)?;
     let is_all = selection.chosen().count() == selection.ranked.len();
     if is_all && matches!(rules.count, Count::Top(count) if count > 1) {
         terminal.note("everything is chosen: a smaller --top-n takes fewer of each type");
     }
     let manifest = scan::manifest_of(&task.scan);
-    let kept = Kept { scan: vec![&task.scan, &manifest], overwrite: task.overwrite };
-    match (config, &task.place) {
+    let protected = Protected { scan: vec![&task.scan, &manifest], overwrite: task.overwrite };
+    match (config, &task.output) {
         (Some((config, dry_run)), _) => edit::edit(&config, &export, dry_run, terminal)?,
-        (None, ExportPlace::Folder(folder)) => place::all(&export, folder, &kept, terminal)?,
-        (None, ExportPlace::One(format, path)) => place::one(&export, *format, path.as_deref(), &kept, terminal)?,
-        (None, ExportPlace::Config { .. }) => {}
+        (None, ExportOutput::Folder(folder)) => write::all_forms(&export, folder, &protected, terminal)?,
+        (None, ExportOutput::One(format, path)) => {
+            write::one_form(&export, *format, path.as_deref(), &protected, terminal)?
+        }
+        (None, ExportOutput::Config { .. }) => {}
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The scan with what is known of the model around it: by the model itself, or by the scan's manifest.
+/// The scan with what is known of the model around it, from the model itself or from the scan's manifest.
 fn read(task: &ExportTask, terminal: &Terminal) -> Result<Scan> {
     let mut scan = Scan::read(&task.scan)?.ranked();
     if let Some((model, wanted)) = &task.model {

@@ -1,4 +1,4 @@
-//! What a scan ends in: its files, the table or the names of the best, and trainers' configurations.
+//! The outputs of a scan: its files, the table or JSON of the best modules, and trainers' configurations.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -10,15 +10,14 @@ use laser_scan::scan::{INCOMPLETE_POOL, Outputs, Scan};
 use laser_scan::select::{self, Selection};
 use laser_scan::trainers::Request;
 
+use super::advice::{Advise, unwritten};
 use super::task::ScanTask;
-use super::way_out::{WayOut, unwritten};
 use super::{STANDARD_OUTPUT, emit, prepare};
 use crate::terminal::Terminal;
 
-/// Done, but some modules could not be measured.
+/// The exit status if some modules could not be measured.
 const PARTIAL: u8 = 3;
 
-/// Writes the results, and says what they are.
 pub fn publish(
     task: &ScanTask,
     terminal: &Terminal,
@@ -28,12 +27,12 @@ pub fn publish(
     journal: Journal,
     begun: Instant,
 ) -> Result<ExitCode> {
-    // What the numbers are stays, even if nothing can be chosen by these rules.
-    let selection = Selection::new(scan, &task.rules).map_err(WayOut::with_way_out);
+    // The numbers are written even if the rules leave nothing to choose.
+    let selection = Selection::new(scan, &task.rules).map_err(Advise::with_advice);
     let top = select::top_json(selection.as_ref().map_or(&[][..], |selection| &selection.groups));
-    scan.write(outputs, &top).map_err(|error| unwritten(error, outputs, task.again))?;
+    scan.write(outputs, &top).map_err(|error| unwritten(error, outputs, task.resume_with))?;
     if let Err(error) = journal.finish(plan.is_of_other_modules()) {
-        // The results are there; the next scan will find the journal's lines to be its own.
+        // This is no error: the results are written, and the next scan can use the journal.
         terminal.warn(&error.to_string());
     }
     let selection =
@@ -45,14 +44,14 @@ pub fn publish(
         terminal.warn(&format!("{} is not ranked: {INCOMPLETE_POOL}", pool.name));
     }
     let request = Request { selection: &selection, adapter: task.adapter };
-    let emitted = emit::emit(task, &request, &prepare::kept(task, outputs), terminal);
+    let emitted = emit::emit(task, &request, &prepare::protected(task, outputs), terminal);
     let failed = scan.failures.len() - plan.missing.len();
     terminal.finish(outputs, begun.elapsed(), failed + plan.missing.iter().map(Missing::count).sum::<usize>());
     emitted?;
     Ok(status(failed == 0 && plan.missing.is_empty()))
 }
 
-/// The exit status of what is done, for all modules or not. A dry run ends as the scan would.
+/// The exit status, by whether all modules could be measured. A dry run ends with the status that the scan would have.
 pub fn status(is_whole: bool) -> ExitCode {
     if is_whole { ExitCode::SUCCESS } else { ExitCode::from(PARTIAL) }
 }

@@ -7,22 +7,21 @@ use laser_scan::scan::{Scan, manifest_of};
 use laser_scan::select::Selection;
 use laser_scan::{output, report};
 
-use super::kept::Kept;
+use super::advice::Advise;
+use super::protected::Protected;
 use super::task::ReportTask;
-use super::way_out::WayOut;
 use crate::terminal::Terminal;
 
-/// Writes a page to look at.
 pub fn run(task: &ReportTask, terminal: &Terminal) -> Result<ExitCode> {
     let mut scan = Scan::read(&task.scan)?.ranked();
     let manifest = manifest_of(&task.scan);
-    let kept = Kept { scan: vec![&task.scan, &manifest], overwrite: task.overwrite };
-    kept.allows(&task.output, report::is_page)?;
-    // Without a manifest the page only lacks the model's name, and what could not be measured.
+    let protected = Protected { scan: vec![&task.scan, &manifest], overwrite: task.overwrite };
+    protected.check(&task.output, report::is_page)?;
+    // Without a manifest the page lacks only the model's name and the modules that could not be measured.
     let _ = scan.read_manifest(&task.scan);
     let how = task.pooling.unwrap_or(scan.pooling());
     let scan = scan.pooled(how);
-    let selection = Selection::new(&scan, &task.rules).map_err(WayOut::with_way_out)?;
+    let selection = Selection::new(&scan, &task.rules).map_err(Advise::with_advice)?;
     let name = task.scan.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let title = scan.surroundings.as_ref().map_or(name, |around| around.model.clone());
     output::write_all(&[(&task.output, report::page(&title, &selection).as_bytes())])?;

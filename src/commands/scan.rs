@@ -12,7 +12,6 @@ use super::task::ScanTask;
 use super::{STANDARD_OUTPUT, prepare};
 use crate::terminal::{Progress, Terminal};
 
-/// Scans a model.
 pub fn run(task: &ScanTask, terminal: &Terminal) -> Result<ExitCode> {
     let (date, begun) = (SystemTime::now(), Instant::now());
     let devices = prepare::devices(task, terminal)?;

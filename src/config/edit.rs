@@ -1,7 +1,7 @@
-//! Top-level keys are set in the text of a configuration. Pure.
+//! Sets top-level keys in the text of a configuration.
 //!
-//! A parser finds where values stand, and only their bytes are replaced: comments, order, quotes, indentation and line
-//! ends of everything else stay as they are. The result is parsed again before it is handed out.
+//! A parser finds where values stand, and only their bytes are replaced: comments, order, quotes, indentation and line ends of
+//! everything else stay as they are. The result is parsed again and checked before it is returned.
 
 use super::error::EditError;
 use super::layout::{Entry, Layout};
@@ -11,16 +11,13 @@ use crate::trainers::yaml::{Quotes, Value, scalar};
 /// An edited configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edited {
-    /// The configuration.
     pub text: String,
-    /// The keys whose values are not what they were, in the order in which they were given.
+    /// The keys whose values changed, in the order in which they were given.
     pub changed: Vec<Change>,
 }
 
-/// How the value of a key changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The key.
     pub key: String,
     /// The old value as it was written; empty if the key had none, `None` if there was no such key.
     pub before: Option<String>,
@@ -28,7 +25,7 @@ pub struct Change {
     pub after: String,
 }
 
-/// Sets top-level keys. Those that are absent are inserted next to others of `entries`, in its order.
+/// Sets top-level keys. Absent ones are inserted next to other keys of `entries`, in its order.
 pub fn edit(text: &str, entries: &[(&str, Value)]) -> Result<Edited, EditError> {
     let original = Layout::read(text)?;
     let repeated = entries.iter().find(|(key, _)| original.count(key) > 1);
@@ -53,17 +50,17 @@ pub fn source<'a>(text: &'a str, key: &str) -> Result<Option<&'a str>, EditError
     layout.entry(key).map(|entry| layout.slice(entry.value.range.clone())).transpose()
 }
 
-/// Whether a top-level key names something: whether a string that it has, or that is in its list or map, has this in it.
+/// Whether a string in the value of a top-level key contains `what`.
 pub fn names(text: &str, key: &str, what: &str) -> Result<bool, EditError> {
     Ok(Layout::read(text)?.entry(key).is_some_and(|entry| entry.value.names(what)))
 }
 
-/// What could be parsed before it was edited has to be afterwards.
+/// Parses a text that was edited, which must still be possible.
 fn reread(text: &str) -> Result<Layout<'_>, EditError> {
     Layout::read(text).map_err(|_| EditError::Unsafe)
 }
 
-/// Sets the key in a place, if its value is another. The keys before it are there by then.
+/// Sets the key at `place` in `entries`, if its value differs. The keys before it have been set by then.
 fn set(layout: &Layout, entries: &[(&str, Value)], place: usize) -> Result<Option<(String, Change)>, EditError> {
     let (key, value) = &entries[place];
     let old = layout.entry(key);
@@ -81,7 +78,7 @@ fn set(layout: &Layout, entries: &[(&str, Value)], place: usize) -> Result<Optio
     Ok(Some((text, Change { key: (*key).to_owned(), before, after })))
 }
 
-/// The text with lines for the absent key in a place: after the key before it, else before the first of those after it.
+/// The text with lines for the absent key at `place`: after the nearest key before it in `entries`, else before the next one.
 fn insert(layout: &Layout, entries: &[(&str, Value)], place: usize) -> String {
     let (key, value) = &entries[place];
     let entry = |(key, _): &(&str, Value)| layout.entry(key);
@@ -104,7 +101,7 @@ fn insert(layout: &Layout, entries: &[(&str, Value)], place: usize) -> String {
     lines + &layout.text[at..]
 }
 
-/// Holds an edit against what was wanted: the keys have their values, and whatever else was there is there still.
+/// Makes sure that the keys have their values after an edit, and that everything else is unchanged.
 fn check(before: &Layout, after: &Layout, entries: &[(&str, Value)]) -> Result<(), EditError> {
     let is_set = |(key, value): &(&str, Value)| {
         after.count(key) == 1 && after.entry(key).is_some_and(|entry| entry.value.is(value))

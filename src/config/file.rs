@@ -1,4 +1,4 @@
-//! The file of a configuration: what it says of the adapter, what an export changes in it, and what it was before.
+//! The file of a configuration: the adapter that it sets, what an export changes in it, and the backup.
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
@@ -16,54 +16,43 @@ use crate::trainers::{Adapter, Alpha, Export, Rank, Remedy, UserConfig};
 pub struct Config {
     path: PathBuf,
     text: String,
-    /// What people call the trainer.
+    /// The trainer's name in messages.
     trainer: &'static str,
-    /// What matters to it beside the keys that are set.
-    terms: &'static UserConfig,
+    keys: &'static UserConfig,
 }
 
-/// What a person asks for of an adapter, whatever the configuration says.
+/// Whether the rank and the alpha of the adapter were given, and so override those of the configuration.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
-    /// Its rank.
+pub struct Given {
     pub rank: bool,
-    /// Its alpha.
     pub alpha: bool,
 }
 
 impl Config {
-    /// Reads the configuration at `path`, which is one for `trainer` with its `terms`.
-    ///
-    /// # Errors
-    ///
-    /// Fails if it cannot be read, or is no text.
-    pub fn open(path: &Path, trainer: &'static str, terms: &'static UserConfig) -> Result<Self, ConfigError> {
+    /// Reads the configuration at `path`, which is one for `trainer`.
+    pub fn open(path: &Path, trainer: &'static str, keys: &'static UserConfig) -> Result<Self, ConfigError> {
         let path = path.to_owned();
         match fs::read(&path).map(String::from_utf8) {
-            Ok(Ok(text)) => Ok(Self { path, text, trainer, terms }),
+            Ok(Ok(text)) => Ok(Self { path, text, trainer, keys }),
             Ok(Err(error)) => Err(ConfigError::NotText(path, error)),
             Err(error) => Err(ConfigError::Unreadable(path, error)),
         }
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The `adapter`, whose rank and alpha are as the configuration has them unless they are `asked` for.
-    ///
-    /// # Errors
-    ///
-    /// Fails if it says something of them that is not plainly a number.
-    pub fn adapter(&self, mut adapter: Adapter, asked: Asked) -> Result<Adapter, ConfigError> {
-        let Some(keys) = self.terms.adapter else { return Ok(adapter) };
-        if !asked.rank
+    /// The `adapter` with the configuration's rank and alpha, unless they are `given`. An error if a value in the configuration
+    /// is not plainly a number.
+    pub fn adapter(&self, mut adapter: Adapter, given: Given) -> Result<Adapter, ConfigError> {
+        let Some(keys) = self.keys.adapter else { return Ok(adapter) };
+        if !given.rank
             && let Some(set) = self.number(keys.rank, Remedy::GiveRank)?
         {
             adapter.rank = Rank::Fixed(set as u64);
         }
-        if !asked.alpha
+        if !given.alpha
             && let Some(set) = self.number(keys.alpha, Remedy::GiveAlpha)?
         {
             adapter.alpha = match adapter.alpha {
@@ -74,11 +63,7 @@ impl Config {
         Ok(adapter)
     }
 
-    /// The configuration with the keys of `export` set.
-    ///
-    /// # Errors
-    ///
-    /// Fails if it is another trainer's, or cannot be edited.
+    /// The configuration with the keys of `export` set. An error if it is another trainer's, or cannot be edited.
     pub fn edit(&self, export: &Export) -> Result<Edited, ConfigError> {
         let by_hand = |settings: &[(&'static str, Value)]| {
             let keys = settings.iter().map(|(key, _)| *key).collect();
@@ -87,14 +72,14 @@ impl Config {
         if source(&self.text, "") == Err(EditError::Unsafe) {
             return Err(by_hand(&export.settings));
         }
-        for key in self.terms.foreign {
+        for key in self.keys.foreign {
             if self.value(key)?.is_some() {
                 return Err(ConfigError::Foreign { path: self.path.clone(), key, trainer: self.trainer });
             }
         }
         let mut settings = export.settings.clone();
         for (key, value) in &export.resets {
-            // A flag says something whichever way it is set.
+            // `false` means nothing for other values, but not for a flag.
             let is_set = if matches!(value, Value::Flag(_)) { self.value(key)?.is_some() } else { self.is_set(key)? };
             if is_set {
                 settings.push((key, value.clone()));
@@ -106,13 +91,9 @@ impl Config {
         }
     }
 
-    /// What a person must know of the keys beside those of `export`: what else changes what is trained.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the configuration cannot be parsed.
+    /// Warnings about other keys that change what is trained.
     pub fn warnings(&self, edited: &Edited, export: &Export) -> Result<Vec<String>, ConfigError> {
-        let (name, UserConfig { conflicts, naming, needs, .. }) = (self.path.display(), self.terms);
+        let (name, UserConfig { conflicts, naming, needs, .. }) = (self.path.display(), self.keys);
         let edited = Self { path: self.path.clone(), text: edited.text.clone(), ..*self };
         let mut warnings = Vec::new();
         for key in *conflicts {
@@ -135,36 +116,32 @@ impl Config {
         Ok(warnings)
     }
 
-    /// What an edit changes, line by line.
+    /// An edit as a unified diff.
     pub fn difference(&self, edited: &Edited) -> String {
         let header = self.path.display().to_string();
         TextDiff::from_lines(&self.text, &edited.text).unified_diff().header(&header, &header).to_string()
     }
 
-    /// Writes an edit, if it changes anything, and says where the configuration is kept as it was. What was kept before gets a
-    /// number, the oldest the lowest.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a file cannot be written.
+    /// Writes an edit, if it changes anything, and returns the path of the backup. Former backups get numbers, the oldest the
+    /// lowest.
     pub fn write(&self, edited: &Edited) -> Result<Option<PathBuf>, ConfigError> {
         if edited.changed.is_empty() {
             output::sweep(&self.path);
             return Ok(None);
         }
-        // A file that its owner has protected is not to be replaced, which renaming could do.
+        // Renaming could replace a file that its owner has made read-only.
         let protected = |error| ConfigError::Unwritable(self.path.clone(), error);
         OpenOptions::new().append(true).open(&self.path).map_err(protected)?;
-        let kept = self.path.with_added_extension("bak");
-        let is_older = fs::read(&kept).is_ok_and(|older| older != self.text.as_bytes());
-        let numbered = |number: usize| kept.with_added_extension(OsString::from(number.to_string()));
+        let backup = self.path.with_added_extension("bak");
+        let is_older = fs::read(&backup).is_ok_and(|older| older != self.text.as_bytes());
+        let numbered = |number: usize| backup.with_added_extension(OsString::from(number.to_string()));
         let free = (1..).map(numbered).find(|path| path.symlink_metadata().is_err());
         if let Some(free) = free.filter(|_| is_older) {
-            // Its owner and its permissions go with it.
-            fs::rename(&kept, &free).map_err(|error| ConfigError::Unwritable(free, error))?;
+            // Renaming keeps the owner and the permissions.
+            fs::rename(&backup, &free).map_err(|error| ConfigError::Unwritable(free, error))?;
         }
-        output::replace_keeping(&self.path, &kept, edited.text.as_bytes())?;
-        Ok(Some(kept))
+        output::replace_keeping(&self.path, &backup, edited.text.as_bytes())?;
+        Ok(Some(backup))
     }
 
     fn value(&self, key: &str) -> Result<Option<&str>, ConfigError> {
@@ -175,8 +152,8 @@ impl Config {
         ConfigError::Edit(self.path.clone(), error)
     }
 
-    /// The number that a key is set to, in quotes or not. YAML has many ways to write one: what is not plainly a number is
-    /// asked for, and so is what may come from elsewhere.
+    /// The number that a key is set to, in quotes or not. YAML has many ways to write a number: one that is not plain is an error,
+    /// and so is one that a merge key may set.
     fn number(&self, key: &'static str, remedy: Remedy) -> Result<Option<f64>, ConfigError> {
         let Some(value) = self.value(key)?.filter(|value| !is_nothing(value)) else {
             if self.is_set("<<")? {
@@ -193,13 +170,12 @@ impl Config {
         number.map(Some).ok_or_else(unclear)
     }
 
-    /// Whether a key has a value that says something.
     fn is_set(&self, key: &str) -> Result<bool, ConfigError> {
         Ok(self.value(key)?.is_some_and(|value| !is_nothing(value)))
     }
 }
 
-/// Whether a value says as much as none.
+/// Whether a value means the same as none.
 fn is_nothing(value: &str) -> bool {
     ["", "~", "null", "[]", "{}", "false"].contains(&value)
 }

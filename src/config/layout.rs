@@ -7,18 +7,15 @@ use granit_parser::{Event, Parser, ScalarStyle, ScanError, StructureStyle, optio
 use super::error::EditError;
 use crate::trainers::yaml::{Element, Quotes, Value, reads_as_text, whole};
 
-/// A configuration, taken apart.
+/// A configuration and the places of its parts.
 pub(super) struct Layout<'a> {
     pub text: &'a str,
     /// How far the top-level keys are indented.
     pub indent: usize,
-    /// The top-level keys.
     pub entries: Vec<Entry<'a>>,
-    /// Where all comments stand.
     pub comments: Vec<Range<usize>>,
-    /// Where the document ends: more keys can be added here.
+    /// Where the document ends and more keys can be added.
     pub end: usize,
-    /// How lines end.
     pub line_end: &'static str,
 }
 
@@ -33,18 +30,16 @@ pub(super) struct Entry<'a> {
 /// A scalar, an alias, or a list or a map with what is in it.
 pub(super) struct Node<'a> {
     pub event: Event<'a>,
-    /// Where it stands. That of a block list or map ends with the last that is in it, and starts no later than at the
-    /// first. The header of a block scalar is left out.
+    /// A block list or map starts no later than its first child and ends with its last. The range of a block scalar does not
+    /// contain its header.
     pub range: Range<usize>,
-    /// The items of a list; keys and values of a map in turn.
+    /// The items of a list, or the keys and values of a map in turn.
     pub children: Vec<Node<'a>>,
 }
 
-/// An event of the parser, and where it stands.
 type Placed<'a> = (Event<'a>, Range<usize>);
 
 impl<'a> Layout<'a> {
-    /// Takes a configuration apart, unless it is not one.
     pub fn read(text: &'a str) -> Result<Self, EditError> {
         let (mut events, comments) = parse(text)?;
         let is_crlf = text.split_inclusive('\n').next().is_some_and(|line| line.ends_with("\r\n"));
@@ -66,7 +61,7 @@ impl<'a> Layout<'a> {
         }
         events.drain(..=events.iter().position(is_start).unwrap_or_default());
         let root = Node::read(text, &mut events.into_iter()).ok_or(EditError::Unsafe)?;
-        // A tag may make something else of the document, and an anchor stands for what is to be changed.
+        // A tag may give the document another meaning, and aliases of an anchor would change with it.
         if root.has_mark() {
             return Err(EditError::Unsafe);
         }
@@ -76,9 +71,9 @@ impl<'a> Layout<'a> {
         Ok(layout)
     }
 
-    /// Whether YAML 1.1 and 1.2 may disagree on where lines begin and end. A carriage return by itself ends one in files from
-    /// times long past, and three more characters do in 1.1 but not in 1.2: even a comment ends there to PyYAML. It also takes a
-    /// byte order mark for text unless the file begins with it.
+    /// Whether parsers may disagree on where lines begin and end. Some end a line at a carriage return alone. YAML 1.1, but not
+    /// 1.2, ends lines and so comments at three more characters. PyYAML takes a byte order mark for text unless the file begins
+    /// with it.
     fn is_ambiguous(&self) -> bool {
         let mut returns = self.text.match_indices('\r');
         returns.any(|(at, _)| !self.text[at..].starts_with("\r\n"))
@@ -86,14 +81,13 @@ impl<'a> Layout<'a> {
             || self.text.rfind('\u{feff}').is_some_and(|at| at > 0)
     }
 
-    /// Whether there are tabs on blank lines at the document's end. They are nothing there, but would be wrong before a key.
+    /// Whether there are tabs on blank lines at the document's end, where they are allowed. Before a key they would not be.
     fn ends_in_tabs(&self) -> bool {
         let document = self.text.get(..self.end).unwrap_or_default();
         let blank = &document[document.trim_end().len()..];
         blank.split_once('\n').is_some_and(|(_, lines)| lines.contains('\t'))
     }
 
-    /// What stands in a range, if there is such a range.
     pub fn slice(&self, range: Range<usize>) -> Result<&'a str, EditError> {
         self.text.get(range).ok_or(EditError::Unsafe)
     }
@@ -105,7 +99,7 @@ impl<'a> Layout<'a> {
         self.indent = root.range.start - self.line_start(root.range.start);
         let mut children = root.children.into_iter();
         while let (Some(key), Some(value)) = (children.next(), children.next()) {
-            // An alias may stand for any key, and a tag may make another of what is written.
+            // An alias may stand for any key, and a tag may change what a key means.
             if matches!(key.event, Event::Alias(_) | Event::Scalar(_, _, _, Some(_))) {
                 return Err(EditError::Unsafe);
             }
@@ -117,17 +111,15 @@ impl<'a> Layout<'a> {
         Ok(())
     }
 
-    /// A key's entry.
     pub fn entry(&self, key: &str) -> Option<&Entry<'a>> {
         self.entries.iter().find(|entry| entry.key.scalar() == Some(key))
     }
 
-    /// How often a key is there.
     pub fn count(&self, key: &str) -> usize {
         self.entries.iter().filter(|entry| entry.key.scalar() == Some(key)).count()
     }
 
-    /// An entry's value as it is written.
+    /// The value of an entry as it is written.
     pub fn source(&self, entry: &Entry) -> &'a str {
         let Range { start, end } = entry.value.range;
         let start = match entry.value.event {
@@ -138,7 +130,7 @@ impl<'a> Layout<'a> {
         self.text.get(start..end).unwrap_or_default().trim()
     }
 
-    /// Where the lines of an entry end. Comments right below that are indented as far as what is in it are part of it.
+    /// Where the lines of an entry end. They include comments right below that are indented as far as its content.
     pub fn after(&self, entry: &Entry) -> usize {
         let least = match entry.value.children.first() {
             Some(first) if entry.value.is_block() => self.indent_at(first.range.start).max(self.indent + 1),
@@ -151,34 +143,33 @@ impl<'a> Layout<'a> {
         at
     }
 
-    /// The comments that start within a range.
     pub fn comments_in(&self, range: Range<usize>) -> impl Iterator<Item = &Range<usize>> {
         self.comments.iter().filter(move |comment| range.contains(&comment.start))
     }
 
-    /// Whether nothing but blanks stands before a position in its line.
+    /// Whether only blanks precede a position in its line.
     pub fn has_own_line(&self, at: usize) -> bool {
         self.text[self.line_start(at)..at].trim_matches([' ', '\t']).is_empty()
     }
 
-    /// Where the line starts that has a position in it. A byte order mark is not part of the first line.
+    /// The start of the line that contains a position. A byte order mark is not part of the first line.
     pub fn line_start(&self, at: usize) -> usize {
         let first = if self.text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
         self.text[..at].rfind('\n').map_or(first.min(at), |before| before + 1)
     }
 
-    /// Where the line ends that has a position in it, without its line end.
+    /// The end of the line that contains a position, before its line end.
     pub fn line_stop(&self, at: usize) -> usize {
         let line = self.text[at..].split('\n').next().unwrap_or_default();
         at + line.strip_suffix('\r').unwrap_or(line).len()
     }
 
-    /// Where the line after the one that has a position in it starts.
+    /// The start of the line after the one that contains a position.
     pub fn next_line(&self, at: usize) -> usize {
         self.text[at..].find('\n').map_or(self.text.len(), |end| at + end + 1)
     }
 
-    /// How far the line is indented that has a position in it.
+    /// The indentation of the line that contains a position.
     pub fn indent_at(&self, at: usize) -> usize {
         let line = &self.text[self.line_start(at)..];
         line.len() - line.trim_start_matches(' ').len()
@@ -186,7 +177,6 @@ impl<'a> Layout<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Reads a node from the events that make it up.
     fn read(text: &str, events: &mut std::vec::IntoIter<Placed<'a>>) -> Option<Self> {
         let (event, mut range) = events.next()?;
         let mut children = Vec::new();
@@ -208,38 +198,34 @@ impl<'a> Node<'a> {
         Some(node)
     }
 
-    /// Whether it is a block list or map.
     pub fn is_block(&self) -> bool {
         let block = StructureStyle::Block;
         matches!(&self.event, Event::SequenceStart(style, ..) | Event::MappingStart(style, ..) if *style == block)
     }
 
-    /// Whether it is a block list.
     pub fn is_block_list(&self) -> bool {
         self.is_block() && matches!(self.event, Event::SequenceStart(..))
     }
 
-    /// Whether nothing is written where it stands.
+    /// Whether it is a scalar of no characters.
     pub fn is_empty(&self) -> bool {
         matches!(self.event, Event::Scalar(_, ScalarStyle::Plain, ..)) && self.range.is_empty()
     }
 
-    /// Whether its range is all there is of it.
+    /// Whether it can be replaced in place: it is neither a block list or map nor a block scalar, whose header is elsewhere.
     pub fn is_self_contained(&self) -> bool {
         !self.is_block() && !matches!(self.event, Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, ..))
     }
 
-    /// A scalar's content.
     pub fn scalar(&self) -> Option<&str> {
         if let Event::Scalar(content, ..) = &self.event { Some(content) } else { None }
     }
 
-    /// Whether a scalar in it has this in it.
+    /// Whether it or a scalar in it contains `what`.
     pub fn names(&self, what: &str) -> bool {
         self.scalar().is_some_and(|content| content.contains(what)) || self.children.iter().any(|node| node.names(what))
     }
 
-    /// A scalar's quotes.
     pub fn quotes(&self) -> Quotes {
         match self.event {
             Event::Scalar(_, ScalarStyle::SingleQuoted, ..) => Quotes::Single,
@@ -248,7 +234,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Whether it has an anchor or a tag, or is an alias.
+    /// Whether the node itself has an anchor or a tag, or is an alias.
     fn has_mark(&self) -> bool {
         match &self.event {
             Event::Scalar(_, _, anchor, tag)
@@ -258,18 +244,18 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Whether it or something in it has an anchor or a tag, or is an alias.
+    /// Whether it or a node in it has an anchor or a tag, or is an alias.
     pub fn is_marked(&self) -> bool {
         self.has_mark() || self.children.iter().any(Self::is_marked)
     }
 
-    /// Whether it is the same as another, notation included, wherever the two stand.
+    /// Whether it equals another node, notation included, at whatever position.
     pub fn is_same(&self, other: &Self) -> bool {
         let mut pairs = self.children.iter().zip(&other.children);
         self.event == other.event && self.children.len() == other.children.len() && pairs.all(|(a, b)| a.is_same(b))
     }
 
-    /// Whether it is read as a value.
+    /// Whether it is read as this value.
     pub fn is(&self, value: &Value) -> bool {
         match (&self.event, value) {
             (Event::Scalar(content, ScalarStyle::Plain, _, None), value) if !self.is_empty() => value.is_plain(content),
@@ -282,14 +268,12 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// What is in a list or a map, piece by piece: nodes, and the element that they make up, unless it can be none of a
-    /// value.
+    /// The items of a list or the pairs of a map: their nodes, and the element that they are, unless no [`Value`] can hold it.
     pub fn groups(&self) -> impl Iterator<Item = (&[Node<'a>], Option<Element<'_>>)> {
         let size = if matches!(self.event, Event::MappingStart(..)) { 2 } else { 1 };
         self.children.chunks(size).map(|nodes| (nodes, element(nodes)))
     }
 
-    /// A string.
     fn string(&self) -> Option<&str> {
         match &self.event {
             Event::Scalar(content, ScalarStyle::Plain, _, None) => {
@@ -300,14 +284,13 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A whole number.
     fn number(&self) -> Option<u64> {
         let Event::Scalar(content, ScalarStyle::Plain, _, None) = &self.event else { return None };
         whole(content)
     }
 }
 
-/// What an item or a pair says, if it is a string, or one and a whole number.
+/// An item that is a string, or a pair of a string and a whole number.
 fn element<'a>(nodes: &'a [Node<'_>]) -> Option<Element<'a>> {
     match nodes {
         [item] => Some(Element { name: item.string()?, number: None }),
@@ -316,15 +299,15 @@ fn element<'a>(nodes: &'a [Node<'_>]) -> Option<Element<'a>> {
     }
 }
 
-/// The events of a text, and where its comments stand.
+/// The events of a text, and the places of its comments.
 fn parse(text: &str) -> Result<(Vec<Placed<'_>>, Vec<Range<usize>>), EditError> {
-    // PyYAML does so, too; an edit may not add a line end to a string.
+    // A block scalar at the end of the file gets no line end, as in PyYAML.
     let options = options! { block_scalar_eof_without_line_feed: true };
     let (mut events, mut comments) = (Vec::new(), Vec::new());
     for next in Parser::new_from_str_with_options(text, options) {
         let (event, span) = next.map_err(|error| not_yaml(&error))?;
         let range = span.byte_range().expect("the parser of a string counts its bytes");
-        // Everything below cuts the text where the parser says.
+        // The text is cut at these places, which must be boundaries of characters.
         if text.get(range.clone()).is_none() {
             return Err(EditError::Unsafe);
         }
@@ -341,7 +324,7 @@ fn not_yaml(error: &ScanError) -> EditError {
     EditError::NotYaml { line: place.line(), column: place.col() + 1, reason: error.info() }
 }
 
-/// Where the last line of a block scalar ends. Blank lines after it are part of it if they are part of its content.
+/// The end of a block scalar's last line. Blank lines at its end count if they are part of its content.
 fn block_scalar_end(text: &str, range: &Range<usize>, content: &str) -> usize {
     let blanks = [' ', '\t'];
     let source = &text[range.clone()];
@@ -352,6 +335,6 @@ fn block_scalar_end(text: &str, range: &Range<usize>, content: &str) -> usize {
     } else {
         source.trim_end_matches(['\n', '\r', ' ', '\t'])
     };
-    // Without content it ends with its header.
+    // A scalar without content ends with its header.
     if last.is_empty() { text[..range.start].trim_end().len() } else { range.start + last.len() }
 }

@@ -1,7 +1,7 @@
 //! A configuration that a person wrote -> the same with the choice in it.
 //!
-//! `edit.rs` sets keys in its text (`layout.rs` and `replace.rs` are its parts); `file.rs` knows the file and what a trainer makes
-//! of its other keys.
+//! `edit.rs` sets keys in its text, with `layout.rs` and `replace.rs`. `file.rs` reads and writes the file, and warns of other
+//! keys that change what is trained.
 
 mod edit;
 mod error;
@@ -11,4 +11,4 @@ mod replace;
 
 pub use edit::{Change, Edited, edit};
 pub use error::{ConfigError, EditError};
-pub use file::{Asked, Config};
+pub use file::{Config, Given};

@@ -1,4 +1,4 @@
-//! One value in place of another.
+//! Replaces the value of a key that is in the configuration.
 
 use std::ops::Range;
 
@@ -9,25 +9,25 @@ use crate::trainers::yaml::{Element, Value};
 /// How the lines of a list or a map are laid out.
 pub(super) struct Style {
     indent: usize,
-    /// What stands before an item.
+    /// The dash of an item, with the blanks after it.
     dash: String,
     line_end: &'static str,
 }
 
-/// A piece of an old list or map.
+/// An item of the old list, or a pair of the old map.
 struct Unit<'a> {
-    /// What it says; `None` if that cannot be part of a new value.
+    /// `None` if it cannot be part of a new value.
     element: Option<Element<'a>>,
-    /// The lines before its own: comments and blank lines.
+    /// The comments and blank lines before its own lines.
     lead: String,
     /// Its own lines.
     lines: String,
-    /// The comments that have lines of their own in its lead or within it.
+    /// The comments in its lead and within it that have lines of their own.
     comments: String,
 }
 
 impl Style {
-    /// The style of a new value: that of the old one, or that of the first list in the file.
+    /// The style of a new value: the same as of the old one, or of the first list in the file.
     pub fn new(layout: &Layout, old: Option<&Node>, value: &Value) -> Self {
         let is_list = matches!(value, Value::List(_));
         let is_model = |node: &&Node| node.is_block() && node.is_block_list() == is_list;
@@ -43,7 +43,6 @@ impl Style {
         Self { indent: layout.indent_at(first.range.start), dash: dash.to_owned(), line_end }
     }
 
-    /// An element's line.
     pub fn line(&self, element: &Element) -> String {
         self.indented(&element.line(&self.dash))
     }
@@ -53,7 +52,6 @@ impl Style {
     }
 }
 
-/// The text with another value for a key.
 pub(super) fn replace(layout: &Layout, entry: &Entry, value: &Value) -> Result<String, EditError> {
     let old = &entry.value;
     let colon = entry.colon.ok_or(EditError::Unsafe);
@@ -69,8 +67,8 @@ pub(super) fn replace(layout: &Layout, entry: &Entry, value: &Value) -> Result<S
     }
 }
 
-/// The text with another value for a key, where the old or the new one has lines of its own; `new` is the new one if it
-/// has not.
+/// The text with another value for a key, where the old or the new one has lines of its own. `new` is the new one if it fits on
+/// the line of the key.
 fn replace_lines(
     layout: &Layout,
     entry: &Entry,
@@ -90,7 +88,7 @@ fn replace_lines(
     } else {
         flow_units(layout, old, body..end, &style)?
     };
-    // Blank lines after a block scalar may have tabs, at which PyYAML stops anywhere else.
+    // Blank lines after a block scalar may have tabs, which PyYAML refuses anywhere else.
     let mut blank = text[end..].split('\n').take_while(|line| line.trim().is_empty());
     if !old.is_block() && !old.is_self_contained() && blank.any(|line| line.contains('\t')) {
         return Err(EditError::Unsafe);
@@ -105,7 +103,7 @@ fn replace_lines(
     Ok(lines + &text[end..])
 }
 
-/// The pieces of a block list or map, whose lines start at `body`.
+/// The units of a block list or map, whose lines start at `body`.
 fn block_units<'a>(layout: &Layout, old: &'a Node, body: usize) -> Result<Vec<Unit<'a>>, EditError> {
     let dash = if old.is_block_list() { "-" } else { "" };
     let mut start = body;
@@ -113,7 +111,7 @@ fn block_units<'a>(layout: &Layout, old: &'a Node, body: usize) -> Result<Vec<Un
     for (nodes, element) in old.groups() {
         let (first, last) = (nodes[0].range.start, nodes[nodes.len() - 1].range.end);
         let own = layout.line_start(first);
-        // An item below its dash, and whatever else this is not prepared for.
+        // An item may stand on the line below its dash, for example.
         if own < start || layout.slice(own..first)?.trim_matches([' ', '\t']) != dash {
             return Err(EditError::Unsafe);
         }
@@ -131,8 +129,8 @@ fn block_units<'a>(layout: &Layout, old: &'a Node, body: usize) -> Result<Vec<Un
     Ok(units)
 }
 
-/// The pieces of a flow list or map, as they look on lines of their own, and the comments after the last of them. Of
-/// comments, only those in `body` are left to be placed; one within a piece goes before it. A scalar has no pieces.
+/// The units of a flow list or map, rewritten on lines of their own, and the comments after the last. Only comments in `body`
+/// need a new place; one within a unit goes before it. A scalar has no units.
 fn flow_units<'a>(
     layout: &Layout,
     old: &'a Node,
@@ -152,7 +150,7 @@ fn flow_units<'a>(
         let trailing = comments.next_if(is_trailing).map(|comment| layout.slice(last..comment.end)).transpose()?;
         let trailing = trailing.map(|trailing| trailing.replacen(',', "", 1));
         let source = layout.slice(first..last)?;
-        // A map's pairs and what extends over several lines may have to be written otherwise than in a flow.
+        // Pairs, and items of several lines, may have to be written differently outside a flow.
         let line = match element {
             Some(Element { number: None, .. }) if !source.contains('\n') => format!("{}{source}", style.dash),
             _ => element.map(|element| element.line(&style.dash)).unwrap_or_default(),
@@ -163,8 +161,8 @@ fn flow_units<'a>(
     Ok((units, comments.map(|comment| style.indented(&text[comment.clone()])).collect()))
 }
 
-/// The lines of a new value. Elements that were there keep their lines. The comments of those that are gone, and
-/// `loose` ones, go to the end, but for those of the last, which stay before the last.
+/// The lines of a new value. Elements of the old value keep their lines. The comments of removed elements, and the `loose` ones,
+/// go to the end; those of the old last element, if it is removed, go before the new last one.
 fn merge(units: Vec<Unit>, loose: String, elements: &[Element], style: &Style) -> String {
     let mut units: Vec<Option<Unit>> = units.into_iter().map(Some).collect();
     let line = |element: &Element| {

@@ -1,24 +1,17 @@
-//! What moved between two scans, as tables.
+//! The differences between two scans, as tables.
 
 use std::io;
 
 use laser_scan::report::{Diff, Move, TypeDiff};
 
-use super::{Sheet, Terminal, Verbosity, counted, ratio};
+use super::{Sheet, Terminal, counted, ratio};
 
-/// How many names of modules that only one scan has are shown.
+/// How many names of modules that only one scan has, or has measured, are shown.
 const NAMES_SHOWN: usize = 5;
 
 impl Terminal {
-    /// Shows how two scans differ, and the modules that moved most, at most so many.
-    ///
-    /// # Errors
-    ///
-    /// Fails if standard output cannot be written.
+    /// Shows how two scans differ, and at most `moves` modules that moved most.
     pub fn comparison(&self, diff: &Diff, moves: usize) -> io::Result<()> {
-        if self.verbosity == Verbosity::Quiet {
-            return Ok(());
-        }
         let mut sheet = Sheet::default();
         add_types(&mut sheet, diff);
         add_moves(&mut sheet, diff, moves);
@@ -33,11 +26,10 @@ impl Terminal {
             let more = if names.len() > NAMES_SHOWN { ", …" } else { "" };
             sheet.line(&format!("{} {what}: {}{more}", counted(names.len(), "module"), shown.join(", ")));
         }
-        self.output(sheet.text().as_bytes())
+        self.print(&sheet)
     }
 }
 
-/// Adds the types, and how alike their rankings are.
 fn add_types(sheet: &mut Sheet, diff: &Diff) {
     let row = |TypeDiff { kind, pairs, spearman, top, common, largest_change, .. }: &TypeDiff| {
         [
@@ -52,7 +44,7 @@ fn add_types(sheet: &mut Sheet, diff: &Diff) {
     sheet.table(header, diff.types.iter().map(row).collect());
 }
 
-/// Adds the modules whose ranks moved most; of those that moved alike, the ones whose ratios changed most.
+/// Adds the modules whose ranks moved most, and among equal moves those whose ratios changed most.
 fn add_moves(sheet: &mut Sheet, diff: &Diff, count: usize) {
     let mut moves: Vec<&Move> = diff.types.iter().flat_map(|r#type| &r#type.moves).collect();
     moves.retain(|moved| moved.rank_a != moved.rank_b || moved.change != 0.0);
@@ -75,7 +67,6 @@ fn add_moves(sheet: &mut Sheet, diff: &Diff, count: usize) {
     sheet.table(["moved most", "rank", "snr", "change"], moves.into_iter().take(count).map(row).collect());
 }
 
-/// A relative change.
 fn percentage(change: f64) -> String {
     if change.is_infinite() { change.to_string() } else { format!("{:.3} %", 100.0 * change) }
 }

@@ -1,5 +1,5 @@
-//! What a person sees: progress and messages on standard error, tables on standard output. Nothing gets there but through
-//! [`Terminal::say`], [`Terminal::output`] and [`Sheet`], which make harmless what others wrote.
+//! Progress and messages on standard error, tables on standard output. All of it goes through [`Terminal::say`],
+//! [`Terminal::output`] and [`Sheet`], which make text harmless that others wrote.
 
 mod comparison;
 mod progress;
@@ -23,22 +23,19 @@ use laser_scan::spectrum;
 pub use progress::Progress;
 use sheet::{Sheet, harmless, harmless_lines};
 
-/// How many layers of a type the table names.
+/// How many layers of a type the table lists.
 const LAYERS_SHOWN: usize = 16;
 
-/// How much of a value is shown.
+/// How many characters of a configuration's value are shown.
 const LONGEST_VALUE: usize = 60;
 
-/// How the program speaks.
-pub struct Speech {
+pub struct TerminalOptions {
     pub verbosity: Verbosity,
-    /// Whether there is colour; by what standard output is, if that is not asked for.
     pub color: anstream::ColorChoice,
-    /// How a person goes on after an interruption.
-    pub again: &'static str,
+    /// What a person runs after an interruption, in words.
+    pub resume_with: &'static str,
 }
 
-/// How much is said.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     Quiet,
@@ -46,54 +43,50 @@ pub enum Verbosity {
     Verbose,
 }
 
-/// The person's end of the program.
 pub struct Terminal {
     verbosity: Verbosity,
     bars: MultiProgress,
-    /// Modules of the scan under way that are in its journal.
+    /// How many modules of the scan are in its journal.
     journalled: AtomicUsize,
-    /// How a person goes on after an interruption.
-    again: &'static str,
+    resume_with: &'static str,
 }
 
 impl Terminal {
-    /// A terminal that speaks as it is asked to.
-    pub fn new(speech: &Speech) -> Self {
-        let Speech { verbosity, color, again } = *speech;
+    pub fn new(options: &TerminalOptions) -> Self {
+        let TerminalOptions { verbosity, color, resume_with } = *options;
         if color != anstream::ColorChoice::Auto {
             color.write_global();
         }
         // indicatif draws nothing where standard error is no terminal.
         let target =
             if verbosity == Verbosity::Quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        Self { verbosity, bars: MultiProgress::with_draw_target(target), journalled: AtomicUsize::new(0), again }
+        Self { verbosity, bars: MultiProgress::with_draw_target(target), journalled: AtomicUsize::new(0), resume_with }
     }
 
-    /// Says something in passing.
+    /// Prints a message unless `-q` is given.
     pub fn note(&self, text: &str) {
         if self.verbosity >= Verbosity::Normal {
             self.say(None, text);
         }
     }
 
-    /// Says something that only `-v` asks for.
+    /// Prints a message if `-v` is given.
     fn detail(&self, text: &str) {
         if self.verbosity >= Verbosity::Verbose {
             self.say(None, text);
         }
     }
 
-    /// Says that something went wrong that does not end the run.
     pub fn warn(&self, text: &str) {
         self.say(Some(("warning", AnsiColor::Yellow)), text);
     }
 
-    /// Turns an error into the sentence that a person reads. This is the only place that does.
+    /// Prints an error as the sentence that a person reads. No other place does so.
     pub fn error(&self, error: &anyhow::Error) {
         self.say(Some(("error", AnsiColor::Red)), &format!("{error:#}"));
     }
 
-    /// Says a line on standard error, after a label if it has one. Names, and what others say of their files, can be in any.
+    /// Prints a line on standard error. The text may contain names and messages from files that others wrote.
     fn say(&self, label: Option<(&str, AnsiColor)>, text: &str) {
         let text = harmless(text);
         let line = match label {
@@ -104,17 +97,13 @@ impl Terminal {
             None => text,
         };
         self.bars.suspend(|| {
-            // A standard error that is closed cannot be told so.
+            // There is nowhere to report that standard error is closed.
             let _ = writeln!(anstream::stderr(), "{line}");
         });
     }
 
-    /// Writes `text` and a line's end to standard output: as it is where a program reads it, harmless on a terminal. A reader
-    /// that has left early, such as `head`, is no error.
-    ///
-    /// # Errors
-    ///
-    /// Fails if standard output cannot be written for any other reason.
+    /// Writes `text` and a line end to standard output: unchanged for a program, made harmless on a terminal. A reader that stops
+    /// early, such as `head`, is no error.
     pub fn output(&self, text: &[u8]) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         let shown = stdout.is_terminal().then(|| harmless_lines(&String::from_utf8_lossy(text)));
@@ -126,15 +115,13 @@ impl Terminal {
         }
     }
 
-    /// Shows what a dry run found.
-    ///
-    /// # Errors
-    ///
-    /// Fails if standard output cannot be written.
+    /// Prints tables for a person, unless `-q` is given.
+    fn print(&self, sheet: &Sheet) -> io::Result<()> {
+        if self.verbosity == Verbosity::Quiet { Ok(()) } else { self.output(sheet.text().as_bytes()) }
+    }
+
+    /// Shows what would be scanned.
     pub fn dry_run(&self, plan: &Plan, download: u64) -> io::Result<()> {
-        if self.verbosity == Verbosity::Quiet {
-            return Ok(());
-        }
         let mut sheet = Sheet::default();
         sheet.table(["type", "modules", "shape", "dtype", "arithmetic"], planned(plan));
         sheet.gap();
@@ -151,18 +138,11 @@ impl Terminal {
                 sheet.line(&format!("  {}: {}", left_out.tensor, left_out.reason));
             }
         }
-        self.output(sheet.text().as_bytes())
+        self.print(&sheet)
     }
 
-    /// Shows the best modules of each type.
-    ///
-    /// # Errors
-    ///
-    /// Fails if standard output cannot be written.
+    /// Shows the chosen modules of each type.
     pub fn top(&self, groups: &[Group<'_>]) -> io::Result<()> {
-        if self.verbosity == Verbosity::Quiet {
-            return Ok(());
-        }
         let row = |Group { kind, measured, modules }: &Group<'_>| {
             let label = |module: &Candidate<'_>| label(module.name(), module.kind(), module.layer());
             let shown: Vec<String> = modules.iter().take(LAYERS_SHOWN).map(label).collect();
@@ -178,10 +158,10 @@ impl Terminal {
         };
         let mut sheet = Sheet::default();
         sheet.table(["type", "chosen", "layers, best first", "snr"], groups.iter().map(row).collect());
-        self.output(sheet.text().as_bytes())
+        self.print(&sheet)
     }
 
-    /// Says what a person should know of the model before its numbers.
+    /// Remarks on the model that a reader of the numbers should know.
     pub fn remark(&self, plan: &Plan) {
         for architecture in &plan.unknown {
             self.note(&format!(
@@ -206,12 +186,10 @@ impl Terminal {
         }
     }
 
-    /// Says what is missing of a model.
     pub fn remark_on_missing(&self, plan: &Plan) {
         modules::warnings(&plan.missing).iter().for_each(|warning| self.warn(warning));
     }
 
-    /// Says what a scan is about to do.
     pub fn begin(&self, plan: &Plan, resources: &Resources, download: u64) {
         let shards = plan.needed_shards().len();
         let download = if download > 0 { format!(", {} to download", HumanBytes(download)) } else { String::new() };
@@ -234,7 +212,7 @@ impl Terminal {
         ));
     }
 
-    /// Says what a person should know before a trainer gets the choice.
+    /// Remarks on the choice that matter before a trainer gets it.
     pub fn remark_on_choice(&self, groups: &[Group<'_>], outputs: &Outputs) {
         let measured: usize = groups.iter().map(|group| group.measured).sum();
         let modules = || groups.iter().flat_map(|group| &group.modules);
@@ -254,7 +232,7 @@ impl Terminal {
         }
     }
 
-    /// Says where the results are, and how many modules are not among them.
+    /// Tells where the results are, and how many modules are missing in them.
     pub fn finish(&self, outputs: &Outputs, elapsed: Duration, failed: usize) {
         if failed > 0 {
             self.warn(&format!("{} could not be measured", counted(failed, "module")));
@@ -268,8 +246,8 @@ impl Terminal {
         ));
     }
 
-    /// Says what changed in a person's configuration.
-    pub fn edited(&self, config: &Path, kept: &Path, changes: &[Change]) {
+    /// Tells what changed in a person's configuration.
+    pub fn edited(&self, config: &Path, backup: &Path, changes: &[Change]) {
         for Change { key, before, after } in changes {
             let (before, after) = (before.as_deref().map(one_line), one_line(after));
             self.note(&match before.as_deref() {
@@ -277,14 +255,14 @@ impl Terminal {
                 Some(before) => format!("{key}: {before} is now {after}"),
             });
         }
-        self.note(&format!("changed '{}'; what it was is in '{}'", config.display(), kept.display()));
+        self.note(&format!("changed '{}'; what it was is in '{}'", config.display(), backup.display()));
     }
 
-    /// Says how to go on after an interruption.
+    /// Tells how to go on after an interruption.
     pub fn interrupted(&self) {
         let _ = self.bars.clear();
         self.bars.set_draw_target(ProgressDrawTarget::hidden());
-        let line = self.again;
+        let line = self.resume_with;
         let text = match self.journalled.load(Ordering::Relaxed) {
             0 => format!("interrupted; run {line} to go on"),
             done => format!("interrupted; {done} modules are done: run {line} to go on from there"),
@@ -293,7 +271,7 @@ impl Terminal {
     }
 }
 
-/// What is to be scanned, type by type.
+/// The rows of a dry run's table, one for each type.
 fn planned(plan: &Plan) -> Vec<[String; 5]> {
     let mut types: Vec<(&str, Vec<usize>)> = Vec::new();
     for (place, module) in plan.modules.iter().enumerate() {
@@ -320,7 +298,7 @@ fn planned(plan: &Plan) -> Vec<[String; 5]> {
     types.into_iter().map(row).collect()
 }
 
-/// A value of a configuration in few words.
+/// A configuration's value, shortened to one line.
 fn one_line(value: &str) -> String {
     let items = value.lines().filter(|line| line.trim_start().starts_with("- ")).count();
     match value.lines().count() {
@@ -331,21 +309,21 @@ fn one_line(value: &str) -> String {
     }
 }
 
-/// Which GPUs a scan runs on; of the CPU there is nothing to say.
+/// The GPUs on which a scan runs; empty on the CPU alone.
 fn where_it_runs(resources: &Resources) -> String {
     let gpus = resources.devices.iter().filter_map(|gpu| Some(format!("{} ({})", gpu.name(), gpu.model()?)));
     let gpus: Vec<String> = gpus.collect();
     if gpus.is_empty() { String::new() } else { format!(", on {}", gpus.join(" and ")) }
 }
 
-/// A module in the table: its layer, with the numbers that follow it where there are more, or its name.
+/// A module in the table: its layer, with further numbers in its name such as an expert's, or else its name.
 fn label(name: &str, kind: &str, layer: Option<usize>) -> String {
     let is_number = |segment: &str| !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit());
     match layer {
-        // A type may have a star that is none of its modules' numbers, but part of their names.
+        // A star in a type usually stands for a number, but may be part of the modules' names.
         _ if kind.contains('*') && name.split('.').any(is_number) => {
             let numbers: Vec<&str> = name.split('.').filter(|segment| is_number(segment)).collect();
-            // The sides of a UNet are each numbered from zero.
+            // The blocks on each side of a UNet are numbered from zero.
             let side = ["down_blocks", "mid_block", "up_blocks"].into_iter().find(|side| name.contains(side));
             format!("{}{}", side.map_or("", |side| &side[..1]), numbers.join("."))
         }
@@ -354,12 +332,10 @@ fn label(name: &str, kind: &str, layer: Option<usize>) -> String {
     }
 }
 
-/// A ratio in five digits.
 fn ratio(snr: f64) -> String {
     if snr == 0.0 || snr.is_infinite() { snr.to_string() } else { output::digits(snr, 5) }
 }
 
-/// A number of floating-point operations.
 fn operations(flops: f64) -> String {
     let units = [(1e15, "Pflop"), (1e12, "Tflop"), (1e9, "Gflop"), (1e6, "Mflop"), (1e3, "kflop")];
     let unit = units.iter().find(|(size, _)| flops >= *size);

@@ -1,4 +1,4 @@
-//! Progress bars, and a line for each module where that is asked for.
+//! Progress bars, and with `-v` a line for each module.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,19 +14,18 @@ use super::{Terminal, counted, harmless, ratio};
 /// The unit in which the progress of the arithmetic is counted, in floating-point operations.
 const UNIT: f64 = 1e6;
 
-/// Draws the events of one scan.
+/// Shows the events of one scan.
 pub struct Progress<'a> {
     terminal: &'a Terminal,
     plan: &'a Plan,
     scan: ProgressBar,
     download: Mutex<Option<ProgressBar>>,
     done: AtomicUsize,
-    /// Whether it was said that a device has not enough memory.
+    /// Whether a note has said that a device does not have enough memory.
     is_short: AtomicBool,
 }
 
 impl<'a> Progress<'a> {
-    /// Progress of a scan that is about to start.
     pub fn new(terminal: &'a Terminal, plan: &'a Plan) -> Self {
         let scan = terminal.bars.add(ProgressBar::new((plan.flops() / UNIT) as u64));
         scan.set_style(style("{prefix:>8} [{bar:20}] {percent:>3}%  {msg}  {left}"));
@@ -43,7 +42,6 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Shows an event.
     pub fn see(&self, event: Event<'_>) {
         match event {
             Event::Resumed { modules, flops } => {
@@ -52,7 +50,7 @@ impl<'a> Progress<'a> {
                 self.terminal.note(&format!("{modules} modules are done from an interrupted scan"));
                 self.scan.set_message(format!("{modules} of {} modules", self.plan.modules.len()));
                 self.scan.set_position((flops / UNIT) as u64);
-                // The time left goes by what this run does.
+                // The time left is estimated from this run alone.
                 self.scan.reset_eta();
             }
             Event::Fetching { file, transfer } => self.see_transfer(file, transfer),
@@ -120,7 +118,7 @@ impl<'a> Progress<'a> {
                 bar.set_prefix("download");
                 bar.set_message(harmless(file));
                 bar.set_position(resumed_at);
-                // The rate is that of this connection.
+                // The rate is measured on this connection alone.
                 bar.reset_eta();
                 if let Some(former) = download.replace(bar) {
                     former.finish_and_clear();
@@ -160,7 +158,7 @@ impl Drop for Progress<'_> {
 
 fn style(template: &str) -> ProgressStyle {
     let left = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
-        // Before anything is done there is nothing to estimate from.
+        // Before the first progress there is nothing to estimate from.
         if state.pos() > 0 {
             let _ = write!(text, "{:#} left", HumanDuration(state.eta()));
         }

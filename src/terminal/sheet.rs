@@ -1,4 +1,4 @@
-//! Text for a person: sentences, tables and lines. Whatever comes from files that others wrote is made harmless here.
+//! Text for a person. What comes from files that others wrote is made harmless here.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -6,19 +6,19 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use laser_scan::output;
 
-/// How many characters of a text are shown at most. It is cut in its middle: a sentence begins with what is wrong, and ends
-/// with the way out.
+/// How many characters of a text are shown at most. It is cut in the middle, because an error begins with the problem and ends
+/// with the remedy.
 const LONGEST: usize = 2000;
 
-/// How many of them come after the cut.
+/// How many of these characters follow the cut.
 const TAIL: usize = 600;
 
-/// What goes to standard output for a person to read.
+/// Tables and lines for standard output.
 #[derive(Default)]
 pub struct Sheet(String);
 
 impl Sheet {
-    /// Adds a table. The columns of numbers are the second and the fifth.
+    /// Adds a table whose second and fifth columns are numbers.
     pub fn table<const COLUMNS: usize>(&mut self, header: [&str; COLUMNS], rows: Vec<[String; COLUMNS]>) {
         let mut table = Table::new();
         table
@@ -36,28 +36,26 @@ impl Sheet {
         let _ = writeln!(self.0, "{}", table.trim_fmt());
     }
 
-    /// Adds a line.
     pub fn line(&mut self, text: &str) {
         let _ = writeln!(self.0, "{}", harmless(text));
     }
 
-    /// Adds an empty line.
     pub fn gap(&mut self) {
         self.0.push('\n');
     }
 
-    /// All of it, without the last line's end.
+    /// The text without the last line end.
     pub fn text(&self) -> &str {
         self.0.trim_end()
     }
 }
 
-/// Text on one line that cannot steer a terminal or deceive its reader, and is not too long to be read.
+/// Text on one line that cannot control a terminal or deceive its reader, and is not too long to be read.
 pub fn harmless(text: &str) -> String {
     output::visible(&shortened(text))
 }
 
-/// The same for text that has its own lines and blanks, of any length.
+/// The same for text of any length that keeps its line ends and tabs.
 pub fn harmless_lines(text: &str) -> String {
     let lines = text.split_inclusive('\n').map(|line| {
         let content = line.strip_suffix("\r\n").or(line.strip_suffix('\n')).unwrap_or(line);
@@ -67,10 +65,9 @@ pub fn harmless_lines(text: &str) -> String {
     lines.collect()
 }
 
-/// A text without its middle, if it is long.
 fn shortened(text: &str) -> Cow<'_, str> {
     let place = |characters: usize| text.char_indices().nth(characters).map_or(text.len(), |(place, _)| place);
-    // No text has more characters than bytes.
+    // A text has no more characters than bytes, so that most texts need no counting.
     let count = if text.len() > LONGEST { text.chars().count() } else { 0 };
     if count <= LONGEST {
         return Cow::Borrowed(text);

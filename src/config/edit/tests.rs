@@ -179,7 +179,7 @@ fn comments_within_a_piece_go_before_it() {
     }
 }
 
-/// No text makes the program stop: each of these is cut off, and has a character too many, at every place.
+/// No text makes the program panic: each is cut off, or gets one more character, at every place.
 #[test]
 fn every_text_is_edited_or_refused() {
     let wanted = [("r", Value::Number(64)), ("m", list(&["a", "no"]))];
@@ -206,7 +206,7 @@ fn every_text_is_edited_or_refused() {
     }
 }
 
-/// What has nothing to do with an edit, and may look as if it had.
+/// Texts beside the edited keys that an edit must leave alone.
 const ODD: [&str; 14] = [
     "",
     "# r: 1\n\n",

@@ -1,4 +1,4 @@
-//! What a person can do about what the library cannot do, in the words of the command line.
+//! What a person can do about errors of the library, in terms of the command line's options.
 
 use anyhow::{Error, anyhow};
 use laser_scan::modules::UnreadableError;
@@ -7,15 +7,13 @@ use laser_scan::scan::Outputs;
 use laser_scan::select::SelectError;
 use laser_scan::trainers::quoted;
 
-/// An error of the library, for which there may be a way out.
-pub trait WayOut {
-    /// The error, with the options that help.
-    fn with_way_out(self) -> Error;
+/// An error of the library for which options may help.
+pub trait Advise {
+    fn with_advice(self) -> Error;
 }
 
-/// Why nothing can be chosen, in the words of the options.
-impl WayOut for SelectError {
-    fn with_way_out(self) -> Error {
+impl Advise for SelectError {
+    fn with_advice(self) -> Error {
         match self {
             Self::Pattern(_) => self.into(),
             Self::NoType { .. } => anyhow!("--types {self}"),
@@ -31,10 +29,10 @@ impl WayOut for SelectError {
     }
 }
 
-/// How to go on without the modules that cannot be read. The names are others' and the line is for a person to paste: it
-/// names nothing that would become an option, or that has characters that cannot be seen.
-impl WayOut for UnreadableError {
-    fn with_way_out(self) -> Error {
+/// How to go on without the modules that cannot be read. A person may paste the options, and their names come from files that
+/// others wrote: names that would become options or have invisible characters are not shown.
+impl Advise for UnreadableError {
+    fn with_advice(self) -> Error {
         let is_harmless = |pattern: &String| !pattern.starts_with('-') && !pattern.contains(is_deceptive);
         let patterns = Some(&self.patterns).filter(|patterns| !patterns.is_empty() && patterns.iter().all(is_harmless));
         let options = match patterns {
@@ -45,8 +43,8 @@ impl WayOut for UnreadableError {
     }
 }
 
-impl WayOut for OutputError {
-    fn with_way_out(self) -> Error {
+impl Advise for OutputError {
+    fn with_advice(self) -> Error {
         match self {
             error if error.is_taken() => anyhow!("{error}: choose another place, or have it replaced by --overwrite"),
             error => error.into(),
@@ -54,13 +52,13 @@ impl WayOut for OutputError {
     }
 }
 
-/// Why the results could not be written, and where they are nevertheless; the line `again` writes them.
-pub fn unwritten(error: OutputError, outputs: &Outputs, again: &str) -> Error {
+/// Why the results could not be written, and how to write them from the journal.
+pub fn unwritten(error: OutputError, outputs: &Outputs, resume_with: &str) -> Error {
     if !outputs.journal.exists() {
         return error.into();
     }
     let journal = outputs.journal.display();
     anyhow!(
-        "{error}; nothing is lost: all that is measured is in '{journal}', so that {again} writes it without measuring anew"
+        "{error}; nothing is lost: all that is measured is in '{journal}', so that {resume_with} writes it without measuring anew"
     )
 }

@@ -1,4 +1,4 @@
-//! A configuration on its way to where it goes.
+//! Writes a configuration to files or to standard output.
 
 use std::path::{Path, PathBuf};
 
@@ -7,23 +7,23 @@ use laser_scan::output;
 use laser_scan::trainers::{self, Export, Format};
 
 use super::STANDARD_OUTPUT;
-use super::kept::Kept;
+use super::protected::Protected;
 use super::remedy::in_words;
 use crate::terminal::Terminal;
 
 /// Writes a configuration in all its forms into `folder`.
-pub fn all(export: &Export, folder: &Path, kept: &Kept<'_>, terminal: &Terminal) -> Result<()> {
+pub fn all_forms(export: &Export, folder: &Path, protected: &Protected<'_>, terminal: &Terminal) -> Result<()> {
     let paths: Vec<PathBuf> = export.documents.iter().map(|document| folder.join(&document.file)).collect();
-    paths.iter().try_for_each(|path| kept.allows(path, trainers::is_export))?;
+    paths.iter().try_for_each(|path| protected.check(path, trainers::is_export))?;
     let contents = export.documents.iter().map(|document| document.text.as_bytes());
     let files: Vec<(&Path, &[u8])> = paths.iter().map(PathBuf::as_path).zip(contents).collect();
     output::write_all(&files)?;
-    tell(export, &paths, terminal);
+    remark(export, &paths, terminal);
     Ok(())
 }
 
-/// Says what a person should know of a configuration, and where it is.
-pub fn tell(export: &Export, paths: &[PathBuf], terminal: &Terminal) {
+/// Prints the remarks on a configuration, and where it is.
+pub fn remark(export: &Export, paths: &[PathBuf], terminal: &Terminal) {
     export.warnings.iter().for_each(|warning| terminal.warn(&in_words(warning)));
     export.notes.iter().for_each(|note| terminal.note(&in_words(note)));
     let paths: Vec<String> = paths.iter().map(|path| format!("'{}'", path.display())).collect();
@@ -32,22 +32,22 @@ pub fn tell(export: &Export, paths: &[PathBuf], terminal: &Terminal) {
     }
 }
 
-/// Prints the configuration in one form, or writes it to a file.
-pub fn one(
+/// Writes a configuration in one form, the default if `format` is `None`, to a file or to standard output.
+pub fn one_form(
     export: &Export,
     format: Option<Format>,
     path: Option<&Path>,
-    kept: &Kept<'_>,
+    protected: &Protected<'_>,
     terminal: &Terminal,
 ) -> Result<()> {
     let document = export.documents.iter().find(|document| format.is_none_or(|format| document.format == format));
     let text = document.map_or("", |document| &document.text);
     if let Some(path) = path {
-        kept.allows(path, trainers::is_export)?;
+        protected.check(path, trainers::is_export)?;
         output::write_all(&[(path, text.as_bytes())])?;
     } else {
         terminal.output(text.trim_end().as_bytes()).context(STANDARD_OUTPUT)?;
     }
-    tell(export, path.map(Path::to_owned).as_slice(), terminal);
+    remark(export, path.map(Path::to_owned).as_slice(), terminal);
     Ok(())
 }
