@@ -4,8 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
+use laser_scan::scan::Pooling;
 
-use super::{ChoiceArgs, MessageArgs, PoolExperts, UsageError, at_least_one};
+use super::{ChoiceArgs, MessageArgs, POOLINGS, UsageError, at_least_one, one_of};
 use crate::commands::task::{DiffTask, ReportTask};
 
 /// Show what moved between two scans: base and fine-tune, two revisions, ours and a published result.
@@ -57,8 +58,8 @@ pub struct ReportArgs {
     choice: ChoiceArgs,
 
     /// Rank all experts of a layer as one, by the mean or the largest of their ratios [default: as in the scan]
-    #[arg(long, value_name = "HOW", help_heading = "What to choose")]
-    pool_experts: Option<PoolExperts>,
+    #[arg(long, value_name = "HOW", value_parser = one_of(&POOLINGS), help_heading = "What to choose")]
+    pool_experts: Option<Pooling>,
 
     #[command(flatten)]
     pub messages: MessageArgs,
@@ -78,7 +79,7 @@ impl ReportArgs {
             output: self.output.clone().unwrap_or_else(|| self.scan.with_extension("html")),
             overwrite: self.overwrite,
             rules: self.choice.rules(None)?,
-            pooling: self.pool_experts.map(Into::into),
+            pooling: self.pool_experts,
         })
     }
 }

@@ -2,13 +2,21 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, ValueEnum};
 use laser_scan::modules::Wanted;
+use laser_scan::scan::Pooling;
 use laser_scan::trainers::{ALL, Format, Profile, Trainer};
 
-use super::{AdapterArgs, HubArgs, MessageArgs, PoolExperts, SelectionArgs, UsageError, line, line_of};
+use super::{AdapterArgs, HubArgs, MessageArgs, POOLINGS, SelectionArgs, UsageError, line, line_of, one_of};
 use crate::commands::task::{ExportOutput, ExportTask, ModelRequest};
+
+const FORMATS: [(&str, &str, Format); 4] = [
+    ("yaml", "YAML", Format::Yaml),
+    ("json", "JSON", Format::Json),
+    ("sorted-json", "JSON, sorted by ratio", Format::SortedJson),
+    ("args", "Options for a command line", Format::Args),
+];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,8 +52,8 @@ pub struct ExportArgs {
     adapter: AdapterArgs,
 
     /// Rank all experts of a layer as one, by the mean or the largest of their ratios [default: as in the scan]
-    #[arg(long, value_name = "HOW", help_heading = "What to choose")]
-    pool_experts: Option<PoolExperts>,
+    #[arg(long, value_name = "HOW", value_parser = one_of(&POOLINGS), help_heading = "What to choose")]
+    pool_experts: Option<Pooling>,
 
     /// The model that was scanned, a folder or a Hub id: only headers are read, for the names and shapes that the scan lacks
     #[arg(long, value_name = "MODEL", help_heading = "The model")]
@@ -82,8 +90,8 @@ pub struct ExportArgs {
 
     /// The form: yaml, json, sorted-json (spectrum), or args, for a command line (llama-factory, ms-swift) [default: the first
     /// that the trainer has]
-    #[arg(long, value_name = "FORMAT", help_heading = "Output")]
-    format: Option<FormatName>,
+    #[arg(long, value_name = "FORMAT", value_parser = one_of(&FORMATS), help_heading = "Output")]
+    format: Option<Format>,
 
     #[command(flatten)]
     pub messages: MessageArgs,
@@ -107,14 +115,14 @@ impl ExportArgs {
             trainer,
             scan: self.scan.clone(),
             model: self.model.as_ref().map(request),
-            pooling: self.pool_experts.map(Into::into),
+            pooling: self.pool_experts,
             rules: self.selection.rules(trainer.profile().counted(self.adapter.rank()))?,
             adapter: self.adapter.adapter(),
             given: self.adapter.given(),
             output: match (&self.into, &self.output_dir) {
                 (Some(path), _) => ExportOutput::Config { path: path.clone(), dry_run: self.dry_run },
                 (None, Some(folder)) => ExportOutput::Folder(folder.clone()),
-                (None, None) => ExportOutput::One(self.format.map(Format::from), self.output.clone()),
+                (None, None) => ExportOutput::One(self.format, self.output.clone()),
             },
             overwrite: self.overwrite,
         })
@@ -123,7 +131,7 @@ impl ExportArgs {
     /// What is wrong with a combination of options.
     fn contradiction(&self) -> Option<String> {
         let Profile { key, formats, user_config, .. } = self.trainer.profile();
-        if self.format.is_some_and(|format| !formats.contains(&format.into())) {
+        if self.format.is_some_and(|format| !formats.contains(&format)) {
             let names: Vec<&str> = formats.iter().map(|format| format.key()).collect();
             Some(format!("{key} has no such form: --format takes {}", names.join(" or ")))
         } else if self.into.is_some() && user_config.is_none() {
@@ -143,29 +151,6 @@ pub fn unbounded(trainers: &[&dyn Trainer], budget: Option<u64>) -> Option<Strin
     let (key, why) =
         trainers.iter().map(|trainer| trainer.profile()).find_map(|it| Some((it.key, it.exceeds_budgets?)))?;
     Some(format!("{key} {why}, so that no budget can be kept: leave out --budget"))
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FormatName {
-    /// YAML
-    Yaml,
-    /// JSON
-    Json,
-    /// JSON, sorted by ratio
-    SortedJson,
-    /// Options for a command line
-    Args,
-}
-
-impl From<FormatName> for Format {
-    fn from(name: FormatName) -> Self {
-        match name {
-            FormatName::Yaml => Self::Yaml,
-            FormatName::Json => Self::Json,
-            FormatName::SortedJson => Self::SortedJson,
-            FormatName::Args => Self::Args,
-        }
-    }
 }
 
 pub fn trainer() -> impl TypedValueParser<Value = &'static dyn Trainer> {

@@ -11,8 +11,10 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::num::NonZeroUsize;
 
+use anstream::ColorChoice;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use laser_scan::modules::Line;
 use laser_scan::output;
 use laser_scan::scan::Pooling;
@@ -86,48 +88,27 @@ pub struct MessageArgs {
     pub quiet: bool,
 
     /// When to use colour
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub color: Color,
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = one_of(&COLORS))]
+    pub color: ColorChoice,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    /// On a terminal, unless NO_COLOR is set.
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
+const COLORS: [(&str, &str, ColorChoice); 3] = [
+    ("auto", "On a terminal, unless NO_COLOR is set", ColorChoice::Auto),
+    ("always", "Always", ColorChoice::Always),
+    ("never", "Never", ColorChoice::Never),
+];
 
-impl From<Color> for anstream::ColorChoice {
-    fn from(color: Color) -> Self {
-        match color {
-            Color::Auto => Self::Auto,
-            Color::Always => Self::Always,
-            Color::Never => Self::Never,
-        }
-    }
-}
+const POOLINGS: [(&str, &str, Pooling); 3] = [
+    ("none", "Each is ranked by itself", Pooling::None),
+    ("mean", "By the mean of their ratios", Pooling::Mean),
+    ("max", "By the largest of their ratios", Pooling::Max),
+];
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PoolExperts {
-    /// Each is ranked by itself.
-    None,
-    /// By the mean of their ratios.
-    Mean,
-    /// By the largest of their ratios.
-    Max,
-}
-
-impl From<PoolExperts> for Pooling {
-    fn from(how: PoolExperts) -> Self {
-        match how {
-            PoolExperts::None => Self::None,
-            PoolExperts::Mean => Self::Mean,
-            PoolExperts::Max => Self::Max,
-        }
-    }
+/// A parser of these values, given by their names on the command line and their help.
+fn one_of<T: Copy + Send + Sync>(values: &'static [(&str, &str, T)]) -> impl TypedValueParser<Value = T> {
+    let named = |name: String| values.iter().find(|(known, ..)| *known == name).expect("one of the possible values").2;
+    let names = values.iter().map(|(name, help, _)| PossibleValue::new(*name).help(*help));
+    PossibleValuesParser::new(names).map(named)
 }
 
 /// What is wrong with a command line that clap accepts.
@@ -176,7 +157,7 @@ pub fn read() -> (TerminalOptions, Task) {
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
-    let options = TerminalOptions { verbosity, color: color.into(), resume_with: cli.scan.resume_with() };
+    let options = TerminalOptions { verbosity, color, resume_with: cli.scan.resume_with() };
     (options, task.unwrap_or_else(|wrong| wrong.end(name)))
 }
 

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use laser_scan::modules::{Filter, Wanted};
-use laser_scan::scan::{Destination, Options};
+use laser_scan::scan::{Destination, Options, Pooling};
 use laser_scan::select::{Count, Counted, Rules};
 use laser_scan::spectrum::DeviceRequest;
 use laser_scan::trainers::Trainer;
 
-use super::{AdapterArgs, HubArgs, MessageArgs, PoolExperts, SelectionArgs, UsageError, export, line, line_of};
+use super::{AdapterArgs, HubArgs, MessageArgs, POOLINGS, SelectionArgs, UsageError, export, line, line_of, one_of};
 use crate::commands::task::{ModelRequest, ScanTask};
 
 #[derive(Debug, Args)]
@@ -45,8 +45,14 @@ pub struct ScanArgs {
     split_fused: bool,
 
     /// Rank all experts of a layer as one, by the mean or the largest of their ratios
-    #[arg(long, value_name = "HOW", default_value = "none", help_heading = "What to scan")]
-    pool_experts: PoolExperts,
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "none",
+        value_parser = one_of(&POOLINGS),
+        help_heading = "What to scan"
+    )]
+    pool_experts: Pooling,
 
     /// The trainer's line of transformers, 4 (4.57) or 5, which decides what modules are called in memory
     #[arg(long, value_name = "LINE", default_value = "5", value_parser = line, help_heading = "What to scan")]
@@ -142,7 +148,7 @@ impl ScanArgs {
                 parts: self.split_fused,
                 line: line_of(self.transformers),
             },
-            pooling: self.pool_experts.into(),
+            pooling: self.pool_experts,
             options: self.options(&rules),
             rules,
             emit,
@@ -195,7 +201,7 @@ impl ScanArgs {
             all_linear: self.all_linear,
             include_conv: self.include_conv,
             split_fused: self.split_fused,
-            pool_experts: self.pool_experts.into(),
+            pool_experts: self.pool_experts,
             transformers: self.transformers,
             threads: self.threads(),
             // The free memory is looked up when the scan begins.
