@@ -298,7 +298,7 @@ mod tests {
             record("memory.0", "other", 2.0, &["memory.0"]),
             record("e.0.up", "e", 1.0, &["e.gate_up"]),
             record("q", "t", 1.0, &["q"]),
-            // The name decides, although the target is that of another module.
+            // The name decides, whatever the names in memory.
             record("b", "t", 3.0, &["memory.0b"]),
             record("x", "t", 1.0, &["z"]),
             record("more", "t", 1.0, &["more"]),

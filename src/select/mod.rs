@@ -352,7 +352,7 @@ mod tests {
             let expected = format!("{range} matches none of the layers: the layers are 0 to 5");
             assert_eq!(error(Rules { layers: layers(text), ..all.clone() }), expected);
         }
-        // A range that reaches beyond the model is what there is of it.
+        // A range may reach beyond the last layer.
         assert_eq!(names(&two_types(), &Rules { layers: layers("4-99"), ..all.clone() }), ["e", "f"]);
         let neither = error(Rules { types: types("x"), layers: layers("1"), ..all.clone() });
         assert_eq!(neither, "1 has no module of the types that may be chosen");

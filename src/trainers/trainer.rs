@@ -1,4 +1,4 @@
-//! What a trainer is: what is fixed about it, and how it is told what to train.
+//! What a trainer is: what is fixed about it, and how its configuration is written.
 
 use std::fmt;
 

@@ -54,7 +54,7 @@ fn what_is_equal_is_left() {
 #[test]
 fn lists_replace_values() {
     let cases = [
-        // Kept items keep their text, and the style of the list is that of the new ones.
+        // Items that stay keep their text, and new ones follow the style of the list.
         ("m:\n- 'a'  # ca\n- b\n# z\nn: 1\n", "m:\n- c\n- 'a'  # ca\n# z\nn: 1\n"),
         ("m:   # k\r\n    -   a\r\n    -   b", "m:   # k\r\n    -   c\r\n    -   a"),
         ("m: [b, \"a\"] # k\nn: 1\n", "m: # k\n  - c\n  - \"a\"\nn: 1\n"),
@@ -140,7 +140,7 @@ fn what_cannot_be_edited_is_refused() {
         ("b: 1\n \t", EditError::Unsafe),
         ("a: 1\rr: 1\r", EditError::Unsafe),
         ("a: |\n  no line end", EditError::Unsafe),
-        // What stands at the root is that of the whole document.
+        // A tag or an anchor at the root belongs to the whole document.
         ("!!str\nr: 1\n", EditError::Unsafe),
         ("--- !!map\nr: 1\n", EditError::Unsafe),
         ("&x\nr: 1\nb: *x\n", EditError::Unsafe),
