@@ -118,4 +118,12 @@ fn others<'a, 'b>(layout: &'b Layout<'a>, entries: &[(&str, Value)]) -> Vec<&'b 
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_key_names_is_no_comment() {
+        let text = "a: x.Plugin\nb:\n  # - x.Plugin\n  - y\nc: [y, {z: x.Plugin}]\n";
+        assert_eq!(["a", "b", "c", "d"].map(|key| names(text, key, "Plugin")), [true, false, true, false].map(Ok));
+    }
+}

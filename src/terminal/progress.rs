@@ -5,7 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
-use laser_scan::measure::{Event, Plan};
+use laser_scan::measure::{Event, Outcome, Plan};
+use laser_scan::modules::Module;
 use laser_scan::source::Transfer;
 use laser_scan::spectrum;
 
@@ -60,18 +61,7 @@ impl<'a> Progress<'a> {
                     self.terminal.detail(&format!("downloaded '{file}'"));
                 }
             }
-            Event::Finished { module, outcome, elapsed } => {
-                self.scan.inc((spectrum::flops(module.shape()) / UNIT) as u64);
-                let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-                self.scan.set_message(format!("{done} of {} modules", self.plan.modules.len()));
-                match outcome {
-                    Ok(measurement) => {
-                        let (name, snr) = (&module.info.name, measurement.statistic.snr());
-                        self.terminal.detail(&format!("{name}  snr {}  {:.2} s", ratio(snr), elapsed.as_secs_f64()));
-                    }
-                    Err(reason) => self.terminal.warn(&format!("cannot measure '{}': {reason}", module.info.name)),
-                }
-            }
+            Event::Finished { module, outcome, elapsed } => self.see_finished(module, outcome, elapsed),
             Event::Noted { modules } => {
                 self.terminal.journalled.fetch_add(modules, Ordering::Relaxed);
             }
@@ -101,6 +91,20 @@ impl<'a> Progress<'a> {
             Event::GivenUp { device, fault } => self.terminal.warn(&format!(
                 "{device} has failed ({fault}): its modules are measured on another GPU if there is one, or on the CPU"
             )),
+        }
+    }
+
+    fn see_finished(&self, module: &Module, outcome: &Outcome, elapsed: Duration) {
+        self.scan.inc((spectrum::flops(module.shape()) / UNIT) as u64);
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        self.scan.set_message(format!("{done} of {} modules", self.plan.modules.len()));
+        let name = &module.info.name;
+        match outcome {
+            Ok(measurement) => {
+                let snr = ratio(measurement.statistic.snr());
+                self.terminal.detail(&format!("{name}  snr {snr}  {:.2} s", elapsed.as_secs_f64()));
+            }
+            Err(reason) => self.terminal.warn(&format!("cannot measure '{name}': {reason}")),
         }
     }
 

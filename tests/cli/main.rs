@@ -33,3 +33,4 @@ mod scan_files;
 mod support;
 mod trainers;
 mod unmatched_rules;
+mod yaml_edits;

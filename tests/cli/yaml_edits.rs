@@ -1,6 +1,7 @@
-//! Edits of texts: what is replaced, what stays, and what is refused.
+//! Edits of a configuration's text by the library: what is replaced, what stays, and what is refused.
 
-use super::*;
+use laser_scan::config::{EditError, Edited, edit};
+use laser_scan::trainers::yaml::Value;
 
 fn list(items: &[&str]) -> Value {
     Value::List(items.iter().map(|item| (*item).to_owned()).collect())
@@ -159,12 +160,6 @@ fn what_cannot_be_edited_is_refused() {
     for (text, expected) in cases {
         assert_eq!(edit(text, &[("r", Value::Number(64))]), Err(expected), "{text:?}");
     }
-}
-
-#[test]
-fn what_a_key_names_is_no_comment() {
-    let text = "a: x.Plugin\nb:\n  # - x.Plugin\n  - y\nc: [y, {z: x.Plugin}]\n";
-    assert_eq!(["a", "b", "c", "d"].map(|key| names(text, key, "Plugin")), [true, false, true, false].map(Ok));
 }
 
 #[test]
