@@ -103,7 +103,7 @@ impl Source for Local {
         self.blob(file)?.read(range).map(Cow::into_owned).map_err(self.unreadable(file))
     }
 
-    /// The file's canonical path and its [`Stamp`].
+    /// The file's canonical path and its `Stamp`.
     fn identity(&self, file: &str) -> Result<String, SourceError> {
         let path = self.folder.join(file).canonicalize().map_err(self.unreadable(file))?;
         let stamp = Stamp::of(&path).map_err(self.unreadable(file))?;

@@ -16,7 +16,7 @@ pub enum Doubt {
     /// counted from zero, largest first.
     #[error("singular value {} of {count} cannot be told from the threshold in double precision", .index + 1)]
     AtThreshold { index: usize, count: usize },
-    /// The relative error of the ratio may be more than [`TOLERANCE`]; it is infinite if all noise may be zero.
+    /// The relative error of the ratio may be more than `TOLERANCE`; it is infinite if all noise may be zero.
     #[error("rounding errors may add up to {relative:.0e} of it, more than {TOLERANCE:.0e}")]
     Imprecise { relative: f64 },
 }
@@ -34,7 +34,7 @@ impl Statistic {
     }
 }
 
-/// Checks that `statistic` is within [`TOLERANCE`] of the one that exact arithmetic would give.
+/// Checks that `statistic` is within `TOLERANCE` of the one that exact arithmetic would give.
 ///
 /// `lower[i]` and `upper[i]` enclose the exact i-th singular value; both are sorted, largest first. Interval arithmetic
 /// carries them through the formula in O(n): the quartiles are monotone in the values, and so are the sums once every
