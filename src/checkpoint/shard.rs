@@ -36,14 +36,6 @@ pub struct Shard {
     pub data_start: u64,
 }
 
-/// A stored tensor, which is a weight or a part of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// The index of its shard among the checkpoint's shards.
-    pub shard: usize,
-    pub tensor: TensorInfo,
-}
-
 impl Shard {
     pub fn is_pickle(&self) -> bool {
         self.file.ends_with(".bin")

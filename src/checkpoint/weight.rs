@@ -3,9 +3,9 @@
 
 use safetensors::Dtype;
 
+use super::part::Part;
 use super::quantization::Quantized;
 use super::selection::Selection;
-use super::shard::Part;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weight {

@@ -1,7 +1,7 @@
 //! Axolotl with adapters, LoRA or QLoRA, as its `loaders/adapter.py` reads them.
 
 use super::choice::Choice;
-use super::trainer::{AdapterKeys, Profile, UserConfig};
+use super::profile::{AdapterKeys, Profile, UserConfig};
 use super::yaml::{self, Value};
 use super::{Export, ExportError, Format, Trainer, peft};
 

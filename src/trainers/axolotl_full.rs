@@ -2,8 +2,8 @@
 
 use super::axolotl::{FOREIGN, NAMING};
 use super::choice::Choice;
+use super::profile::{Profile, UserConfig};
 use super::resolve::{Rule, is_literal};
-use super::trainer::{Profile, UserConfig};
 use super::yaml::{self, Value};
 use super::{Export, ExportError, Format, Trainer};
 

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use super::document::Remark;
 use super::lora::Lora;
+use super::profile::Profile;
 use super::remedy::Remedy;
 use super::resolve::{self, Rule, Universe};
 use super::targets::{Target, Targets, belongs};
-use super::trainer::Profile;
 use super::{Adapter, ExportError, Request};
 use crate::modules::Architecture;
 use crate::scan::Surroundings;

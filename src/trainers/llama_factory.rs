@@ -5,9 +5,9 @@
 //! `model/model_utils/visual.py`.
 
 use super::choice::Choice;
+use super::profile::{AdapterKeys, Profile, UserConfig};
 use super::remedy::Remedy;
 use super::resolve::Rule;
-use super::trainer::{AdapterKeys, Profile, UserConfig};
 use super::yaml::{self, Value};
 use super::{Export, ExportError, Format, Trainer, args, peft};
 

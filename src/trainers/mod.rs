@@ -17,6 +17,7 @@ mod llama_factory;
 mod lora;
 mod ms_swift;
 mod peft;
+mod profile;
 mod recognize;
 mod remedy;
 mod resolve;
@@ -32,9 +33,10 @@ pub use error::ExportError;
 pub use export::export;
 pub use foresee::foresee;
 pub use lora::{Adapter, Alpha, Rank};
+pub use profile::{AdapterKeys, Profile, UserConfig};
 pub use recognize::is_export;
 pub use remedy::Remedy;
-pub use trainer::{AdapterKeys, Profile, Trainer, UserConfig};
+pub use trainer::Trainer;
 
 use crate::select::Selection;
 

@@ -1,8 +1,8 @@
 //! ms-swift: a configuration file for `swift sft`, and the same as options. See its `swift/arguments/tuner_args.py`.
 
 use super::choice::Choice;
+use super::profile::Profile;
 use super::remedy::Remedy;
-use super::trainer::Profile;
 use super::yaml::{self, Value};
 use super::{Export, ExportError, Format, Trainer, args, peft};
 

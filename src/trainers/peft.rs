@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::choice::Choice;
 use super::document::Remark;
+use super::profile::Profile;
 use super::remedy::Remedy;
 use super::resolve::Rule;
 use super::targets::Target;
-use super::trainer::Profile;
 use super::{Export, ExportError, Format, Trainer};
 use crate::modules::{Refused, WEIGHT};
 use crate::output;

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 
 use super::choice::Choice;
 use super::document::Remark;
+use super::profile::Profile;
 use super::remedy::Remedy;
 use super::resolve::{Rule, is_literal};
-use super::trainer::Profile;
 use super::{Export, ExportError, Format, Trainer};
 use crate::output::{self, in_file_name};
 use crate::scan::{self, Rated, Scan};

@@ -6,9 +6,9 @@
 use serde_json::json;
 
 use super::choice::Choice;
+use super::profile::Profile;
 use super::remedy::Remedy;
 use super::resolve::{Rule, listed};
-use super::trainer::Profile;
 use super::{Export, ExportError, Format, Trainer};
 use crate::output;
 

@@ -7,7 +7,7 @@ use safetensors::Dtype;
 
 use super::QuantizationError;
 use super::method::Method;
-use crate::checkpoint::shard::Part;
+use crate::checkpoint::part::Part;
 use crate::checkpoint::weight::Weight;
 
 pub const WEIGHT: &str = ".weight";

@@ -8,8 +8,8 @@ use super::grid::{Code, Factor, Grid, Grouping, ZeroCode};
 use super::lookup::{Lookup, Nested, State};
 use super::method::Kind;
 use super::{QuantizationError, Quantized, Scheme, codes};
+use crate::checkpoint::part::Part;
 use crate::checkpoint::selection::Axis;
-use crate::checkpoint::shard::Part;
 use crate::checkpoint::weight::{Storage, Weight};
 
 /// The widths of packed integers with their names, the most frequent first.

@@ -9,8 +9,8 @@ use safetensors::Dtype;
 
 use super::codes::{self, Order};
 use super::{Read, Undecodable};
+use crate::checkpoint::part::Part;
 use crate::checkpoint::selection::Axis;
-use crate::checkpoint::shard::Part;
 
 /// A quantised matrix, or a stack of them, with a scale for each group of elements.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,7 +4,7 @@ use safetensors::Dtype;
 use serde::Deserialize;
 
 use super::{Read, Undecodable};
-use crate::checkpoint::shard::Part;
+use crate::checkpoint::part::Part;
 
 /// A matrix whose elements in row-major order are `map[code] * absmax[block]`.
 #[derive(Clone, Debug, PartialEq)]

@@ -20,7 +20,7 @@ use lookup::Lookup;
 pub use assemble::assemble;
 pub use method::Method;
 
-use super::shard::Part;
+use super::part::Part;
 
 pub type Read<'a> = dyn Fn(&Part, Range<u64>) -> Result<Cow<'a, [u8]>, Undecodable> + 'a;
 

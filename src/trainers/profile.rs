@@ -1,0 +1,68 @@
+//! What is fixed about a trainer.
+
+use super::document::Format;
+use crate::select::Counted;
+
+/// What is fixed about a trainer.
+#[derive(Debug)]
+pub struct Profile {
+    /// Its name on the command line and in file names.
+    pub key: &'static str,
+    /// Its name in messages.
+    pub name: &'static str,
+    /// The forms of its configuration, the default first.
+    pub formats: &'static [Format],
+    /// All keys that its configuration can have. A file with other keys is one that a person keeps, and is not replaced.
+    pub keys: &'static [&'static str],
+    /// Whether it trains LoRA adapters; otherwise it trains the weights themselves.
+    pub has_adapters: bool,
+    /// Whether modules can have different ranks.
+    pub has_rank_pattern: bool,
+    /// Whether it can train the head along with the chosen modules.
+    pub takes_head: bool,
+    /// Why it trains more parameters than a budget allows, if it does.
+    pub exceeds_budgets: Option<&'static str>,
+    /// What matters in the YAML configurations that people write for it, if they do.
+    pub user_config: Option<UserConfig>,
+}
+
+impl Profile {
+    /// The values of most trainers, without the names, forms and keys that each has for itself.
+    pub(super) const USUAL: Self = Self {
+        key: "",
+        name: "",
+        formats: &[],
+        keys: &[],
+        has_adapters: true,
+        has_rank_pattern: false,
+        takes_head: true,
+        exceeds_budgets: None,
+        user_config: None,
+    };
+
+    /// What the trainer trains of a module, where adapters have this rank.
+    pub fn counted(&self, rank: u64) -> Counted {
+        if self.has_adapters { Counted::Lora { rank } } else { Counted::Weights }
+    }
+}
+
+/// What matters in a YAML configuration that a person wrote for a trainer, beside the keys that an export sets.
+#[derive(Debug)]
+pub struct UserConfig {
+    pub adapter: Option<AdapterKeys>,
+    /// Keys that change what is trained: a warning names those that are set.
+    pub conflicts: &'static [&'static str],
+    /// Keys, each with a word, that change what is trained if their value contains the word: a warning names those too.
+    pub naming: &'static [(&'static str, &'static str)],
+    /// A key that such a configuration must have, and why.
+    pub needs: Option<(&'static str, &'static str)>,
+    /// Keys by which the configuration of another trainer is recognised.
+    pub foreign: &'static [&'static str],
+}
+
+/// The keys that set an adapter's rank and alpha.
+#[derive(Clone, Copy, Debug)]
+pub struct AdapterKeys {
+    pub rank: &'static str,
+    pub alpha: &'static str,
+}
