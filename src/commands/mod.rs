@@ -5,6 +5,7 @@ mod diff;
 mod edit;
 mod emit;
 mod export;
+mod options;
 mod prepare;
 mod protected;
 mod publish;
@@ -24,10 +25,11 @@ use task::Task;
 const STANDARD_OUTPUT: &str = "cannot write to standard output";
 
 pub fn run(task: &Task, terminal: &Terminal) -> Result<ExitCode> {
-    match task {
+    let result = match task {
         Task::Scan(task) => scan::run(task, terminal),
         Task::Export(task) => export::run(task, terminal),
         Task::Diff(task) => diff::run(task, terminal),
         Task::Report(task) => report::run(task, terminal),
-    }
+    };
+    result.map_err(options::with_options)
 }

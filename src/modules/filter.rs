@@ -18,11 +18,16 @@ pub struct Filter {
 pub enum FilterError {
     #[error("'{pattern}' is no pattern: {reason}")]
     Malformed { pattern: String, reason: String },
-    #[error("--include '{pattern}' matches no linear module{hint}")]
-    NoMatch { pattern: String, hint: String },
-    #[error("--exclude '{pattern}' matches nothing in the model{hint}")]
+    #[error("'{pattern}' matches no linear module{hint}")]
+    NoMatch {
+        pattern: String,
+        hint: String,
+        /// Why the tensors that the pattern matches are left out, if it matches some.
+        left_out: Option<Reason>,
+    },
+    #[error("'{pattern}' matches nothing in the model{hint}")]
     NothingExcluded { pattern: String, hint: String },
-    #[error("--exclude leaves no module to scan")]
+    #[error("the patterns leave no module to scan")]
     NothingLeft,
 }
 
@@ -38,8 +43,8 @@ impl Filter {
     pub(crate) fn apply(&self, discovery: &mut Discovery) -> Result<(), FilterError> {
         for pattern in &self.include {
             if !discovery.modules.iter().any(|module| pattern::matches(pattern, module)) {
-                let hint = hint(pattern, discovery);
-                return Err(FilterError::NoMatch { pattern: pattern.glob().to_string(), hint });
+                let (hint, left_out) = hint(pattern, discovery);
+                return Err(FilterError::NoMatch { pattern: pattern.glob().to_string(), hint, left_out });
             }
         }
         if let Some(pattern) = self.exclude.iter().find(|pattern| !is_of_model(pattern, discovery)) {
@@ -120,23 +125,19 @@ fn meant(pattern: &GlobMatcher, discovery: &Discovery) -> String {
     }
 }
 
-/// A hint at what a pattern that matches no linear module matches instead.
-fn hint(pattern: &GlobMatcher, discovery: &Discovery) -> String {
+/// A hint at what a pattern that matches no linear module matches instead, and why that is left out if it is.
+fn hint(pattern: &GlobMatcher, discovery: &Discovery) -> (String, Option<Reason>) {
     let missing: Vec<Missing> =
         discovery.missing.iter().filter(|missing| is_missing(pattern, missing)).cloned().collect();
     if !missing.is_empty() {
-        return format!(" that can be measured: {}", warnings(&missing).join("; "));
+        return (format!(" that can be measured: {}", warnings(&missing).join("; ")), None);
     }
     let module = |tensor: &str| tensor.strip_suffix(WEIGHT).unwrap_or(tensor).to_owned();
     match discovery.left_out.iter().find(|left_out| pattern.is_match(module(&left_out.tensor))) {
         Some(left_out) => {
-            let option = match &left_out.reason {
-                Reason::Role(role) if role.is_linear() => "; --all-linear scans those too",
-                Reason::Convolution => "; --include-conv scans those too",
-                _ => "",
-            };
-            format!(": '{}' is left out ({}){option}", module(&left_out.tensor), left_out.reason)
+            let hint = format!(": '{}' is left out ({})", module(&left_out.tensor), left_out.reason);
+            (hint, Some(left_out.reason.clone()))
         }
-        None => meant(pattern, discovery),
+        None => (meant(pattern, discovery), None),
     }
 }

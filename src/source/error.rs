@@ -32,9 +32,7 @@ pub enum SourceError {
     },
     #[error("'{path}' is a cache of the Hub's models: name one of them by its id, such as '{id}'")]
     HubCache { path: String, id: String },
-    #[error(
-        "'{0}' is on this machine and has no revisions: leave out --revision, or spell the name so that no such path exists"
-    )]
+    #[error("'{0}' is on this machine and has no revisions")]
     NoRevisions(String),
     #[error("'{0}' is no .safetensors or .bin file: name a model's folder, one such file, or a Hub id")]
     NotWeights(String),
@@ -99,12 +97,10 @@ pub enum SourceError {
     RateLimited { retry_after: Option<Duration> },
     #[error("the Hub is not available now{}, and run the same line again", waiting_advice(&Some(*.retry_after)))]
     Unavailable { retry_after: Duration },
-    #[error(
-        "the Hub cannot be reached ({reason}): check the network, or use --offline with a model that is in the cache"
-    )]
+    #[error("the Hub cannot be reached ({reason}): check the network")]
     Network { reason: String },
     #[error(
-        "there is no folder '{id}' here, and the Hub cannot be reached ({reason}): check the spelling and the network, or use --offline with a model that is in the cache"
+        "there is no folder '{id}' here, and the Hub cannot be reached ({reason}): check the spelling and the network"
     )]
     Unreachable { id: String, reason: String },
     #[error("the Hub's answer about '{what}' is not usable: {reason}")]
@@ -123,11 +119,9 @@ pub enum SourceError {
         "the download of '{file}' does not have the SHA-256 that the Hub gives for it and was discarded: run the same line again"
     )]
     Corrupt { file: String },
-    #[error(
-        "'{what}' is not in the cache at '{cache}', and the Hub cannot be asked for it: run the same line with a network, and without --offline and HF_HUB_OFFLINE"
-    )]
+    #[error("'{what}' is not in the cache at '{cache}', and the Hub cannot be asked for it")]
     NotCached { what: String, cache: PathBuf },
-    #[error("cannot write to the cache at '{path}': {error}; name another with --cache-dir or HF_HUB_CACHE")]
+    #[error("cannot write to the cache at '{path}': {error}")]
     CacheUnwritable { path: PathBuf, error: std::io::Error },
 }
 

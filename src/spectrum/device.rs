@@ -134,7 +134,7 @@ impl Device {
     }
 
     /// The free bytes of a GPU's memory, if the GPU can tell; `None` for the CPU, which uses the system's memory.
-    pub(crate) fn free_memory(&self) -> Result<Option<u64>, Fault> {
+    pub fn free_memory(&self) -> Result<Option<u64>, Fault> {
         match &self.0 {
             DeviceKind::Cpu => Ok(None),
             #[cfg(feature = "cuda")]

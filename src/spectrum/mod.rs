@@ -15,7 +15,7 @@
 //! the threads of the current rayon pool, so that every bit of the result is the same for any number of threads. On a
 //! GPU both routes use NVIDIA's libraries (`cuda`), and their results agree with the CPU's to about the unit roundoff.
 //!
-//! [`Spectrum::enclosure`] gives an interval around each value. From these intervals [`crate::statistic::vouch`]
+//! [`Spectrum::enclosure`] gives an interval around each value. From these intervals `vouch` of the room of statistics
 //! decides in O(n) whether a route was accurate enough.
 
 mod band;

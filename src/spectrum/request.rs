@@ -18,18 +18,15 @@ pub enum DeviceError {
     #[error("'{0}' is no device: use auto, cpu, cuda, cuda:0 or cuda:0,1")]
     Unknown(String),
     #[error(
-        "this build of laser-scan has no CUDA support: build it with 'cargo build --release --features cuda', as its README \
-         says, or use --device cpu"
+        "this build of laser-scan has no CUDA support: build it with 'cargo build --release --features cuda', as its README says"
     )]
     NoCuda,
     /// The driver finds no GPU, for the reason given.
-    #[error("no GPU is found ({0}): see whether 'nvidia-smi' lists one, or use --device cpu")]
+    #[error("no GPU is found ({0}): see whether 'nvidia-smi' lists one")]
     NoGpu(String),
     #[error("there is no cuda:{ordinal}: the last GPU here is cuda:{last}")]
     NoSuchGpu { ordinal: usize, last: usize },
-    #[error(
-        "cuda:{ordinal} cannot be used ({reason}): the README says which driver and libraries it needs; or use --device cpu"
-    )]
+    #[error("cuda:{ordinal} cannot be used ({reason}): the README says which driver and libraries it needs")]
     Unusable { ordinal: usize, reason: String },
 }
 

@@ -33,7 +33,7 @@ const FIRST_READ: u64 = 1 << 16;
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    #[error("another laser-scan is writing to '{0}': wait for it, or choose another --output-dir")]
+    #[error("another laser-scan is writing to '{0}': wait for it")]
     InUse(PathBuf),
     #[error("'{path}', where laser-scan notes what is done, is {what}: move it away, or write the results elsewhere")]
     NotAFile { path: PathBuf, what: &'static str },
