@@ -57,6 +57,6 @@ fn filter_options(error: &FilterError) -> (&'static str, &'static str) {
         }
         FilterError::NoMatch { .. } => ("--include ", ""),
         FilterError::NothingExcluded { .. } => ("--exclude ", ""),
-        FilterError::NothingLeft => ("--exclude: ", ""),
+        FilterError::NothingLeft => ("--exclude leaves no module to scan: ", ""),
     }
 }

@@ -27,7 +27,7 @@ pub enum FilterError {
     },
     #[error("'{pattern}' matches nothing in the model{hint}")]
     NothingExcluded { pattern: String, hint: String },
-    #[error("the patterns leave no module to scan")]
+    #[error("every linear module is excluded")]
     NothingLeft,
 }
 
