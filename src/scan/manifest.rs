@@ -6,9 +6,9 @@ use std::{fs, io};
 use serde::ser::{SerializeMap, SerializeStruct, Serializer};
 use serde::{Deserialize, Serialize};
 
+use super::fields::Fields;
 use super::outputs::manifest_of;
 use super::pool::pool;
-use super::read::Fields;
 use super::{
     Failure, INCOMPLETE_POOL, LeftOut, Outputs, Pool, Provenance, ReadError, Record, Scan, Surroundings, Unmeasured,
 };

@@ -4,6 +4,7 @@
 //! and read here (`write.rs`, `read.rs`, `manifest.rs`), and results of other programs are read here too. Writing a
 //! scan that was read gives the same bytes.
 
+mod fields;
 mod format;
 mod join;
 mod manifest;
