@@ -116,6 +116,19 @@ fn in_place(name: &str) {
     assert!(checked > 0, "no number of a place");
 }
 
+/// Every number of a place that is expected is looked at by `in_place`; together they are many.
+#[test]
+fn many_numbers_of_places_are_expected() {
+    let corners = |name: &&str| {
+        let expected = json(folder("quantized").join(name).join("expected.json"));
+        let modules = expected["modules"].as_object().expect("modules").values();
+        modules.filter_map(|numbers| Some(numbers["corner"].as_array()?.len())).sum::<usize>()
+    };
+    let formats = formats();
+    let names: Vec<&str> = formats.iter().map(AsRef::as_ref).collect();
+    assert!(names.iter().map(corners).sum::<usize>() > 400);
+}
+
 tests_of_each! {
     formats(),
     [
