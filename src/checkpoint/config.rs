@@ -9,7 +9,7 @@ use super::outline::Outline;
 const TEXT_SECTIONS: [&str; 4] = ["text_config", "llm_config", "language_config", "thinker_config"];
 
 const KEPT: Outline = Outline::Sections {
-    same: &["text_config", "llm_config", "language_config", "thinker_config", "attn_config", "ffn_config"],
+    same: &["encoder", "decoder", "text_encoder", "audio_encoder"],
     whole: &["quantization_config", "compression_config"],
 };
 
@@ -32,6 +32,12 @@ pub struct Config {
     pub ties_embeddings: Option<bool>,
     /// The section that describes the language model, or the whole configuration, without tables and long lists.
     pub text: Value,
+    /// The whole configuration, with its sections, without tables and long lists.
+    pub root: Value,
+    /// Whether diffusers wrote it.
+    pub is_of_diffusers: bool,
+    /// Whether the model comes with code of its own.
+    pub has_own_code: bool,
 }
 
 impl Config {
@@ -52,6 +58,9 @@ impl Config {
             weights_file: text("transformers_weights"),
             ties_embeddings: ties(&root).or_else(|| ties(section)),
             text: section.clone(),
+            root: root.clone(),
+            is_of_diffusers: root.get("model_type").is_none() && root.get("_class_name").is_some(),
+            has_own_code: root.get("auto_map").is_some(),
         };
         // transformers always writes the number of layers. If it is missing, another tool wrote the file, and all layers in
         // the checkpoint count.
@@ -95,6 +104,22 @@ impl Config {
             &mut section[key]
         });
         *place = value.into();
+    }
+
+    /// The numbers of the whole configuration and its sections whose key contains one of `parts`.
+    pub fn numbers_called(&self, parts: &[&str]) -> Vec<usize> {
+        let mut found = Vec::new();
+        let mut open = vec![&self.root];
+        while let Some(section) = open.pop() {
+            for (key, value) in section.as_object().into_iter().flatten() {
+                if value.is_object() {
+                    open.push(value);
+                } else if parts.iter().any(|part| key.contains(part)) {
+                    found.extend(whole(value));
+                }
+            }
+        }
+        found
     }
 
     fn value(&self, key: &str) -> Option<&Value> {

@@ -89,7 +89,7 @@ impl Component {
         self.name.as_ref().map_or_else(|| name.to_owned(), |component| format!("{component}.{name}"))
     }
 
-    pub fn tensor_names(&self) -> impl Iterator<Item = &str> {
+    pub fn tensor_names(&self) -> impl Iterator<Item = &str> + Clone {
         let weights = self.weights.iter().map(|weight| weight.name.as_str());
         weights.chain(self.others.iter().map(|(name, _)| name.as_str()))
     }

@@ -19,7 +19,8 @@ const MAX_ENTRIES: usize = 1 << 17;
 #[derive(Clone, Copy, Debug)]
 pub enum Outline {
     Whole,
-    /// Objects under the keys `same` are read by the same rule again, objects under the keys `whole` are kept entirely.
+    /// Objects under the keys `same`, and under those that end in `_config`, are read by the same rule again, objects under
+    /// the keys `whole` are kept entirely.
     Sections {
         same: &'static [&'static str],
         whole: &'static [&'static str],
@@ -36,8 +37,8 @@ impl Outline {
     /// Which objects are kept within the value of `key`.
     fn within(self, key: &str) -> Self {
         match self {
-            Self::Sections { same, .. } if same.contains(&key) => self,
             Self::Sections { whole, .. } if whole.contains(&key) => Self::Whole,
+            Self::Sections { same, .. } if same.contains(&key) || key.ends_with("_config") => self,
             Self::Whole => Self::Whole,
             Self::Sections { .. } | Self::Nothing => Self::Nothing,
         }

@@ -6,11 +6,11 @@ use super::architectures::{self, Architecture};
 use super::left_out::LeftOut;
 use super::missing::Missing;
 use super::model::{Matrix, Model};
-use super::runtime::Runtime;
+use super::loading::Loader;
 use super::siblings::Gap;
 use super::sorted::{Left, Sorted};
 use super::tied::{Alike, Ties};
-use super::{Discovery, Info, Module, Wanted, gaps};
+use super::{Discovery, Info, Line, Module, Wanted, gaps};
 use crate::checkpoint::Component;
 use crate::source::SourceError;
 
@@ -21,16 +21,18 @@ pub fn discover(components: &[Component], wanted: Wanted, is_alike: &Alike<'_>) 
     for component in components {
         let architecture = Architecture::of(&component.config);
         let config = &architectures::completed(&component.config);
-        let runtime = Runtime::new(config, wanted.line);
-        let ties = Ties::find(component, config, architecture, wanted.line, is_alike)?;
-        discover_component(&Model { component, config, architecture, wanted, runtime, ties }, &mut discovery);
+        let names = component.tensor_names();
+        let loader = Loader::new(config, names.clone(), wanted.line);
+        let classes = (wanted.line != Line::Five).then(|| Loader::new(config, names, Line::Five));
+        let ties = Ties::find(component, config, architecture, classes.as_ref().unwrap_or(&loader), wanted.line, is_alike)?;
+        discover_component(&Model { component, config, architecture, wanted, loader, classes, ties }, &mut discovery);
     }
     Ok(discovery)
 }
 
 fn discover_component(model: &Model<'_>, discovery: &mut Discovery) {
     let component = model.component;
-    if let (false, Some(name)) = (model.architecture.is_known, &model.config.model_type) {
+    if let (false, Some(name)) = (model.is_known(), &model.config.model_type) {
         discovery.unknown.push(name.clone());
     }
     discovery.ties_embeddings |= model.ties.any;
@@ -46,7 +48,7 @@ fn discover_component(model: &Model<'_>, discovery: &mut Discovery) {
     let told: HashSet<usize> = gaps.iter().filter_map(|gap| gap.left).collect();
     for (at, Left { name, weight, reason }) in left.into_iter().enumerate() {
         if weight.is_some() && !reason.is_linear() && !told.contains(&at) {
-            discovery.names.extend(model.names(name, naming.base));
+            discovery.names.extend(model.loader.parameters(name));
         }
         discovery.left_out.push(LeftOut { tensor: component.full_name(name), reason });
     }
@@ -61,8 +63,6 @@ struct Naming<'m, 'a> {
     model: &'m Model<'a>,
     /// Whether there are several stacks of layers, so that types include the stack's name.
     several_stacks: bool,
-    /// The base model's name, if the checkpoint's names lack it.
-    base: Option<&'static str>,
 }
 
 impl<'m, 'a> Naming<'m, 'a> {
@@ -70,18 +70,18 @@ impl<'m, 'a> Naming<'m, 'a> {
         let mut stacks = found.iter().filter_map(|matrix| matrix.place.layer.map(|_| &matrix.place.stack));
         let first = stacks.next();
         let several_stacks = stacks.any(|stack| Some(stack) != first);
-        Self { model, several_stacks, base: model.missing_base() }
+        Self { model, several_stacks }
     }
 
     /// The module that a matrix is, with its parts if they are wanted.
     fn modules(&self, matrix: Matrix<'a>) -> Vec<Module> {
-        self.model.modules(matrix, self.several_stacks, self.base)
+        self.model.modules(matrix, self.several_stacks)
     }
 
     fn missing(&self, gap: Gap<'a>) -> Missing {
         let Gap { name, matrices, is_shaped, cause, .. } = gap;
         let module = |matrix| {
-            let module = self.model.module(matrix, self.several_stacks, self.base);
+            let module = self.model.module(matrix, self.several_stacks);
             if is_shaped { module } else { Module { info: Info { shape: None, ..module.info }, ..module } }
         };
         let modules = matrices.into_iter().map(module).collect();

@@ -55,7 +55,7 @@ fn of_tensors<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, left: &[Left<'
     let gap = |(at, left): (usize, &Left<'a>)| {
         let module = module_of(left.name)?;
         let cause = evidence.cause(left, module)?;
-        if model.reason_against(module).is_some() {
+        if model.reason_against(module, None).is_some() {
             return None;
         }
         let own = || left.weight.and_then(|weight| model.matrices(weight).ok());
@@ -152,7 +152,7 @@ fn without_weight<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known: &Ha
         Some(module).filter(|module| belongs && !module.ends_with(WEIGHT) && !known.contains(*module))
     };
     let gap = |module: &'a str| {
-        (siblings.has(module) && model.reason_against(module).is_none() && seen.insert(module))
+        (siblings.has(module) && model.reason_against(module, None).is_none() && seen.insert(module))
             .then(|| without_anything(module, siblings))
     };
     model.component.tensor_names().filter_map(owner).filter_map(gap).collect()

@@ -1,7 +1,7 @@
 //! What a linear module is, whether or not it is measured.
 
 use super::name::Place;
-use super::{Role, WEIGHT, role_by_name, without_expert};
+use super::{KnownBy, Role, WEIGHT, role_by_name, without_expert};
 
 /// What is known of a linear module. A scan's records, its files, selections and trainers all use this description.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,7 @@ pub struct Info {
     pub dtype: Option<String>,
     /// Where a trainer finds it.
     pub memory: InMemory,
+    pub known_by: KnownBy,
     /// The fused module that it is a part of. No trainer can select a part.
     pub part_of: Option<String>,
 }
@@ -63,6 +64,7 @@ impl Info {
             shape: None,
             dtype: None,
             memory: InMemory::Modules(vec![name.to_owned()]),
+            known_by: KnownBy::Unsaid,
             part_of: None,
         }
     }

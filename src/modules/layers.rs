@@ -73,7 +73,7 @@ fn promised(model: &Model<'_>, stack: &str, stacks: &Stacks) -> Option<usize> {
     match stack.rsplit('.').next() {
         _ if is_only_decoder(stack, stacks) => config.layer_count,
         // It is not known what the counts in an unknown architecture's configuration mean.
-        _ if !model.architecture.is_known => None,
+        _ if !model.is_known() => None,
         Some("encoder") if decoders.is_some() => config.number(&["encoder_layers", "num_layers"]),
         Some("decoder") if decoders.is_some() => decoders,
         _ if stacks.len() == 1 => config.layer_count,
@@ -111,7 +111,7 @@ pub fn without_modules<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known
     let differs = has_attentions(model.config);
     let mut groups: BTreeMap<String, BTreeMap<String, BTreeSet<&str>>> = BTreeMap::new();
     let mut beside: HashMap<&str, BTreeSet<&str>> = HashMap::new();
-    for name in known.iter().filter(|name| model.reason_against(name).is_none()) {
+    for name in known.iter().filter(|name| model.reason_against(name, None).is_none()) {
         let Some((path, member)) = group(name).filter(|(_, member)| !differs || !TOGETHER[0].contains(member)) else {
             let linear = name.rsplit_once('.').filter(|_| is_called_linear(name) || siblings.has(name));
             if let Some((path, leaf)) = linear {

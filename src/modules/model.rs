@@ -4,18 +4,11 @@ use std::sync::Arc;
 
 use super::architectures::{Architecture, Stack};
 use super::left_out::Reason;
-use super::name::{Place, number};
-use super::runtime::Runtime;
+use super::name::{Place, module_name, number};
+use super::loading::{Kind, Loader};
 use super::tied::Ties;
-use super::{InMemory, Info, Module, Role, WEIGHT, Wanted};
+use super::{InMemory, Info, KnownBy, Module, Role, WEIGHT, Wanted};
 use crate::checkpoint::{Axis, Band, Component, Config, Selection, Weight};
-
-/// First segments of the names of a base model's modules if the base model's own name is missing.
-#[rustfmt::skip]
-const ROOTS: [&str; 14] = [
-    "layers", "h", "blocks", "encoder", "decoder", "embeddings", "connector", "feature_extractor", "feature_projection",
-    "perceiver_resampler", "text_model", "vision_model", "language_model", "visual",
-];
 
 /// The segment of a name that is followed by an expert's.
 const EXPERTS: &str = "experts";
@@ -27,7 +20,9 @@ pub struct Model<'a> {
     pub config: &'a Config,
     pub architecture: &'static Architecture,
     pub wanted: Wanted,
-    pub runtime: Runtime,
+    pub loader: Loader,
+    /// What version 5 makes of the names, if `loader` is of another version: what a module is for does not depend on it.
+    pub classes: Option<Loader>,
     pub ties: Ties,
 }
 
@@ -53,14 +48,21 @@ impl<'a> Matrix<'a> {
 }
 
 impl Model<'_> {
+    /// Whether a library or a row of the table knows the architecture.
+    pub fn is_known(&self) -> bool {
+        self.loader.is_of_library() || self.architecture.has_row()
+    }
+
     /// The matrices in `weight`, or why there are none. Whether their numbers can be read is not checked, because
     /// packed codes may have any shape.
     pub fn matrices<'a>(&self, weight: &'a Arc<Weight>) -> Result<Vec<Matrix<'a>>, Reason> {
         let module = weight.name.strip_suffix(WEIGHT).filter(|module| !module.is_empty());
         let name = module.unwrap_or(&weight.name);
-        let stack = self.architecture.stack(name).or_else(|| is_stack(name, &weight.shape).then_some(Stack::Leading));
+        let kind = self.kind(&weight.name);
+        let is_stack = kind == Some(Kind::Experts) || is_stack(name, &weight.shape);
+        let stack = self.architecture.stack(name).or_else(|| is_stack.then_some(Stack::Leading));
         let stack = stack.filter(|stack| *stack != Stack::Leading || weight.shape.len() == 3);
-        if module.is_none() && stack.is_none() {
+        if module.is_none() && stack.is_none() && kind != Some(Kind::Linear) {
             return Err(Reason::NoWeight);
         }
         if weight.shape.contains(&0) {
@@ -78,9 +80,13 @@ impl Model<'_> {
         Ok(selections.into_iter().enumerate().map(matrix).collect())
     }
 
-    /// Why the module called `name` should not be measured, if there is a reason.
-    pub fn reason_against(&self, name: &str) -> Option<Reason> {
-        match Role::of(name, self.architecture, self.config) {
+    /// Why the module called `name`, whose weight has so many rows, should not be measured, if there is a reason.
+    pub fn reason_against(&self, name: &str, rows: Option<usize>) -> Option<Reason> {
+        let kind = self.kind_of_module(name);
+        if kind == Some(Kind::Other) {
+            return Some(Reason::NoWeight);
+        }
+        match Role::of(name, kind, rows, self.architecture, self.config) {
             Role::Linear => None,
             Role::Head if self.ties.contains(name) => Some(Reason::TiedHead),
             role if role.is_linear() && self.wanted.all_linear => None,
@@ -88,11 +94,13 @@ impl Model<'_> {
         }
     }
 
-    /// The names in memory of the tensor or module called `stored` on disk. `base` is the base model's name if the
-    /// checkpoint's names lack it.
-    pub fn names(&self, stored: &str, base: Option<&str>) -> Vec<String> {
-        let is_at_root = ROOTS.contains(&stored.split('.').next().unwrap_or(""));
-        self.runtime.names(stored, base.filter(|_| is_at_root))
+    fn kind_of_module(&self, name: &str) -> Option<Kind> {
+        self.kind(&format!("{name}{WEIGHT}")).or_else(|| self.kind(name))
+    }
+
+    /// What the stored `tensor` is for in the library's class.
+    fn kind(&self, tensor: &str) -> Option<Kind> {
+        self.classes.as_ref().unwrap_or(&self.loader).kind_of_stored(tensor)
     }
 
     /// The matrices that a weight of `shape` consists of.
@@ -117,49 +125,54 @@ impl Model<'_> {
         }
     }
 
-    /// The name of the base model, in which everything but the head is in memory, if the checkpoint's names lack it.
-    pub fn missing_base(&self) -> Option<&'static str> {
-        self.architecture.base.filter(|base| {
-            let is_in_base = |name: &str| name.split('.').next() == Some(base);
-            !self.component.weights.iter().any(|weight| is_in_base(&weight.name))
-        })
-    }
-
     /// The module with this matrix, followed by its parts if they are wanted.
-    pub fn modules(&self, matrix: Matrix<'_>, several_stacks: bool, base: Option<&str>) -> Vec<Module> {
+    pub fn modules(&self, matrix: Matrix<'_>, several_stacks: bool) -> Vec<Module> {
         let stack = matrix.stack.clone();
         let stored = stack.as_deref().unwrap_or(&matrix.place.name).to_owned();
-        let module = self.module(matrix, several_stacks, base);
+        let module = self.module(matrix, several_stacks);
         let parts = if self.wanted.parts { self.parts(&module, &stored, stack.is_some()) } else { Vec::new() };
         std::iter::once(module).chain(parts).collect()
     }
 
     /// The module with this matrix.
-    pub fn module(&self, matrix: Matrix<'_>, several_stacks: bool, base: Option<&str>) -> Module {
+    pub fn module(&self, matrix: Matrix<'_>, several_stacks: bool) -> Module {
         let Matrix { place, weight, selection, stack } = matrix;
         let stored = stack.as_deref().unwrap_or(&place.name);
-        let mut targets = self.names(stored, base);
-        let is_expert = without_expert(&place.name).is_some();
-        let is_parameter =
-            stack.is_some() || (is_expert && targets.iter().all(|target| without_expert(target).is_none()));
-        if stack.is_some() && weight.name.ends_with(WEIGHT) {
-            // A stack that keeps its name is the `.weight` of a module of its own.
-            let leaf = stored.rsplit('.').next().unwrap_or(stored);
-            targets.iter_mut().filter(|target| target.ends_with(leaf)).for_each(|target| target.push_str(WEIGHT));
-        }
-        let is_rows = stack.is_some() && selection.band.is_some();
+        let tensor = if weight.name.ends_with(WEIGHT) { format!("{stored}{WEIGHT}") } else { stored.to_owned() };
+        let parameters = self.loader.parameters(&tensor);
+        let known_by = match self.loader.known_by(&parameters) {
+            KnownBy::Nothing if self.architecture.has_row() => KnownBy::Row,
+            known_by => known_by,
+        };
+        let memory = self.in_memory(parameters, &place, stack.is_some(), selection.band.is_some());
+        let shape = selection.shape(&weight.shape);
+        let role = Role::of(stored, self.kind_of_module(stored), Some(shape[0]), self.architecture, self.config);
         let name = self.component.full_name(&place.name);
         let info = Info {
             kind: self.component.full_name(&place.kind(several_stacks)),
-            role: Role::of(stored, self.architecture, self.config),
+            role,
             layer: place.layer,
-            shape: Some(selection.shape(&weight.shape)),
+            shape: Some(shape),
             dtype: Some(weight.dtype()),
-            memory: in_memory(targets, is_parameter, is_rows),
+            memory,
+            known_by,
             part_of: None,
             name,
         };
         Module { info, tensor: self.component.full_name(&weight.name), weight: Arc::clone(weight), selection }
+    }
+
+    /// What the matrix at this `place` is in memory, where the tensor that it is in becomes these `parameters`.
+    fn in_memory(&self, mut parameters: Vec<String>, place: &Place, is_stacked: bool, is_band: bool) -> InMemory {
+        let is_expert = without_expert(&place.name).is_some();
+        let is_one = is_stacked || (is_expert && parameters.iter().all(|name| without_expert(name).is_none()));
+        match parameters.len() {
+            1 if is_stacked && is_band => InMemory::RowsOf(parameters.remove(0)),
+            1 if is_one || self.loader.kind(&parameters[0]) == Some(Kind::Attention) => {
+                InMemory::Parameter(parameters.remove(0))
+            }
+            _ => InMemory::Modules(parameters.iter().map(|name| module_name(name).to_owned()).collect()),
+        }
     }
 }
 
@@ -183,14 +196,6 @@ fn expert_name(name: &str, expert: usize) -> String {
     match name.rsplit_once('.') {
         Some((path, leaf)) => format!("{path}.{expert}.{leaf}"),
         None => format!("{expert}.{name}"),
-    }
-}
-
-fn in_memory(mut names: Vec<String>, is_parameter: bool, is_rows: bool) -> InMemory {
-    match names.len() {
-        1 if is_parameter && is_rows => InMemory::RowsOf(names.remove(0)),
-        1 if is_parameter => InMemory::Parameter(names.remove(0)),
-        _ => InMemory::Modules(names),
     }
 }
 

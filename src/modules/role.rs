@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::architectures::{Architecture, UNKNOWN};
+use super::architectures::{Architecture, PLAIN};
+use super::loading::Kind;
 use super::name::Place;
 use crate::checkpoint::Config;
 
@@ -13,6 +14,13 @@ const EMBEDDINGS: [&str; 15] = [
     "embeddings", "emb", "embedding", "wte", "wpe", "relative_attention_bias", "bias_values", "shared", "codebook",
 ];
 
+/// Parts of the keys under which a configuration has the sizes of vocabularies.
+const VOCABULARIES: [&str; 2] = ["vocab_size", "codebook_size"];
+
+/// Parts of the keys under which a configuration has the numbers of rows of tables.
+const TABLE_SIZES: [&str; 5] =
+    ["vocab_size", "codebook_size", "max_position_embeddings", "n_positions", "num_embeddings"];
+
 /// Endings of the names of embeddings.
 const EMBEDDING_ENDINGS: [&str; 6] = ["_embedding", "_embeddings", "_embed", "_emb", "_token", "_tokens"];
 
@@ -20,7 +28,7 @@ const EMBEDDING_ENDINGS: [&str; 6] = ["_embedding", "_embeddings", "_embed", "_e
 const PROJECTIONS: [&str; 2] = ["decoder_embed", "vision_embed_tokens"];
 
 /// Last segments of the names of heads outside the layers.
-const HEADS: [&str; 2] = ["output", "output_projection"];
+const HEADS: [&str; 5] = ["output", "output_projection", "unembed", "logits_dense", "codec_head"];
 
 /// Segments of the names of heads outside the layers, which may consist of several modules.
 #[rustfmt::skip]
@@ -58,20 +66,35 @@ pub enum Role {
 }
 
 impl Role {
-    /// The role of the module called `name` in a model of this `architecture` with this `config`.
-    pub fn of(name: &str, architecture: &Architecture, config: &Config) -> Self {
+    /// The role of the module called `name` in a model of this `architecture` with this `config`. `kind` is what it is in
+    /// the library's class, if that is known, and `rows` the number of its weight's rows, if it is.
+    pub fn of(
+        name: &str,
+        kind: Option<Kind>,
+        rows: Option<usize>,
+        architecture: &Architecture,
+        config: &Config,
+    ) -> Self {
         let place = Place::of(name);
         let segments: Vec<&str> = name.split('.').collect();
         let leaf = segments[segments.len() - 1];
         // The configuration counts the language model's layers, not those of an encoder or a vision tower.
         let beyond = place.layer.zip(config.layer_count);
         let beyond = beyond.is_some_and(|(layer, count)| is_decoder(&place.stack) && layer >= count);
-        if segments.iter().any(|segment| matches!(*segment, "mtp" | "mtp_layers")) || beyond {
+        let is_outside = place.layer.is_none();
+        let counts = |parts: &[&str]| rows.is_some_and(|rows| is_outside && config.numbers_called(parts).contains(&rows));
+        if segments.iter().any(|segment| segment.starts_with("mtp")) || beyond {
             Self::FurtherPrediction
+        } else if kind == Some(Kind::Embedding) {
+            Self::Embedding
+        } else if kind == Some(Kind::Router) {
+            Self::Router
         } else if is_of_head(name, &segments, &place, architecture) {
             Self::Head
-        } else if is_embedding(&segments, leaf) {
+        } else if kind.is_none() && (is_embedding(&segments, leaf) || (is_called_table(leaf) && counts(&TABLE_SIZES))) {
             Self::Embedding
+        } else if counts(&VOCABULARIES) {
+            Self::Head
         } else if place.layer.is_none() && EMBEDDING_PROJECTIONS.contains(&leaf) {
             Self::EmbeddingProjection
         } else if place.layer.is_some() && segments.iter().any(|segment| ROUTERS.contains(segment)) {
@@ -103,12 +126,17 @@ fn is_embedding(segments: &[&str], leaf: &str) -> bool {
     let is_table = EMBEDDING_ENDINGS.iter().any(|ending| leaf.ends_with(ending));
     EMBEDDINGS.contains(&leaf)
         || segments.contains(&"embed_tokens")
-        || (is_table && !leaf.starts_with("patch") && !PROJECTIONS.contains(&leaf))
+        || (is_table && !leaf.contains("patch") && !PROJECTIONS.contains(&leaf))
+}
+
+/// Whether the last segment of a name may be that of a table, so that its size decides.
+fn is_called_table(leaf: &str) -> bool {
+    ["emb", "wte", "wpe", "tok", "vocab", "position"].iter().any(|part| leaf.contains(part)) && !leaf.contains("unemb")
 }
 
 /// The role that a module's name alone suggests.
 pub fn by_name(name: &str) -> Role {
-    Role::of(name, &UNKNOWN, &Config::default())
+    Role::of(name, None, None, &PLAIN, &Config::default())
 }
 
 /// Whether a module's name alone suggests that it is the projection onto the vocabulary.
@@ -119,7 +147,7 @@ pub fn is_head(name: &str) -> bool {
 /// Whether a module is a head or a part of one.
 fn is_of_head(name: &str, segments: &[&str], place: &Place, architecture: &Architecture) -> bool {
     let leaf = segments[segments.len() - 1];
-    segments.contains(&"lm_head")
+    segments.iter().any(|segment| segment.ends_with("lm_head"))
         || name == "head"
         || architecture.heads.contains(&name)
         || (place.layer.is_none()
@@ -152,7 +180,7 @@ mod tests {
 
     #[test]
     fn names_tell_what_a_module_is() {
-        let of = |name: &str, config: &Config| Role::of(name, Architecture::of(config), config);
+        let of = |name: &str, config: &Config| Role::of(name, None, None, Architecture::of(config), config);
         let role = |name: &str| of(name, &Config::default());
         assert_eq!(role("model.layers.0.mlp.gate_proj"), Role::Linear);
         assert_eq!(role("model.layers.0.mlp.gate"), Role::Router);
@@ -176,5 +204,20 @@ mod tests {
         assert_eq!(of("decoder.block.2.layer.0.SelfAttention.q", &config), Role::Linear);
         let whisper = Config { model_type: Some("whisper".into()), ..Config::default() };
         assert_eq!(of("proj_out", &whisper), Role::Head);
+        assert_eq!(role("mtp_block.0.mlp.up_proj"), Role::FurtherPrediction);
+        assert_eq!(role("model.audio_lm_head"), Role::Head);
+    }
+
+    #[test]
+    fn what_a_class_has_and_how_many_rows_go_before_a_name() {
+        let config = Config::parse(br#"{"text_config": {"vocab_size": 320}, "max_position_embeddings": 64}"#).expect("JSON");
+        let role = |name: &str, kind, rows| Role::of(name, kind, Some(rows), &PLAIN, &config);
+        assert_eq!(role("embed", None, 320), Role::Embedding);
+        assert_eq!(role("tok_lookup", None, 64), Role::Embedding);
+        assert_eq!(role("tok_lookup", None, 65), Role::Linear);
+        assert_eq!(role("answer", None, 320), Role::Head);
+        assert_eq!(role("layers.0.answer", None, 320), Role::Linear);
+        assert_eq!(role("layers.0.query", Some(Kind::Embedding), 8), Role::Embedding);
+        assert_eq!(role("time_embed", Some(Kind::Linear), 8), Role::Linear);
     }
 }

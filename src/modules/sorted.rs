@@ -32,7 +32,7 @@ impl<'a> Sorted<'a> {
         for weight in &component.weights {
             let reason = match model.matrices(weight) {
                 Ok(_) if !weight.is_floating() => Reason::Dtype(weight.dtype()),
-                Ok(matrices) => match model.reason_against(module_name(&weight.name)) {
+                Ok(matrices) => match model.reason_against(module_name(&weight.name), matrices.first().map(|one| one.shape()[0])) {
                     None => {
                         sorted.found.extend(matrices);
                         continue;

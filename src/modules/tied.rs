@@ -9,8 +9,9 @@
 use std::collections::HashSet;
 
 use super::architectures::Architecture;
+use super::loading::Loader;
 use super::name::module_name;
-use super::{Line, Role, role, runtime};
+use super::{Line, Role, role};
 use crate::checkpoint::{Component, Config, Look, Weight};
 use crate::source::SourceError;
 
@@ -31,15 +32,20 @@ pub struct Ties {
 
 impl Ties {
     /// Finds the ties in a component of this `architecture`, with this completed `config`, for a `line` of
-    /// transformers. Fails if weights that must be compared cannot be read.
+    /// transformers. `classes` tells what its tensors are for. Fails if weights that must be compared cannot be read.
     pub fn find(
         component: &Component,
         config: &Config,
         architecture: &Architecture,
+        classes: &Loader,
         line: Line,
         is_alike: &Alike<'_>,
     ) -> Result<Self, SourceError> {
-        let is = |weight: &Weight, wanted: Role| Role::of(module_name(&weight.name), architecture, config) == wanted;
+        let role = |weight: &Weight| {
+            let rows = weight.shape.first().copied();
+            Role::of(module_name(&weight.name), classes.kind_of_stored(&weight.name), rows, architecture, config)
+        };
+        let is = |weight: &Weight, wanted: Role| role(weight) == wanted;
         let of = |wanted: Role| component.weights.iter().filter(move |weight| is(weight, wanted));
         let mut stored = HashSet::new();
         let mut has_head = false;
@@ -53,7 +59,7 @@ impl Ties {
         let without =
             || config.ties_embeddings.unwrap_or_else(|| is_generative(config) && of(Role::Embedding).count() > 0);
         let is_tied = if has_head { !stored.is_empty() } else { without() };
-        Ok(Self { stored, any: is_tied && runtime::has_vocabulary_head(config) })
+        Ok(Self { stored, any: is_tied && has_vocabulary_head(config) })
     }
 
     pub fn contains(&self, name: &str) -> bool {
@@ -84,4 +90,13 @@ fn is_tied<'a>(
 fn is_generative(config: &Config) -> bool {
     let is_in = |class: &str| GENERATIVE.iter().any(|part| class.contains(part));
     config.architecture.as_deref().is_some_and(is_in)
+}
+
+/// Whether the model that a trainer loads projects onto the vocabulary, unlike a bare model or a classifier.
+fn has_vocabulary_head(config: &Config) -> bool {
+    let other = ["Classification", "QuestionAnswering", "MultipleChoice"];
+    let is_bare =
+        |class: &str| class.ends_with("Model") && !class.ends_with("HeadModel") && !class.ends_with("HeadsModel");
+    let is_other = |class: &str| is_bare(class) || other.iter().any(|task| class.contains(task));
+    !config.architecture.as_deref().is_some_and(is_other)
 }

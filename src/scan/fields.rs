@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Numbers, ReadError, Record, Unmeasured};
-use crate::modules::{InMemory, Info, Role};
+use crate::modules::{InMemory, Info, KnownBy, Role};
 use crate::output::json::Json;
 use crate::statistic::Statistic;
 
@@ -54,6 +54,7 @@ impl<'a> Fields<'a> {
             shape: self.field("shape", "rows and columns", shape)?,
             dtype: self.field("dtype", "a name", text)?,
             part_of: self.field("part_of", "a name", text)?,
+            known_by: self.field("target_known_by", "by what the name in memory is known", known_by)?.unwrap_or_default(),
             memory,
             ..plain
         })
@@ -123,6 +124,10 @@ impl<'a> Fields<'a> {
 }
 
 fn role(value: &Json) -> Option<Role> {
+    serde_json::from_value(value.text()?.into()).ok()
+}
+
+fn known_by(value: &Json) -> Option<KnownBy> {
     serde_json::from_value(value.text()?.into()).ok()
 }
 

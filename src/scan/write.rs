@@ -8,7 +8,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use super::others::{spectrum, spectrum_sorted};
 use super::{Format, Pool, Pooling, Record, Scan};
-use crate::modules::{InMemory, Info};
+use crate::modules::{InMemory, Info, KnownBy};
 use crate::output::python_json;
 use crate::statistic::Statistic;
 
@@ -86,7 +86,7 @@ impl Serialize for All<'_> {
 
 impl Serialize for Described<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Info { name, kind, layer, shape, dtype, memory, part_of, .. } = self.0;
+        let Info { name, kind, layer, shape, dtype, memory, known_by, part_of, .. } = self.0;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("module", name)?;
         map.serialize_entry("type", kind)?;
@@ -103,6 +103,9 @@ impl Serialize for Described<'_> {
         }
         if matches!(memory, InMemory::RowsOf(_)) {
             map.serialize_entry("target_is_matrix", &true)?;
+        }
+        if *known_by != KnownBy::Unsaid {
+            map.serialize_entry("target_known_by", known_by)?;
         }
         if let Some(whole) = part_of {
             map.serialize_entry("part_of", whole)?;

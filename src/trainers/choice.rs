@@ -64,7 +64,7 @@ impl<'a> Choice<'a> {
     }
 
     /// The `model_type`s of the model and its components.
-    fn model_types(&self) -> impl Iterator<Item = &str> {
+    pub fn model_types(&self) -> impl Iterator<Item = &str> {
         self.around.into_iter().flat_map(|around| &around.model_types).map(String::as_str)
     }
 

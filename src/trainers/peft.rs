@@ -11,7 +11,7 @@ use super::remedy::Remedy;
 use super::resolve::Rule;
 use super::targets::Target;
 use super::{Export, ExportError, Format, Trainer};
-use crate::modules::{Refused, WEIGHT};
+use crate::modules::{Refused, WEIGHT, rewritten_by_peft};
 use crate::output;
 
 /// The last segments of the names of modules that PEFT refuses to adapt in a Mamba.
@@ -142,7 +142,7 @@ fn rewritten(choice: &Choice<'_>) -> Vec<&'static str> {
     if choice.around.is_none_or(|around| around.transformers < 5) {
         return Vec::new();
     }
-    choice.architectures().flat_map(|architecture| architecture.rewritten).copied().collect()
+    choice.model_types().flat_map(rewritten_by_peft).copied().collect()
 }
 
 /// The modules with a rank of their own, as regular expressions, and those ranks.

@@ -1,9 +1,9 @@
 //! Models of diffusers.
 
-use super::row::{Architecture, BASELESS, Layout};
+use super::row::{Architecture, PLAIN, Layout};
 
 /// A model whose convolutions count as much as its linear modules.
-const CONVOLUTIONAL: Architecture = Architecture { convolutions: true, ..BASELESS };
+const CONVOLUTIONAL: Architecture = Architecture { convolutions: true, ..PLAIN };
 
 pub const ROWS: &[Architecture] = &[
     Architecture {

@@ -1,32 +1,30 @@
 //! What differs between architectures, as one table.
 //!
-//! Names and shapes tell most about a module (`name.rs`, `role.rs`). A row here adds what they do not tell: how a fused
-//! weight is divided, which tensors are stacks of experts without a name that says so, how names on disk become names
-//! in memory, and where a trainer must take care.
+//! Names and shapes tell most about a module (`name.rs`, `role.rs`), and how names on disk become names in memory is known
+//! from the libraries themselves (`loading`). A row here adds what they do not tell: how a fused weight is divided, which
+//! tensors are stacks of experts without a name that says so, and where a trainer must take care.
 //!
 //! To teach laser-scan a new architecture, add its `model_type` to a row, or a row to the file of its kind. `row.rs`
 //! defines what a row can say and has pieces that many rows share. `defaults.rs`, which a script writes, has the values
 //! that transformers assumes if a configuration does not give them.
 //!
-//! The layouts were taken from the models' own code in transformers 5.23 and diffusers 0.42. The renamings were
-//! observed by loading checkpoints in transformers 4.57.3 and 5.23.0 (`tests/catalogue/make_families.py`).
+//! The layouts were taken from the models' own code in transformers 5.23 and diffusers 0.42.
 
 mod decoders;
 mod defaults;
 mod diffusion;
 mod encoders;
 mod experts;
-mod multimodal;
 mod row;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-pub use row::{Architecture, InputFirst, Layout, QKV, Refused, Stack, UNKNOWN};
+pub use row::{Architecture, InputFirst, Layout, PLAIN, QKV, Refused, Stack};
 
 use crate::checkpoint::Config;
 
-const TABLE: [&[Architecture]; 5] = [decoders::ROWS, experts::ROWS, multimodal::ROWS, encoders::ROWS, diffusion::ROWS];
+const TABLE: [&[Architecture]; 4] = [decoders::ROWS, experts::ROWS, encoders::ROWS, diffusion::ROWS];
 
 static BY_NAME: LazyLock<HashMap<&str, &Architecture>> = LazyLock::new(|| {
     let rows = TABLE.into_iter().flatten();
@@ -36,7 +34,7 @@ static BY_NAME: LazyLock<HashMap<&str, &Architecture>> = LazyLock::new(|| {
 impl Architecture {
     /// The row for a model with this configuration.
     pub fn of(config: &Config) -> &'static Self {
-        config.model_type.as_deref().and_then(Self::called).unwrap_or(&UNKNOWN)
+        config.model_type.as_deref().and_then(Self::called).unwrap_or(&PLAIN)
     }
 
     pub fn called(name: &str) -> Option<&'static Self> {

@@ -6,27 +6,15 @@ pub struct Architecture {
     /// The `model_type`s of transformers that the row describes. They may also be classes: of diffusers, or of
     /// transformers if a class is renamed in another way than the others of its `model_type`.
     pub names: &'static [&'static str],
-    /// Whether the models' code was read for this row. If not, the general rules are used, and the user is told.
-    pub is_known: bool,
     /// Fused weights: the end of the module's name, and how the weight is divided.
     pub fused: &'static [(&'static str, Layout)],
     /// Stacks of experts that the general rule does not find, by the end of the tensor's name without `.weight`.
     pub stacks: &'static [(&'static str, Stack)],
     /// The names of heads that the general rules do not know.
     pub heads: &'static [&'static str],
-    /// The first segment of all names but the head's in memory, if it may be missing on disk.
-    pub base: Option<&'static str>,
     pub input_first: InputFirst,
     /// Whether convolutions make up so much of the model that they are measured by default.
     pub convolutions: bool,
-    /// How names on disk become names in memory under every version of transformers. The rules are applied one after
-    /// the other.
-    pub renamed: &'static [Rules],
-    /// The rules that version 5 applies after these.
-    pub renamed_by_five: &'static [Rules],
-    /// Last segments of target modules that PEFT turns into parameters of every layer under version 5, where the
-    /// experts are parameters (`peft/utils/transformers_weight_conversion.py`).
-    pub rewritten: &'static [&'static str],
     /// What PEFT cannot adapt.
     pub refused: Option<Refused>,
     /// The ends of the names of modules whose weight the model's code reads without calling the module, so that an
@@ -92,33 +80,17 @@ pub enum Refused {
     Experts,
 }
 
-/// Renamings that are applied one after the other: a run of a name's segments, and what it becomes. `#` stands for a
-/// number, `^` for the beginning of the name. A number that only the left side has is dropped. Several names on the
-/// right are in braces.
-pub type Rules = &'static [(&'static str, &'static str)];
-
-/// A row for which the general rules are enough.
+/// What holds for all architectures, as the basis of every row.
 pub const PLAIN: Architecture = Architecture {
     names: &[],
-    is_known: true,
-    fused: &[VISION],
+    fused: &[VISION, EXPERTS],
     stacks: &[],
     heads: &[],
-    base: Some("model"),
     input_first: InputFirst::Nothing,
     convolutions: false,
-    renamed: &[],
-    renamed_by_five: &[],
-    rewritten: &[],
     refused: None,
     bypassed: &[],
 };
-
-/// A row whose models have full names on disk.
-pub const BASELESS: Architecture = Architecture { base: None, ..PLAIN };
-
-/// The row for an unknown architecture, also as the basis of rows for architectures whose code was not read.
-pub const UNKNOWN: Architecture = Architecture { is_known: false, ..BASELESS };
 
 pub const QKV: &[&str] = &["q", "k", "v"];
 
@@ -144,28 +116,12 @@ pub const GATED_DELTA: Architecture = Architecture {
     ..PLAIN
 };
 
-/// Experts that are loaded into one parameter for each projection.
-pub const STACKED: Rules = &[
-    ("experts.#.gate_proj", "experts.gate_up_proj"),
-    ("experts.#.up_proj", "experts.gate_up_proj"),
-    ("experts.#.down_proj", "experts.down_proj"),
-];
-
-/// What PEFT turns into parameters if the experts' projections are named like those of a gated block.
-pub const PROJECTIONS: &[&str] = &["gate", "gate_proj", "up_proj", "down_proj"];
-
-/// The renaming of a language model that moved into the model around it, and of what stands beside it.
-pub const UNDER_MODEL: Rules = &[
-    ("^.language_model.lm_head", "^.lm_head"),
-    ("^.language_model.model", "^.model.language_model"),
-    ("^.vision_tower", "^.model.vision_tower"),
-    ("^.vision_model", "^.model.vision_model"),
-    ("^.vision_embed_tokens", "^.model.vision_embed_tokens"),
-    ("^.audio_tower", "^.model.audio_tower"),
-    ("^.multi_modal_projector", "^.model.multi_modal_projector"),
-];
-
 impl Architecture {
+    /// Whether a row says anything about this architecture.
+    pub fn has_row(&self) -> bool {
+        !self.names.is_empty()
+    }
+
     pub fn stack(&self, name: &str) -> Option<Stack> {
         self.stacks.iter().find(|(ending, _)| ends_with(name, ending)).map(|(_, stack)| *stack)
     }

@@ -1,0 +1,319 @@
+//! Names on disk -> names in memory.
+//!
+//! A trainer sees the modules of a model that a library has loaded, whose names may differ from those on disk: version 5 of
+//! transformers stacks experts into one parameter, multimodal models and vision encoders were renamed over time, and a
+//! model with a head may be stored without one. How transformers and diffusers do this is data (`tables.rs`). For models
+//! that neither knows, there are general rules, and nobody vouches for the names.
+
+mod rules;
+mod tables;
+mod tree;
+
+use fancy_regex::Regex;
+use serde::{Deserialize, Serialize};
+
+pub use tables::Kind;
+
+use self::rules::{Applied, Scope, Surveyed};
+use self::tables::{Action, Class, Rule, Table};
+use self::tree::Tree;
+use crate::checkpoint::Config;
+
+/// A line of versions of transformers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Line {
+    /// Version 4.57, the last of version 4.
+    Four,
+    #[default]
+    Five,
+}
+
+impl Line {
+    pub fn version(self) -> u8 {
+        match self {
+            Self::Four => 4,
+            Self::Five => 5,
+        }
+    }
+}
+
+/// By what a module's name in memory is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KnownBy {
+    /// A row of the table of architectures, which a person has written.
+    Row,
+    /// The library's own classes and rules.
+    Table,
+    /// A rule that holds for all models of a library.
+    Rule,
+    /// It was guessed.
+    Nothing,
+    /// The scan's file does not say.
+    #[default]
+    Unsaid,
+}
+
+/// How experts are stacked by version 5 if it is not known otherwise: the projections of a gated block become one parameter
+/// each for the way in and the way out.
+const EXPERTS: [(&[&str], &str); 4] = [
+    (&[r"\.experts.*.gate_proj.weight", r"\.experts.*.up_proj.weight"], ".experts.gate_up_proj"),
+    (&[r"\.experts.*.down_proj.weight"], ".experts.down_proj"),
+    (&[r"\.experts.*.w1.weight", r"\.experts.*.w3.weight"], ".experts.gate_up_proj"),
+    (&[r"\.experts.*.w2.weight"], ".experts.down_proj"),
+];
+
+/// Beginnings of names under which checkpoints have modules that transformers is known to load under other names.
+const RENAMED: [&str; 4] = ["language_model.model.", "language_model.lm_head.", "thinker.model.", "text_model.model."];
+
+/// Parts of names of which the same is known.
+const RENAMED_WITHIN: [&str; 3] = [".attention.attention.query.", ".attention.attention.key.", ".attention.attention.value."];
+
+/// What a library makes of the names of one model.
+pub struct Loader {
+    origin: Origin,
+    tree: Option<Tree>,
+    /// The name of the base model within the class that version 5 loads, or an empty one.
+    base: &'static str,
+    /// The rules of version 5.
+    rules: Vec<Applied>,
+    surveyed: Surveyed,
+    older: Older,
+}
+
+/// From where the names are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Transformers,
+    Diffusers,
+    /// Neither library has the model. Its own code is loaded, or it is newer than the tables.
+    Unknown,
+}
+
+/// What version 4 does with names.
+#[derive(Default)]
+struct Older {
+    rules: Vec<(Regex, String)>,
+    /// What is put before all names, or taken off them, with its dot.
+    added: Option<String>,
+    dropped: Option<String>,
+}
+
+impl Loader {
+    /// The names for a model with this configuration under a `line` of transformers. `names` are those of all its tensors.
+    pub fn new<'n>(config: &Config, names: impl Iterator<Item = &'n str> + Clone, line: Line) -> Self {
+        if config.is_of_diffusers {
+            return Self::of_diffusers(config);
+        }
+        let table = Table::of(line);
+        let model_type = config.model_type.as_deref().filter(|model_type| table.has_type(model_type));
+        let Some(model_type) = model_type else { return Self::of_unknown(config, line) };
+        let own = config.architecture.as_deref().and_then(|class| table.class_name(class));
+        let class = own.or_else(|| table.class_of(model_type, "any"));
+        let tree = class.and_then(|class| Tree::new(table, model_type, class, &config.root));
+        let mut loader = Self { tree, ..Self::empty(Origin::Transformers) };
+        match line {
+            Line::Five => {
+                loader.base = loader.tree.as_ref().map_or("", |tree| tree.nodes[0].prefix);
+                loader.rules = rules_of(table, loader.tree.as_ref(), model_type);
+                loader.surveyed = Surveyed::new(&loader.rules, names);
+            }
+            Line::Four => {
+                let class = class.and_then(|class| table.class(class)).unwrap_or_default();
+                loader.older = Older::new(&class, loader.tree.as_ref(), names);
+            }
+        }
+        loader
+    }
+
+    fn empty(origin: Origin) -> Self {
+        let (rules, surveyed, older) = (Vec::new(), Surveyed::default(), Older::default());
+        Self { origin, tree: None, base: "", rules, surveyed, older }
+    }
+
+    /// diffusers loads what is stored under the names that its classes have.
+    fn of_diffusers(config: &Config) -> Self {
+        let table = Table::diffusers();
+        let class = config.model_type.as_deref().and_then(|class| table.class_name(class));
+        let tree = class.and_then(|class| Tree::new(table, class, class, &config.root));
+        Self { tree, ..Self::empty(Origin::Diffusers) }
+    }
+
+    fn of_unknown(config: &Config, line: Line) -> Self {
+        let mut loader = Self::empty(Origin::Unknown);
+        // Code that comes with the model is loaded as it is.
+        if line == Line::Five && !config.has_own_code {
+            let rule = |(from, to): (&[&str], &str)| Rule {
+                from: from.iter().map(|from| (*from).to_owned()).collect(),
+                to: vec![to.to_owned()],
+                action: Action::Merge,
+                by: 0,
+            };
+            loader.rules = EXPERTS.into_iter().filter_map(|known| Applied::new(rule(known), None)).collect();
+        }
+        loader
+    }
+
+    /// The names in memory of the parameter that the stored `tensor` becomes, or of all parameters if it is divided.
+    pub fn parameters(&self, tensor: &str) -> Vec<String> {
+        let Some(tree) = &self.tree else { return self.renamed(tensor) };
+        if self.origin == Origin::Diffusers {
+            return vec![tensor.to_owned()];
+        }
+        let renamed: Vec<String> = self.renamed(tensor).into_iter().map(|name| self.based(name, tree)).collect();
+        // A name that is not to be renamed.
+        let is_known = renamed.iter().all(|name| tree.kind(name).is_some());
+        if !is_known && tree.kind(tensor).is_some() { vec![tensor.to_owned()] } else { renamed }
+    }
+
+    /// The names after the rules.
+    fn renamed(&self, tensor: &str) -> Vec<String> {
+        let mut name = self.older.renamed(tensor);
+        let apply = |at: usize, name: &str| self.rules[at].apply(name, at, &self.surveyed);
+        for at in (0..self.rules.len()).filter(|at| !self.rules[*at].converts()) {
+            if let Some(renamed) = apply(at, &name) {
+                name = renamed.concat();
+            }
+        }
+        let mut converters = (0..self.rules.len()).filter(|at| self.rules[*at].converts());
+        converters.find_map(|at| apply(at, &name)).unwrap_or_else(|| vec![name])
+    }
+
+    /// The name with the base model's name added or taken off, whichever the model has.
+    fn based(&self, name: String, tree: &Tree) -> String {
+        if self.base.is_empty() {
+            return name;
+        }
+        let shorter = name.strip_prefix(self.base).and_then(|rest| rest.strip_prefix('.')).map(str::to_owned);
+        let longer = format!("{}.{name}", self.base);
+        let mut all: Vec<String> = shorter.into_iter().chain([longer]).collect();
+        if let Some(known) = all.iter().position(|name| tree.kind(name).is_some()) {
+            return all.swap_remove(known);
+        }
+        // What the table lacks is where most of its path is.
+        all.insert(0, name);
+        let nearest = (0..all.len()).min_by_key(|at| tree.unknown(&all[*at])).unwrap_or(0);
+        all.swap_remove(nearest)
+    }
+
+    /// Whether a library has the model.
+    pub fn is_of_library(&self) -> bool {
+        self.origin != Origin::Unknown
+    }
+
+    /// What the parameter of this name in memory is for, if the library's class has one.
+    pub fn kind(&self, parameter: &str) -> Option<Kind> {
+        self.tree.as_ref()?.kind(parameter)
+    }
+
+    /// What the stored `tensor` is for.
+    pub fn kind_of_stored(&self, tensor: &str) -> Option<Kind> {
+        self.tree.as_ref()?;
+        self.parameters(tensor).first().and_then(|parameter| self.kind(parameter))
+    }
+
+    /// By what the names in memory are known.
+    pub fn known_by(&self, parameters: &[String]) -> KnownBy {
+        let is_in = |tree: &Tree, name: &String| tree.unknown(name) < name.split('.').count();
+        match (&self.tree, self.origin) {
+            (_, Origin::Unknown) => KnownBy::Nothing,
+            (Some(tree), _) if parameters.iter().all(|name| is_in(tree, name)) => KnownBy::Table,
+            (_, Origin::Diffusers) => KnownBy::Rule,
+            (Some(_), Origin::Transformers) => KnownBy::Nothing,
+            (None, Origin::Transformers) => KnownBy::Table,
+        }
+    }
+
+    /// Whether the tensor has a name that transformers is known to change when it loads other models.
+    pub fn is_renamed_elsewhere(&self, tensor: &str) -> bool {
+        self.origin == Origin::Unknown
+            && (RENAMED.iter().any(|start| tensor.starts_with(start))
+                || RENAMED_WITHIN.iter().any(|part| tensor.contains(part)))
+    }
+}
+
+/// The rules for all models within a model. A model's own rules are those of its class or, without any, of its
+/// `model_type`; they hold for all models within of the same class or type too.
+fn rules_of(table: &Table<'static>, tree: Option<&Tree>, model_type: &str) -> Vec<Applied> {
+    let mut found = Vec::new();
+    let mut seen: Vec<(String, &str)> = Vec::new();
+    let Some(tree) = tree else {
+        let own = table.rules(model_type).unwrap_or_default();
+        return own.into_iter().filter_map(|rule| Applied::new(rule, None)).collect();
+    };
+    let base = tree.nodes[0].prefix;
+    for node in &tree.nodes {
+        let is_seen = |seen: &[(String, &str)], key: &str| {
+            seen.iter().any(|(known, path)| known == key && is_within(&node.path, path))
+        };
+        if is_seen(&seen, node.class_name) {
+            continue;
+        }
+        let by_class = table.rules(node.class_name);
+        let is_of_class = by_class.is_some();
+        if !is_of_class && is_seen(&seen, &node.model_type) {
+            continue;
+        }
+        let Some(own) = by_class.or_else(|| table.rules(&node.model_type)) else { continue };
+        let scope = (!node.path.is_empty()).then(|| Scope { path: without_base(&node.path, base), base: base.to_owned() });
+        found.extend(own.into_iter().filter_map(|rule| Applied::new(rule, scope.clone())));
+        seen.push((node.class_name.to_owned(), &node.path));
+        if !is_of_class {
+            seen.push((node.model_type.clone(), &node.path));
+        }
+    }
+    found.extend(table.rules("legacy").into_iter().flatten().filter_map(|rule| Applied::new(rule, None)));
+    found
+}
+
+fn is_within(path: &str, outer: &str) -> bool {
+    outer.is_empty() || path.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// A path within the base model. transformers takes off the letters, whether or not a segment ends after them.
+fn without_base(path: &str, base: &str) -> String {
+    let rest = path.strip_prefix(base).unwrap_or(path);
+    rest.strip_prefix('.').unwrap_or(rest).to_owned()
+}
+
+impl Older {
+    /// What version 4 does with the names of a model of this class.
+    fn new<'n>(class: &Class<'_>, tree: Option<&Tree>, mut names: impl Iterator<Item = &'n str>) -> Self {
+        let rule = |rule: &Rule| {
+            let (from, to) = (rule.from.first()?, rule.to.first()?);
+            Some((Regex::new(from).ok()?, to.replace('$', "$$").replace("\\1", "${1}")))
+        };
+        let base = format!("{}.", class.prefix);
+        let tree = tree.filter(|_| !class.prefix.is_empty());
+        let has_base = names.any(|name| name.starts_with(class.prefix));
+        let expects_base = tree.is_some_and(|tree| tree.has_path(class.prefix));
+        Self {
+            rules: class.rules.iter().filter_map(rule).collect(),
+            added: (tree.is_some() && !has_base && expects_base).then(|| base.clone()),
+            dropped: (tree.is_some() && has_base && !expects_base).then_some(base),
+        }
+    }
+
+    /// The name after the first rule that says anything about it, with or without the base model's name.
+    fn renamed(&self, name: &str) -> String {
+        let by = |(from, to): &(Regex, String)| {
+            from.is_match(name).unwrap_or(false).then(|| from.replace_all(name, to.as_str()).into_owned())
+        };
+        let name = self.rules.iter().find_map(by).unwrap_or_else(|| name.to_owned());
+        match (&self.added, &self.dropped) {
+            (Some(base), _) => format!("{base}{name}"),
+            (None, Some(base)) => name.strip_prefix(base.as_str()).map_or(name.clone(), str::to_owned),
+            (None, None) => name,
+        }
+    }
+}
+
+/// The last segments of the names of modules that PEFT turns into parameters of every layer under version 5, for a model of
+/// this `model_type` (`peft/utils/transformers_weight_conversion.py`).
+pub fn rewritten_by_peft(model_type: &str) -> &'static [&'static str] {
+    match Table::of(Line::Five).peft_scheme(model_type) {
+        Some("mixtral") => &["gate", "w1", "w2", "w3"],
+        Some(_) => &["gate", "gate_proj", "up_proj", "down_proj"],
+        None => &[],
+    }
+}
