@@ -132,7 +132,7 @@ impl Matrices {
             }
             Storage::Quantized(quantized) => {
                 let read = |part: &Part, range| self.bytes(part, range);
-                let numbers = quantized.decode(selection.index.unwrap_or(0), &read)?;
+                let numbers = quantized.decode(selection.index, &read)?;
                 (whole, Elements::Decoded(numbers), selection.band.as_ref())
             }
         };

@@ -1,7 +1,7 @@
 """Writes small quantised and pickled checkpoints, with the numbers a scan of them must print, beside this file.
 
-    python3 -m pip install numpy==2.4.6 safetensors==0.8.0 torch==2.15.0 transformers==5.23.0 accelerate==1.15.0 \
-        bitsandbytes==0.50.2 compressed-tensors==0.20.0
+    python3 -m pip install numpy==2.4.6 safetensors==0.8.0 torch==2.15.0 transformers==5.24.0 accelerate==1.15.0 \
+        bitsandbytes==0.50.2 compressed-tensors==0.20.1 torchao==0.18.0 hqq==0.2.8.post1 termcolor==3.3.0
     python3 tests/catalogue/make_quantized.py
 
 quantized/<name>/           model.safetensors, config.json and expected.json, one folder for each readable layout
@@ -32,7 +32,11 @@ from compressed_tensors.compressors import BaseCompressor
 from compressed_tensors.compressors.nvfp4.helpers import unpack_fp4_from_uint8
 from compressed_tensors.entrypoints.convert.converters.autoawq import AutoAWQConverter
 from compressed_tensors.quantization import QuantizationArgs, QuantizationConfig, QuantizationScheme
+from hqq.core.quantize import BaseQuantizeConfig, HQQLinear
 from safetensors.torch import load_file
+from torchao import quantization as torchao
+from torchao.prototype.safetensors.safetensors_support import flatten_tensor_state_dict
+from torchao.quantization.granularity import PerAxis, PerGroup
 from transformers.integrations.finegrained_fp8 import Fp8Dequantize, _dequantize_fp8_weight
 from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
@@ -45,7 +49,7 @@ SINGLE, HALF = 1e-6, 2.0**-7  # how far a float32 or a bfloat16 dequantisation m
 E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
 DTYPES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64", torch.int32: "I32",
-    torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL", torch.float8_e4m3fn: "F8_E4M3", torch.float8_e8m0fnu: "F8_E8M0",
+    torch.int16: "I16", torch.uint32: "U32", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL", torch.float8_e4m3fn: "F8_E4M3", torch.float8_e8m0fnu: "F8_E8M0",
 }
 
 
@@ -185,7 +189,7 @@ def plain_tensors(generator, dimensions):
     return tensors | {LAYER + "input_layernorm.weight": torch.from_numpy(generator.uniform(0.5, 1.5, hidden).astype(np.float32)).bfloat16()}
 
 
-def make(folder, format_name, dtype, dimensions, quantization, quantise):
+def make(folder, format_name, dtype, dimensions, quantization, quantise, metadata=None):
     """Quantises two linear modules: quantise(weight, generator) gives ({suffix: tensor}, the float64 matrix they stand for)."""
     generator = np.random.default_rng(zlib.crc32(folder.encode()))
     attention, hidden, intermediate = dimensions
@@ -198,9 +202,45 @@ def make(folder, format_name, dtype, dimensions, quantization, quantise):
     modules[OUTPUT] = numbers(exact(tensors[OUTPUT + ".weight"]), "BF16")
     head = {"lm_head": numbers(exact(tensors["lm_head.weight"]), "BF16")}
     path = HERE / "quantized" / folder
-    write_safetensors(path / "model.safetensors", tensors, {"format": "pt"})
+    write_safetensors(path / "model.safetensors", tensors, {"format": "pt"} | (metadata(tensors) if metadata else {}))
     write_json(path / "config.json", config_json(dimensions, quantization))
     write_expected(path / "expected.json", format_name, modules, head)
+
+
+def make_stacks(folder, format_name, dtype, dimensions, quantization, extra, quantise, experts=3):
+    """Two stacks of experts beside a quantised projection: quantise(weights, name) gives ({suffix: tensor}, the float64 matrices).
+
+    extra["gate_up"] says how the two halves of gate_up_proj follow one another, and "input_first" that a stack is [in, out].
+    """
+    generator = np.random.default_rng(zlib.crc32(folder.encode()))
+    attention, hidden, intermediate = dimensions
+    tensors, modules = plain_tensors(generator, dimensions), {}
+    router = random_weight(generator, experts, hidden)
+    tensors[f"{LAYER}{extra['router']}.weight"] = torch.from_numpy(router).bfloat16()
+    for part, rows, columns in (("gate_up_proj", 2 * intermediate, hidden), ("down_proj", hidden, intermediate)):
+        name = f"{LAYER}{extra['experts']}.{part}"
+        shape = (columns, rows) if extra["input_first"] else (rows, columns)
+        parts, matrices = quantise(np.stack([random_weight(generator, *shape) for _ in range(experts)]), part)
+        assert matrices.dtype == np.float64 and matrices.shape == (experts, *shape)
+        tensors |= {name + suffix: tensor for suffix, tensor in parts.items()}
+        modules |= stack_numbers(name, matrices, dtype, extra["input_first"])
+    modules[OUTPUT] = numbers(exact(tensors[OUTPUT + ".weight"]), "BF16")
+    others = {name: numbers(exact(tensors[name + ".weight"]), "BF16") for name in ("lm_head", LAYER + extra["router"])}
+    path = HERE / "quantized" / folder
+    write_safetensors(path / "model.safetensors", tensors, {"format": "pt"})
+    config = {"num_local_experts": experts, "num_experts": experts, "num_experts_per_tok": 2, "moe_intermediate_size": intermediate}
+    write_json(path / "config.json", config_json(dimensions, quantization, **config, **extra["config"]))
+    write_expected(path / "expected.json", format_name, modules, others)
+
+
+def stack_numbers(name, matrices, dtype, input_first):
+    """A matrix that is [in, out] is measured as stored, and the halves of a gate_up_proj follow one another along its outputs."""
+    entries = {f"{name}[{expert}]": numbers(matrix, dtype) for expert, matrix in enumerate(matrices)}
+    if name.endswith("gate_up_proj"):
+        for entry, matrix in zip(entries.values(), matrices):
+            gate, up = np.split(matrix, 2, axis=1 if input_first else 0)
+            entry["parts"] = {"gate": numbers(gate, dtype), "up": numbers(up, dtype)}
+    return entries
 
 
 # FP8
@@ -267,6 +307,217 @@ def make_fp8():
     make("mxfp8", "mxfp8", "MXFP8", (12, 64, 32), fp8_config([1, 32], "mxfp8", scale_fmt="ue8m0"), mxfp8)
     upper = {"activation_scale_ub": 1200.0, "modules_to_not_convert": SKIPPED, "quant_method": "fbgemm_fp8"}
     make("fbgemm_fp8", "fbgemm_fp8", "F8_E4M3", uneven, upper, fbgemm)
+
+
+# Stacks of experts
+
+
+LLAMA4 = {
+    "router": "feed_forward.router", "experts": "feed_forward.experts", "input_first": True,
+    "config": {"architectures": ["Llama4ForCausalLM"], "model_type": "llama4_text"},
+}
+QWEN3_MOE = {
+    "router": "mlp.gate", "experts": "mlp.experts", "input_first": False,
+    "config": {"architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe"},
+}
+
+
+def fp8_stack_blocks(weights, _):
+    """As transformers' fp8 experts: scales by block."""
+    scale = torch.from_numpy(np.stack([block_max(weight, (8, 8)) / 448 for weight in weights]))
+    grid = np.repeat(np.repeat(exact(scale), 8, 1), 8, 2)
+    stored = to_fp8(weights / grid)
+    matrices = exact(stored) * grid
+    agree(matrices, Fp8Dequantize(None)._dequantize_one(stored, scale, torch.float32))
+    return {"": stored, "_scale_inv": scale}, matrices
+
+
+def fp8_stack_halves(weights, part):
+    """As transformers' fp8 experts without blocks: a scale for gate and one for up."""
+    count = 2 if part == "gate_up_proj" else 1
+    scale = torch.from_numpy(np.abs(weights).reshape(len(weights), count, -1).max(2)[:, :, None] / 448)
+    grid = np.repeat(exact(scale), weights.shape[1] // count, 1)
+    stored = to_fp8(weights / grid)
+    matrices = exact(stored) * grid
+    agree(matrices, Fp8Dequantize(None)._dequantize_one(stored, scale, torch.float32))
+    return {"": stored, "_scale_inv": scale, "_activation_scale": torch.full((len(weights),), 0.0125)}, matrices
+
+
+def fp8_stack_scalar(weights, _):
+    """As ModelOpt's Llama-4: one scale for the whole stack. No library of this list reads it, so that the formula decides."""
+    scale = torch.tensor(float(np.abs(weights).max()) / 448)
+    stored = to_fp8(weights / float(scale))
+    return {"": stored, "_weight_scale": scale, "_input_scale": torch.tensor(0.0125)}, exact(stored) * float(scale)
+
+
+def fbgemm_stack(weights, part):
+    """Scales by output in the shapes of transformers' FbgemmFp8Llama4TextExperts, which needs a GPU, so that the formula decides."""
+    scale = torch.from_numpy(np.abs(weights).max(1, keepdims=True) / 448)
+    stored = to_fp8(weights / scale.numpy())
+    matrices = exact(stored) * exact(scale)
+    return {"": stored, "_scale": scale if part == "gate_up_proj" else scale.transpose(1, 2).contiguous()}, matrices
+
+
+def nvfp4_stack(weights, _):
+    """As ModelOpt's Llama-4: quantised along the inputs and then turned back to [in, out]."""
+    turned = weights.transpose(0, 2, 1)
+    overall = torch.tensor(float(np.abs(weights).max()) / (448 * 6))
+    local = to_fp8(np.stack([block_max(weight, (1, 16)) for weight in turned]) / 6 / float(overall))
+    scale = np.repeat(exact(local) * float(overall), 16, 2)
+    packed = pack_e2m1(turned / scale)
+    matrices = E2M1[nibbles(packed)] * scale
+    agree(matrices[0], exact(unpack_fp4_from_uint8(packed[0], *turned.shape[1:])) * scale[0])
+    parts = {"": packed.transpose(1, 2).contiguous(), "_weight_scale": local.transpose(1, 2).contiguous(), "_weight_scale_2": overall}
+    return parts, np.ascontiguousarray(matrices.transpose(0, 2, 1))
+
+
+def make_experts():
+    dimensions = (8, 32, 48)
+    make_stacks("fp8_experts", "fp8", "F8_E4M3", dimensions, fp8_config([8, 8]), QWEN3_MOE, fp8_stack_blocks)
+    static = fp8_config(None, activation="static")
+    make_stacks("fp8_experts_tensor", "fp8", "F8_E4M3", dimensions, static, QWEN3_MOE, fp8_stack_halves)
+    make_stacks("modelopt_fp8_experts", "modelopt (FP8)", "F8_E4M3", dimensions, modelopt_config("FP8"), LLAMA4, fp8_stack_scalar)
+    nvfp4 = modelopt_config("NVFP4", group_size=16)
+    make_stacks("modelopt_nvfp4_experts", "modelopt (NVFP4)", "NVFP4", dimensions, nvfp4, LLAMA4, nvfp4_stack)
+    fbgemm_experts = {"activation_scale_ub": 1200.0, "modules_to_not_convert": SKIPPED, "quant_method": "fbgemm_fp8"}
+    make_stacks("fbgemm_fp8_experts", "fbgemm_fp8", "F8_E4M3", dimensions, fbgemm_experts, LLAMA4, fbgemm_stack)
+
+
+def fp4_pairs(dtype, scale_dtype, scale_name):
+    """4-bit floats with a power of two for each 32: as DeepSeek-V4's experts, or as Quark has it."""
+
+    def quantise(weight, _):
+        exponent = np.ceil(np.log2(block_max(weight, (1, 32)) / 6)).astype(int)
+        scale = torch.from_numpy((exponent + 127).astype(np.uint8))
+        grid = spread(2.0 ** (exact(scale) - 127), (1, 32), weight.shape)
+        packed = pack_e2m1(weight / grid)
+        matrix = E2M1[nibbles(packed)] * grid
+        agree(matrix, Fp8Dequantize(None)._dequantize_one(packed.view(torch.int8), scale, torch.float32), 0)
+        return {"weight": packed.view(dtype), scale_name: scale.view(scale_dtype)}, matrix
+
+    return quantise
+
+
+def quark_config(dtype, **extra):
+    """What quark.torch.quantization.config.QConfig.to_dict writes, as far as it matters."""
+    weight = {"dtype": dtype, "is_dynamic": False, "ch_axis": None, "group_size": None, "qscheme": "per_tensor", "scale_format": None} | extra
+    return {
+        "quant_method": "quark", "exclude": SKIPPED, "export": {"pack_method": "reorder", "weight_format": "real_quantized"},
+        "global_quant_config": {"weight": weight, "bias": None, "input_tensors": None, "output_tensors": None, "target_device": None},
+    }
+
+
+def make_fp4_pairs():
+    mixed = fp8_config([16, 16], fmt="e4m3", scale_fmt="ue8m0")
+    make("fp8_fp4_pairs", "fp8", "MXFP4", (12, 64, 32), mixed, fp4_pairs(torch.int8, torch.float8_e8m0fnu, "scale"))
+    quark = quark_config("fp4", qscheme="per_group", ch_axis=-1, group_size=32, scale_format="e8m0")
+    make("quark_mxfp4", "quark", "MXFP4", (12, 64, 32), quark, fp4_pairs(torch.uint8, torch.uint8, "weight_scale"))
+    make("quark_fp8", "quark", "F8_E4M3", (12, 34, 42), quark_config("fp8_e4m3"), fp8_scalar("weight_scale", (), "input_scale"))
+
+
+# torchao
+
+
+def torchao_tensor(configuration, scale_dtype=torch.float32):
+    """A linear module quantised by the library and taken apart as transformers takes it apart before it saves it."""
+
+    def quantise(weight, _):
+        linear = torch.nn.Linear(*weight.shape[::-1], bias=False)
+        linear.weight.data = torch.from_numpy(weight).to(scale_dtype)
+        torchao.quantize_(linear, configuration)
+        parts = flatten_tensor_state_dict(linear.state_dict(prefix="linear."))[0]
+        parts = {name.removeprefix("linear."): part for name, part in parts.items()}
+        scale, zero = exact(parts["_weight_scale"]), parts.get("_weight_zero_point")
+        block = [extent // count for extent, count in zip(weight.shape, scale.shape)]
+        shift = 0 if zero is None else spread(exact(zero), block, weight.shape)
+        matrix = (exact(parts["_weight_qdata"]) - shift) * spread(scale, block, weight.shape)
+        agree(matrix, linear.weight.dequantize())
+        return parts, matrix
+
+    return quantise
+
+
+def torchao_int4(weight, _):
+    """Int4Tensor, whose kernels and quantisation need a GPU, so that the formula decides: code x scale + zero point."""
+    rows, columns = weight.shape
+    groups = weight.reshape(rows, -1, 16)
+    low, high = groups.min(2), groups.max(2)
+    scale = torch.from_numpy(((high - low) / 15).T.copy()).bfloat16()
+    zero = torch.from_numpy((low + 8 * (high - low) / 15).T.copy()).bfloat16()
+    each, shift = (np.repeat(exact(part).T, 16, 1) for part in (scale, zero))
+    codes = np.clip(np.rint((weight - shift) / each), -8, 7).astype(int)
+    packed = torch.from_numpy((codes[:, 0::2] & 15 | (codes[:, 1::2] & 15) << 4).astype(np.uint8).view(np.int8))
+    matrix = codes * each + shift
+    assert np.abs(matrix - weight).max() < 1.1 * exact(scale).max()
+    return {"_weight_qdata": packed, "_weight_scale": scale, "_weight_zero_point": zero}, matrix
+
+
+def torchao_record(kind, names, **data):
+    """The description of each quantised tensor in the file's metadata."""
+
+    def metadata(tensors):
+        record = json.dumps({"_type": kind, "_data": data, "_tensor_data_names": names})
+        plain = [name for name in sorted(tensors) if "._weight_" not in name]
+        quantised = [name + ".weight" for name in (QUERY, DOWN) if f"{name}._weight_qdata" in tensors]
+        entries = {name: json.dumps({"_type": "Tensor"}) for name in plain} | {name: record for name in quantised}
+        return entries | {"tensor_names": json.dumps([*plain, *quantised])}
+
+    return metadata
+
+
+def torchao_config(kind="IntxWeightOnlyConfig", **data):
+    kind = {"default": {"_type": kind, "_version": 2, "_data": data}}
+    return {"quant_method": "torchao", "quant_type": kind, "quant_type_kwargs": {}, "modules_to_not_convert": SKIPPED, "include_input_output_embeddings": False}
+
+
+def make_torchao():
+    int8 = torchao_record("Int8Tensor", ["zero_point", "qdata", "scale"])
+    make("torchao_int8", "torchao", "INT8", (12, 34, 42), torchao_config("Int8WeightOnlyConfig"), torchao_tensor(torchao.Int8WeightOnlyConfig()), int8)
+    float8 = torchao_record("Float8Tensor", ["qdata", "scale"])
+    make("torchao_float8", "torchao", "F8_E4M3", (12, 34, 42), torchao_config("Float8WeightOnlyConfig"), torchao_tensor(torchao.Float8WeightOnlyConfig()), float8)
+    intx = torchao.IntxWeightOnlyConfig(weight_dtype=torch.int4, granularity=PerGroup(16), mapping_type=torchao.MappingType.ASYMMETRIC)
+    unpacked = torchao_record("IntxUnpackedToInt8Tensor", ["qdata", "scale", "zero_point"])
+    group = {"granularity": {"_type": "PerGroup", "_version": 1, "_data": {"group_size": 16}}}
+    make("torchao_intx", "torchao", "INT8", (12, 32, 48), torchao_config(**group), torchao_tensor(intx), unpacked)
+    int4 = torchao_record("Int4Tensor", ["qdata", "scale", "zero_point"])
+    make("torchao_int4", "torchao", "INT4", (12, 32, 48), torchao_config("Int4WeightOnlyConfig", group_size=16), torchao_int4, int4)
+
+
+# HQQ
+
+
+def hqq(bits, group_size, axis):
+    def quantise(weight, _):
+        linear = torch.nn.Linear(*weight.shape[::-1], bias=False)
+        linear.weight.data = torch.from_numpy(weight)
+        settings = BaseQuantizeConfig(nbits=bits, group_size=group_size, axis=axis)
+        layer = HQQLinear(linear, settings, compute_dtype=torch.float32, device="cpu")
+        parts = {name: part.detach() for name, part in layer.state_dict().items() if part is not None}
+        matrix = hqq_matrix(parts, bits, group_size, axis, weight.shape)
+        agree(matrix, layer.dequantize())
+        return parts, matrix
+
+    return quantise
+
+
+def hqq_matrix(parts, bits, group_size, axis, shape):
+    """The matrix folded to lines of another width, which share words from the highest bits down."""
+    words, fields = exact(parts["W_q"]).astype(np.int64), {8: 1, 4: 2, 3: 10, 2: 4, 1: 8}[bits]
+    lines = np.concatenate([words >> bits * (fields - 1 - field) & 2**bits - 1 for field in range(fields)])
+    lines = lines[: group_size if axis == 0 else math.prod(shape) // group_size]
+    return ((lines - exact(parts["zero"])) * exact(parts["scale"])).reshape(shape)
+
+
+def hqq_config(bits, group_size, axis):
+    weights = {"nbits": bits, "channel_wise": True, "group_size": group_size, "optimize": True, "round_zero": bits == 4, "axis": axis, "view_as_float": False}
+    whole = {"weight_quant_params": weights, "scale_quant_params": None, "zero_quant_params": None, "offload_meta": False}
+    return {"quant_config": whole, "quant_method": "hqq", "skip_modules": ["lm_head", "o_proj"]}
+
+
+def make_hqq():
+    make("hqq_4bit", "hqq", "INT4", (12, 32, 48), hqq_config(4, 16, 1), hqq(4, 16, 1))
+    make("hqq_4bit_axis_0", "hqq", "INT4", (12, 32, 48), hqq_config(4, 16, 0), hqq(4, 16, 0))
+    make("hqq_3bit", "hqq", "INT3", (12, 32, 48), hqq_config(3, 16, 1), hqq(3, 16, 1))
 
 
 # compressed-tensors
@@ -654,6 +905,7 @@ def awq(weight, _):
 def make_awq():
     config = {"bits": 4, "group_size": 16, "modules_to_not_convert": ["o_proj"], "quant_method": "awq", "version": "gemm", "zero_point": True}
     make("awq", "awq", "INT4", (16, 32, 48), config, awq)
+    make("autoround_awq", "auto-round (awq)", "INT4", (16, 32, 48), auto_round_config("auto_round:auto_awq") | {"group_size": 16}, awq)
 
 
 # Layouts to be refused
@@ -675,39 +927,6 @@ def refuse(folder, quantization, parts, metadata=None):
     path = HERE / "quantized" / "refused" / folder
     write_safetensors(path / "model.safetensors", tensors, {"format": "pt"} | (metadata(tensors) if metadata else {}))
     write_json(path / "config.json", config_json(dimensions, quantization, tie_word_embeddings=True))
-
-
-def torchao_metadata(tensors):
-    data = {
-        "target_dtype": {"_type": "torch.dtype", "_data": "int8"}, "block_size": [1, 32], "dtype": {"_type": "torch.dtype", "_data": "bfloat16"},
-        "activation_quantization": None,
-    }
-    record = {"_type": "IntxUnpackedToInt8Tensor", "_data": data, "_tensor_data_names": ["qdata", "scale", "zero_point"]}
-    plain = [name for name in sorted(tensors) if "._weight_" not in name]
-    entries = {name: json.dumps({"_type": "Tensor"}) for name in plain} | {QUERY + ".weight": json.dumps(record)}
-    return entries | {"tensor_names": json.dumps([*plain, QUERY + ".weight"])}
-
-
-def hqq_parts():
-    integers = {"nbits": 4, "group_size": 64, "axis": 1}
-    flags = {"view_as_float": 0, "channel_wise": 1, "optimize": 1, "round_zero": 1, "quant_scale": 0, "quant_zero": 0, "stores_quant_config": 1}
-    texts = {"packing": "4bit_u8", "compute_dtype": "torch.bfloat16", "unpack_view_dtype": "torch.uint8"}
-    parts = {"W_q": (torch.uint8, 4, 64), "scale": (torch.bfloat16, 8, 1), "zero": (torch.bfloat16, 8, 1), "shape": torch.tensor([8, 64])}
-    parts |= {name: torch.tensor(value, dtype=torch.int32) for name, value in integers.items()}
-    parts |= {name: torch.tensor(value, dtype=torch.uint8) for name, value in flags.items()}
-    return parts | {name: torch.tensor(list(text.encode()), dtype=torch.uint8) for name, text in texts.items()}
-
-
-def hqq_config():
-    weights = {"nbits": 4, "channel_wise": True, "group_size": 64, "optimize": True, "round_zero": True, "axis": 1, "view_as_float": False}
-    whole = {"weight_quant_params": weights, "scale_quant_params": None, "zero_quant_params": None, "offload_meta": False}
-    return {"quant_config": whole, "quant_method": "hqq", "skip_modules": ["lm_head", "o_proj"]}
-
-
-def torchao_config():
-    data = {"weight_dtype": {"_type": "torch.dtype", "_data": "int8"}, "granularity": {"_type": "PerGroup", "_version": 1, "_data": {"group_size": 32}}}
-    kind = {"default": {"_type": "IntxWeightOnlyConfig", "_version": 2, "_data": data}}
-    return {"quant_method": "torchao", "quant_type": kind, "quant_type_kwargs": {}, "modules_to_not_convert": SKIPPED, "include_input_output_embeddings": False}
 
 
 def refuse_codebooks():
@@ -733,9 +952,12 @@ def refuse_codebooks():
 
 
 def make_refused():
-    parts = {"_weight_qdata": (torch.int8, 8, 64), "_weight_scale": (torch.bfloat16, 8, 2), "_weight_zero_point": (torch.int8, 8, 2)}
-    refuse("torchao", torchao_config(), parts, torchao_metadata)
-    refuse("hqq", hqq_config(), hqq_parts())
+    tiled = torchao_record("Int4TilePackedTo4dTensor", ["qdata", "scale_and_zero"], block_size=[1, 64], shape=[8, 64])
+    packing = {"int4_packing_format": {"_type": "Int4PackingFormat", "_data": "TILE_PACKED_TO_4D"}}
+    parts = {"_weight_qdata": (torch.int32, 1, 8, 32, 4), "_weight_scale_and_zero": (torch.bfloat16, 16, 8, 2)}
+    refuse("torchao", torchao_config("Int4WeightOnlyConfig", group_size=64, **packing), parts, tiled)
+    quark = quark_config("int4", qscheme="per_group", group_size=32)
+    refuse("quark", quark, {"weight": (torch.int32, 64, 1), "weight_scale": (torch.float16, 2, 8), "weight_zero_point": (torch.int32, 2, 1)})
     quanto = {"activations": None, "modules_to_not_convert": SKIPPED, "quant_method": "quanto", "weights": "int8"}
     one = torch.ones(())
     refuse("quanto", quanto, {"weight._data": (torch.int8, 8, 64), "weight._scale": (torch.bfloat16, 8, 1), "input_scale": one, "output_scale": one})
@@ -746,8 +968,8 @@ def make_refused():
     refuse("eetq", eetq, {"weight": (torch.int8, 64, 8), "weight_scales": (torch.float16, 8)})
     bitnet = {"linear_class": "bitlinear", "modules_to_not_convert": SKIPPED, "quant_method": "bitnet", "quantization_mode": "offline"}
     refuse("bitnet", bitnet, {"weight": (torch.uint8, 2, 64), "weight_scale": (torch.bfloat16, 1)})
-    packed = {"qweight": (torch.int32, 64, 1), "qzeros": (torch.int32, 2, 1), "scales": (torch.float16, 2, 8)}
-    refuse("auto_round", auto_round_config("auto_round:auto_awq"), packed)
+    packed = {"weight": (torch.uint32, 8, 8), "scales": (torch.float16, 8, 2), "biases": (torch.float16, 8, 2)}
+    refuse("auto_round", auto_round_config("auto_round:mlx"), packed)
 
 
 # Pickles
@@ -846,7 +1068,9 @@ def make_hostile():
 def main():
     warnings.simplefilter("ignore")
     torch.set_grad_enabled(False)
-    for step in (make_fp8, make_compressed_tensors, make_modelopt, make_gpt_oss, make_bitsandbytes, make_gptq, make_awq, make_refused):
+    for step in (make_fp8, make_experts, make_fp4_pairs, make_compressed_tensors, make_modelopt, make_gpt_oss, make_bitsandbytes):
+        step()
+    for step in (make_torchao, make_hqq, make_gptq, make_awq, make_refused):
         step()
     for step in (make_whole, make_sharded, make_hostile):
         step()

@@ -193,7 +193,7 @@ fn quantised_weights_that_are_not_understood() {
         scan_files(&[("config.json", config.as_bytes()), ("model.safetensors", &raw_file(header, data))])
     };
     let with = |method: &str| format!(r#"{{"quantization_config": {{"quant_method": "{method}"}}}}"#);
-    scan(&with("hqq"), ONE_TENSOR, 64).refused(1, &["'model' is quantised (hqq)", "made from"]);
+    scan(&with("eetq"), ONE_TENSOR, 64).refused(1, &["'model' is quantised (eetq)", "made from"]);
     let sparse = ONE_TENSOR.replace("up_proj.weight", "up_proj.weight.bitmask");
     scan("{}", &sparse, 64).refused(1, &["'model' is quantised (compressed-tensors with a bitmask"]);
     let codes = r#"{"model.layers.0.mlp.up_proj.qweight":{"dtype":"I32","shape":[4,4],"data_offsets":[0,64]}}"#;
@@ -229,7 +229,8 @@ fn tensors_of_a_quantised_weight_that_do_not_fit() {
         let config = format!(r#"{{"quantization_config": {{{method}}}}}"#);
         let (header, bytes) = header(tensors);
         let files = [("config.json", config.as_bytes()), ("model.safetensors", &raw_file(&header, bytes))];
-        scan_files(&files).refused(1, &[&["'model' holds quantised weights that cannot be read"], parts].concat());
+        scan_files(&files)
+            .refused(1, &[&["'model' holds quantised weights in a form that laser-scan cannot read"], parts].concat());
     };
     let gptq = r#""quant_method": "gptq", "bits": 4, "group_size": 8"#;
     let scales = ("up.scales", "F16", &[2usize, 16][..], 2);

@@ -99,7 +99,7 @@ fn experts_of_mlx_are_no_convolutions() {
 #[test]
 fn experts_in_codes_are_refused_by_name() {
     let names = ["gate_up_proj", "down_proj"].map(|leaf| format!("model.layers.0.feed_forward.experts.{leaf}"));
-    // As ModelOpt, as fbgemm and as compressed-tensors spell the scales.
+    // As ModelOpt, as FBGEMM and as compressed-tensors spell the scales of types that are read.
     let spellings: [(&str, &[&str]); 4] = [
         ("", &["_weight_scale", "_input_scale"]),
         ("", &["_scale"]),
@@ -110,17 +110,28 @@ fn experts_in_codes_are_refused_by_name() {
         let place = Workplace::new();
         let mut tensors = vec![matrix("model.layers.0.self_attn.q_proj.weight", 8, 8)];
         for name in &names {
-            tensors.push(zeros(&format!("{name}{ending}"), Dtype::F8_E4M3, &[2, 8, 8]));
+            tensors.push(zeros(&format!("{name}{ending}"), Dtype::I32, &[2, 8, 8]));
             tensors.extend(scales.iter().map(|scale| zeros(&format!("{name}{scale}"), Dtype::F32, &[1])));
         }
         let run = scan(&place, &json!({"model_type": "llama4_text"}), tensors, &[]);
-        let tensor = format!("'{}{ending}' holds codes of experts (F8_E4M3) in a form that is not known", names[1]);
+        let tensor = format!("'{}{ending}' holds codes of experts (I32) in a form that is not known", names[1]);
         run.refused(1, &[&tensor, "1 other cannot be read either", "made from", "--exclude"]);
         for pattern in ["*.experts.*", "*.experts.*.down_proj"] {
             let run = place.run(&["--model", "m", "--exclude", pattern, "--exclude", "*.gate_up_proj"]);
             assert!(!run.succeeded().stderr.contains("warning"), "{}", run.stderr);
         }
     }
+}
+
+#[test]
+fn weights_that_are_quantised_only_in_use_are_plain_numbers() {
+    let place = Workplace::new();
+    let mut config = config(1);
+    config["quantization_config"] = json!({"quant_method": "bitnet", "quantization_mode": "online"});
+    let run = scan(&place, &config, llama(0..1), &[]);
+    assert!(!run.succeeded().stderr.contains("quantised"), "{}", run.stderr);
+    config["quantization_config"] = json!({"quant_method": "bitnet"});
+    scan(&place, &config, llama(0..1), &[]).refused(1, &["is quantised (bitnet)", "made from"]);
 }
 
 #[test]

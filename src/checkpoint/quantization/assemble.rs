@@ -5,23 +5,20 @@ use std::collections::{HashMap, HashSet};
 
 use safetensors::Dtype;
 
-use super::QuantizationError;
 use super::method::Method;
+use super::{QuantizationError, torchao};
 use crate::checkpoint::part::Part;
 use crate::checkpoint::weight::Weight;
 
 pub const WEIGHT: &str = ".weight";
 
-const CODES: [Dtype; 7] =
-    [Dtype::F8_E4M3, Dtype::F8_E5M2, Dtype::F8_E4M3FNUZ, Dtype::F8_E5M2FNUZ, Dtype::I8, Dtype::U8, Dtype::I32];
+const CODES: [Dtype; 6] =
+    [Dtype::F8_E4M3, Dtype::F8_E5M2, Dtype::F8_E4M3FNUZ, Dtype::F8_E5M2FNUZ, Dtype::I8, Dtype::U8];
 
 /// Endings of tensor names in unsupported formats, with the format's name.
-const UNSUPPORTED: [(&str, &str); 6] = [
+const UNSUPPORTED: [(&str, &str); 3] = [
     (".bitmask", "compressed-tensors with a bitmask for sparse weights"),
-    ("._weight_qdata", "torchao"),
-    ("._weight_scale", "torchao"),
     (".weight._data", "quanto"),
-    (".W_q", "hqq"),
     (".codebooks", "aqlm"),
 ];
 
@@ -104,10 +101,13 @@ impl Stored<'_> {
         if self.find(&format!("{name}.absmax")).is_some() {
             return self.bitsandbytes(part).map(Some);
         }
-        if part.tensor.shape.len() < 2 || !CODES.contains(&part.tensor.dtype) {
-            return Ok(None);
+        if let Some((module, parameter)) = torchao::parameter(name) {
+            return self.torchao(part, module, parameter).map(Some);
         }
-        name.strip_suffix(WEIGHT).map_or(Ok(None), |base| self.bytes(part, base))
+        if let Some(base) = name.strip_suffix(".W_q") {
+            return self.hqq(part, base).map(Some);
+        }
+        if CODES.contains(&part.tensor.dtype) { self.bytes(part) } else { Ok(None) }
     }
 
     pub fn find(&self, name: &str) -> Option<&Part> {
@@ -129,7 +129,7 @@ impl Stored<'_> {
     /// are assumed to have the same description; this is checked when each is decoded.
     pub fn describe(&self, part: &Part, codes: &Part) -> Result<Vec<u8>, QuantizationError> {
         let is_no_number = |segment: &&str| segment.parse::<usize>().is_err();
-        let kind: Vec<&str> = codes.tensor.name.split('.').filter(is_no_number).collect();
+        let kind: Vec<&str> = part.tensor.name.split('.').filter(is_no_number).collect();
         let kind = format!("{} {:?}", kind.join("."), codes.tensor.shape);
         if let Some(bytes) = self.described.borrow().get(&kind) {
             return Ok(bytes.clone());

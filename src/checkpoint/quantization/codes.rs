@@ -8,6 +8,9 @@ use crate::checkpoint::selection::Axis;
 /// The values of the 4-bit float with two exponent bits and one mantissa bit (OCP Microscaling, 2023).
 pub const E2M1: [f64; 16] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
 
+/// The values of a signed integer of four bits in two's complement.
+pub const INT4: [f64; 16] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, -8.0, -7.0, -6.0, -5.0, -4.0, -3.0, -2.0, -1.0];
+
 /// The place of each of the eight 4-bit codes in a word of AWQ's kernels.
 const AWQ_ORDER: [u32; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
 

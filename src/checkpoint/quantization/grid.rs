@@ -1,7 +1,7 @@
 //! Codes with a scale for each group, as in all formats except bitsandbytes' 4-bit one.
 //!
-//! An element is `(code - zero) * scale * factor` with the scale and zero point of its group. A group is a block of rows by a
-//! block of columns, or given by a list.
+//! An element is `(code - zero) * scale * factor`, or `code * scale + zero`, with the scale and zero point of its group. A group
+//! is a block of rows by a block of columns, or given by a list.
 
 use std::borrow::Cow;
 
@@ -30,6 +30,8 @@ pub struct Grid {
     pub zero: Option<(Part, ZeroCode)>,
     /// The number of groups along the rows and along the columns.
     pub groups: [usize; 2],
+    /// Whether scales and zero points are stored as `[groups along the columns, groups along the rows]`.
+    pub turned: bool,
     /// The assignment of rows and of columns to groups.
     pub grouping: [Grouping; 2],
     pub factor: Factor,
@@ -41,16 +43,36 @@ pub struct Grid {
 pub enum Code {
     /// One byte of this type.
     Byte(Dtype),
-    /// 4-bit floats, two to a byte, the first in the low half.
-    E2m1,
+    /// Numbers of four bits, two to a byte along an axis, the first in the low half.
+    Pairs { number: Nibble, axis: Axis },
     /// Unsigned integers that share words along an axis.
     Packed { bits: u32, axis: Axis, order: Order },
+}
+
+/// What four bits stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nibble {
+    /// A float with two exponent bits and one mantissa bit.
+    E2m1,
+    /// A signed integer.
+    Int,
+}
+
+impl Nibble {
+    fn values(self) -> &'static [f64; 16] {
+        match self {
+            Self::E2m1 => &codes::E2M1,
+            Self::Int => &codes::INT4,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ZeroCode {
     /// Numbers of the tensor's own type.
     Numbers,
+    /// Numbers of the tensor's own type that are added after the scale is applied.
+    Added,
     /// Unsigned integers packed like codes, to which `offset` must be added modulo 2^`bits`.
     Packed { bits: u32, axis: Axis, order: Order, offset: u32 },
 }
@@ -105,31 +127,45 @@ impl Grid {
         };
         let zero = self.zero.as_ref().map(|(_, code)| code);
         format!(
-            "{:?} {:?} {:?} {grouping:?} {zero:?} {factor} {}",
-            self.code, self.stored, self.groups, self.scale_is_exponent
+            "{:?} {:?} {:?} {grouping:?} {zero:?} {factor} {} {}",
+            self.code, self.stored, self.groups, self.scale_is_exponent, self.turned
         )
     }
 
-    /// Decodes the matrix at `index` of the stack. It has the rows of the model, even if it is stored transposed.
-    pub fn decode(&self, index: usize, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
+    /// Decodes the matrix at `index` of the stack, or all of them, one after the other. A matrix has the rows of the model, even
+    /// if it is stored transposed.
+    pub fn decode(&self, index: Option<usize>, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
         self.verify(read)?;
+        if let Some(index) = index {
+            return self.matrix(index, read);
+        }
+        let mut numbers = self.matrix(0, read)?;
+        for index in 1..self.count {
+            numbers.extend(self.matrix(index, read)?);
+        }
+        Ok(numbers)
+    }
+
+    fn matrix(&self, index: usize, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
         let [rows, columns] = self.stored;
         let codes = self.slice(&self.codes, index, read)?;
         let scales = self.scales(index, read)?;
         let zeros = self.zeros(index, read)?;
+        let is_added = matches!(self.zero, Some((_, ZeroCode::Added)));
         let row_groups = self.line_groups(Axis::Rows, read)?;
         let column_groups = self.line_groups(Axis::Columns, read)?;
+        let [row_step, column_step] = if self.turned { [1, self.groups[0]] } else { [self.groups[1], 1] };
         let mut matrix = vec![0.0; rows * columns];
         let mut line = vec![0.0; columns];
         let packed = matches!(self.code, Code::Packed { .. }).then(|| codes::words(&codes)).unwrap_or_default();
         let table = self.byte_table()?;
         for row in 0..rows {
             self.decode_row(row, &codes, &packed, &table, &mut line);
-            let first = row_groups[row] * self.groups[1];
-            for (value, group) in line.iter_mut().zip(&column_groups) {
-                let zero = zeros.as_ref().map_or(0.0, |zeros| zeros[first + group]);
-                let scale = scales.as_ref().map_or(1.0, |scales| scales[first + group]);
-                *value = (*value - zero) * scale;
+            for (value, column_group) in line.iter_mut().zip(&column_groups) {
+                let group = row_groups[row] * row_step + column_group * column_step;
+                let zero = zeros.as_ref().map_or(0.0, |zeros| zeros[group]);
+                let scale = scales.as_ref().map_or(1.0, |scales| scales[group]);
+                *value = if is_added { *value * scale + zero } else { (*value - zero) * scale };
             }
             if self.transposed {
                 for (column, value) in line.iter().enumerate() {
@@ -150,10 +186,17 @@ impl Grid {
                     *value = table[usize::from(*code)];
                 }
             }
-            Code::E2m1 => {
+            Code::Pairs { number, axis: Axis::Columns } => {
+                let values = number.values();
                 let bytes = &codes[row * columns / 2..][..columns / 2];
                 for (pair, byte) in line.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
-                    *pair = [codes::E2M1[usize::from(byte & 15)], codes::E2M1[usize::from(byte >> 4)]];
+                    *pair = [values[usize::from(byte & 15)], values[usize::from(byte >> 4)]];
+                }
+            }
+            Code::Pairs { number, axis: Axis::Rows } => {
+                let values = number.values();
+                for (value, byte) in line.iter_mut().zip(&codes[row / 2 * columns..]) {
+                    *value = values[usize::from(if row.is_multiple_of(2) { byte & 15 } else { byte >> 4 })];
                 }
             }
             Code::Packed { bits, axis, order } => {
@@ -184,8 +227,8 @@ impl Grid {
             return Err(part.undecodable("has not one number for each group"));
         }
         let scalar = |part: &Part| -> Result<f64, Undecodable> {
-            match part.numbers(read)?[..] {
-                [number] => Ok(number),
+            match codes::numbers(part.tensor.dtype, &self.slice(part, index, read)?).as_deref() {
+                Some(&[number]) => Ok(number),
                 _ => Err(part.undecodable("is not one number")),
             }
         };
@@ -211,7 +254,7 @@ impl Grid {
         let bytes = self.slice(part, index, read)?;
         let [rows, columns] = self.groups;
         let zeros = match *code {
-            ZeroCode::Numbers => codes::numbers(part.tensor.dtype, &bytes).unwrap_or_default(),
+            ZeroCode::Numbers | ZeroCode::Added => codes::numbers(part.tensor.dtype, &bytes).unwrap_or_default(),
             ZeroCode::Packed { bits, axis, order, offset } => {
                 let words = codes::words(&bytes);
                 let needed = match axis {
@@ -262,8 +305,11 @@ impl Grid {
         }
     }
 
-    /// Reads the bytes of a tensor that belong to the matrix at `index`.
+    /// Reads the bytes of a tensor that belong to the matrix at `index`: all of them if the matrices share the tensor.
     fn slice<'a>(&self, part: &Part, index: usize, read: &Read<'a>) -> Result<Cow<'a, [u8]>, Undecodable> {
+        if part.tensor.shape.first() != Some(&self.count) {
+            return part.read(read);
+        }
         let each = part.tensor.size() / self.count as u64;
         read(part, index as u64 * each..(index as u64 + 1) * each)
     }
@@ -275,5 +321,42 @@ impl Grid {
         } else {
             Err(part.undecodable(&format!("does not say {expected:?}, as it does for other modules of the type")))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::TensorInfo;
+    use crate::checkpoint::quantization::formats::grid;
+
+    #[test]
+    fn a_stack_is_decoded_by_matrix_or_as_a_whole() {
+        let part = |name: &str, dtype, shape: &[usize]| Part {
+            shard: 0,
+            tensor: TensorInfo {
+                name: name.into(),
+                dtype,
+                shape: shape.to_vec(),
+                bytes: 0..shape.iter().product::<usize>() as u64,
+            },
+        };
+        let (codes, scales) = (part("codes", Dtype::U8, &[2, 1, 2]), part("scales", Dtype::F8_E8M0, &[2]));
+        let read = |part: &Part, range: std::ops::Range<u64>| {
+            let bytes: &[u8] = if part.tensor.name == "codes" { &[0x21, 0x43, 0x65, 0x87] } else { &[127, 128] };
+            Ok(Cow::from(bytes[range.start as usize..range.end as usize].to_vec()))
+        };
+        let code = Code::Pairs { number: Nibble::Int, axis: Axis::Rows };
+        let stack = Grid { code, count: 2, ..grid(&codes, [2, 2], Some(&scales), [1, 1]) };
+        assert_eq!(stack.decode(Some(0), &read).expect("decoded"), [1.0, 3.0, 2.0, 4.0]);
+        assert_eq!(stack.decode(Some(1), &read).expect("decoded"), [10.0, 14.0, 12.0, -16.0]);
+        let whole = stack.decode(None, &read).expect("decoded");
+        assert_eq!(whole, [1.0, 3.0, 2.0, 4.0, 10.0, 14.0, 12.0, -16.0]);
+        let shared = Grid { scale: Some(part("scales", Dtype::F8_E8M0, &[])), ..stack };
+        let read = |part: &Part, range: std::ops::Range<u64>| match part.tensor.name.as_str() {
+            "codes" => Ok(Cow::from(vec![0x11; (range.end - range.start) as usize])),
+            _ => Ok(Cow::from(vec![126; 1])),
+        };
+        assert_eq!(shared.decode(None, &read).expect("decoded"), [0.5; 8]);
     }
 }

@@ -5,16 +5,21 @@
 //! format's own formula. Unknown formats are refused, because the singular values of undecoded codes would be meaningless.
 
 mod assemble;
+mod bytes;
 mod codes;
 mod formats;
 mod grid;
+mod hqq;
 mod lookup;
 mod method;
+mod packed;
+mod torchao;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use grid::Grid;
+use hqq::Folded;
 use lookup::Lookup;
 
 pub use assemble::assemble;
@@ -34,6 +39,7 @@ pub struct Quantized {
 enum Scheme {
     Grid(Grid),
     Lookup(Lookup),
+    Folded(Folded),
 }
 
 /// Why a tensor cannot be decoded.
@@ -54,9 +60,7 @@ pub enum QuantizationError {
         "holds quantised weights ({0}), but no config.json that describes them: put the model's own beside them and name the folder, or scan the model that it was made from"
     )]
     Undescribed(String),
-    #[error(
-        "holds quantised weights that cannot be read: {0}; download or copy the model again, or scan the model that it was made from"
-    )]
+    #[error("holds quantised weights in a form that laser-scan cannot read: {0}; scan the model that it was made from")]
     Undecodable(#[from] Undecodable),
 }
 
@@ -85,6 +89,7 @@ impl Quantized {
         match &self.scheme {
             Scheme::Grid(grid) => grid.parts(),
             Scheme::Lookup(lookup) => lookup.parts(),
+            Scheme::Folded(folded) => folded.parts(),
         }
     }
 
@@ -92,15 +97,16 @@ impl Quantized {
     pub fn description(&self) -> String {
         match &self.scheme {
             Scheme::Grid(grid) => format!("{} {}", self.dtype, grid.description()),
-            Scheme::Lookup(_) => self.dtype.to_owned(),
+            Scheme::Lookup(_) | Scheme::Folded(_) => self.dtype.to_owned(),
         }
     }
 
-    /// Decodes the matrix at `index` of a stack, or the only matrix, in row-major order.
-    pub fn decode(&self, index: usize, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
+    /// Decodes the matrix at `index` of a stack, or the whole weight, in row-major order.
+    pub fn decode(&self, index: Option<usize>, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
         match &self.scheme {
             Scheme::Grid(grid) => grid.decode(index, read),
             Scheme::Lookup(lookup) => lookup.decode(read),
+            Scheme::Folded(folded) => folded.decode(read),
         }
     }
 }
