@@ -343,6 +343,17 @@ def fp8_stack_halves(weights, part):
     return {"": stored, "_scale_inv": scale, "_activation_scale": torch.full((len(weights),), 0.0125)}, matrices
 
 
+def fp4_stack_pairs(weights, _):
+    """As transformers' fp8 experts of DeepSeek-V4: pairs of 4-bit floats with a power of two for each 32."""
+    largest = np.stack([block_max(weight, (1, 32)) for weight in weights])
+    scale = torch.from_numpy(2.0 ** np.ceil(np.log2(largest / 6))).to(torch.float8_e8m0fnu)
+    grid = np.repeat(exact(scale), 32, 2)
+    packed = pack_e2m1(weights / grid).view(torch.int8)
+    matrices = E2M1[nibbles(packed.view(torch.uint8))] * grid
+    agree(matrices, Fp8Dequantize(None)._dequantize_one(packed, scale, torch.float32), 0)
+    return {"": packed, "_scale_inv": scale}, matrices
+
+
 def fp8_stack_scalar(weights, _):
     """As ModelOpt's Llama-4: one scale for the whole stack. No library of this list reads it, so that the formula decides."""
     scale = torch.tensor(float(np.abs(weights).max()) / 448)
@@ -376,6 +387,8 @@ def make_experts():
     make_stacks("fp8_experts", "fp8", "F8_E4M3", dimensions, fp8_config([8, 8]), QWEN3_MOE, fp8_stack_blocks)
     static = fp8_config(None, activation="static")
     make_stacks("fp8_experts_tensor", "fp8", "F8_E4M3", dimensions, static, QWEN3_MOE, fp8_stack_halves)
+    pairs = fp8_config([16, 16], scale_fmt="ue8m0")
+    make_stacks("fp8_fp4_experts", "fp8", "MXFP4", (8, 32, 64), pairs, QWEN3_MOE, fp4_stack_pairs)
     make_stacks("modelopt_fp8_experts", "modelopt (FP8)", "F8_E4M3", dimensions, modelopt_config("FP8"), LLAMA4, fp8_stack_scalar)
     nvfp4 = modelopt_config("NVFP4", group_size=16)
     make_stacks("modelopt_nvfp4_experts", "modelopt (NVFP4)", "NVFP4", dimensions, nvfp4, LLAMA4, nvfp4_stack)
@@ -660,6 +673,17 @@ def ct_mxfp4(weights):
     return quantise
 
 
+def ct_mxfp8(weights):
+    def quantise(weight, _):
+        scale = torch.from_numpy((2.0 ** np.ceil(np.log2(block_max(weight, (1, 32)) / 448))).astype(np.float32))
+        state = ct_compress("mxfp8-quantized", weights, {"weight": torch.from_numpy(weight), "weight_scale": scale})
+        matrix = exact(state["weight"]) * spread(2.0 ** (exact(state["weight_scale"]) - 127), (1, 32), weight.shape)
+        ct_check(matrix, "mxfp8-quantized", weights, state, HALF)
+        return state, matrix
+
+    return quantise
+
+
 def make_ct(folder, format_name, dtype, dimensions, weights, quantise, activations=None):
     make(folder, f"compressed-tensors ({format_name})", dtype, dimensions, ct_config(format_name, weights, activations), quantise)
 
@@ -679,6 +703,8 @@ def make_compressed_tensors():
     make_ct("ct_nvfp4", "nvfp4-pack-quantized", "NVFP4", (12, 32, 48), nvfp4, ct_nvfp4(nvfp4), nvfp4 | {"dynamic": "local"})
     mxfp4 = ct_arguments(4, "float", "group", group_size=32)
     make_ct("ct_mxfp4", "mxfp4-pack-quantized", "MXFP4", (12, 64, 32), mxfp4, ct_mxfp4(mxfp4))
+    mxfp8 = ct_arguments(8, "float", "group", group_size=32)
+    make_ct("ct_mxfp8", "mxfp8-quantized", "MXFP8", (12, 64, 32), mxfp8, ct_mxfp8(mxfp8))
 
 
 def make_compressed_integers(uneven):

@@ -196,6 +196,8 @@ fn quantised_weights_that_are_not_understood() {
     scan(&with("eetq"), ONE_TENSOR, 64).refused(1, &["'model' is quantised (eetq)", "made from"]);
     let sparse = ONE_TENSOR.replace("up_proj.weight", "up_proj.weight.bitmask");
     scan("{}", &sparse, 64).refused(1, &["'model' is quantised (compressed-tensors with a bitmask"]);
+    let scaled = ONE_TENSOR.replace("up_proj.weight", "up_proj.pre_quant_scale");
+    scan("{}", &scaled, 64).refused(1, &["'model' is quantised (modelopt with scales of the inputs", "made from"]);
     let codes = r#"{"model.layers.0.mlp.up_proj.qweight":{"dtype":"I32","shape":[4,4],"data_offsets":[0,64]}}"#;
     scan("{}", codes, 64).refused(1, &["quantised weights (GPTQ or AWQ)", "no config.json", "name the folder"]);
     scan(&with("gptq"), codes, 64).refused(1, &["'model.layers.0.mlp.up_proj.qweight'", "up_proj.scales'"]);

@@ -16,8 +16,9 @@ const CODES: [Dtype; 6] =
     [Dtype::F8_E4M3, Dtype::F8_E5M2, Dtype::F8_E4M3FNUZ, Dtype::F8_E5M2FNUZ, Dtype::I8, Dtype::U8];
 
 /// Endings of tensor names in unsupported formats, with the format's name.
-const UNSUPPORTED: [(&str, &str); 3] = [
+const UNSUPPORTED: [(&str, &str); 4] = [
     (".bitmask", "compressed-tensors with a bitmask for sparse weights"),
+    (".pre_quant_scale", "modelopt with scales of the inputs in the weights"),
     (".weight._data", "quanto"),
     (".codebooks", "aqlm"),
 ];

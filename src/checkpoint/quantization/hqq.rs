@@ -56,7 +56,7 @@ impl Stored<'_> {
                 return Err(QuantizationError::Unsupported("hqq, with quantised scales or zero points".into()));
             }
         }
-        let [bits, axis, size, shape] = ["nbits", "axis", "group_size", "shape"].map(|name| setting(name));
+        let [bits, axis, size, shape] = ["nbits", "axis", "group_size", "shape"].map(setting);
         let (bits, axis, size, shape) = (bits?, axis?, size?, shape?);
         let packing = bits.and_then(|bits| PACKINGS.into_iter().find(|(width, _)| bits == [*width]));
         let Some((_, packing)) = packing else {

@@ -35,13 +35,14 @@ pub enum Kind {
 }
 
 /// The supported formats of compressed-tensors.
-const COMPRESSED: [&str; 6] = [
+const COMPRESSED: [&str; 7] = [
     "float-quantized",
     "int-quantized",
     "naive-quantized",
     "pack-quantized",
     "nvfp4-pack-quantized",
     "mxfp4-pack-quantized",
+    "mxfp8-quantized",
 ];
 
 /// The supported algorithms of ModelOpt.

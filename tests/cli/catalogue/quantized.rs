@@ -133,12 +133,12 @@ tests_of_each! {
     formats(),
     [
         autoround_awq autoround_gptq awq bnb_fp4 bnb_int8 bnb_nf4 bnb_nf4_nested ct_float_block ct_float_channel
-        ct_float_tensor ct_int_asym ct_int_channel ct_int_group ct_mxfp4 ct_nvfp4 ct_pack4_actorder ct_pack4_asym
-        ct_pack4_group ct_pack8_channel fbgemm_fp8 fbgemm_fp8_experts fp8_block fp8_block_e8m0 fp8_experts
-        fp8_experts_tensor fp8_fp4_pairs fp8_qscale_alias fp8_scale_alias fp8_tensor gptq_2bit gptq_3bit gptq_8bit
-        gptq_no_g_idx gptq_sym_v1 gptq_v1 gptq_v1_actorder gptq_v2 hqq_3bit hqq_4bit hqq_4bit_axis_0 modelopt_fp8
-        modelopt_fp8_experts modelopt_nvfp4 modelopt_nvfp4_experts mxfp4_gpt_oss mxfp8 quark_fp8 quark_mxfp4
-        torchao_float8 torchao_int4 torchao_int8 torchao_intx
+        ct_float_tensor ct_int_asym ct_int_channel ct_int_group ct_mxfp4 ct_mxfp8 ct_nvfp4 ct_pack4_actorder
+        ct_pack4_asym ct_pack4_group ct_pack8_channel fbgemm_fp8 fbgemm_fp8_experts fp8_block fp8_block_e8m0
+        fp8_experts fp8_experts_tensor fp8_fp4_experts fp8_fp4_pairs fp8_qscale_alias fp8_scale_alias fp8_tensor
+        gptq_2bit gptq_3bit gptq_8bit gptq_no_g_idx gptq_sym_v1 gptq_v1 gptq_v1_actorder gptq_v2 hqq_3bit hqq_4bit
+        hqq_4bit_axis_0 modelopt_fp8 modelopt_fp8_experts modelopt_nvfp4 modelopt_nvfp4_experts mxfp4_gpt_oss mxfp8
+        quark_fp8 quark_mxfp4 torchao_float8 torchao_int4 torchao_int8 torchao_intx
     ],
     dequantised, in_place, damaged
 }
