@@ -56,8 +56,8 @@ impl Checkpoint {
     fn share_storage(&self, one: &Part, other: &Part) -> bool {
         let first_name = |part: &Part| {
             let aliases = &self.shards[part.shard].aliases;
-            let alias = aliases.iter().find(|(alias, _)| *alias == part.tensor.name);
-            alias.map_or_else(|| part.tensor.name.clone(), |(_, name)| name.clone())
+            let alias = aliases.iter().find(|(alias, _)| alias == part.stored_name());
+            alias.map_or_else(|| part.stored_name().to_owned(), |(_, name)| name.clone())
         };
         one.shard == other.shard && first_name(one) == first_name(other)
     }

@@ -5,6 +5,7 @@ use super::header::HeaderError;
 use super::index::IndexError;
 use super::pickle::PickleError;
 use super::quantization::QuantizationError;
+use super::wrappers::WrapperError;
 use crate::source::{Source, SourceError};
 
 /// Why a model's weights cannot be read.
@@ -43,6 +44,8 @@ pub enum CheckpointError {
     Pickle { file: String, error: PickleError },
     #[error("'{model}' {error}")]
     Quantization { model: String, error: QuantizationError },
+    #[error("'{model}' {error}")]
+    Wrappers { model: String, error: WrapperError },
     #[error("'{model}' {absence}")]
     Absent { model: String, absence: Absence },
     #[error(

@@ -70,7 +70,7 @@ fn likely(folders: &[String]) -> Option<&String> {
 }
 
 /// Whether a file's name is that of a model's weights.
-fn is_weights_of_model(name: &str) -> bool {
+pub fn is_weights_of_model(name: &str) -> bool {
     let is_pickle =
         name.ends_with(".bin") && (name == "pytorch_model.bin" || name.starts_with("pytorch_model-") && is_shard(name));
     (is_weights(name) || is_pickle) && !is_other_than_weights(name)

@@ -144,7 +144,7 @@ impl Matrices {
     }
 
     fn bytes(&self, part: &Part, range: Range<u64>) -> Result<Cow<'_, [u8]>, Undecodable> {
-        let undecodable = |reason: String| Undecodable { tensor: part.tensor.name.clone(), reason };
+        let undecodable = |reason: String| Undecodable { tensor: part.stored_name().to_owned(), reason };
         let WeightFile { blob, content } = &self.files[part.shard];
         let length = range.end - range.start;
         let bytes = match content {
@@ -157,7 +157,7 @@ impl Matrices {
                 let Some(Pickle { tensors, storages }) = pickle.get() else {
                     return Err(undecodable("is in a file that is not on disk".into()));
                 };
-                let tensor = tensors.get(&part.tensor.name);
+                let tensor = tensors.get(part.stored_name());
                 match tensor.and_then(|tensor| Some((tensor, storages.get(&tensor.storage)?))) {
                     Some((tensor, storage)) => pickle::read(blob, tensor, *storage, range).map(Cow::Owned),
                     None => Ok(Cow::Borrowed(&[][..])),

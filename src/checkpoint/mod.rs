@@ -27,8 +27,10 @@ mod pickle;
 mod pipeline;
 mod quantization;
 mod selection;
+mod sentence_transformers;
 mod shard;
 mod weight;
+mod wrappers;
 
 use std::sync::Arc;
 
@@ -46,6 +48,7 @@ pub(crate) use selection::{Axis, Band};
 pub(crate) use shard::Shard;
 pub(crate) use weight::Storage;
 pub use weight::Weight;
+use wrappers::Wrappers;
 
 /// A model's weights as the headers of its files describe them.
 #[derive(Debug)]
@@ -53,6 +56,9 @@ pub struct Checkpoint {
     /// One model, or the components of a pipeline.
     pub components: Vec<Component>,
     pub shards: Vec<Shard>,
+    /// The folders of modules beside the model that have weights, too, but are not read: those that sentence-transformers puts
+    /// after a transformer.
+    pub beside: Vec<String>,
 }
 
 /// A model with a configuration of its own.
@@ -65,9 +71,21 @@ pub struct Component {
     pub quantization: Option<String>,
     pub weights: Vec<Arc<Weight>>,
     /// The stored tensors that are no weights by themselves.
-    pub others: Vec<(String, Other)>,
+    pub others: Vec<OtherTensor>,
+    /// What training tools have left in the stored names, and is taken off in all others.
+    pub wrappers: Vec<&'static str>,
     /// Whether this may be only a part of the model, such as one shard of several.
     pub is_part: bool,
+}
+
+/// A stored tensor that is no weight by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherTensor {
+    /// The model's own name for it.
+    pub name: String,
+    /// Its name in the file, if training tools have left something in it.
+    pub stored: Option<String>,
+    pub why: Other,
 }
 
 /// Why a stored tensor is no weight by itself.
@@ -79,8 +97,26 @@ pub enum Other {
     Companion,
     /// It is a factor of an adapter that is stored beside the model's weights.
     Factor,
+    /// It belongs to a module of which a trained copy is stored beside it.
+    Replaced,
     /// Its type is not supported.
     Unreadable,
+}
+
+impl OtherTensor {
+    /// A tensor that is stored under the model's own name.
+    pub fn new(name: &str, why: Other) -> Self {
+        Self { name: name.to_owned(), stored: None, why }
+    }
+
+    fn of_stored(stored: String, why: Other, wrappers: &Wrappers) -> Self {
+        let name = wrappers.own(&stored);
+        Self { stored: (name != stored).then_some(stored), name, why }
+    }
+
+    fn of_part(part: Part, why: Other) -> Self {
+        Self { name: part.tensor.name, stored: part.stored, why }
+    }
 }
 
 impl Component {
@@ -91,7 +127,7 @@ impl Component {
 
     pub fn tensor_names(&self) -> impl Iterator<Item = &str> + Clone {
         let weights = self.weights.iter().map(|weight| weight.name.as_str());
-        weights.chain(self.others.iter().map(|(name, _)| name.as_str()))
+        weights.chain(self.others.iter().map(|other| other.name.as_str()))
     }
 }
 

@@ -12,9 +12,11 @@ use super::files::WeightFiles;
 use super::outline::Outline;
 use super::part::Part;
 use super::quantization::{self, Method, QuantizationError, Undecodable};
+use super::sentence_transformers::Folders;
 use super::shard::{self, Shard};
 use super::weight::{Storage, Weight};
-use super::{Checkpoint, Component, Other, adapter, explain, pipeline};
+use super::wrappers::Wrappers;
+use super::{Checkpoint, Component, Other, OtherTensor, adapter, explain, pipeline};
 use crate::source::Source;
 
 /// The largest tensor in bytes that is read while a scan is planned: a shape, or a description of a few hundred bytes.
@@ -27,68 +29,84 @@ impl Checkpoint {
     }
 
     fn read(source: &dyn Source) -> Result<Self, CheckpointError> {
-        let mut checkpoint = Self { components: Vec::new(), shards: Vec::new() };
+        let mut checkpoint = Self { components: Vec::new(), shards: Vec::new(), beside: Vec::new() };
         let is_pipeline = source.single_file().is_none() && source.size(pipeline::INDEX).is_some();
         let folders = if is_pipeline { pipeline::components(source)? } else { Vec::new() };
         if folders.is_empty() {
-            checkpoint.add_component(source, None)?;
+            let Folders { transformer, beside } = Folders::of(source)?;
+            checkpoint.add_component(source, &transformer, None)?;
+            checkpoint.beside = beside;
         }
         for folder in folders {
-            checkpoint.add_component(source, Some(folder))?;
+            checkpoint.add_component(source, &format!("{folder}/"), Some(folder))?;
         }
         Ok(checkpoint)
     }
 
-    fn add_component(&mut self, source: &dyn Source, name: Option<String>) -> Result<(), CheckpointError> {
-        let folder = name.as_ref().map(|name| format!("{name}/")).unwrap_or_default();
+    /// Reads the component in `folder`, which is empty or ends in `/`.
+    fn add_component(
+        &mut self,
+        source: &dyn Source,
+        folder: &str,
+        name: Option<String>,
+    ) -> Result<(), CheckpointError> {
         let config = match source.single_file() {
             Some(file) if !file.ends_with(".json") => Config::default(),
-            _ => read_config(source, &folder)?,
+            _ => read_config(source, folder)?,
         };
-        let mut others = Vec::new();
-        let files = WeightFiles::find(source, &folder, &config)?;
-        let files = files.ok_or_else(|| explain::absence(source, &folder))?;
+        let mut unread = Vec::new();
+        let files = WeightFiles::find(source, folder, &config)?;
+        let files = files.ok_or_else(|| explain::absence(source, folder))?;
         let is_part = files.may_be_part(source);
-        let shards = shard::read(source, files, &mut others)?;
-        let names = shards.iter().flat_map(|shard| &shard.tensors).map(|tensor| &*tensor.name);
-        if let Some(kind) = adapter::kind(names) {
-            return Err(adapter::refused(source, &folder, Some(kind)));
+        let shards = shard::read(source, files, &mut unread)?;
+        if let Some(kind) = adapter::kind(tensor_names(&shards)) {
+            return Err(adapter::refused(source, folder, Some(kind)));
         }
-        let refused = |error| CheckpointError::Quantization { model: source.model().spelling.clone(), error };
+        let model = || source.model().spelling.clone();
+        let refused = |error| CheckpointError::Quantization { model: model(), error };
         let described = match &config.quantization {
             Some(described) => Some(described.clone()),
-            None => quantization_beside(source, &folder)?,
+            None => quantization_beside(source, folder)?,
         };
         let method = described.as_ref().map(Method::of).transpose().map_err(refused)?;
+        let unreadable = || shards.iter().flat_map(|shard| &shard.others);
+        let names: Vec<&str> = tensor_names(&shards).chain(unreadable().map(String::as_str)).collect();
+        let wrappers = Wrappers::of(&names).map_err(|error| CheckpointError::Wrappers { model: model(), error })?;
+        unread.extend(unreadable().map(|tensor| (tensor.clone(), Other::Unreadable)));
+        let mut others: Vec<OtherTensor> =
+            unread.into_iter().map(|(stored, why)| OtherTensor::of_stored(stored, why, &wrappers)).collect();
         let first = self.shards.len();
-        let unreadable = shards.iter().flat_map(|shard| &shard.others).cloned();
-        others.extend(unreadable.map(|tensor| (tensor, Other::Unreadable)));
         self.shards.extend(shards);
-        let (factors, parts): (Vec<Part>, Vec<Part>) =
-            self.parts_from(first).into_iter().partition(|part| adapter::is_factor(&part.tensor.name));
-        others.extend(factors.into_iter().map(|part| (part.tensor.name, Other::Factor)));
+        let mut parts = Vec::new();
+        for part in self.parts_from(first, &wrappers) {
+            match why_no_weight(&part, &wrappers) {
+                Some(why) => others.push(OtherTensor::of_part(part, why)),
+                None => parts.push(part),
+            }
+        }
         let peek = |part: &Part| self.peek(source, part);
         let (mut weights, companions) = quantization::assemble(parts, method.as_ref(), &peek).map_err(refused)?;
-        others.extend(companions.into_iter().map(|tensor| (tensor, Other::Companion)));
-        add_aliases(&mut weights, &self.shards[first..])?;
+        others.extend(companions.into_iter().map(|part| OtherTensor::of_part(part, Other::Companion)));
+        add_aliases(&mut weights, &self.shards[first..], &wrappers)?;
         let quantized = weights.iter().find(|weight| matches!(weight.storage, Storage::Quantized(_)));
         let quantization = quantized.map(|weight| method.map_or_else(|| weight.dtype(), |method| method.name));
         let weights = weights.into_iter().map(Arc::new).collect();
-        self.components.push(Component { name, config, quantization, weights, others, is_part });
+        let wrappers = wrappers.found;
+        self.components.push(Component { name, config, quantization, weights, others, wrappers, is_part });
         Ok(())
     }
 
     /// The stored tensors of all shards from `first` on.
-    fn parts_from(&self, first: usize) -> Vec<Part> {
+    fn parts_from(&self, first: usize, wrappers: &Wrappers) -> Vec<Part> {
         let shards = self.shards.iter().enumerate().skip(first);
         let tensors = shards.flat_map(|(place, shard)| shard.tensors.iter().map(move |tensor| (place, tensor)));
-        tensors.map(|(shard, tensor)| Part { shard, tensor: tensor.clone() }).collect()
+        tensors.map(|(shard, tensor)| wrappers.part(shard, tensor)).collect()
     }
 
     /// Reads a small tensor while the scan is planned.
     fn peek(&self, source: &dyn Source, part: &Part) -> Result<Vec<u8>, QuantizationError> {
         let shard = &self.shards[part.shard];
-        let undecodable = |reason: String| Undecodable { tensor: part.tensor.name.clone(), reason };
+        let undecodable = |reason: String| Undecodable { tensor: part.stored_name().to_owned(), reason };
         if shard.is_pickle() {
             return Err(undecodable("describes a quantised weight in a .bin file, where none are read".into()).into());
         }
@@ -132,22 +150,35 @@ fn quantization_beside(source: &dyn Source, folder: &str) -> Result<Option<Value
     Ok(None)
 }
 
+/// The names of the tensors that may be weights, as they are stored.
+fn tensor_names(shards: &[Shard]) -> impl Iterator<Item = &str> + Clone {
+    shards.iter().flat_map(|shard| &shard.tensors).map(|tensor| tensor.name.as_str())
+}
+
+/// Why a stored tensor is not the model's weight, judged by its name.
+fn why_no_weight(part: &Part, wrappers: &Wrappers) -> Option<Other> {
+    let name = &part.tensor.name;
+    let replaced = || wrappers.is_replaced(name).then_some(Other::Replaced);
+    adapter::is_factor(name).then_some(Other::Factor).or_else(replaced)
+}
+
 /// Adds weights that are stored only under another name.
-fn add_aliases(weights: &mut Vec<Weight>, shards: &[Shard]) -> Result<(), CheckpointError> {
+fn add_aliases(weights: &mut Vec<Weight>, shards: &[Shard], wrappers: &Wrappers) -> Result<(), CheckpointError> {
     let stored: HashMap<String, usize> =
         weights.iter().enumerate().map(|(place, weight)| (weight.name.clone(), place)).collect();
-    let mut aliased: HashMap<&str, usize> = HashMap::new();
+    let mut aliased: HashMap<String, usize> = HashMap::new();
     for shard in shards {
         // A pickled file lists all names of a shared tensor itself, so a name that is not stored is not in the index.
         if shard.is_pickle() {
             continue;
         }
-        for (alias, name) in shard.aliases.iter().filter(|(alias, _)| !stored.contains_key(alias)) {
-            let Some(&place) = stored.get(name) else { continue };
-            match aliased.insert(alias, place) {
-                None => weights.push(Weight { name: alias.clone(), ..weights[place].clone() }),
+        let names = shard.aliases.iter().map(|(alias, name)| (wrappers.own(alias), wrappers.own(name)));
+        for (alias, name) in names.filter(|(alias, _)| !stored.contains_key(alias)) {
+            let Some(&place) = stored.get(&name) else { continue };
+            match aliased.insert(alias.clone(), place) {
+                None => weights.push(Weight { name: alias, ..weights[place].clone() }),
                 Some(before) if before == place => {}
-                Some(_) => return Err(CheckpointError::Alias { file: shard.file.clone(), alias: alias.clone() }),
+                Some(_) => return Err(CheckpointError::Alias { file: shard.file.clone(), alias }),
             }
         }
     }

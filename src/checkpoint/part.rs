@@ -7,5 +7,20 @@ use super::header::TensorInfo;
 pub struct Part {
     /// The index of its shard among the checkpoint's shards.
     pub shard: usize,
+    /// The tensor under the model's own name.
     pub tensor: TensorInfo,
+    /// Its name in the file, if training tools have left something in it.
+    pub stored: Option<String>,
+}
+
+impl Part {
+    /// A tensor that is stored under the model's own name.
+    pub fn new(shard: usize, tensor: TensorInfo) -> Self {
+        Self { shard, tensor, stored: None }
+    }
+
+    /// Its name in the file.
+    pub fn stored_name(&self) -> &str {
+        self.stored.as_deref().unwrap_or(&self.tensor.name)
+    }
 }

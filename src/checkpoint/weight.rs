@@ -26,6 +26,12 @@ impl Weight {
         Self { name: part.tensor.name.clone(), shape: part.tensor.shape.clone(), storage: Storage::Plain(part) }
     }
 
+    /// Its name in the file, if it is stored as it is, and training tools have left something in its name.
+    pub fn stored_name(&self) -> Option<&str> {
+        let stored = self.parts().into_iter().next().filter(|part| part.tensor.name == self.name)?;
+        stored.stored.as_deref()
+    }
+
     /// The name of the stored type, such as `BF16` or `NF4`.
     pub fn dtype(&self) -> String {
         match &self.storage {

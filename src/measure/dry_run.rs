@@ -19,6 +19,7 @@ struct DryRun<'a> {
     flops: f64,
     modules: Vec<Planned<'a>>,
     quantization: Vec<&'a str>,
+    wrappers: Vec<&'a str>,
     failed: Vec<Failure>,
     left_out: &'a [LeftOut],
 }
@@ -48,6 +49,7 @@ impl Plan {
             flops: self.flops(),
             modules: self.modules.iter().map(Planned::new).collect(),
             quantization: self.quantizations(),
+            wrappers: self.wrappers(),
             failed: self.missing.iter().map(Failure::missing).collect(),
             left_out: &self.left_out,
         })

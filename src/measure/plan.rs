@@ -20,8 +20,8 @@ use crate::spectrum::{self, Device, Method, Processor};
 
 /// Files beside the weights that describe them.
 #[rustfmt::skip]
-const DESCRIPTIONS: [&str; 7] = [
-    "config.json", "model_index.json", "adapter_config.json", "quantize_config.json", "quant_config.json",
+const DESCRIPTIONS: [&str; 8] = [
+    "config.json", "model_index.json", "modules.json", "adapter_config.json", "quantize_config.json", "quant_config.json",
     "hf_quant_config.json", "tokenizer.json",
 ];
 
@@ -143,6 +143,7 @@ impl Plan {
             commit: self.model.commit.clone(),
             files: files.collect(),
             quantization: self.quantizations().into_iter().map(str::to_owned).collect(),
+            wrappers: self.wrappers().into_iter().map(str::to_owned).collect(),
             unknown_architectures: self.unknown.clone(),
             device: resources.devices.iter().map(Device::name).collect::<Vec<_>>().join(","),
             algorithm: spectrum::ALGORITHM.to_owned(),
@@ -199,6 +200,18 @@ impl Plan {
         formats.sort_unstable();
         formats.dedup();
         formats
+    }
+
+    /// What training tools have left in the names of stored tensors, and is taken off, each once.
+    pub fn wrappers(&self) -> Vec<&str> {
+        let found = self.checkpoint.components.iter().flat_map(|component| &component.wrappers);
+        let mut wrappers: Vec<&str> = Vec::new();
+        for wrapper in found {
+            if !wrappers.contains(wrapper) {
+                wrappers.push(wrapper);
+            }
+        }
+        wrappers
     }
 
     /// The floating-point operations that all modules take.

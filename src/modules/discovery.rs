@@ -46,11 +46,12 @@ fn discover_component(model: &Model<'_>, discovery: &mut Discovery) {
     }
     // The names that trainers see of missing modules are listed with those modules.
     let told: HashSet<usize> = gaps.iter().filter_map(|gap| gap.left).collect();
-    for (at, Left { name, weight, reason }) in left.into_iter().enumerate() {
+    for (at, Left { name, stored, weight, reason }) in left.into_iter().enumerate() {
         if weight.is_some() && !reason.is_linear() && !told.contains(&at) {
             discovery.names.extend(model.loader.parameters(name));
         }
-        discovery.left_out.push(LeftOut { tensor: component.full_name(name), reason });
+        let own = component.full_name(name);
+        discovery.left_out.push(LeftOut::new(own, stored.map(|stored| component.full_name(stored)), reason));
     }
     discovery.missing.extend(gaps.into_iter().map(|gap| naming.missing(gap)));
     found.sort_by_cached_key(|matrix| matrix.place.model_order());
@@ -99,7 +100,7 @@ mod tests {
 
     fn tensor(name: &str, shape: &[usize], dtype: Dtype) -> Weight {
         let tensor = TensorInfo { name: name.into(), dtype, shape: shape.into(), bytes: 0..0 };
-        Weight::plain(Part { shard: 0, tensor })
+        Weight::plain(Part::new(0, tensor))
     }
 
     fn found(weights: &[Weight], config: &Config, wanted: Wanted) -> Discovery {
@@ -109,6 +110,7 @@ mod tests {
             quantization: None,
             weights: weights.iter().cloned().map(Arc::new).collect(),
             others: Vec::new(),
+            wrappers: Vec::new(),
             is_part: false,
         };
         let is_alike = |one: &Weight, other: &Weight, look: Look| {

@@ -6,7 +6,7 @@ use super::missing::warnings;
 use super::{Discovery, LeftOut, Missing, Reason, WEIGHT, pattern};
 use crate::checkpoint::Selection;
 
-/// Patterns for module names, on disk or in memory. `*` matches any run of characters, including dots.
+/// Patterns for module names, on disk, with or without what training tools have left in them, or in memory. `*` matches any run of characters, including dots.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     include: Vec<GlobMatcher>,
@@ -66,7 +66,7 @@ impl Filter {
             };
             // If a weight holds several matrices, only some of them may be unwanted.
             let tensor = if module.selection == Selection::default() { &module.tensor } else { &module.info.name };
-            discovery.left_out.push(LeftOut { tensor: tensor.clone(), reason });
+            discovery.left_out.push(LeftOut::new(tensor.clone(), module.stored_as(tensor), reason));
             discovery.others.push(module);
         }
         if had_modules && discovery.modules.is_empty() { Err(FilterError::NothingLeft) } else { Ok(()) }
@@ -109,10 +109,11 @@ fn is_missing(pattern: &GlobMatcher, missing: &Missing) -> bool {
 fn is_of_model(pattern: &GlobMatcher, discovery: &Discovery) -> bool {
     discovery.modules.iter().chain(&discovery.others).any(|module| pattern::matches(pattern, module))
         || discovery.missing.iter().any(|missing| is_missing(pattern, missing))
-        || discovery.left_out.iter().any(|left_out| {
-            let tensor = left_out.tensor.as_str();
-            pattern.is_match(tensor) || pattern.is_match(tensor.strip_suffix(WEIGHT).unwrap_or(tensor))
-        })
+        || discovery
+            .left_out
+            .iter()
+            .flat_map(|left_out| [&left_out.tensor, left_out.own_name()])
+            .any(|tensor| pattern.is_match(tensor) || pattern.is_match(tensor.strip_suffix(WEIGHT).unwrap_or(tensor)))
 }
 
 /// A hint at what a pattern that matches nothing may have meant.
@@ -133,7 +134,10 @@ fn hint(pattern: &GlobMatcher, discovery: &Discovery) -> (String, Option<Reason>
         return (format!(" that can be measured: {}", warnings(&missing).join("; ")), None);
     }
     let module = |tensor: &str| tensor.strip_suffix(WEIGHT).unwrap_or(tensor).to_owned();
-    match discovery.left_out.iter().find(|left_out| pattern.is_match(module(&left_out.tensor))) {
+    let matches = |left_out: &&LeftOut| {
+        [&left_out.tensor, left_out.own_name()].into_iter().any(|name| pattern.is_match(module(name)))
+    };
+    match discovery.left_out.iter().find(matches) {
         Some(left_out) => {
             let hint = format!(": '{}' is left out ({})", module(&left_out.tensor), left_out.reason);
             (hint, Some(left_out.reason.clone()))

@@ -82,7 +82,7 @@ impl Evidence<'_, '_, '_> {
     /// What is at the place of `module` instead of a matrix; `None` if it is no linear module.
     fn cause(&self, left: &Left<'_>, module: &str) -> Option<Cause> {
         match (left.weight, &left.reason) {
-            (_, Reason::Role(_) | Reason::TiedHead | Reason::Companion | Reason::Factor) => None,
+            (_, Reason::Role(_) | Reason::TiedHead | Reason::Companion | Reason::Factor | Reason::Replaced) => None,
             // Loaders take the tensor that the index names in another shard.
             (None, Reason::Unlisted) if self.names.contains(left.name) => None,
             // A head may be missing too, if heads are asked for.
@@ -162,21 +162,22 @@ fn without_weight<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known: &Ha
 mod tests {
     use std::sync::Arc;
 
-    use crate::checkpoint::{Component, Config, Dtype, Other, Part, TensorInfo, Weight};
+    use crate::checkpoint::{Component, Config, Dtype, Other, OtherTensor, Part, TensorInfo, Weight};
     use crate::modules::{Wanted, discover};
 
     /// What is missing in a model with this `config`, these stored tensors and these others.
     fn missing(config: &str, tensors: &[(&str, &[usize])], others: &[(&str, Other)]) -> Vec<String> {
         let weight = |(name, shape): &(&str, &[usize])| {
             let tensor = TensorInfo { name: (*name).into(), dtype: Dtype::F32, shape: shape.to_vec(), bytes: 0..0 };
-            Arc::new(Weight::plain(Part { shard: 0, tensor }))
+            Arc::new(Weight::plain(Part::new(0, tensor)))
         };
         let component = Component {
             name: None,
             config: Config::parse(config.as_bytes()).expect("JSON"),
             quantization: None,
             weights: tensors.iter().map(weight).collect(),
-            others: others.iter().map(|(name, other)| ((*name).to_owned(), *other)).collect(),
+            others: others.iter().map(|(name, why)| OtherTensor::new(name, *why)).collect(),
+            wrappers: Vec::new(),
             is_part: false,
         };
         let discovery = discover(&[component], Wanted::default(), &|_, _, _| Ok(None)).expect("nothing is read");

@@ -8,8 +8,27 @@ use super::Role;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
+    /// The tensor's name in the file.
     pub tensor: String,
+    /// The model's own name for it, if training tools have left something in the other.
+    #[serde(skip)]
+    own: Option<String>,
     pub reason: Reason,
+}
+
+impl LeftOut {
+    /// A tensor that the model calls `own`, and that is called `stored` in the file if this differs.
+    pub fn new(own: String, stored: Option<String>, reason: Reason) -> Self {
+        match stored {
+            Some(stored) => Self { tensor: stored, own: Some(own), reason },
+            None => Self { tensor: own, own: None, reason },
+        }
+    }
+
+    /// The model's own name for the tensor.
+    pub fn own_name(&self) -> &str {
+        self.own.as_deref().unwrap_or(&self.tensor)
+    }
 }
 
 /// Why a tensor is not measured.
@@ -33,6 +52,8 @@ pub enum Reason {
     Companion,
     /// It belongs to an adapter that is stored beside the model's weights.
     Factor,
+    /// It belongs to a module of which a trained copy is stored beside it.
+    Replaced,
     Unlisted,
     Unreadable,
     NotIncluded,
@@ -67,6 +88,7 @@ impl fmt::Display for Reason {
             Self::TiedHead => formatter.write_str("a head that shares the embedding's weight"),
             Self::Companion => formatter.write_str("part of a quantised weight"),
             Self::Factor => formatter.write_str("a factor of an adapter"),
+            Self::Replaced => formatter.write_str("the original of a module that was trained whole (modules_to_save)"),
             Self::Unreadable => formatter.write_str("stored in a way that is not read"),
             Self::Unlisted => formatter.write_str("not in the index"),
             Self::NotIncluded => formatter.write_str("not matched by --include"),

@@ -62,6 +62,16 @@ impl Module {
     pub fn shape(&self) -> [usize; 2] {
         self.selection.shape(&self.weight.shape)
     }
+
+    /// What one of its names, or that of its weight, is in the file, if training tools have left something in it.
+    pub fn stored_as(&self, name: &str) -> Option<String> {
+        let part = self.weight.parts().into_iter().next()?;
+        let stored = part.stored.as_deref()?;
+        let component = self.tensor.strip_suffix(&self.weight.name)?;
+        let (component, within) = name.strip_prefix(component).map_or(("", name), |within| (component, within));
+        let leaf = part.tensor.name.strip_prefix(within).filter(|leaf| leaf.is_empty() || leaf.starts_with('.'))?;
+        Some(format!("{component}{}", stored.strip_suffix(leaf)?))
+    }
 }
 
 /// What is to be measured besides the linear modules within the layers, and how modules are named.

@@ -15,7 +15,10 @@ pub fn exact(text: &str) -> String {
 
 /// Whether a pattern matches one of a module's names.
 pub fn matches(pattern: &GlobMatcher, module: &Module) -> bool {
-    pattern.is_match(&module.info.name) || module.info.memory.names().iter().any(|name| pattern.is_match(name))
+    let names = std::iter::once(&module.info.name).chain(module.info.memory.names());
+    names
+        .into_iter()
+        .any(|name| pattern.is_match(name) || module.stored_as(name).is_some_and(|stored| pattern.is_match(stored)))
 }
 
 /// What a pattern that matches none of `names` was probably meant to be: the same with stars around it, or the name

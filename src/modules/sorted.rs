@@ -20,6 +20,8 @@ pub struct Sorted<'a> {
 pub struct Left<'a> {
     /// Its name within the component.
     pub name: &'a str,
+    /// Its name in the file, if training tools have left something in it.
+    pub stored: Option<&'a str>,
     /// `None` if not even its shape is known.
     pub weight: Option<&'a Arc<Weight>>,
     pub reason: Reason,
@@ -45,16 +47,17 @@ impl<'a> Sorted<'a> {
                 },
                 Err(reason) => reason,
             };
-            sorted.left.push(Left { name: &weight.name, weight: Some(weight), reason });
+            sorted.left.push(Left { name: &weight.name, stored: weight.stored_name(), weight: Some(weight), reason });
         }
-        sorted.left.extend(component.others.iter().map(|(name, other)| {
-            let reason = match other {
+        sorted.left.extend(component.others.iter().map(|other| {
+            let reason = match other.why {
                 Other::Unlisted => Reason::Unlisted,
                 Other::Companion => Reason::Companion,
                 Other::Factor => Reason::Factor,
+                Other::Replaced => Reason::Replaced,
                 Other::Unreadable => Reason::Unreadable,
             };
-            Left { name, weight: None, reason }
+            Left { name: &other.name, stored: other.stored.as_deref(), weight: None, reason }
         }));
         sorted
     }

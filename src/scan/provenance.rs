@@ -22,6 +22,9 @@ pub struct Provenance {
     pub files: Vec<WeightFile>,
     /// The formats of quantised weights, which were dequantised.
     pub quantization: Vec<String>,
+    /// What training tools had left in the names of stored tensors, and was taken off. Older manifests do not tell.
+    #[serde(default)]
+    pub wrappers: Vec<String>,
     /// The architectures whose modules were found only by the general rules.
     pub unknown_architectures: Vec<String>,
     /// Where singular values were to be computed: `cpu`, or GPUs such as `cuda:0,cuda:1`.

@@ -169,6 +169,21 @@ impl Terminal {
                  and are taken to be called in memory as they are on disk"
             ));
         }
+        let wrappers = plan.wrappers();
+        if !wrappers.is_empty() {
+            self.note(&format!(
+                "training tools have left '{}' in the names of the model's tensors: modules are called without, as the model \
+                 itself calls them",
+                wrappers.join("', '"),
+            ));
+        }
+        if let Some(first) = plan.checkpoint.beside.first() {
+            self.note(&format!(
+                "the transformer is scanned; what sentence-transformers puts after it ('{}') is not: to scan that, too, name \
+                 the folder '{first}' of the model on this machine",
+                plan.checkpoint.beside.join("', '"),
+            ));
+        }
         let factors = plan.left_out.iter().filter(|tensor| tensor.reason == Reason::Factor).count();
         if factors > 0 {
             self.note(&format!(

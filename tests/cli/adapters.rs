@@ -29,7 +29,7 @@ fn a_model_with_adapters_beside_its_weights_is_scanned_without_them() {
     assert_eq!(run.succeeded().stderr.matches(note).count(), 1, "{}", run.stderr);
     let full = place.json("laser_scan_phi.json");
     let names: Vec<&String> = full.as_object().expect("an object").keys().collect();
-    assert_eq!(names, ["model.layers.0.self_attn.qkv_proj.base_layer", "model.layers.1.self_attn.qkv_proj.base_layer"]);
+    assert_eq!(names, ["model.layers.0.self_attn.qkv_proj", "model.layers.1.self_attn.qkv_proj"]);
     let left_out = &place.json("laser_scan_phi_run.json")["left_out"];
     assert_eq!(left_out.as_array().expect("a list").len(), 8);
     assert_eq!(

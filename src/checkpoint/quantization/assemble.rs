@@ -26,13 +26,13 @@ const UNSUPPORTED: [(&str, &str); 4] = [
 /// Reads a small tensor while the scan is planned.
 pub type Peek<'a> = dyn Fn(&Part) -> Result<Vec<u8>, QuantizationError> + 'a;
 
-/// Assembles stored tensors to weights in the same order. Also returns the names of the tensors that belong to a quantised
-/// weight beside its codes.
+/// Assembles stored tensors to weights in the same order. Also returns the tensors that belong to a quantised weight beside
+/// its codes.
 pub fn assemble(
     parts: Vec<Part>,
     method: Option<&Method>,
     peek: &Peek<'_>,
-) -> Result<(Vec<Weight>, Vec<String>), QuantizationError> {
+) -> Result<(Vec<Weight>, Vec<Part>), QuantizationError> {
     for (ending, format) in UNSUPPORTED {
         if parts.iter().any(|part| part.tensor.name.ends_with(ending)) {
             return Err(QuantizationError::Unsupported(format.to_owned()));
@@ -55,7 +55,7 @@ pub fn assemble(
         if let Some(weight) = quantized.remove(&part.tensor.name) {
             weights.push(weight);
         } else if consumed.contains(&part.tensor.name) {
-            companions.push(part.tensor.name);
+            companions.push(part);
         } else {
             weights.push(Weight::plain(part));
         }

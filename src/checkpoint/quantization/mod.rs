@@ -66,7 +66,7 @@ pub enum QuantizationError {
 
 impl Part {
     fn undecodable(&self, reason: &str) -> Undecodable {
-        Undecodable { tensor: self.tensor.name.clone(), reason: reason.to_owned() }
+        Undecodable { tensor: self.stored_name().to_owned(), reason: reason.to_owned() }
     }
 
     fn read<'a>(&self, read: &Read<'a>) -> Result<Cow<'a, [u8]>, Undecodable> {

@@ -17,7 +17,7 @@ fn tasks(sizes: &[usize]) -> Vec<Task> {
         };
         let module = Module {
             tensor: tensor.name.clone(),
-            weight: Arc::new(Weight::plain(Part { shard: 0, tensor })),
+            weight: Arc::new(Weight::plain(Part::new(0, tensor))),
             info: Info::of_name(&name, "up".into()),
             selection: Selection::default(),
         };
