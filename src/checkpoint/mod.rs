@@ -2,7 +2,7 @@
 //!
 //! [`Checkpoint::open`] finds the files and reads little more than their headers, so that everything to scan is known before
 //! the first weight is read or downloaded. It assembles the stored tensors, also quantised ones, to the weights of the model
-//! ([`Weight`]). If a folder has no weights, the error says what it contains instead. [`Matrices`] then reads the weights as
+//! ([`Weight`]), under the model's own names. If a folder has no weights, the error says what it contains instead. [`Matrices`] then reads the weights as
 //! plain numbers while their files arrive.
 
 mod absence;
@@ -32,6 +32,7 @@ mod shard;
 mod weight;
 mod wrappers;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use alike::Look;
@@ -110,8 +111,10 @@ impl OtherTensor {
     }
 
     fn of_stored(stored: String, why: Other, wrappers: &Wrappers) -> Self {
-        let name = wrappers.own(&stored);
-        Self { stored: (name != stored).then_some(stored), name, why }
+        match wrappers.own(&stored) {
+            Cow::Owned(name) => Self { name, stored: Some(stored), why },
+            Cow::Borrowed(_) => Self { name: stored, stored: None, why },
+        }
     }
 
     fn of_part(part: Part, why: Other) -> Self {

@@ -64,17 +64,14 @@ impl Checkpoint {
         }
         let model = || source.model().spelling.clone();
         let refused = |error| CheckpointError::Quantization { model: model(), error };
-        let described = match &config.quantization {
-            Some(described) => Some(described.clone()),
-            None => quantization_beside(source, folder)?,
-        };
+        let described = described_quantization(source, folder, &config)?;
         let method = described.as_ref().map(Method::of).transpose().map_err(refused)?;
         let unreadable = || shards.iter().flat_map(|shard| &shard.others);
         let names: Vec<&str> = tensor_names(&shards).chain(unreadable().map(String::as_str)).collect();
         let wrappers = Wrappers::of(&names).map_err(|error| CheckpointError::Wrappers { model: model(), error })?;
         unread.extend(unreadable().map(|tensor| (tensor.clone(), Other::Unreadable)));
-        let mut others: Vec<OtherTensor> =
-            unread.into_iter().map(|(stored, why)| OtherTensor::of_stored(stored, why, &wrappers)).collect();
+        let unread = unread.into_iter().map(|(stored, why)| OtherTensor::of_stored(stored, why, &wrappers));
+        let mut others: Vec<OtherTensor> = unread.collect();
         let first = self.shards.len();
         self.shards.extend(shards);
         let mut parts = Vec::new();
@@ -127,6 +124,18 @@ fn read_config(source: &dyn Source, folder: &str) -> Result<Config, CheckpointEr
     Config::parse(&bytes).map_err(|error| not_json(&file, &error))
 }
 
+/// The description of the quantisation in `config.json`, or in a file beside it.
+fn described_quantization(
+    source: &dyn Source,
+    folder: &str,
+    config: &Config,
+) -> Result<Option<Value>, CheckpointError> {
+    match &config.quantization {
+        Some(described) => Ok(Some(described.clone())),
+        None => quantization_beside(source, folder),
+    }
+}
+
 /// The description of the quantisation in a file beside config.json, which older tools write.
 fn quantization_beside(source: &dyn Source, folder: &str) -> Result<Option<Value>, CheckpointError> {
     if source.single_file().is_some_and(|file| !file.ends_with(".json")) {
@@ -172,9 +181,9 @@ fn add_aliases(weights: &mut Vec<Weight>, shards: &[Shard], wrappers: &Wrappers)
         if shard.is_pickle() {
             continue;
         }
-        let names = shard.aliases.iter().map(|(alias, name)| (wrappers.own(alias), wrappers.own(name)));
+        let names = shard.aliases.iter().map(|(alias, name)| (wrappers.own(alias).into_owned(), wrappers.own(name)));
         for (alias, name) in names.filter(|(alias, _)| !stored.contains_key(alias)) {
-            let Some(&place) = stored.get(&name) else { continue };
+            let Some(&place) = stored.get(&*name) else { continue };
             match aliased.insert(alias.clone(), place) {
                 None => weights.push(Weight { name: alias, ..weights[place].clone() }),
                 Some(before) if before == place => {}

@@ -4,6 +4,7 @@
 //! if the state is saved as it is. transformers and trainers know the model without it. What is left of a wrapper is known
 //! from the names alone: from a segment that no model has, or from a beginning that all names share.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::adapter;
@@ -67,17 +68,17 @@ impl Wrappers {
             wrappers.note_trained(&wrappers.without_tuners(name))?;
         }
         let mut found = BTreeSet::new();
-        let mut stored: HashMap<String, &str> = HashMap::new();
+        let mut stored: HashMap<Cow<'_, str>, &str> = HashMap::new();
         let markers = ANYWHERE.into_iter().chain(LEADING).chain([DIFFUSION_MODEL, BASE_LAYER, MODULES_TO_SAVE]);
         let markers: Vec<&'static str> = markers.chain([ORIGINAL_MODULE]).collect();
         for name in names {
             let own = wrappers.own(name);
-            if own != **name {
-                let is_off = |at: &usize| count(name, markers[*at]) > count(&own, markers[*at]);
+            if let Cow::Owned(own) = &own {
+                let is_off = |at: &usize| count(name, markers[*at]) > count(own, markers[*at]);
                 found.extend((0..markers.len()).filter(is_off));
             }
             if let Some(first) = stored.insert(own, name) {
-                let (own, [first, second]) = (wrappers.own(name), [first, name].map(str::to_owned));
+                let [own, first, second] = [&*wrappers.own(name), first, name].map(str::to_owned);
                 return Err(WrapperError::Twice { own, first, second });
             }
         }
@@ -85,23 +86,25 @@ impl Wrappers {
         Ok(wrappers)
     }
 
-    /// The model's own name for the tensor called `stored` in a file.
-    pub fn own(&self, stored: &str) -> String {
+    /// The model's own name for the tensor called `stored` in a file, borrowed if it is the same.
+    pub fn own<'a>(&self, stored: &'a str) -> Cow<'a, str> {
         let name = self.without_tuners(stored);
-        if let Some((module, leaf, _)) = trained(&name) {
-            return format!("{module}.{leaf}");
-        }
-        match original(&name) {
-            Some((module, leaf)) if !self.trained.contains_key(module) => format!("{module}.{leaf}"),
-            _ => name,
+        let whole = trained(&name).map(|(module, leaf, _)| (module, leaf));
+        let unchanged = || original(&name).filter(|(module, _)| !self.trained.contains_key(*module));
+        match whole.or_else(unchanged) {
+            Some((module, leaf)) => Cow::Owned(format!("{module}.{leaf}")),
+            None => borrowed_if_same(stored, name),
         }
     }
 
     /// A stored tensor under the model's own name.
     pub fn part(&self, shard: usize, tensor: &TensorInfo) -> Part {
-        let name = self.own(&tensor.name);
-        let stored = (name != tensor.name).then(|| tensor.name.clone());
-        Part { shard, tensor: TensorInfo { name, ..tensor.clone() }, stored }
+        match self.own(&tensor.name) {
+            Cow::Borrowed(_) => Part::new(shard, tensor.clone()),
+            Cow::Owned(name) => {
+                Part { shard, tensor: TensorInfo { name, ..tensor.clone() }, stored: Some(tensor.name.clone()) }
+            }
+        }
     }
 
     /// Whether a tensor, by its [`Self::own`] name, was replaced by one that is stored beside it.
@@ -133,8 +136,8 @@ impl Wrappers {
 
 /// The wrappers with which all `names` begin, the outermost first. What PEFT and trl put beside the model may lack theirs.
 fn leading(names: &[&str]) -> Vec<&'static str> {
-    let bare: Vec<String> = names.iter().map(|name| without_anywhere(name)).collect();
-    let mut rest: Vec<&str> = bare.iter().map(String::as_str).collect();
+    let bare: Vec<Cow<'_, str>> = names.iter().map(|name| borrowed_if_same(name, without_anywhere(name))).collect();
+    let mut rest: Vec<&str> = bare.iter().map(AsRef::as_ref).collect();
     let mut leading = Vec::new();
     let is_beside = |name: &str| name.split('.').next() == Some(VALUE_HEAD) || adapter::is_factor(name);
     let is_around = |names: &[&str], wrapper: &str| {
@@ -151,6 +154,11 @@ fn leading(names: &[&str]) -> Vec<&'static str> {
 /// The rest of a name that begins with the segments of `wrapper`.
 fn within<'a>(name: &'a str, wrapper: &str) -> Option<&'a str> {
     name.strip_prefix(wrapper)?.strip_prefix('.').filter(|rest| !rest.is_empty())
+}
+
+/// The own name, without memory of its own if it is the stored one, as most are.
+fn borrowed_if_same(stored: &str, own: String) -> Cow<'_, str> {
+    if own == stored { Cow::Borrowed(stored) } else { Cow::Owned(own) }
 }
 
 fn without_anywhere(name: &str) -> String {
@@ -204,7 +212,7 @@ mod tests {
     #[track_caller]
     fn own(names: &[&str]) -> Vec<String> {
         let wrappers = Wrappers::of(names).expect("clear names");
-        names.iter().map(|name| wrappers.own(name)).collect()
+        names.iter().map(|name| wrappers.own(name).into_owned()).collect()
     }
 
     fn found(names: &[&str]) -> Vec<&'static str> {

@@ -172,8 +172,8 @@ impl Terminal {
         let wrappers = plan.wrappers();
         if !wrappers.is_empty() {
             self.note(&format!(
-                "training tools have left '{}' in the names of the model's tensors: modules are called without, as the model \
-                 itself calls them",
+                "the names of the stored tensors hold what tools put around a model ('{}'): it is taken off, and modules are \
+                 called as the model itself calls them",
                 wrappers.join("', '"),
             ));
         }
