@@ -190,7 +190,7 @@ def built(cls, *attempts):
             with torch.device("meta"):
                 return make(cls)
         except (Exception, Slow) as error:
-            reason = f"{type(error).__name__}: {str(error)[:90]}"
+            reason = f"{type(error).__name__}: {str(error)[:400]}"
         finally:
             signal.alarm(0)
     print(f"not built: {cls.__name__}: {reason}", file=sys.stderr)
