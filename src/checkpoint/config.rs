@@ -21,6 +21,9 @@ pub const MAX_LAYERS: usize = 4096;
 pub struct Config {
     /// The architecture's name, such as `mistral`, or the class of a diffusers model, such as `UNet2DConditionModel`.
     pub model_type: Option<String>,
+    /// Whether diffusers wrote it: only its configurations name their class under `_class_name`. An argument of that class may
+    /// be called `model_type` too.
+    pub is_of_diffusers: bool,
     /// The class that wrote the weights, such as `MistralForCausalLM`.
     pub architecture: Option<String>,
     /// The number of decoder layers; further layers in the checkpoint do not belong to the model.
@@ -34,8 +37,6 @@ pub struct Config {
     pub text: Value,
     /// The whole configuration, with its sections, without tables and long lists.
     pub root: Value,
-    /// Whether diffusers wrote it.
-    pub is_of_diffusers: bool,
     /// Whether the model comes with code of its own.
     pub has_own_code: bool,
 }
@@ -51,7 +52,8 @@ impl Config {
         let text = |key: &str| root.get(key).and_then(Value::as_str).map(str::to_owned);
         let ties = |from: &Value| from.get("tie_word_embeddings").and_then(Value::as_bool);
         let mut config = Self {
-            model_type: text("model_type").or_else(|| text("_class_name")),
+            model_type: text("_class_name").or_else(|| text("model_type")),
+            is_of_diffusers: text("_class_name").is_some(),
             architecture: root.pointer("/architectures/0").and_then(Value::as_str).map(str::to_owned),
             layer_count: None,
             quantization,
@@ -59,7 +61,6 @@ impl Config {
             ties_embeddings: ties(&root).or_else(|| ties(section)),
             text: section.clone(),
             root: root.clone(),
-            is_of_diffusers: root.get("model_type").is_none() && root.get("_class_name").is_some(),
             has_own_code: root.get("auto_map").is_some(),
         };
         // transformers always writes the number of layers. If it is missing, another tool wrote the file, and all layers in
@@ -186,6 +187,9 @@ mod tests {
         }
         let config = Config::parse(br#"{"_class_name":"FluxTransformer2DModel"}"#).expect("JSON");
         assert_eq!(config.model_type.as_deref(), Some("FluxTransformer2DModel"));
+        assert!(config.is_of_diffusers);
+        let config = Config::parse(br#"{"_class_name":"WanModel","model_type":"t2v"}"#).expect("JSON");
+        assert_eq!(config.model_type.as_deref(), Some("WanModel"));
         assert!(Config::parse(b"[1]").is_err());
         assert!(Config::parse(b"{").is_err());
     }

@@ -10,7 +10,7 @@ use super::loading::Loader;
 use super::siblings::Gap;
 use super::sorted::{Left, Sorted};
 use super::tied::{Alike, Ties};
-use super::{Discovery, Info, Line, Module, Wanted, gaps};
+use super::{Discovery, Info, Line, Module, Wanted, gaps, transposed};
 use crate::checkpoint::Component;
 use crate::source::SourceError;
 
@@ -24,8 +24,11 @@ pub fn discover(components: &[Component], wanted: Wanted, is_alike: &Alike<'_>) 
         let names = component.tensor_names();
         let loader = Loader::new(config, names.clone(), wanted.line);
         let classes = (wanted.line != Line::Five).then(|| Loader::new(config, names, Line::Five));
-        let ties = Ties::find(component, config, architecture, classes.as_ref().unwrap_or(&loader), wanted.line, is_alike)?;
-        discover_component(&Model { component, config, architecture, wanted, loader, classes, ties }, &mut discovery);
+        let known = classes.as_ref().unwrap_or(&loader);
+        let ties = Ties::find(component, config, architecture, known, wanted.line, is_alike)?;
+        let transposed = transposed::by_bias(&component.weights);
+        let model = Model { component, config, architecture, wanted, loader, classes, ties, transposed };
+        discover_component(&model, &mut discovery);
     }
     Ok(discovery)
 }

@@ -43,6 +43,10 @@ pub enum Reason {
     Convolution,
     /// It is a convolution's that works on each channel separately.
     Depthwise,
+    /// It is a transposed convolution's.
+    Transposed,
+    /// It is a convolution's that works on several groups of channels separately.
+    Grouped,
     Dimensions(usize),
     /// Its elements have this type.
     Dtype(String),
@@ -82,6 +86,8 @@ impl fmt::Display for Reason {
             Self::Vector => formatter.write_str("a vector, not a matrix"),
             Self::Convolution => formatter.write_str("a convolution"),
             Self::Depthwise => formatter.write_str("a depthwise convolution"),
+            Self::Transposed => formatter.write_str("a transposed convolution"),
+            Self::Grouped => formatter.write_str("a convolution in groups"),
             Self::Dimensions(count) => write!(formatter, "{count} dimensions, not two"),
             Self::Dtype(dtype) => write!(formatter, "dtype {dtype} is not supported"),
             Self::Role(role) => role.fmt(formatter),

@@ -22,6 +22,7 @@ mod role;
 mod siblings;
 mod sorted;
 mod tied;
+mod transposed;
 
 use std::sync::Arc;
 

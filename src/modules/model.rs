@@ -1,8 +1,9 @@
 //! One model's weights -> its modules.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::architectures::{Architecture, Stack};
+use super::architectures::{Architecture, Odd, Stack};
 use super::left_out::Reason;
 use super::name::{Place, module_name, number};
 use super::loading::{Kind, Loader};
@@ -24,6 +25,8 @@ pub struct Model<'a> {
     /// What version 5 makes of the names, if `loader` is of another version: what a module is for does not depend on it.
     pub classes: Option<Loader>,
     pub ties: Ties,
+    /// The names of transposed convolutions, as far as their biases tell.
+    pub transposed: HashSet<&'a str>,
 }
 
 /// A matrix in a weight.
@@ -68,6 +71,9 @@ impl Model<'_> {
         if weight.shape.contains(&0) {
             return Err(Reason::Empty);
         }
+        if stack.is_none() && weight.shape.len() > 2 {
+            self.check_convolution(name)?;
+        }
         let selections = self.selections(&weight.shape, stack)?;
         let is_vector = selections.first().is_none_or(|selection| selection.shape(&weight.shape).contains(&1));
         if is_vector && weight.is_floating() {
@@ -78,6 +84,16 @@ impl Model<'_> {
             Matrix { place, weight, selection, stack: stack.map(|_| name.to_owned()) }
         };
         Ok(selections.into_iter().enumerate().map(matrix).collect())
+    }
+
+    /// Fails if the convolution called `name` does not multiply with one matrix of outputs by inputs and positions.
+    fn check_convolution(&self, name: &str) -> Result<(), Reason> {
+        match self.architecture.odd(name) {
+            Some(Odd::Transposed) => Err(Reason::Transposed),
+            _ if self.transposed.contains(name) => Err(Reason::Transposed),
+            Some(Odd::Grouped) => Err(Reason::Grouped),
+            None => Ok(()),
+        }
     }
 
     /// Why the module called `name`, whose weight has so many rows, should not be measured, if there is a reason.

@@ -1,9 +1,10 @@
 //! Axolotl with adapters, LoRA or QLoRA, as its `loaders/adapter.py` reads them.
 
 use super::choice::Choice;
+use super::peft::{self, Modules};
 use super::profile::{AdapterKeys, Profile, UserConfig};
 use super::yaml::{self, Value};
-use super::{Export, ExportError, Format, Trainer, peft};
+use super::{Export, ExportError, Format, Trainer};
 
 /// Keys that change which modules are trained. An adapter that is trained further keeps its own modules, and replicated layers
 /// shift the numbers of those above them.
@@ -64,12 +65,16 @@ impl Trainer for Axolotl {
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
         let names = peft::Names::checked(choice)?;
+        let modules = match names.modules {
+            Modules::List(names) => Value::List(names),
+            Modules::Expression(expression) => Value::Text(expression),
+        };
         let mut settings = vec![
             ("lora_r", Value::Number(choice.lora.rank)),
             ("lora_alpha", Value::Decimal(choice.lora.alpha)),
             // It would add all linear modules of every layer.
             ("lora_target_linear", Value::Flag(false)),
-            ("lora_target_modules", Value::List(names.modules)),
+            ("lora_target_modules", modules),
         ];
         let mut resets = Vec::new();
         if names.parameters.is_empty() {

@@ -12,6 +12,7 @@ mod choice;
 mod document;
 mod error;
 mod export;
+mod expression;
 mod foresee;
 mod llama_factory;
 mod lora;

@@ -1,4 +1,4 @@
-//! PEFT: the lists of modules and of parameters, and the JSON that `LoraConfig(**…)` takes.
+//! PEFT: the names of modules and of parameters, and the JSON that `LoraConfig(**…)` takes.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use super::profile::Profile;
 use super::remedy::Remedy;
 use super::resolve::Rule;
 use super::targets::Target;
-use super::{Export, ExportError, Format, Trainer};
+use super::{Export, ExportError, Format, Trainer, expression};
 use crate::modules::{Refused, WEIGHT, rewritten_by_peft};
 use crate::output;
 
@@ -49,7 +49,11 @@ impl Trainer for Peft {
         let mut config = Map::new();
         config.insert("r".into(), json!(choice.lora.rank));
         config.insert("lora_alpha".into(), choice.lora.alpha_in_json());
-        config.insert("target_modules".into(), json!(names.modules));
+        let modules = match names.modules {
+            Modules::List(names) => json!(names),
+            Modules::Expression(expression) => json!(expression),
+        };
+        config.insert("target_modules".into(), modules);
         if !names.parameters.is_empty() {
             config.insert("lora_dropout".into(), json!(0));
             config.insert("target_parameters".into(), json!(names.parameters));
@@ -64,53 +68,62 @@ impl Trainer for Peft {
 
 /// The names that PEFT is given.
 pub struct Names {
-    pub modules: Vec<String>,
+    pub modules: Modules,
     pub parameters: Vec<String>,
     pub notes: Vec<Remark>,
 }
 
+/// How PEFT is told which modules to adapt.
+pub enum Modules {
+    /// By their names, none of which is also the end of another's.
+    List(Vec<String>),
+    /// By one expression that matches whole names.
+    Expression(String),
+}
+
+/// What is trained, as PEFT gets it: modules and parameters, each with the places of its targets.
+#[derive(Default)]
+struct Trained {
+    modules: Vec<String>,
+    as_modules: HashSet<usize>,
+    parameters: Vec<String>,
+    as_parameters: HashSet<usize>,
+}
+
 impl Names {
-    /// The names of what is trained, after a check that each hits exactly what it should.
+    /// The names of what is trained, after a check that they hit exactly what they should.
     pub fn checked(choice: &Choice<'_>) -> Result<Self, ExportError> {
-        let (mut modules, mut parameters) = (Vec::new(), Vec::new());
-        let (mut as_modules, mut as_parameters) = (HashSet::new(), HashSet::new());
-        let rewritten = rewritten(choice);
-        for place in choice.trained() {
-            let target = choice.target(place);
-            let leaf = target.name.rsplit('.').next().unwrap_or(&target.name);
-            if let Some(why) = refused(choice, target, leaf) {
-                return Err(ExportError::Unadaptable { trainer: choice.trainer, name: target.name.clone(), why });
-            }
-            // In version 5 routers are not linear modules, so that PEFT gets their weights as parameters.
-            let is_router = target.is_router && choice.around.is_none_or(|around| around.transformers >= 5);
-            if target.is_parameter || is_router || rewritten.contains(&leaf) {
-                parameters.push(target.parameter());
-                as_parameters.insert(place);
-            } else {
-                modules.push(target.name.clone());
-                as_modules.insert(place);
-            }
-        }
-        choice.check(Rule::ModuleSuffix, &modules, &as_modules)?;
-        choice.check(Rule::ParameterSuffix, &parameters, &as_parameters)?;
+        let trained = Trained::of(choice)?;
         let mut notes = Vec::new();
-        if !parameters.is_empty() {
+        let modules = match trained.check_modules(choice) {
+            Ok(()) => Modules::List(trained.modules.clone()),
+            Err(error) => {
+                let (expression, note) = trained.expression(choice, error)?;
+                notes.push(note);
+                Modules::Expression(expression)
+            }
+        };
+        trained.check_parameters(choice)?;
+        if !trained.parameters.is_empty() {
             notes.push(NO_DROPOUT.to_owned().into());
         }
         // PEFT's wrapper takes the shape of the stored tensor, which differs in 4 bits.
-        let linear = as_parameters.iter().copied().filter(|place| !choice.target(*place).is_parameter).min();
+        let linear = trained.as_parameters.iter().copied().filter(|place| !choice.target(*place).is_parameter).min();
         if let Some(first) = linear.map(|place| &choice.target(place).name) {
             let text = format!(
                 "PEFT gets '{first}' and others like it as parameters, which may fail on weights loaded in 4 bits"
             );
             notes.push(Remark::new(text, Remedy::LeaveTypesOut));
         }
-        Ok(Self { modules, parameters, notes })
+        Ok(Self { modules, parameters: trained.parameters, notes })
     }
 
-    /// The names for a trainer that can give PEFT only modules.
+    /// The names for a trainer that can give PEFT only a list of modules.
     pub fn modules_only(choice: &Choice<'_>) -> Result<Vec<String>, ExportError> {
-        let Self { modules, parameters, .. } = Self::checked(choice)?;
+        let trained = Trained::of(choice)?;
+        trained.check_modules(choice)?;
+        trained.check_parameters(choice)?;
+        let Trained { modules, parameters, .. } = trained;
         let Some(first) = parameters.first() else { return Ok(modules) };
         let is_parameter =
             |name: &str| choice.targets.all.iter().any(|target| target.is_parameter && target.name == name);
@@ -126,12 +139,64 @@ impl Names {
     }
 }
 
+impl Trained {
+    fn of(choice: &Choice<'_>) -> Result<Self, ExportError> {
+        let mut trained = Self::default();
+        let rewritten = rewritten(choice);
+        for place in choice.trained() {
+            let target = choice.target(place);
+            let leaf = target.name.rsplit('.').next().unwrap_or(&target.name);
+            if let Some(why) = refused(choice, target, leaf) {
+                return Err(ExportError::Unadaptable { trainer: choice.trainer, name: target.name.clone(), why });
+            }
+            // In version 5 routers are not linear modules, so that PEFT gets their weights as parameters.
+            let is_router = target.is_router && choice.around.is_none_or(|around| around.transformers >= 5);
+            if target.is_parameter || is_router || rewritten.contains(&leaf) {
+                trained.parameters.push(target.parameter());
+                trained.as_parameters.insert(place);
+            } else {
+                trained.modules.push(target.name.clone());
+                trained.as_modules.insert(place);
+            }
+        }
+        Ok(trained)
+    }
+
+    fn check_modules(&self, choice: &Choice<'_>) -> Result<(), ExportError> {
+        choice.check(Rule::ModuleSuffix, &self.modules, &self.as_modules)
+    }
+
+    fn check_parameters(&self, choice: &Choice<'_>) -> Result<(), ExportError> {
+        choice.check(Rule::ParameterSuffix, &self.parameters, &self.as_parameters)
+    }
+
+    /// One expression for the modules, with a note, if the `error` is that a list of their names hits more than them, and if
+    /// PEFT takes an expression as it is.
+    fn expression(&self, choice: &Choice<'_>, error: ExportError) -> Result<(String, Remark), ExportError> {
+        let ExportError::HitsMore { name, what, .. } = &error else { return Err(error) };
+        let note = format!("the modules are given as one expression, because '{name}' in a list would hit also {what}");
+        let expression = expression::exactly(&self.modules);
+        let checked =
+            || choice.check(Rule::ModuleExpression, std::slice::from_ref(&expression), &self.as_modules).is_ok();
+        if keeps_expressions(choice) && checked() { Ok((expression, note.into())) } else { Err(error) }
+    }
+}
+
+/// Whether PEFT takes an expression as it is. Where it rewrites the names of experts, it keeps only the last segments of the
+/// names that match, and so loses the choice of layers (`_resolve_string_target_modules` in
+/// `peft/utils/transformers_weight_conversion.py`).
+fn keeps_expressions(choice: &Choice<'_>) -> bool {
+    choice.around.is_some() && rewritten(choice).is_empty()
+}
+
 fn refused(choice: &Choice<'_>, target: &Target, leaf: &str) -> Option<&'static str> {
     let is_refused = |what| choice.architectures().any(|architecture| architecture.refused == Some(what));
     if REFUSED_OF_MAMBAS.contains(&leaf) && is_refused(Refused::MambaKernels) {
         Some("it refuses those of a Mamba, whose kernels take the weights by themselves")
     } else if target.is_parameter && is_refused(Refused::Experts) {
         Some("the experts of DBRX fail under an adapter")
+    } else if choice.architectures().any(|architecture| architecture.is_own_convolution(&target.name)) {
+        Some("it makes an adapter of the convolution's own class, which does not take what torch's takes")
     } else {
         None
     }
@@ -149,24 +214,5 @@ fn rewritten(choice: &Choice<'_>) -> Vec<&'static str> {
 pub fn rank_pattern(choice: &Choice<'_>) -> Vec<(String, u64)> {
     let Some(rank) = choice.lora.head_rank else { return Vec::new() };
     let heads = choice.trained().map(|place| choice.target(place)).filter(|target| target.is_head);
-    heads.map(|head| (expression(&head.name), rank)).collect()
-}
-
-/// The regular expression of Python that matches this name and nothing else.
-fn expression(name: &str) -> String {
-    const MARKS: &str = r"\.^$*+?{}[]|()";
-    let escaped = |character: char| MARKS.contains(character).then_some('\\').into_iter().chain([character]);
-    name.chars().flat_map(escaped).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_expression_is_the_name_and_nothing_else() {
-        // python3 -c 'import re; print(re.fullmatch(…, …))' finds each in its own expression.
-        assert_eq!(expression("model.lm_head-1"), r"model\.lm_head-1");
-        assert_eq!(expression(r"a\b^c$(d|e)[f]*{g}+?.ä"), r"a\\b\^c\$\(d\|e\)\[f\]\*\{g\}\+\?\.ä");
-    }
+    heads.map(|head| (expression::literally(&head.name), rank)).collect()
 }

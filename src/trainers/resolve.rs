@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use aho_corasick::AhoCorasick;
+use regex::Regex;
 
 use super::ExportError;
 use super::targets::Targets;
@@ -25,7 +26,9 @@ pub struct Universe {
 pub enum Rule<'a> {
     /// PEFT, `target_modules`: a module's whole name, or its end after a dot.
     ModuleSuffix,
-    /// PEFT, `target_parameters`: the same, over parameters.
+    /// PEFT, `target_modules` that is no list: `re.fullmatch` over modules.
+    ModuleExpression,
+    /// PEFT, `target_parameters`: the same as [`Rule::ModuleSuffix`], over parameters.
     ParameterSuffix,
     /// LLaMA-Factory on multimodal models: anywhere in a module's name, unless one of the `forbidden` texts is in it too.
     Substring { forbidden: &'a [&'a str] },
@@ -135,6 +138,7 @@ impl Universe {
         };
         match rule {
             Rule::ModuleSuffix => by(&self.modules, &suffixes(patterns)),
+            Rule::ModuleExpression => by(&self.modules, &full_matches(patterns)),
             Rule::ParameterSuffix => by(&self.parameters, &suffixes(patterns)),
             Rule::Substring { forbidden } => {
                 let within = substrings(patterns);
@@ -176,6 +180,17 @@ fn substrings(patterns: &[String]) -> impl Fn(&str) -> Vec<usize> {
         places.sort_unstable();
         places.dedup();
         places
+    }
+}
+
+/// For a name, the places of the patterns that match it from its beginning to its end. One that is no expression, or too long
+/// for one, matches nothing.
+fn full_matches(patterns: &[String]) -> impl Fn(&str) -> Vec<usize> {
+    let expression = |pattern: &String| Regex::new(&format!("^(?:{pattern})$")).ok();
+    let expressions: Vec<Option<Regex>> = patterns.iter().map(expression).collect();
+    move |name| {
+        let matches = |at: &usize| expressions[*at].as_ref().is_some_and(|expression| expression.is_match(name));
+        (0..expressions.len()).filter(matches).collect()
     }
 }
 
@@ -232,6 +247,15 @@ mod tests {
         assert_eq!(hit(Rule::ModuleSuffix, "layers.1.mlp.gate"), ["model.layers.1.mlp.gate"]);
         assert_eq!(hit(Rule::ModuleSuffix, "proj"), [""; 0]);
         assert_eq!(hit(Rule::ParameterSuffix, "norm.weight"), ["model.layers.1.norm.weight"]);
+    }
+
+    #[test]
+    fn an_expression_matches_whole_names() {
+        let found = hit(Rule::ModuleExpression, r"^model\.layers\.(1|7)\.(mlp\.gate|norm)$");
+        assert_eq!(found, ["model.layers.1.mlp.gate", "model.layers.1.norm"]);
+        assert_eq!(hit(Rule::ModuleExpression, "model.layers.1.mlp.gate_proj"), ["model.layers.1.mlp.gate_proj"]);
+        assert_eq!(hit(Rule::ModuleExpression, "gate|model.layers"), [""; 0]);
+        assert_eq!(hit(Rule::ModuleExpression, "(model"), [""; 0]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod diff_and_report;
 #[cfg(unix)]
 mod exclusion_advice;
 mod export;
+mod expressions;
 mod finding_weights;
 mod golden_numbers;
 #[cfg(feature = "cuda")]

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::checkpoint::{Tensor, conv, file, matrix, of_numbers};
+use crate::support::checkpoint::{Tensor, conv, file, matrix, of_numbers, vector};
 use crate::support::program::Workplace;
 
 #[test]
@@ -70,6 +70,37 @@ fn parts_of_fused_modules_are_measured_but_not_chosen() {
     assert_eq!((&part["shape"], &part["part_of"], &part["target"]), (&json!([16, 32]), &json!(name), &json!(name)));
     assert_eq!(full.as_object().expect("an object").len(), 4);
     assert_eq!(place.json("laser_scan_phi_top_snr.json"), json!({"self_attn.qkv_proj": [name]}));
+}
+
+#[test]
+fn every_class_of_diffusers_has_its_convolutions_scanned() {
+    let place = Workplace::new();
+    let transposed = |name: &str, inputs: usize, outputs: usize| Tensor {
+        shape: vec![inputs, outputs, 2, 2],
+        ..matrix(name, inputs, outputs * 4)
+    };
+    let tensors = [
+        conv("down.0.conv.weight"),
+        vector("down.0.conv.bias", 8),
+        transposed("up.0.conv.weight", 8, 4),
+        vector("up.0.conv.bias", 4),
+        transposed("up.0.up_sample.weight", 8, 8),
+        vector("up.0.up_sample.bias", 8),
+    ];
+    for (class, modules) in
+        [("BrandNewVAE", &["down.0.conv", "up.0.up_sample"][..]), ("Kandinsky3UNet", &["down.0.conv"])]
+    {
+        let config = format!(r#"{{"_class_name": "{class}", "_diffusers_version": "0.42.1"}}"#);
+        place.write(&[("vae/model.safetensors", &file(&tensors)), ("vae/config.json", config.as_bytes())]);
+        assert_eq!(place.modules("vae", &[]), modules);
+    }
+    let run = place.run(&["--model", "vae", "--overwrite"]);
+    assert!(!run.succeeded().stderr.contains("is not known"), "{}", run.stderr);
+    let manifest = place.json("laser_scan_vae_run.json");
+    let left_out = manifest["left_out"].as_array().expect("a list");
+    let reason = |name: &str| &left_out.iter().find(|entry| entry["tensor"] == name).expect(name)["reason"];
+    assert_eq!(reason("up.0.conv.weight"), "a transposed convolution");
+    assert_eq!(reason("up.0.up_sample.weight"), "a transposed convolution");
 }
 
 #[test]

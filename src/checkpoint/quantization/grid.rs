@@ -333,6 +333,7 @@ mod tests {
     #[test]
     fn a_stack_is_decoded_by_matrix_or_as_a_whole() {
         let part = |name: &str, dtype, shape: &[usize]| Part {
+            stored: None,
             shard: 0,
             tensor: TensorInfo {
                 name: name.into(),

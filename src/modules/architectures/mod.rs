@@ -20,7 +20,7 @@ mod row;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-pub use row::{Architecture, InputFirst, Layout, PLAIN, QKV, Refused, Stack};
+pub use row::{Architecture, InputFirst, Layout, Odd, PLAIN, QKV, Refused, Stack};
 
 use crate::checkpoint::Config;
 
@@ -34,7 +34,8 @@ static BY_NAME: LazyLock<HashMap<&str, &Architecture>> = LazyLock::new(|| {
 impl Architecture {
     /// The row for a model with this configuration.
     pub fn of(config: &Config) -> &'static Self {
-        config.model_type.as_deref().and_then(Self::called).unwrap_or(&PLAIN)
+        let general = if config.is_of_diffusers { &diffusion::ANY } else { &PLAIN };
+        config.model_type.as_deref().and_then(Self::called).unwrap_or(general)
     }
 
     pub fn called(name: &str) -> Option<&'static Self> {
@@ -70,6 +71,15 @@ mod tests {
     fn no_architecture_has_two_rows() {
         let names: usize = TABLE.into_iter().flatten().map(|row| row.names.len()).sum();
         assert_eq!(BY_NAME.len(), names);
+    }
+
+    #[test]
+    fn every_class_of_diffusers_has_convolutions() {
+        let of = |text: &str| Architecture::of(&parse(text));
+        for known in [r#"{"_class_name": "BrandNewTransformer3DModel"}"#, r#"{"_class_name": "AutoencoderKL"}"#] {
+            assert!(of(known).convolutions, "{known}");
+        }
+        assert!(!of(r#"{"model_type": "brand_new"}"#).convolutions);
     }
 
     #[test]

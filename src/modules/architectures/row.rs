@@ -1,5 +1,7 @@
 //! What a row of the table can say, and pieces that several rows share.
 
+use super::super::name::number;
+
 /// What is known of some architectures besides the general rules.
 #[derive(Debug)]
 pub struct Architecture {
@@ -15,6 +17,11 @@ pub struct Architecture {
     pub input_first: InputFirst,
     /// Whether convolutions make up so much of the model that they are measured by default.
     pub convolutions: bool,
+    /// Convolutions that are not like others: the end of the name, where `#` is a number, and what is odd.
+    pub odd: &'static [(&'static str, Odd)],
+    /// The ends of the names of convolutions whose class takes other arguments than torch's. PEFT makes the convolutions of
+    /// an adapter of the same class (`_ConvNd.update_layer` in `peft/tuners/lora/layer.py`), and fails.
+    pub own_convolutions: &'static [&'static str],
     /// What PEFT cannot adapt.
     pub refused: Option<Refused>,
     /// The ends of the names of modules whose weight the model's code reads without calling the module, so that an
@@ -80,6 +87,15 @@ pub enum Refused {
     Experts,
 }
 
+/// What is odd about a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Odd {
+    /// It is transposed, and its shape does not show that, because it has as many inputs as outputs.
+    Transposed,
+    /// It works on several groups of channels separately, so that it has several matrices.
+    Grouped,
+}
+
 /// What holds for all architectures, as the basis of every row.
 pub const PLAIN: Architecture = Architecture {
     names: &[],
@@ -88,6 +104,8 @@ pub const PLAIN: Architecture = Architecture {
     heads: &[],
     input_first: InputFirst::Nothing,
     convolutions: false,
+    odd: &[],
+    own_convolutions: &[],
     refused: None,
     bypassed: &[],
 };
@@ -126,6 +144,16 @@ impl Architecture {
         self.stacks.iter().find(|(ending, _)| ends_with(name, ending)).map(|(_, stack)| *stack)
     }
 
+    /// What is odd about the convolution called `name`, if anything is.
+    pub fn odd(&self, name: &str) -> Option<Odd> {
+        self.odd.iter().find(|(ending, _)| ends_with_numbers(name, ending)).map(|(_, odd)| *odd)
+    }
+
+    /// Whether the module called `name` is a convolution that PEFT cannot adapt.
+    pub fn is_own_convolution(&self, name: &str) -> bool {
+        self.own_convolutions.iter().any(|ending| ends_with_numbers(name, ending))
+    }
+
     pub fn layout(&self, name: &str) -> Option<Layout> {
         self.fused.iter().find(|(ending, _)| ends_with(name, ending)).map(|(_, layout)| *layout)
     }
@@ -134,4 +162,12 @@ impl Architecture {
 /// Whether the last segments of `name` are those of `ending`.
 fn ends_with(name: &str, ending: &str) -> bool {
     name.strip_suffix(ending).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// The same, where `#` in `ending` stands for a number.
+fn ends_with_numbers(name: &str, ending: &str) -> bool {
+    let mut segments = name.rsplit('.');
+    ending.rsplit('.').all(|wanted| {
+        segments.next().is_some_and(|segment| if wanted == "#" { number(segment).is_some() } else { segment == wanted })
+    })
 }

@@ -63,6 +63,11 @@ const EXPERTS: [(&[&str], &str); 4] = [
     (&[r"\.experts.*.w2.weight"], ".experts.down_proj"),
 ];
 
+/// Classes of diffusers whose old files have attention under other names, and those names
+/// (`_fix_state_dict_keys_on_load` in `models/modeling_utils.py`).
+const OLD_ATTENTION: [&str; 4] = ["AsymmetricAutoencoderKL", "AutoencoderKL", "UNet2DModel", "VQModel"];
+const ATTENTION: [(&str, &str); 4] = [("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")];
+
 /// Beginnings of names under which checkpoints have modules that transformers is known to load under other names.
 const RENAMED: [&str; 4] = ["language_model.model.", "language_model.lm_head.", "thinker.model.", "text_model.model."];
 
@@ -136,7 +141,10 @@ impl Loader {
         let table = Table::diffusers();
         let class = config.model_type.as_deref().and_then(|class| table.class_name(class));
         let tree = class.and_then(|class| Tree::new(table, class, class, &config.root));
-        Self { tree, ..Self::empty(Origin::Diffusers) }
+        let is_old = class.is_some_and(|class| OLD_ATTENTION.contains(&class));
+        let rule = |(from, to): (&str, &str)| Rule::renaming(&format!(r"(attentions\.\d+)\.{from}\."), &format!(r"\1.{to}."));
+        let rules = if is_old { ATTENTION.map(rule).into_iter().filter_map(|rule| Applied::new(rule, None)).collect() } else { Vec::new() };
+        Self { tree, rules, ..Self::empty(Origin::Diffusers) }
     }
 
     fn of_unknown(config: &Config, line: Line) -> Self {
@@ -145,9 +153,8 @@ impl Loader {
         if line == Line::Five && !config.has_own_code {
             let rule = |(from, to): (&[&str], &str)| Rule {
                 from: from.iter().map(|from| (*from).to_owned()).collect(),
-                to: vec![to.to_owned()],
                 action: Action::Merge,
-                by: 0,
+                ..Rule::renaming("", to)
             };
             loader.rules = EXPERTS.into_iter().filter_map(|known| Applied::new(rule(known), None)).collect();
         }
@@ -157,9 +164,6 @@ impl Loader {
     /// The names in memory of the parameter that the stored `tensor` becomes, or of all parameters if it is divided.
     pub fn parameters(&self, tensor: &str) -> Vec<String> {
         let Some(tree) = &self.tree else { return self.renamed(tensor) };
-        if self.origin == Origin::Diffusers {
-            return vec![tensor.to_owned()];
-        }
         let renamed: Vec<String> = self.renamed(tensor).into_iter().map(|name| self.based(name, tree)).collect();
         // A name that is not to be renamed.
         let is_known = renamed.iter().all(|name| tree.kind(name).is_some());

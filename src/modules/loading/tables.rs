@@ -95,6 +95,13 @@ pub struct Rule {
     pub by: i64,
 }
 
+impl Rule {
+    /// The rule that what `from` matches becomes `to`.
+    pub fn renaming(from: &str, to: &str) -> Self {
+        Self { from: vec![from.to_owned()], to: vec![to.to_owned()], action: Action::Rename, by: 0 }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {

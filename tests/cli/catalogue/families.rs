@@ -134,6 +134,7 @@ fn check(
             "a vector, not a matrix" | "a depthwise convolution" => {
                 expected.is_empty() || class == "Conv1d" || class == "Conv2d"
             }
+            "a transposed convolution" => class.starts_with("ConvTranspose"),
             "a layer beyond those of the model: predicts further tokens" => memory.is_empty(),
             "no module's weight" => !LINEAR.contains(&class) && !is_router,
             "a head that shares the embedding's weight" => true,
