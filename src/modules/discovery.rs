@@ -4,14 +4,16 @@ use std::collections::HashSet;
 
 use super::architectures::{self, Architecture};
 use super::left_out::LeftOut;
+use super::loading::Loader;
 use super::missing::Missing;
 use super::model::{Matrix, Model};
-use super::loading::Loader;
+use super::name::{Several, module_name};
+use super::places::Places;
 use super::siblings::Gap;
 use super::sorted::{Left, Sorted};
 use super::tied::{Alike, Ties};
-use super::{Discovery, Info, Line, Module, Wanted, gaps, transposed};
-use crate::checkpoint::Component;
+use super::{Discovery, Info, Line, Module, Role, Wanted, convolution, gaps, transposed};
+use crate::checkpoint::{Component, Weight};
 use crate::source::SourceError;
 
 /// Finds the linear modules of a checkpoint's components. `is_alike` recognises a head that is a copy of the embedding.
@@ -25,9 +27,17 @@ pub fn discover(components: &[Component], wanted: Wanted, is_alike: &Alike<'_>) 
         let loader = Loader::new(config, names.clone(), wanted.line);
         let classes = (wanted.line != Line::Five).then(|| Loader::new(config, names, Line::Five));
         let known = classes.as_ref().unwrap_or(&loader);
-        let ties = Ties::find(component, config, architecture, known, wanted.line, is_alike)?;
+        let places = Places::of_tensors(component.weights.iter().map(|weight| weight.name.as_str()));
+        let role = |weight: &Weight| {
+            let kind = known.kind_of_stored(&weight.name);
+            let place = places.place(module_name(&weight.name));
+            Role::of(&place, kind, weight.shape.first().copied(), architecture, config)
+        };
+        let ties = Ties::find(component, config, &role, wanted.line, is_alike)?;
+        let one_channel = convolution::of_one_channel(&component.weights, &places);
         let transposed = transposed::by_bias(&component.weights);
-        let model = Model { component, config, architecture, wanted, loader, classes, ties, transposed };
+        let model =
+            Model { component, config, architecture, places, one_channel, wanted, loader, classes, ties, transposed };
         discover_component(&model, &mut discovery);
     }
     Ok(discovery)
@@ -66,26 +76,23 @@ fn discover_component(model: &Model<'_>, discovery: &mut Discovery) {
 struct Naming<'m, 'a> {
     model: &'m Model<'a>,
     /// Whether there are several stacks of layers, so that types include the stack's name.
-    several_stacks: bool,
+    several: Several,
 }
 
 impl<'m, 'a> Naming<'m, 'a> {
     fn new(model: &'m Model<'a>, found: &[Matrix<'a>]) -> Self {
-        let mut stacks = found.iter().filter_map(|matrix| matrix.place.layer.map(|_| &matrix.place.stack));
-        let first = stacks.next();
-        let several_stacks = stacks.any(|stack| Some(stack) != first);
-        Self { model, several_stacks }
+        Self { model, several: Several::among(found.iter().map(|matrix| &matrix.place)) }
     }
 
     /// The module that a matrix is, with its parts if they are wanted.
     fn modules(&self, matrix: Matrix<'a>) -> Vec<Module> {
-        self.model.modules(matrix, self.several_stacks)
+        self.model.modules(matrix, self.several)
     }
 
     fn missing(&self, gap: Gap<'a>) -> Missing {
         let Gap { name, matrices, is_shaped, cause, .. } = gap;
         let module = |matrix| {
-            let module = self.model.module(matrix, self.several_stacks);
+            let module = self.model.module(matrix, self.several);
             if is_shaped { module } else { Module { info: Info { shape: None, ..module.info }, ..module } }
         };
         let modules = matrices.into_iter().map(module).collect();
@@ -256,6 +263,48 @@ mod tests {
         assert_eq!(info(3).memory, InMemory::Parameter("model.layers.4.mlp.experts.gate_up_proj".to_owned()));
         assert_eq!(info(4).part_of.as_deref(), Some("model.layers.4.mlp.experts.1.gate_up_proj"));
         assert_eq!(info(4).shape, Some([8, 8]));
+    }
+
+    #[test]
+    fn a_stack_beneath_a_mixture_is_no_convolution() {
+        let weights = [
+            tensor("model.layers.4.moe.gate_proj.weight", &[2, 16, 8], Dtype::BF16),
+            tensor("model.layers.4.moe.conv.weight", &[8, 1, 4], Dtype::BF16),
+        ];
+        let modules = found(&weights, &Config::default(), Wanted::default()).modules;
+        let names: Vec<&str> = modules.iter().map(|module| module.info.name.as_str()).collect();
+        assert_eq!(names, ["model.layers.4.moe.0.gate_proj", "model.layers.4.moe.1.gate_proj"]);
+        assert_eq!(modules[0].info.kind, "moe.*.gate_proj");
+        assert_eq!(modules[0].info.memory, InMemory::Parameter("model.layers.4.moe.gate_proj.weight".to_owned()));
+    }
+
+    #[test]
+    fn the_input_of_an_attention_of_torch_is_a_parameter_of_three_parts() {
+        let weights = [
+            tensor("resblocks.0.attn.in_proj_weight", &[24, 8], Dtype::F32),
+            tensor("resblocks.0.attn.out_proj.weight", &[8, 8], Dtype::F32),
+            tensor("resblocks.0.other.in_proj_weight", &[24, 8], Dtype::F32),
+        ];
+        let modules = found(&weights, &Config::default(), Wanted { parts: true, ..Wanted::default() }).modules;
+        let mut names: Vec<&str> = modules.iter().map(|module| module.info.name.as_str()).collect();
+        names.sort_unstable();
+        let name = "resblocks.0.attn.in_proj_weight";
+        let parts = ["q", "k", "v"].map(|part| format!("{name}.{part}"));
+        assert_eq!(names, [name, &parts[1], &parts[0], &parts[2], "resblocks.0.attn.out_proj"]);
+        for module in modules.iter().filter(|module| module.info.name.starts_with(name)) {
+            assert_eq!(module.info.memory, InMemory::Parameter(name.to_owned()));
+            assert_eq!((module.info.layer, module.info.pool()), (Some(0), None));
+        }
+    }
+
+    #[test]
+    fn a_head_of_several_layers_is_a_head() {
+        let names =
+            ["decode_head.linear_c.0.proj", "decode_head.linear_c.1.proj", "stages.0.mlp.gate", "stages.1.mlp.gate"];
+        let weights = names.map(|name| tensor(&format!("{name}.weight"), &[8, 8], Dtype::F32));
+        let left_out = found(&weights, &Config::default(), Wanted::default()).left_out;
+        let reasons: Vec<String> = left_out.iter().map(|left_out| left_out.reason.to_string()).collect();
+        assert_eq!(reasons, ["a head", "a head", "a router", "a router"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The parts of fused weights, such as which rows or columns are the queries.
 
 use super::architectures::{InputFirst, Layout, QKV};
-use super::model::Model;
+use super::model::{Model, attention_input};
 use super::{InMemory, Info, Module};
 use crate::checkpoint::{Axis, Band, Config, Selection};
 
@@ -85,9 +85,9 @@ impl Divided {
 impl Model<'_> {
     /// The parts of `module`, if it is a fused one whose layout is known.
     pub fn parts(&self, module: &Module, stored: &str, is_stacked: bool) -> Vec<Module> {
-        let Some(layout) = self.architecture.layout(stored).filter(|_| module.selection.band.is_none()) else {
-            return Vec::new();
-        };
+        let general = || attention_input(stored).map(|_| Layout::Blocks(QKV));
+        let layout = self.architecture.layout(stored).or_else(general);
+        let Some(layout) = layout.filter(|_| module.selection.band.is_none()) else { return Vec::new() };
         let axis = self.output_axis(module.shape(), is_stacked);
         let lines = module.shape()[usize::from(axis == Axis::Columns)];
         let Some(divided) = layout.divide(lines, self.config) else { return Vec::new() };

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use super::left_out::Reason;
 use super::missing::Cause;
 use super::model::{Matrix, Model, is_companion, is_of_experts};
-use super::name::{Place, is_called_linear, module_name};
+use super::name::{is_called_linear, module_name};
 use super::siblings::{Gap, Siblings, without_anything};
 use super::sorted::Left;
 use super::{WEIGHT, is_head, layers};
@@ -31,7 +31,7 @@ const FLAT: [&str; 2] = ["flat_param", "_flat_param"];
 /// All places of linear modules where there is no matrix. `found` are the component's matrices, `left` its other
 /// tensors.
 pub fn find<'a>(model: &Model<'a>, found: &[Matrix<'a>], left: &[Left<'a>]) -> Vec<Gap<'a>> {
-    let siblings = Siblings::new(found);
+    let siblings = Siblings::new(found, &model.places);
     let mut gaps = of_tensors(model, &siblings, left);
     // What is not in a single shard may be in another one.
     if model.component.is_part {
@@ -59,7 +59,8 @@ fn of_tensors<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, left: &[Left<'
             return None;
         }
         let own = || left.weight.and_then(|weight| model.matrices(weight).ok());
-        let whole = || left.weight.map(|weight| Matrix::whole(Place::of(module), weight)).into_iter().collect();
+        let whole =
+            || left.weight.map(|weight| Matrix::whole(model.places.place(module), weight)).into_iter().collect();
         let like = siblings.like(module).filter(|_| !cause.is_unreadable());
         let (matrices, is_shaped) = like.unwrap_or_else(|| (own().unwrap_or_else(whole), false));
         Some(Gap { name: left.name.to_owned(), left: Some(at), matrices, is_shaped, cause })

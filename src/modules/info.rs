@@ -1,7 +1,8 @@
 //! What a linear module is, whether or not it is measured.
 
-use super::name::Place;
-use super::{KnownBy, Role, WEIGHT, role_by_name, without_expert};
+use super::name::{Place, number};
+use super::role;
+use super::{KnownBy, Role, WEIGHT, attention_input, without_expert};
 
 /// What is known of a linear module. A scan's records, its files, selections and trainers all use this description.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,14 +57,19 @@ impl InMemory {
 impl Info {
     /// What is known of a module with this `name` and `kind` if it has the same name in memory.
     pub fn of_name(name: &str, kind: String) -> Self {
+        Self::at(&Place::of(name), kind)
+    }
+
+    /// What is known of a module at this `place` with this `kind` if it has the same name in memory.
+    pub(crate) fn at(place: &Place, kind: String) -> Self {
         Self {
-            name: name.to_owned(),
+            name: place.name.clone(),
             kind,
-            role: role_by_name(name),
-            layer: Place::of(name).layer,
+            role: role::by_place(place),
+            layer: place.layer,
             shape: None,
             dtype: None,
-            memory: InMemory::Modules(vec![name.to_owned()]),
+            memory: InMemory::Modules(vec![place.name.clone()]),
             known_by: KnownBy::Unsaid,
             part_of: None,
         }
@@ -77,7 +83,7 @@ impl Info {
     /// experts that are one parameter in memory, including gates and ups if those are fused. Otherwise a pool is the
     /// same projection of all experts of a layer.
     pub fn pool(&self) -> Option<(String, String)> {
-        if self.part_of.is_some() {
+        if self.part_of.is_some() || attention_input(&self.name).is_some() {
             return None;
         }
         let Some(target) = self.memory.parameter() else {
@@ -85,11 +91,20 @@ impl Info {
         };
         let name = target.strip_suffix(WEIGHT).unwrap_or(target);
         // The type follows from the name in memory, unless the expert's type has more than its name gives.
-        let is_plain = Place::of(&self.name).kind(false) == self.kind;
+        let is_plain = within(&self.name, self.layer) == self.kind;
         let leaf = name.rsplit('.').next().unwrap_or(name);
-        let kind = if is_plain { Place::of(name).kind(false) } else { pooled_kind(&self.kind, Some(leaf)) };
+        let kind = if is_plain { within(name, self.layer) } else { pooled_kind(&self.kind, Some(leaf)) };
         Some((name.to_owned(), kind))
     }
+}
+
+/// What follows the `layer` in a name, with `*` for other numbers.
+fn within(name: &str, layer: Option<usize>) -> String {
+    let segments: Vec<&str> = name.split('.').collect();
+    let own = layer.and_then(|layer| segments.iter().position(|segment| number(segment) == Some(layer)));
+    let within = segments.iter().skip(own.map_or(0, |at| at + 1));
+    let within: Vec<&str> = within.map(|segment| number(segment).map_or(*segment, |_| "*")).collect();
+    within.join(".")
 }
 
 /// The type of a pool: an expert's type without the expert's number, and with the parameter's last segment `leaf`.

@@ -50,13 +50,14 @@ pub fn without_tensors<'a>(model: &Model<'a>, found: &[Matrix<'a>]) -> Vec<Gap<'
     gaps
 }
 
-/// The stacks of layers that the component's tensors are in.
+/// The stacks of layers that the component's tensors are in. Those whose containers do not have a layer container's
+/// name are not counted by a configuration.
 fn stacks(model: &Model<'_>) -> Stacks {
     let mut stacks = Stacks::new();
     for name in model.component.tensor_names() {
         // A number that is followed only by a parameter's name belongs to a module, not to a layer.
-        let place = Place::of(name.rsplit_once('.').map_or(name, |(module, _)| module));
-        if let Some(layer) = place.layer {
+        let place = model.places.place(name.rsplit_once('.').map_or(name, |(module, _)| module));
+        if let Some(layer) = place.layer.filter(|_| place.is_named) {
             stacks.entry(place.stack.clone()).or_insert_with(|| (BTreeSet::new(), place)).0.insert(layer);
         }
     }
@@ -119,7 +120,7 @@ pub fn without_modules<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known
             }
             continue;
         };
-        let Some(starred) = Place::of(&format!("{path}.*")).in_layer("*") else { continue };
+        let Some(starred) = model.places.place(&format!("{path}.*")).in_layer("*") else { continue };
         groups.entry(starred).or_default().entry(path.to_owned()).or_default().insert(member);
     }
     let missing = groups.values().flat_map(|groups| lacking(groups, &beside));

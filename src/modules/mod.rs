@@ -2,10 +2,11 @@
 //!
 //! Names, shapes and the model's configuration alone decide which weights belong to linear modules, what such a module
 //! is called, to which layer it belongs, and with which modules it is compared (its type). Rules that hold for all
-//! architectures are in `name.rs`, `role.rs` and `model.rs`; what differs between architectures is in a table
+//! architectures are in `places.rs`, `name.rs`, `role.rs` and `model.rs`; what differs between architectures is in a table
 //! (`architectures`).
 
 mod architectures;
+mod convolution;
 mod discovery;
 mod filter;
 mod fused;
@@ -18,6 +19,7 @@ mod missing;
 mod model;
 pub(crate) mod name;
 mod pattern;
+pub(crate) mod places;
 mod role;
 mod siblings;
 mod sorted;
@@ -32,13 +34,13 @@ pub(crate) use filter::compile;
 pub use filter::{Filter, FilterError};
 pub use info::{InMemory, Info};
 pub use left_out::{LeftOut, Reason};
+pub use loading::{KnownBy, Line};
+pub(crate) use loading::{is_renamed_elsewhere, rewritten_by_peft};
 pub use missing::{Cause, Missing, UnreadableError, check as check_readable, warnings};
-pub(crate) use model::without_expert;
+pub(crate) use model::{attention_input, without_expert};
 pub(crate) use pattern::meant;
 pub use role::Role;
 pub(crate) use role::{by_name as role_by_name, is_head, is_output};
-pub(crate) use loading::rewritten_by_peft;
-pub use loading::{KnownBy, Line};
 pub use tied::Alike;
 
 use crate::checkpoint::{Selection, Weight};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::architectures::{Architecture, Odd, Stack};
 use super::left_out::Reason;
-use super::name::{Place, module_name, number};
 use super::loading::{Kind, Loader};
+use super::name::{Place, Several, module_name, number};
+use super::places::Places;
 use super::tied::Ties;
 use super::{InMemory, Info, KnownBy, Module, Role, WEIGHT, Wanted};
 use crate::checkpoint::{Axis, Band, Component, Config, Selection, Weight};
@@ -14,12 +15,21 @@ use crate::checkpoint::{Axis, Band, Component, Config, Selection, Weight};
 /// The segment of a name that is followed by an expert's.
 const EXPERTS: &str = "experts";
 
+/// The segment of a name that has the experts' modules directly beneath it in some models, each a stack.
+const MIXTURE: &str = "moe";
+
+/// The parameter of `torch.nn.MultiheadAttention` with queries, keys and values.
+const ATTENTION_INPUT: &str = "in_proj_weight";
+
 /// A component of a model, with all that decides how its modules are found and named.
 pub struct Model<'a> {
     pub component: &'a Component,
     /// The component's configuration, completed by the defaults of its architecture.
     pub config: &'a Config,
     pub architecture: &'static Architecture,
+    pub places: Places<'a>,
+    /// The names of the tensors of convolutions that have one channel because the model's input has.
+    pub one_channel: HashSet<&'a str>,
     pub wanted: Wanted,
     pub loader: Loader,
     /// What version 5 makes of the names, if `loader` is of another version: what a module is for does not depend on it.
@@ -65,14 +75,14 @@ impl Model<'_> {
         let is_stack = kind == Some(Kind::Experts) || is_stack(name, &weight.shape);
         let stack = self.architecture.stack(name).or_else(|| is_stack.then_some(Stack::Leading));
         let stack = stack.filter(|stack| *stack != Stack::Leading || weight.shape.len() == 3);
-        if module.is_none() && stack.is_none() && kind != Some(Kind::Linear) {
+        if module.is_none() && stack.is_none() && kind != Some(Kind::Linear) && !self.is_attention_input(name, weight) {
             return Err(Reason::NoWeight);
         }
         if weight.shape.contains(&0) {
             return Err(Reason::Empty);
         }
         if stack.is_none() && weight.shape.len() > 2 {
-            self.check_convolution(name)?;
+            self.check_convolution(name, weight)?;
         }
         let selections = self.selections(&weight.shape, stack)?;
         let is_vector = selections.first().is_none_or(|selection| selection.shape(&weight.shape).contains(&1));
@@ -80,14 +90,30 @@ impl Model<'_> {
             return Err(Reason::Vector);
         }
         let matrix = |(index, selection)| {
-            let place = if stack.is_some() { Place::of(&expert_name(name, index)) } else { Place::of(name) };
+            let expert = stack.map(|_| expert_name(name, index));
+            let place = self.places.place(expert.as_deref().unwrap_or(name));
             Matrix { place, weight, selection, stack: stack.map(|_| name.to_owned()) }
         };
         Ok(selections.into_iter().enumerate().map(matrix).collect())
     }
 
+    /// Whether a tensor without a module of its own holds queries, keys and values of `torch.nn.MultiheadAttention`.
+    fn is_attention_input(&self, name: &str, weight: &Weight) -> bool {
+        let path = attention_input(name);
+        let is_tripled = matches!(weight.shape[..], [rows, columns] if columns.checked_mul(3) == Some(rows));
+        is_tripled && path.is_some_and(|path| self.places.has(&format!("{path}out_proj{WEIGHT}")))
+    }
+
+    /// The role of the module called `name`, whose weight has so many rows.
+    fn role(&self, name: &str, rows: Option<usize>) -> Role {
+        Role::of(&self.places.place(name), self.kind_of_module(name), rows, self.architecture, self.config)
+    }
+
     /// Fails if the convolution called `name` does not multiply with one matrix of outputs by inputs and positions.
-    fn check_convolution(&self, name: &str) -> Result<(), Reason> {
+    fn check_convolution(&self, name: &str, weight: &Weight) -> Result<(), Reason> {
+        if weight.shape[1] == 1 && weight.shape.len() <= 5 && !self.one_channel.contains(weight.name.as_str()) {
+            return Err(Reason::Depthwise);
+        }
         match self.architecture.odd(name) {
             Some(Odd::Transposed) => Err(Reason::Transposed),
             _ if self.transposed.contains(name) => Err(Reason::Transposed),
@@ -102,7 +128,7 @@ impl Model<'_> {
         if kind == Some(Kind::Other) {
             return Some(Reason::NoWeight);
         }
-        match Role::of(name, kind, rows, self.architecture, self.config) {
+        match self.role(name, rows) {
             Role::Linear => None,
             Role::Head if self.ties.contains(name) => Some(Reason::TiedHead),
             role if role.is_linear() && self.wanted.all_linear => None,
@@ -132,7 +158,6 @@ impl Model<'_> {
             (_, [_] | []) => Err(Reason::Vector),
             (_, [_, _]) => Ok(vec![Selection::default()]),
             // nn.Conv1d, nn.Conv2d and nn.Conv3d store [out, in / groups, …].
-            (_, [_, 1, ..]) if shape.len() <= 5 => Err(Reason::Depthwise),
             (_, [_, _, ..]) if shape.len() <= 5 => {
                 let wanted = self.wanted.convolutions || self.architecture.convolutions;
                 if wanted { Ok(vec![Selection::default()]) } else { Err(Reason::Convolution) }
@@ -142,16 +167,16 @@ impl Model<'_> {
     }
 
     /// The module with this matrix, followed by its parts if they are wanted.
-    pub fn modules(&self, matrix: Matrix<'_>, several_stacks: bool) -> Vec<Module> {
+    pub fn modules(&self, matrix: Matrix<'_>, several: Several) -> Vec<Module> {
         let stack = matrix.stack.clone();
         let stored = stack.as_deref().unwrap_or(&matrix.place.name).to_owned();
-        let module = self.module(matrix, several_stacks);
+        let module = self.module(matrix, several);
         let parts = if self.wanted.parts { self.parts(&module, &stored, stack.is_some()) } else { Vec::new() };
         std::iter::once(module).chain(parts).collect()
     }
 
     /// The module with this matrix.
-    pub fn module(&self, matrix: Matrix<'_>, several_stacks: bool) -> Module {
+    pub fn module(&self, matrix: Matrix<'_>, several: Several) -> Module {
         let Matrix { place, weight, selection, stack } = matrix;
         let stored = stack.as_deref().unwrap_or(&place.name);
         let tensor = if weight.name.ends_with(WEIGHT) { format!("{stored}{WEIGHT}") } else { stored.to_owned() };
@@ -162,10 +187,10 @@ impl Model<'_> {
         };
         let memory = self.in_memory(parameters, &place, stack.is_some(), selection.band.is_some());
         let shape = selection.shape(&weight.shape);
-        let role = Role::of(stored, self.kind_of_module(stored), Some(shape[0]), self.architecture, self.config);
+        let role = self.role(stored, Some(shape[0]));
         let name = self.component.full_name(&place.name);
         let info = Info {
-            kind: self.component.full_name(&place.kind(several_stacks)),
+            kind: self.component.full_name(&place.kind(several)),
             role,
             layer: place.layer,
             shape: Some(shape),
@@ -184,9 +209,7 @@ impl Model<'_> {
         let is_one = is_stacked || (is_expert && parameters.iter().all(|name| without_expert(name).is_none()));
         match parameters.len() {
             1 if is_stacked && is_band => InMemory::RowsOf(parameters.remove(0)),
-            1 if is_one || self.loader.kind(&parameters[0]) == Some(Kind::Attention) => {
-                InMemory::Parameter(parameters.remove(0))
-            }
+            1 if is_one || attention_input(&parameters[0]).is_some() => InMemory::Parameter(parameters.remove(0)),
             _ => InMemory::Modules(parameters.iter().map(|name| module_name(name).to_owned()).collect()),
         }
     }
@@ -194,7 +217,14 @@ impl Model<'_> {
 
 /// Whether a tensor is by its name a stack of experts, and not a companion of their weights, such as scales.
 fn is_stack(name: &str, shape: &[usize]) -> bool {
-    shape.len() == 3 && !is_companion(name) && is_of_experts(name)
+    let is_of_mixture = || name.split('.').any(|segment| segment == MIXTURE) && !shape[1..].contains(&1);
+    shape.len() == 3 && !is_companion(name) && (is_of_experts(name) || is_of_mixture())
+}
+
+/// What precedes the name of the parameter in which `torch.nn.MultiheadAttention` has queries, keys and values, with the
+/// last dot.
+pub fn attention_input(name: &str) -> Option<&str> {
+    name.strip_suffix(ATTENTION_INPUT).filter(|path| path.is_empty() || path.ends_with('.'))
 }
 
 /// Whether a name is that of a companion of a weight: a bias, scales or zero points.

@@ -1,15 +1,19 @@
 //! The place of a module in its model, read from its name.
 
 use super::WEIGHT;
+use super::places::Places;
 
-/// Segments of a name that are followed by a layer's number.
+/// Segments of a name that are followed by a layer's number, even where there is only one.
 #[rustfmt::skip]
 const CONTAINERS: [&str; 9] = [
     "layers", "h", "blocks", "block", "layer", "resblocks", "conformer", "transformer_blocks", "single_transformer_blocks",
 ];
 
+/// Endings of other such segments. They do not name the only stack of a model.
+const CONTAINER_ENDINGS: [&str; 2] = ["_layers", "_blocks"];
+
 /// The sides of a UNet. The blocks of each are numbered from zero.
-const SIDES: [&str; 3] = ["down_blocks", "mid_block", "up_blocks"];
+pub const SIDES: [&str; 3] = ["down_blocks", "mid_block", "up_blocks"];
 
 /// Last segments of names in the order in which the modules of a layer are defined and run. Others follow
 /// alphabetically.
@@ -33,65 +37,79 @@ const LINEAR_ENDINGS: [&str; 4] = ["_proj", "_linear", "_lin", "_fc"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     pub name: String,
-    /// What precedes the container of layers, such as `model` or `model.decoder`; the container itself if nothing
-    /// precedes it.
+    /// What precedes the container of layers, such as `model` or `model.decoder`, with the container's name if nothing
+    /// precedes it or if there are several.
     pub stack: String,
     /// `None` for a module outside a stack of layers.
     pub layer: Option<usize>,
+    /// Whether the layers' container has a name that only such containers have.
+    pub is_named: bool,
     /// What follows the layer's number, or the full name without one.
-    within: String,
+    pub(super) within: String,
+    /// The same with `*` in place of numbers that do not tell types of modules apart.
+    pub(super) pattern: String,
 }
 
 impl Place {
-    /// The place of the module called `name`. The layer's number is the first number that follows a container. If
-    /// another number precedes it, as in a UNet's blocks, the numbers do not identify layers, and there is none.
+    /// The place of a module, judged by its name alone.
     pub fn of(name: &str) -> Self {
-        let segments: Vec<&str> = name.split('.').collect();
-        let numbered = segments.windows(2).enumerate().find_map(|(at, pair)| {
-            let layer = CONTAINERS.contains(&pair[0]).then(|| number(pair[1])).flatten()?;
-            (at + 2 < segments.len()).then_some((at, layer))
-        });
-        let numbered = numbered.filter(|(at, _)| segments[..*at].iter().all(|segment| number(segment).is_none()));
-        let (stack, layer, within) = match numbered {
-            Some((0, layer)) => (segments[0].to_owned(), Some(layer), segments[2..].join(".")),
-            Some((at, layer)) => (segments[..at].join("."), Some(layer), segments[at + 2..].join(".")),
-            None => (String::new(), None, name.to_owned()),
-        };
-        Self { name: name.to_owned(), stack, layer, within }
+        Places::default().place(name)
     }
 
-    /// The type within which the module is ranked. It includes the stack if the model has `several_stacks`, so that an
-    /// encoder's modules do not compete with a decoder's.
-    pub fn kind(&self, several_stacks: bool) -> String {
+    /// The type within which the module is ranked. It includes the stack if there are `several`, so that an encoder's
+    /// modules do not compete with a decoder's.
+    pub fn kind(&self, several: Several) -> String {
         let mut within = Vec::new();
         let mut is_side = false;
-        for segment in self.within.split('.') {
-            let is_number = number(segment).is_some();
+        for segment in self.pattern.split('.') {
+            let is_number = segment == "*" || number(segment).is_some();
             // The blocks of all sides of a UNet are compared with each other.
             let is_of_side = SIDES.contains(&segment) || (is_side && is_number);
             is_side = SIDES.contains(&segment);
             if !is_of_side {
-                within.push(if is_number { "*" } else { segment });
+                within.push(segment);
             }
         }
-        let within = if within.is_empty() { self.within.clone() } else { within.join(".") };
-        if several_stacks && self.layer.is_some() && !self.stack.is_empty() {
+        let within = if within.is_empty() { self.pattern.clone() } else { within.join(".") };
+        let several = if self.is_named { several.named } else { several.any };
+        if several && self.layer.is_some() && !self.stack.is_empty() {
             format!("{}.{within}", self.stack)
         } else {
             within
         }
     }
 
+    /// The segments before the number of the module's layer; all of them without one.
+    pub fn before_layer(&self) -> impl Iterator<Item = &str> {
+        self.own_layer().unwrap_or(&self.name).split('.')
+    }
+
+    /// The path of the module's layer.
+    fn own_layer(&self) -> Option<&str> {
+        self.layer?;
+        self.name.strip_suffix(&self.within)?.strip_suffix('.')
+    }
+
     /// The path of the module's layer, with `layer` in place of its number.
     pub fn layer_path(&self, layer: &str) -> Option<String> {
-        self.layer?;
-        let own = self.name.strip_suffix(&self.within)?.strip_suffix('.')?;
-        Some(format!("{}.{layer}", own.rsplit_once('.')?.0))
+        let own = self.own_layer()?;
+        Some(own.rsplit_once('.').map_or_else(|| layer.to_owned(), |(container, _)| format!("{container}.{layer}")))
     }
 
     /// The name of the module's counterpart in another layer.
     pub fn in_layer(&self, layer: &str) -> Option<String> {
         Some(format!("{}.{}", self.layer_path(layer)?, self.within))
+    }
+
+    /// The place of the module's counterpart in another layer.
+    pub fn moved(&self, layer: usize) -> Option<Self> {
+        Some(Self { name: self.in_layer(&layer.to_string())?, layer: Some(layer), ..self.clone() })
+    }
+
+    /// The name of the counterpart, in another layer, of something else called `name` in the module's layer.
+    pub fn beside(&self, name: &str, layer: usize) -> Option<String> {
+        let within = name.strip_prefix(self.own_layer()?)?;
+        Some(format!("{}{within}", self.layer_path(&layer.to_string())?))
     }
 
     /// A key that sorts modules into model order: by stack, by layer, attention before the rest, then in the order of
@@ -103,6 +121,36 @@ impl Place {
         let within = (!attention, numbers(&self.within), rank);
         (self.layer.is_none(), self.stack.clone(), self.layer, within, self.name.clone())
     }
+}
+
+/// Whether a model's modules are in several stacks of layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Several {
+    /// Of those whose containers have a name that only such containers have. No other stack changes their types.
+    named: bool,
+    any: bool,
+}
+
+impl Several {
+    pub fn among<'p>(places: impl Iterator<Item = &'p Place> + Clone) -> Self {
+        let are_several = |only_named: bool| {
+            let places = places.clone().filter(|place| place.layer.is_some() && (place.is_named || !only_named));
+            let mut stacks = places.map(|place| &place.stack);
+            let first = stacks.next();
+            stacks.any(|stack| Some(stack) != first)
+        };
+        Self { named: are_several(true), any: are_several(false) }
+    }
+}
+
+/// Whether a segment is always followed by a layer's number.
+pub fn is_layers(segment: &str) -> bool {
+    CONTAINERS.contains(&segment)
+}
+
+/// Whether a segment is by its name one that is followed by a layer's number.
+pub fn has_layers(segment: &str) -> bool {
+    is_layers(segment) || CONTAINER_ENDINGS.iter().any(|ending| segment.ends_with(ending))
 }
 
 /// Whether the last segment of a name is one that usually only linear modules have.

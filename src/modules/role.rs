@@ -66,30 +66,31 @@ pub enum Role {
 }
 
 impl Role {
-    /// The role of the module called `name` in a model of this `architecture` with this `config`. `kind` is what it is in
+    /// The role of the module at this `place` in a model of this `architecture` with this `config`. `kind` is what it is in
     /// the library's class, if that is known, and `rows` the number of its weight's rows, if it is.
     pub fn of(
-        name: &str,
+        place: &Place,
         kind: Option<Kind>,
         rows: Option<usize>,
         architecture: &Architecture,
         config: &Config,
     ) -> Self {
-        let place = Place::of(name);
+        let name = place.name.as_str();
         let segments: Vec<&str> = name.split('.').collect();
         let leaf = segments[segments.len() - 1];
         // The configuration counts the language model's layers, not those of an encoder or a vision tower.
-        let beyond = place.layer.zip(config.layer_count);
+        let beyond = place.layer.filter(|_| place.is_named).zip(config.layer_count);
         let beyond = beyond.is_some_and(|(layer, count)| is_decoder(&place.stack) && layer >= count);
         let is_outside = place.layer.is_none();
-        let counts = |parts: &[&str]| rows.is_some_and(|rows| is_outside && config.numbers_called(parts).contains(&rows));
+        let counts =
+            |parts: &[&str]| rows.is_some_and(|rows| is_outside && config.numbers_called(parts).contains(&rows));
         if segments.iter().any(|segment| segment.starts_with("mtp")) || beyond {
             Self::FurtherPrediction
         } else if kind == Some(Kind::Embedding) {
             Self::Embedding
         } else if kind == Some(Kind::Router) {
             Self::Router
-        } else if is_of_head(name, &segments, &place, architecture) {
+        } else if is_of_head(&segments, place, architecture) {
             Self::Head
         } else if kind.is_none() && (is_embedding(&segments, leaf) || (is_called_table(leaf) && counts(&TABLE_SIZES))) {
             Self::Embedding
@@ -136,7 +137,12 @@ fn is_called_table(leaf: &str) -> bool {
 
 /// The role that a module's name alone suggests.
 pub fn by_name(name: &str) -> Role {
-    Role::of(name, None, None, &PLAIN, &Config::default())
+    by_place(&Place::of(name))
+}
+
+/// The role that a module's place alone suggests.
+pub fn by_place(place: &Place) -> Role {
+    Role::of(place, None, None, &PLAIN, &Config::default())
 }
 
 /// Whether a module's name alone suggests that it is the projection onto the vocabulary.
@@ -145,13 +151,14 @@ pub fn is_head(name: &str) -> bool {
 }
 
 /// Whether a module is a head or a part of one.
-fn is_of_head(name: &str, segments: &[&str], place: &Place, architecture: &Architecture) -> bool {
-    let leaf = segments[segments.len() - 1];
+fn is_of_head(segments: &[&str], place: &Place, architecture: &Architecture) -> bool {
+    let (name, leaf) = (place.name.as_str(), segments[segments.len() - 1]);
     segments.iter().any(|segment| segment.ends_with("lm_head"))
         || name == "head"
         || architecture.heads.contains(&name)
-        || (place.layer.is_none()
-            && (HEADS.contains(&leaf) || segments.iter().any(|segment| HEAD_SEGMENTS.contains(segment))))
+        || (place.layer.is_none() && HEADS.contains(&leaf))
+        // A head may have layers itself, but a layer has no head of the model.
+        || (!place.is_named && place.before_layer().any(|segment| HEAD_SEGMENTS.contains(&segment)))
 }
 
 /// Whether a head is the projection onto the vocabulary itself, which may share the embedding's weight.
@@ -180,7 +187,7 @@ mod tests {
 
     #[test]
     fn names_tell_what_a_module_is() {
-        let of = |name: &str, config: &Config| Role::of(name, None, None, Architecture::of(config), config);
+        let of = |name: &str, config: &Config| Role::of(&Place::of(name), None, None, Architecture::of(config), config);
         let role = |name: &str| of(name, &Config::default());
         assert_eq!(role("model.layers.0.mlp.gate_proj"), Role::Linear);
         assert_eq!(role("model.layers.0.mlp.gate"), Role::Router);
@@ -210,8 +217,9 @@ mod tests {
 
     #[test]
     fn what_a_class_has_and_how_many_rows_go_before_a_name() {
-        let config = Config::parse(br#"{"text_config": {"vocab_size": 320}, "max_position_embeddings": 64}"#).expect("JSON");
-        let role = |name: &str, kind, rows| Role::of(name, kind, Some(rows), &PLAIN, &config);
+        let config =
+            Config::parse(br#"{"text_config": {"vocab_size": 320}, "max_position_embeddings": 64}"#).expect("JSON");
+        let role = |name: &str, kind, rows| Role::of(&Place::of(name), kind, Some(rows), &PLAIN, &config);
         assert_eq!(role("embed", None, 320), Role::Embedding);
         assert_eq!(role("tok_lookup", None, 64), Role::Embedding);
         assert_eq!(role("tok_lookup", None, 65), Role::Linear);

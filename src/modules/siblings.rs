@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::missing::Cause;
 use super::model::{Matrix, without_expert};
 use super::name::Place;
+use super::places::Places;
 
 /// The most missing modules that are listed. A malicious file could otherwise cause more than fit into memory.
 pub const MOST_MODULES: usize = 1 << 18;
@@ -25,6 +26,7 @@ pub struct Gap<'a> {
 
 /// The matrices that are measured, by their place within a layer.
 pub struct Siblings<'a, 'b> {
+    places: &'b Places<'a>,
     by_key: HashMap<String, Counterparts<'a, 'b>>,
     /// How many more missing modules may be listed.
     budget: Cell<usize>,
@@ -39,7 +41,7 @@ struct Counterparts<'a, 'b> {
 }
 
 impl<'a, 'b> Siblings<'a, 'b> {
-    pub fn new(found: &'b [Matrix<'a>]) -> Self {
+    pub fn new(found: &'b [Matrix<'a>], places: &'b Places<'a>) -> Self {
         let mut by_key: HashMap<String, Counterparts<'a, 'b>> = HashMap::new();
         for matrix in found {
             let Some(key) = key(&matrix.place) else { continue };
@@ -51,12 +53,12 @@ impl<'a, 'b> Siblings<'a, 'b> {
                 counterparts.first.push(matrix);
             }
         }
-        Self { by_key, budget: Cell::new(MOST_MODULES) }
+        Self { places, by_key, budget: Cell::new(MOST_MODULES) }
     }
 
     /// Whether the module called `name` has a counterpart that is measured.
     pub fn has(&self, name: &str) -> bool {
-        self.counterparts(&Place::of(name)).is_some()
+        self.counterparts(&self.places.place(name)).is_some()
     }
 
     fn counterparts(&self, place: &Place) -> Option<&Counterparts<'a, 'b>> {
@@ -66,7 +68,7 @@ impl<'a, 'b> Siblings<'a, 'b> {
     /// The matrices that the module or stack called `name` would have, judged by its counterpart, and whether they
     /// would have the same shape.
     pub fn like(&self, name: &str) -> Option<(Vec<Matrix<'a>>, bool)> {
-        let place = Place::of(name);
+        let place = self.places.place(name);
         let Counterparts { first, is_uniform } = self.counterparts(&place)?;
         let is_stack = first[0].stack.is_some() && without_expert(name).is_none();
         let count = if is_stack { first.len() } else { 1 };
@@ -87,12 +89,11 @@ fn key(place: &Place) -> Option<String> {
 
 /// The counterpart of a matrix in another layer.
 pub fn in_layer<'a>(matrix: &Matrix<'a>, layer: usize) -> Option<Matrix<'a>> {
-    let layer = layer.to_string();
     let stack = match &matrix.stack {
-        Some(stack) => Some(Place::of(stack).in_layer(&layer)?),
+        Some(stack) => Some(matrix.place.beside(stack, layer)?),
         None => None,
     };
-    let place = Place::of(&matrix.place.in_layer(&layer)?);
+    let place = matrix.place.moved(layer)?;
     Some(Matrix { place, stack, ..matrix.clone() })
 }
 

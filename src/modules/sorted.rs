@@ -34,17 +34,19 @@ impl<'a> Sorted<'a> {
         for weight in &component.weights {
             let reason = match model.matrices(weight) {
                 Ok(_) if !weight.is_floating() => Reason::Dtype(weight.dtype()),
-                Ok(matrices) => match model.reason_against(module_name(&weight.name), matrices.first().map(|one| one.shape()[0])) {
-                    None => {
-                        sorted.found.extend(matrices);
-                        continue;
+                Ok(matrices) => {
+                    match model.reason_against(module_name(&weight.name), matrices.first().map(|one| one.shape()[0])) {
+                        None => {
+                            sorted.found.extend(matrices);
+                            continue;
+                        }
+                        Some(reason) if reason.is_linear() => {
+                            sorted.others.extend(matrices);
+                            reason
+                        }
+                        Some(reason) => reason,
                     }
-                    Some(reason) if reason.is_linear() => {
-                        sorted.others.extend(matrices);
-                        reason
-                    }
-                    Some(reason) => reason,
-                },
+                }
                 Err(reason) => reason,
             };
             sorted.left.push(Left { name: &weight.name, stored: weight.stored_name(), weight: Some(weight), reason });

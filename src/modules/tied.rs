@@ -8,10 +8,8 @@
 
 use std::collections::HashSet;
 
-use super::architectures::Architecture;
-use super::loading::Loader;
 use super::name::module_name;
-use super::{Line, Role, role};
+use super::{Line, Role, role as roles};
 use crate::checkpoint::{Component, Config, Look, Weight};
 use crate::source::SourceError;
 
@@ -31,25 +29,20 @@ pub struct Ties {
 }
 
 impl Ties {
-    /// Finds the ties in a component of this `architecture`, with this completed `config`, for a `line` of
-    /// transformers. `classes` tells what its tensors are for. Fails if weights that must be compared cannot be read.
+    /// Finds the ties in a component with this completed `config`, whose weights' modules have these roles, for a
+    /// `line` of transformers. Fails if weights that must be compared cannot be read.
     pub fn find(
         component: &Component,
         config: &Config,
-        architecture: &Architecture,
-        classes: &Loader,
+        role: &dyn Fn(&Weight) -> Role,
         line: Line,
         is_alike: &Alike<'_>,
     ) -> Result<Self, SourceError> {
-        let role = |weight: &Weight| {
-            let rows = weight.shape.first().copied();
-            Role::of(module_name(&weight.name), classes.kind_of_stored(&weight.name), rows, architecture, config)
-        };
         let is = |weight: &Weight, wanted: Role| role(weight) == wanted;
         let of = |wanted: Role| component.weights.iter().filter(move |weight| is(weight, wanted));
         let mut stored = HashSet::new();
         let mut has_head = false;
-        for head in of(Role::Head).filter(|weight| role::is_output(module_name(&weight.name))) {
+        for head in of(Role::Head).filter(|weight| roles::is_output(module_name(&weight.name))) {
             has_head = true;
             let embeddings = of(Role::Embedding).filter(|embedding| embedding.shape == head.shape);
             if is_tied(head, embeddings.map(AsRef::as_ref), config, line, is_alike)? {

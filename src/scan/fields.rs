@@ -54,7 +54,9 @@ impl<'a> Fields<'a> {
             shape: self.field("shape", "rows and columns", shape)?,
             dtype: self.field("dtype", "a name", text)?,
             part_of: self.field("part_of", "a name", text)?,
-            known_by: self.field("target_known_by", "by what the name in memory is known", known_by)?.unwrap_or_default(),
+            known_by: self
+                .field("target_known_by", "by what the name in memory is known", known_by)?
+                .unwrap_or_default(),
             memory,
             ..plain
         })

@@ -29,7 +29,7 @@ pub use read_error::{OpenError, ReadError};
 pub use record::{Numbers, Record, Unmeasured};
 pub(crate) use write::Described;
 
-use crate::modules::{self, Info, Role};
+use crate::modules::{Info, Role};
 
 /// The modules of a model with their numbers, and what is known of the model around them.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,14 +124,14 @@ impl Scan {
     /// modules.
     pub fn ranked(mut self) -> Self {
         if self.format != Format::LaserScan {
-            self.records.retain(|record| is_ranked(&record.info.name));
+            self.records.retain(|record| is_ranked(&record.info));
         }
         self
     }
 }
 
 /// Whether a scan ranks a module by default, judged by the module's name alone.
-fn is_ranked(name: &str) -> bool {
-    let leaf = name.rsplit('.').next().unwrap_or(name);
-    modules::role_by_name(name) == Role::Linear && !leaf.contains("norm") && !leaf.starts_with("ln_")
+fn is_ranked(info: &Info) -> bool {
+    let leaf = info.name.rsplit('.').next().unwrap_or(&info.name);
+    info.role == Role::Linear && !leaf.contains("norm") && !leaf.starts_with("ln_")
 }

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use super::fields::{Fields, ratio, repeated};
 use super::{Format, Numbers, OpenError, Pooling, ReadError, Record, Scan, Unmeasured};
-use crate::modules::name::Place;
+use crate::modules::name::{Place, Several};
+use crate::modules::places::Places;
 use crate::modules::{Info, WEIGHT};
 use crate::output::json::{self, Json};
 
@@ -51,33 +52,30 @@ impl Scan {
 
 /// The records of `{type: {name: snr}}`.
 fn sorted(file: &Json) -> Result<Vec<Record>, ReadError> {
-    let ratios = file.pairs().iter().flat_map(|(kind, ratios)| ratios.pairs().iter().map(move |pair| (kind, pair)));
-    ratios.map(|(kind, (name, value))| Ok(plain(name, kind.clone(), ratio(name, value)?))).collect()
+    let ratios = || file.pairs().iter().flat_map(|(kind, ratios)| ratios.pairs().iter().map(move |pair| (kind, pair)));
+    let places = Places::of_modules(ratios().map(|(_, (name, _))| without_weight(name)));
+    let record = |(kind, (name, value)): (&String, &(String, Json))| {
+        Ok(plain(&places.place(without_weight(name)), kind.clone(), ratio(name, value)?))
+    };
+    ratios().map(record).collect()
 }
 
 /// The records of `{name: {"snr": snr, …}}`.
 fn records(file: &Json, format: Format) -> Result<Vec<Record>, ReadError> {
-    let several_stacks = has_several_stacks(file.pairs().iter().map(|(name, _)| name.as_str()));
-    let modules = file.pairs().iter().filter(|(_, fields)| fields.get("pool").is_none());
-    let record = |(name, fields): &(String, Json)| {
+    let names = || file.pairs().iter().map(|(name, _)| without_weight(name));
+    let places = Places::of_modules(names());
+    let all: Vec<Place> = names().map(|name| places.place(name)).collect();
+    let several = Several::among(all.iter());
+    let modules = file.pairs().iter().zip(&all).filter(|((_, fields), _)| fields.get("pool").is_none());
+    let record = |((name, fields), place): (&(String, Json), &Place)| {
         let fields = Fields::new(name, fields)?;
         match format {
             Format::LaserScan => fields.record(),
-            Format::Spectrum | Format::SpectrumSorted => Ok(plain(name, fields.kind()?, fields.ratio()?)),
-            Format::LaserRmt => {
-                let kind = Place::of(without_weight(name)).kind(several_stacks);
-                Ok(plain(name, kind, fields.ratio()?))
-            }
+            Format::Spectrum | Format::SpectrumSorted => Ok(plain(place, fields.kind()?, fields.ratio()?)),
+            Format::LaserRmt => Ok(plain(place, place.kind(several), fields.ratio()?)),
         }
     };
     modules.map(record).collect()
-}
-
-/// Whether the modules within layers belong to several stacks, such as an encoder and a decoder.
-fn has_several_stacks<'a>(names: impl Iterator<Item = &'a str>) -> bool {
-    let mut stacks = names.map(Place::of).filter(|place| place.layer.is_some()).map(|place| place.stack);
-    let first = stacks.next();
-    stacks.any(|stack| Some(stack) != first)
 }
 
 /// How the experts were pooled.
@@ -92,9 +90,9 @@ fn pooling(file: &Json) -> Result<Pooling, ReadError> {
 }
 
 /// A record of which nothing else is known.
-fn plain(name: &str, kind: String, snr: Option<f64>) -> Record {
+fn plain(place: &Place, kind: String, snr: Option<f64>) -> Record {
     let result = snr.map(Numbers::ratio).ok_or(Unmeasured::NoRatio);
-    Record { info: Info::of_name(without_weight(name), kind), result }
+    Record { info: Info::at(place, kind), result }
 }
 
 fn without_weight(name: &str) -> &str {
@@ -116,7 +114,7 @@ mod tests {
     }"#;
 
     fn record(name: &str, kind: &str, layer: Option<usize>, snr: Option<f64>) -> Record {
-        let record = plain(name, kind.to_owned(), snr);
+        let record = plain(&Place::of(name), kind.to_owned(), snr);
         Record { info: Info { layer, ..record.info }, ..record }
     }
 

@@ -35,6 +35,16 @@ pub enum ExportError {
     /// The remedy is `None` if `what` names one.
     #[error("{trainer} {what}")]
     Unsupported { trainer: &'static str, what: String, remedy: Option<Remedy> },
+    #[error(
+        "transformers has this architecture, but neither '{0}' nor any other module of the scan is in it, so that no names in memory \
+         are known: scan the model that this configuration belongs to"
+    )]
+    NoFit(String),
+    #[error(
+        "'{0}' is a name that transformers changes when it loads other models, and nothing is known of this architecture, so that \
+         its name in memory would be wrong: save the model again with the version that trains it, and scan that"
+    )]
+    Renamed(String),
     #[error("nothing is chosen: the scan has no linear module with a ratio that may be trained")]
     Nothing,
 }
@@ -50,7 +60,7 @@ impl ExportError {
             Self::Incomparable => Some(Remedy::GiveRank),
             Self::Unadaptable { .. } => Some(Remedy::OtherTypes),
             Self::Unsupported { remedy, .. } => remedy.clone(),
-            Self::Option { .. } | Self::Invisible { .. } | Self::Nothing => None,
+            Self::Option { .. } | Self::Invisible { .. } | Self::NoFit(_) | Self::Renamed(_) | Self::Nothing => None,
         }
     }
 }

@@ -5,6 +5,7 @@ use super::choice::{Choice, components};
 use super::document::{Export, Remark};
 use super::lora::{self, Lora};
 use super::remedy::Remedy;
+use super::vouched::vouched;
 use super::{ExportError, Request, Trainer};
 
 /// The configuration with which `trainer` trains exactly what is chosen, if it can.
@@ -30,6 +31,7 @@ pub fn export_model(
     request: &Request<'_>,
     component: Option<&str>,
 ) -> Result<Export, ExportError> {
+    let guessed = vouched(request.selection)?;
     let mut choice = Choice::new(trainer.profile(), request, component)?;
     let trained = trainer.trains(&choice);
     let is_adapted = trainer.profile().has_adapters;
@@ -41,7 +43,7 @@ pub fn export_model(
     };
     let mut export = trainer.export(&choice)?;
     export.notes.splice(0..0, numbers.map(Remark::from).into_iter().chain(choice.note()));
-    export.warnings.extend(choice.warning());
+    export.warnings.extend(choice.warning().into_iter().chain(guessed));
     export.warnings.extend(is_adapted.then(|| bypassed(&choice)).flatten().map(Remark::from));
     Ok(export)
 }

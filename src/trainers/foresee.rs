@@ -18,9 +18,10 @@ enum Cause {
 impl ExportError {
     fn cause(&self) -> Cause {
         match self {
-            Self::Apart { .. } | Self::NoShapes | Self::Incomparable | Self::Nothing => Cause::Request,
+            Self::Apart { .. } | Self::NoShapes | Self::Incomparable | Self::NoFit(_) | Self::Nothing => Cause::Request,
             Self::Components(..) | Self::Unadaptable { .. } | Self::Unsupported { .. } => Cause::Types,
-            Self::Together { .. }
+            Self::Renamed(_)
+            | Self::Together { .. }
             | Self::HitsNothing { .. }
             | Self::HitsMore { .. }
             | Self::Missed { .. }

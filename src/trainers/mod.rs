@@ -26,6 +26,7 @@ mod spectrum;
 mod targets;
 mod trainer;
 mod unsloth;
+mod vouched;
 pub mod yaml;
 
 pub use args::quoted;

@@ -56,5 +56,8 @@ pub const ROWS: &[Architecture] = &[
     },
     Architecture { names: &["falcon_h1"], refused: Some(Refused::MambaKernels), ..PLAIN },
     Architecture { names: &["bamba", "zamba2"], bypassed: &["mamba.out_proj"], ..PLAIN },
-    Architecture { names: &["qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text", "qwen3_next"], ..GATED_DELTA },
+    Architecture {
+        names: &["qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text", "qwen3_next"],
+        ..GATED_DELTA
+    },
 ];

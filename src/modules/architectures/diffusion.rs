@@ -16,11 +16,7 @@ pub const ROWS: &[Architecture] = &[
         fused: &[("ff.net.0.proj", Layout::Blocks(&["value", "gate"]))],
         ..ANY
     },
-    Architecture {
-        names: &["AsymmetricAutoencoderKL"],
-        odd: &[("deconv", Odd::Transposed)],
-        ..ANY
-    },
+    Architecture { names: &["AsymmetricAutoencoderKL"], odd: &[("deconv", Odd::Transposed)], ..ANY },
     Architecture {
         names: &["Kandinsky3UNet"],
         odd: &[("up_sample", Odd::Transposed), ("shortcut_up_sample", Odd::Transposed)],

@@ -15,11 +15,7 @@ const GRANITE: Architecture = Architecture {
 pub const ROWS: &[Architecture] = &[
     // Its own code keeps the experts apart.
     Architecture { names: &["kimi_k2"], ..PLAIN },
-    Architecture {
-        names: &["kimi_k25"],
-        fused: &[("wqkv", Layout::Blocks(QKV)), EXPERTS],
-        ..PLAIN
-    },
+    Architecture { names: &["kimi_k25"], fused: &[("wqkv", Layout::Blocks(QKV)), EXPERTS], ..PLAIN },
     Architecture { names: &["minimax"], fused: &[("self_attn.qkv_proj", Layout::PerHead(QKV)), EXPERTS], ..PLAIN },
     Architecture {
         names: &["jamba"],

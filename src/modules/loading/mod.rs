@@ -47,8 +47,10 @@ pub enum KnownBy {
     Table,
     /// A rule that holds for all models of a library.
     Rule,
-    /// It was guessed.
+    /// It was guessed, because no library has the architecture.
     Nothing,
+    /// It was guessed, because the library has the architecture, but no such name in it.
+    NoFit,
     /// The scan's file does not say.
     #[default]
     Unsaid,
@@ -69,10 +71,11 @@ const OLD_ATTENTION: [&str; 4] = ["AsymmetricAutoencoderKL", "AutoencoderKL", "U
 const ATTENTION: [(&str, &str); 4] = [("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")];
 
 /// Beginnings of names under which checkpoints have modules that transformers is known to load under other names.
-const RENAMED: [&str; 4] = ["language_model.model.", "language_model.lm_head.", "thinker.model.", "text_model.model."];
+const RENAMED: [&str; 3] = ["language_model.model.", "thinker.model.", "text_model.model."];
 
-/// Parts of names of which the same is known.
-const RENAMED_WITHIN: [&str; 3] = [".attention.attention.query.", ".attention.attention.key.", ".attention.attention.value."];
+/// Ends of names of which the same is known.
+const RENAMED_WITHIN: [&str; 3] =
+    [".attention.attention.query", ".attention.attention.key", ".attention.attention.value"];
 
 /// What a library makes of the names of one model.
 pub struct Loader {
@@ -142,8 +145,13 @@ impl Loader {
         let class = config.model_type.as_deref().and_then(|class| table.class_name(class));
         let tree = class.and_then(|class| Tree::new(table, class, class, &config.root));
         let is_old = class.is_some_and(|class| OLD_ATTENTION.contains(&class));
-        let rule = |(from, to): (&str, &str)| Rule::renaming(&format!(r"(attentions\.\d+)\.{from}\."), &format!(r"\1.{to}."));
-        let rules = if is_old { ATTENTION.map(rule).into_iter().filter_map(|rule| Applied::new(rule, None)).collect() } else { Vec::new() };
+        let rule =
+            |(from, to): (&str, &str)| Rule::renaming(&format!(r"(attentions\.\d+)\.{from}\."), &format!(r"\1.{to}."));
+        let rules = if is_old {
+            ATTENTION.map(rule).into_iter().filter_map(|rule| Applied::new(rule, None)).collect()
+        } else {
+            Vec::new()
+        };
         Self { tree, rules, ..Self::empty(Origin::Diffusers) }
     }
 
@@ -223,17 +231,15 @@ impl Loader {
             (_, Origin::Unknown) => KnownBy::Nothing,
             (Some(tree), _) if parameters.iter().all(|name| is_in(tree, name)) => KnownBy::Table,
             (_, Origin::Diffusers) => KnownBy::Rule,
-            (Some(_), Origin::Transformers) => KnownBy::Nothing,
+            (Some(_), Origin::Transformers) => KnownBy::NoFit,
             (None, Origin::Transformers) => KnownBy::Table,
         }
     }
+}
 
-    /// Whether the tensor has a name that transformers is known to change when it loads other models.
-    pub fn is_renamed_elsewhere(&self, tensor: &str) -> bool {
-        self.origin == Origin::Unknown
-            && (RENAMED.iter().any(|start| tensor.starts_with(start))
-                || RENAMED_WITHIN.iter().any(|part| tensor.contains(part)))
-    }
+/// Whether a module has a name on disk that transformers is known to change when it loads other models.
+pub fn is_renamed_elsewhere(name: &str) -> bool {
+    RENAMED.iter().any(|start| name.starts_with(start)) || RENAMED_WITHIN.iter().any(|end| name.ends_with(end))
 }
 
 /// The rules for all models within a model. A model's own rules are those of its class or, without any, of its
@@ -259,7 +265,8 @@ fn rules_of(table: &Table<'static>, tree: Option<&Tree>, model_type: &str) -> Ve
             continue;
         }
         let Some(own) = by_class.or_else(|| table.rules(&node.model_type)) else { continue };
-        let scope = (!node.path.is_empty()).then(|| Scope { path: without_base(&node.path, base), base: base.to_owned() });
+        let scope =
+            (!node.path.is_empty()).then(|| Scope { path: without_base(&node.path, base), base: base.to_owned() });
         found.extend(own.into_iter().filter_map(|rule| Applied::new(rule, scope.clone())));
         seen.push((node.class_name.to_owned(), &node.path));
         if !is_of_class {

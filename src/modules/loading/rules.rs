@@ -70,7 +70,8 @@ impl Applied {
             return None;
         }
         let found = captures.get(0)?.as_str();
-        let renamed = |to: &str| format!("{prefix}{}", key.replacen(found, &self.replacement(to, pattern, &captures), 1));
+        let renamed =
+            |to: &str| format!("{prefix}{}", key.replacen(found, &self.replacement(to, pattern, &captures), 1));
         Some(match self.rule.action {
             Action::Group => vec![renamed(&self.rule.to[pattern.min(self.rule.to.len() - 1)])],
             Action::Divide => self.rule.to.iter().map(|to| renamed(to)).collect(),
@@ -99,7 +100,8 @@ impl Applied {
             if text.contains(&mark) {
                 let captured = captures.get(own + back).map_or("", |group| group.as_str());
                 let shifted = captured.parse::<i64>().map(|number| (number + self.rule.by).to_string());
-                let captured = if self.rule.action == Action::Offset { shifted.as_deref().unwrap_or(captured) } else { captured };
+                let captured =
+                    if self.rule.action == Action::Offset { shifted.as_deref().unwrap_or(captured) } else { captured };
                 text = text.replace(&mark, captured);
             }
         }
@@ -123,7 +125,9 @@ impl Surveyed {
                 *count = (*count).max(expert + 1);
             }
             for at in &guards {
-                let guard = |key: &str| rules[*at].regex.captures(key).ok().flatten().is_some_and(|found| found.name("g0").is_some());
+                let guard = |key: &str| {
+                    rules[*at].regex.captures(key).ok().flatten().is_some_and(|found| found.name("g0").is_some())
+                };
                 surveyed.active[*at] |= rules[*at].within(name).is_some_and(|(_, key)| guard(key));
             }
         }
