@@ -15,8 +15,11 @@ struct Around<'a> {
     number: Option<(&'a str, Option<&'a str>)>,
 }
 
+/// Numbers as they are written, the shorter first.
+type Numbers<'a> = BTreeSet<(usize, &'a str)>;
+
 /// For what precedes a number: what follows it, and all the numbers between the two, by their length and digits.
-type Stacks<'a> = BTreeMap<&'a str, BTreeMap<Option<&'a str>, BTreeSet<(usize, &'a str)>>>;
+type Stacks<'a> = BTreeMap<&'a str, BTreeMap<Option<&'a str>, Numbers<'a>>>;
 
 /// The expression that matches these names and nothing else. Names that differ only in their first number share a branch, and
 /// so do those that have the same numbers.
@@ -60,12 +63,12 @@ impl<'a> Around<'a> {
 }
 
 /// For the modules of one stack of layers, the expressions for their layers and for what follows these.
-fn branches<'a>(modules: &BTreeMap<Option<&'a str>, BTreeSet<(usize, &'a str)>>) -> Vec<String> {
-    let mut alike: BTreeMap<(&BTreeSet<(usize, &str)>, bool), Vec<String>> = BTreeMap::new();
+fn branches<'a>(modules: &BTreeMap<Option<&'a str>, Numbers<'a>>) -> Vec<String> {
+    let mut alike: BTreeMap<(&Numbers<'_>, bool), Vec<String>> = BTreeMap::new();
     for (after, numbers) in modules {
         alike.entry((numbers, after.is_some())).or_default().extend(after.map(literally));
     }
-    let branch = |((numbers, goes_on), after): (&(&BTreeSet<(usize, &str)>, bool), &Vec<String>)| {
+    let branch = |((numbers, goes_on), after): (&(&Numbers<'_>, bool), &Vec<String>)| {
         let numbers: Vec<String> = numbers.iter().map(|(_, number)| (*number).to_owned()).collect();
         let after = if *goes_on { format!(r"\.{}", any_of(after)) } else { String::new() };
         any_of(&numbers) + &after

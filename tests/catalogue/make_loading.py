@@ -204,6 +204,8 @@ OPEN = dict(
     rms_norm_eps=1e-6, num_global_key_value_heads=2, n_group=1, topk_group=1, first_k_dense_replace=1, n_shared_experts=1,
 )
 SERIES = {"prediction_length": 4}
+ROPE = {"rope_type": "default", "rope_theta": 10000.0}
+MROPE = ROPE | {"mrope_section": [24, 20, 20]}
 QSA = dict(
     indexer_n_heads=4, indexer_kv_heads=1, indexer_head_dim=16, indexer_budget=32, indexer_compress_ratio=4, ngram_vocab_size_base=320,
     split_ngram_parts=2, make_ngram_vocab_size_divisible_by=8, ple_layer_ids=[1], ple_embed_dim=64, heads_per_ngram=4, eos_token_id=2,
@@ -222,19 +224,23 @@ AMENDED = {
     "deepseek_ocr2_text": {"mlp_layer_types": ["dense"] + ["sparse"] * 47},
     "emu3": {"vocabulary_map": {"<image>": 1}},
     "focalnet": {"depths": [2, 2, 6, 2]},
-    "gemma4_assistant": {"text_config": {"hidden_size_per_layer_input": 0}},
+    "gemma4_assistant": {"text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0}},
     "granite4_vision": {"deepstack_layer_map": [[0, 0], [1, 1]], "downsample_rate": "1/2"},
     "hiera": {"decoder_hidden_size": 64, "decoder_depth": 2, "decoder_num_heads": 2},
     "informer": SERIES,
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 16},
     "moonshine_streaming": {"num_key_value_heads": 8},
-    "moshi": {"depth_decoder_config": {"audio_vocab_size": 64}},
-    "qwen3_omni_moe": {"talker_config.text_config.shared_expert_intermediate_size": 64},
-    "qwen3_omni_moe_talker": {"text_config.shared_expert_intermediate_size": 64},
+        "mllama": {"text_config.rope_scaling": ROPE},
+    "mllama_text_model": {"rope_scaling": ROPE},
+    "qwen3_omni_moe": {
+        "talker_config.text_config.shared_expert_intermediate_size": 64, "talker_config.spatial_merge_size": 2,
+        "talker_config.text_config.rope_scaling": MROPE, "thinker_config.text_config.rope_scaling": MROPE,
+    },
+    "qwen3_omni_moe_thinker": {"text_config.rope_scaling": MROPE},
+    "qwen3_omni_moe_text": {"rope_scaling": MROPE},
     "qwen4_exp": {f"text_config.{key}": value for key, value in QSA.items()},
-    "qwen4_exp_text": QSA,
+    "qwen4_exp_text": QSA | {"indexer_head_dim": 256},
     "reformer": {"is_decoder": True},
-    "t5_gemma_module": {},
     "t5gemma2": {"encoder.text_config.dropout_rate": 0.0, "decoder.dropout_rate": 0.0},
     "t5gemma2_decoder": {"dropout_rate": 0.0},
     "t5gemma2_encoder": {"text_config.dropout_rate": 0.0},
@@ -270,7 +276,7 @@ def amended(cls):
         holder = config
         for section in sections:
             holder = getattr(holder, section)
-        if not isinstance(value, dict):
+        if sections or not isinstance(value, dict):
             setattr(holder, key, value)
     return cls(config)
 
@@ -313,7 +319,7 @@ def types():
     found = {}
     for model_type in CONFIG_MAPPING_NAMES:
         entry = {}
-        for key, tables in (("any", tasks), ("base", [BASE]), ("text", [TEXT]), ("backbone", [BACKBONE])):
+        for key, tables in (("any", tasks + [TEXT, BACKBONE]), ("base", [BASE]), ("text", [TEXT]), ("backbone", [BACKBONE])):
             name = next((table[model_type][0] for table in tables if model_type in table), None)
             if name and (key == "any" or name != entry.get("any")):
                 entry[key] = name

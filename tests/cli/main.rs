@@ -16,6 +16,7 @@ mod finding_weights;
 mod golden_numbers;
 #[cfg(feature = "cuda")]
 mod gpus;
+mod guessed_names;
 mod hostile_text;
 mod hub_cache;
 mod hub_models;
