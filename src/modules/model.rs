@@ -125,7 +125,7 @@ impl Model<'_> {
     /// Why the module called `name`, whose weight has so many rows, should not be measured, if there is a reason.
     pub fn reason_against(&self, name: &str, rows: Option<usize>) -> Option<Reason> {
         let kind = self.kind_of_module(name);
-        if kind == Some(Kind::Other) {
+        if kind == Some(Kind::Other) && self.architecture.stack(name).is_none() {
             return Some(Reason::NoWeight);
         }
         match self.role(name, rows) {

@@ -94,7 +94,7 @@ impl Role {
             Self::Head
         } else if kind.is_none() && (is_embedding(&segments, leaf) || (is_called_table(leaf) && counts(&TABLE_SIZES))) {
             Self::Embedding
-        } else if counts(&VOCABULARIES) {
+        } else if is_called_answer(leaf) && counts(&VOCABULARIES) {
             Self::Head
         } else if place.layer.is_none() && EMBEDDING_PROJECTIONS.contains(&leaf) {
             Self::EmbeddingProjection
@@ -133,6 +133,11 @@ fn is_embedding(segments: &[&str], leaf: &str) -> bool {
 /// Whether the last segment of a name may be that of a table, so that its size decides.
 fn is_called_table(leaf: &str) -> bool {
     ["emb", "wte", "wpe", "tok", "vocab", "position"].iter().any(|part| leaf.contains(part)) && !leaf.contains("unemb")
+}
+
+/// Whether the last segment of a name may be that of a head, so that its size decides.
+fn is_called_answer(leaf: &str) -> bool {
+    ["head", "logit", "out", "emb", "vocab", "lm"].iter().any(|part| leaf.contains(part))
 }
 
 /// The role that a module's name alone suggests.
@@ -223,8 +228,9 @@ mod tests {
         assert_eq!(role("embed", None, 320), Role::Embedding);
         assert_eq!(role("tok_lookup", None, 64), Role::Embedding);
         assert_eq!(role("tok_lookup", None, 65), Role::Linear);
-        assert_eq!(role("answer", None, 320), Role::Head);
-        assert_eq!(role("layers.0.answer", None, 320), Role::Linear);
+        assert_eq!(role("text_out", None, 320), Role::Head);
+        assert_eq!(role("layers.0.text_out", None, 320), Role::Linear);
+        assert_eq!(role("merger.mlp.0", None, 320), Role::Linear);
         assert_eq!(role("layers.0.query", Some(Kind::Embedding), 8), Role::Embedding);
         assert_eq!(role("time_embed", Some(Kind::Linear), 8), Role::Linear);
     }

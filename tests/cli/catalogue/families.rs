@@ -101,7 +101,12 @@ fn records<'a>(full: &'a Value, tensor: &str, matrices: usize) -> Vec<&'a Value>
 
 /// Whether what is in memory multiplies with its weight.
 fn is_linear(class: &str) -> bool {
-    LINEAR.contains(&class) || class.contains("Expert")
+    LINEAR.contains(&class) || is_parameter(class)
+}
+
+/// Whether a weight of this class is a parameter and no module: experts, and the input of torch's attention.
+fn is_parameter(class: &str) -> bool {
+    class.contains("Expert") || class == "MultiheadAttention"
 }
 
 /// Whether what is in memory chooses among experts.
@@ -148,8 +153,8 @@ fn check(
     let expected_targets: Vec<&str> = memory.iter().map(|(name, _)| *name).collect();
     for (record, ratio) in records.iter().zip(expected) {
         same_ratio(&record["snr"], ratio, &what);
-        let is_parameter = record["target_is_parameter"] == true;
-        assert!(memory.is_empty() || is_parameter == class.contains("Expert"), "{what}: {record}");
+        let is_said = record["target_is_parameter"] == true;
+        assert!(memory.is_empty() || is_said == is_parameter(class), "{what}: {record}");
         assert!(
             memory.is_empty() || targets(record) == expected_targets,
             "{what}: not {expected_targets:?} but {record}"
