@@ -2,13 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
-use super::description::{read_json, spelling};
-use super::error::CheckpointError;
-use super::outline::Outline;
-use crate::source::Source;
-
 const ADAPTER: &str = "an adapter";
 const LORA: &str = "a LoRA adapter";
 
@@ -118,16 +111,10 @@ pub fn kind<'a>(tensors: impl Iterator<Item = &'a str> + Clone) -> Option<&'stat
     (!has_base).then_some(kind)
 }
 
-/// The error that `folder`, which is empty or ends in `/`, contains an adapter. Its configuration tells the base model, and
-/// the kind if `kind` is `None`.
-pub fn refused(source: &dyn Source, folder: &str, kind: Option<&'static str>) -> CheckpointError {
-    let config = read_json(source, &format!("{folder}adapter_config.json")).ok();
-    let config = config.and_then(|bytes| Outline::Whole.read(&bytes).ok()).unwrap_or_default();
-    let text = |key: &str| config.get(key).and_then(Value::as_str);
+/// What an adapter is called whose configuration has this `peft_type`, if it has any.
+pub fn called(peft_type: Option<&str>) -> &'static str {
     let of_type = |peft: &str| KINDS.iter().find(|kind| kind.peft.eq_ignore_ascii_case(peft));
-    let kind = kind.or_else(|| Some(of_type(text("peft_type")?)?.name)).unwrap_or(ADAPTER);
-    let base = text("base_model_name_or_path").filter(|base| !base.is_empty()).map(str::to_owned);
-    CheckpointError::Adapter { model: spelling(source, folder), kind, base }
+    peft_type.and_then(of_type).map_or(ADAPTER, |kind| kind.name)
 }
 
 #[cfg(test)]

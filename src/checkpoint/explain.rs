@@ -1,12 +1,26 @@
 //! Finds out from a folder's files why it has no weights that can be read.
 
+use serde_json::Value;
+
 use super::absence::Absence;
-use super::adapter;
-use super::description::{broken, not_only_uncached, spelling};
+use super::adapter::called;
+use super::description::{broken, not_only_uncached, read_json, spelling};
 use super::error::CheckpointError;
 use super::files::{NAMES, is_other_than_weights, is_weights, links_within, names};
 use super::numbered::is_shard;
+use super::outline::Outline;
 use crate::source::{Form, Source, is_training_state};
+
+/// The error that `folder`, which is empty or ends in `/`, contains an adapter. Its configuration tells the base model, and
+/// the kind if `kind` is `None`.
+pub fn adapter(source: &dyn Source, folder: &str, kind: Option<&'static str>) -> CheckpointError {
+    let config = read_json(source, &format!("{folder}adapter_config.json")).ok();
+    let config = config.and_then(|bytes| Outline::Whole.read(&bytes).ok()).unwrap_or_default();
+    let text = |key: &str| config.get(key).and_then(Value::as_str);
+    let kind = kind.unwrap_or_else(|| called(text("peft_type")));
+    let base = text("base_model_name_or_path").filter(|base| !base.is_empty()).map(str::to_owned);
+    CheckpointError::Adapter { model: spelling(source, folder), kind, base }
+}
 
 /// The error that `folder`, which is empty or ends in `/`, has no weights that can be read.
 pub fn absence(source: &dyn Source, folder: &str) -> CheckpointError {
@@ -19,13 +33,13 @@ pub fn absence(source: &dyn Source, folder: &str) -> CheckpointError {
     let within: Vec<&str> = within.collect();
     let direct = names(source, folder);
     if direct.iter().any(|name| is_of_adapter(name)) {
-        return adapter::refused(source, folder, None);
+        return adapter(source, folder, None);
     }
     let folders = folders_with(&within, is_weights_of_model);
     if folders.is_empty()
         && let Some(adapted) = likely(&folders_with(&within, is_of_adapter))
     {
-        return adapter::refused(source, &format!("{folder}{adapted}/"), None);
+        return adapter(source, &format!("{folder}{adapted}/"), None);
     }
     let absence = if let Some(likely) = likely(&folders) {
         let likely = spelling(source, &format!("{folder}{likely}/"));

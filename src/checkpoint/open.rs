@@ -60,7 +60,7 @@ impl Checkpoint {
         let is_part = files.may_be_part(source);
         let shards = shard::read(source, files, &mut unread)?;
         if let Some(kind) = adapter::kind(tensor_names(&shards)) {
-            return Err(adapter::refused(source, folder, Some(kind)));
+            return Err(explain::adapter(source, folder, Some(kind)));
         }
         let model = || source.model().spelling.clone();
         let refused = |error| CheckpointError::Quantization { model: model(), error };

@@ -1,8 +1,7 @@
 //! What a linear module is, whether or not it is measured.
 
 use super::name::{Place, number};
-use super::role;
-use super::{KnownBy, Role, WEIGHT, attention_input, without_expert};
+use super::{KnownBy, Role, WEIGHT, attention_input, places, role, without_expert};
 
 /// What is known of a linear module. A scan's records, its files, selections and trainers all use this description.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +56,7 @@ impl InMemory {
 impl Info {
     /// What is known of a module with this `name` and `kind` if it has the same name in memory.
     pub fn of_name(name: &str, kind: String) -> Self {
-        Self::at(&Place::of(name), kind)
+        Self::at(&places::by_name(name), kind)
     }
 
     /// What is known of a module at this `place` with this `kind` if it has the same name in memory.

@@ -1,7 +1,6 @@
 //! The place of a module in its model, read from its name.
 
 use super::WEIGHT;
-use super::places::Places;
 
 /// Segments of a name that are followed by a layer's number, even where there is only one.
 #[rustfmt::skip]
@@ -51,11 +50,6 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place of a module, judged by its name alone.
-    pub fn of(name: &str) -> Self {
-        Places::default().place(name)
-    }
-
     /// The type within which the module is ranked. It includes the stack if there are `several`, so that an encoder's
     /// modules do not compete with a decoder's.
     pub fn kind(&self, several: Several) -> String {
@@ -176,10 +170,11 @@ fn numbers(name: &str) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::modules::places::by_name;
 
     #[test]
     fn layers_are_numbers_after_a_container() {
-        let place = |name: &str| (Place::of(name).stack, Place::of(name).layer);
+        let place = |name: &str| (by_name(name).stack, by_name(name).layer);
         assert_eq!(place("model.layers.3.mlp.up_proj"), ("model".into(), Some(3)));
         assert_eq!(place("h.0.attn.c_attn"), ("h".into(), Some(0)));
         assert_eq!(place("down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"), (String::new(), None));
@@ -193,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_module_has_the_same_place_in_other_layers() {
-        let place = |name: &str| (Place::of(name).layer_path("7"), Place::of(name).in_layer("*"));
+        let place = |name: &str| (by_name(name).layer_path("7"), by_name(name).in_layer("*"));
         let (layer, other) = place("model.layers.3.mlp.up_proj");
         assert_eq!((layer.as_deref(), other.as_deref()), (Some("model.layers.7"), Some("model.layers.*.mlp.up_proj")));
         assert_eq!(place("h.0.attn.c_attn"), (Some("h.7".into()), Some("h.*.attn.c_attn".into())));
@@ -211,8 +206,8 @@ mod tests {
 
     #[test]
     fn experts_are_ordered_by_number() {
-        let mut names = ["m.layers.0.mlp.experts.10.w1", "m.layers.0.mlp.experts.2.w2", "m.layers.0.mlp.experts.2.w1"]
-            .map(Place::of);
+        let mut names =
+            ["m.layers.0.mlp.experts.10.w1", "m.layers.0.mlp.experts.2.w2", "m.layers.0.mlp.experts.2.w1"].map(by_name);
         names.sort_by_cached_key(Place::model_order);
         let names = names.map(|place| place.name);
         assert_eq!(

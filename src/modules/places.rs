@@ -68,6 +68,11 @@ struct Counted {
     children: HashSet<(usize, usize)>,
 }
 
+/// The place of a module, judged by its name alone.
+pub fn by_name(name: &str) -> Place {
+    Places::default().place(name)
+}
+
 impl<'a> Places<'a> {
     /// The places in a model with tensors of these names.
     pub fn of_tensors(names: impl Iterator<Item = &'a str>) -> Self {

@@ -5,6 +5,7 @@ use std::fmt;
 use super::architectures::{Architecture, PLAIN};
 use super::loading::Kind;
 use super::name::Place;
+use super::places;
 use crate::checkpoint::Config;
 
 /// Last segments of the names of embeddings: tables that are looked up, not multiplied with.
@@ -142,7 +143,7 @@ fn is_called_answer(leaf: &str) -> bool {
 
 /// The role that a module's name alone suggests.
 pub fn by_name(name: &str) -> Role {
-    by_place(&Place::of(name))
+    by_place(&places::by_name(name))
 }
 
 /// The role that a module's place alone suggests.
@@ -192,7 +193,9 @@ mod tests {
 
     #[test]
     fn names_tell_what_a_module_is() {
-        let of = |name: &str, config: &Config| Role::of(&Place::of(name), None, None, Architecture::of(config), config);
+        let of = |name: &str, config: &Config| {
+            Role::of(&places::by_name(name), None, None, Architecture::of(config), config)
+        };
         let role = |name: &str| of(name, &Config::default());
         assert_eq!(role("model.layers.0.mlp.gate_proj"), Role::Linear);
         assert_eq!(role("model.layers.0.mlp.gate"), Role::Router);
@@ -224,7 +227,7 @@ mod tests {
     fn what_a_class_has_and_how_many_rows_go_before_a_name() {
         let config =
             Config::parse(br#"{"text_config": {"vocab_size": 320}, "max_position_embeddings": 64}"#).expect("JSON");
-        let role = |name: &str, kind, rows| Role::of(&Place::of(name), kind, Some(rows), &PLAIN, &config);
+        let role = |name: &str, kind, rows| Role::of(&places::by_name(name), kind, Some(rows), &PLAIN, &config);
         assert_eq!(role("embed", None, 320), Role::Embedding);
         assert_eq!(role("tok_lookup", None, 64), Role::Embedding);
         assert_eq!(role("tok_lookup", None, 65), Role::Linear);

@@ -102,7 +102,7 @@ fn without_weight(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::modules::InMemory;
+    use crate::modules::{InMemory, places};
 
     const OWN: &str = r#"{
         "model.layers.3.self_attn.q_proj": {"snr": 1.5, "module": "model.layers.3.self_attn.q_proj",
@@ -114,7 +114,7 @@ mod tests {
     }"#;
 
     fn record(name: &str, kind: &str, layer: Option<usize>, snr: Option<f64>) -> Record {
-        let record = plain(&Place::of(name), kind.to_owned(), snr);
+        let record = plain(&places::by_name(name), kind.to_owned(), snr);
         Record { info: Info { layer, ..record.info }, ..record }
     }
 

@@ -15,13 +15,13 @@ What the files hold:
 
     made        the library and its version
     rules       (version 5) for a model_type or a class, the rules of `transformers/conversion_mapping.py` as they are after the
-                library has prepared them for use, or the name of an earlier entry with the same rules. `from` are regular expressions, `to` what they become. `do` is `rename`
-                (the default), `group` (a rename that waits for its first pattern), `pair` (blocks of attention and of a gated
-                unit in turn become layers), `offset` (the captured number grows by `by`), or the operation that makes one
-                parameter of several or several of one
+                library has prepared them for use, or the name of an earlier entry with the same rules. `from` are regular
+                expressions, `to` what they become. `do` is `rename` (the default), `group` (a rename that waits for its first
+                pattern), `pair` (blocks of attention and of a gated unit in turn become layers), `offset` (the captured number
+                grows by `by`), or the operation that makes one parameter of several or several of one
     classes     every model class: `type` (its model_type), `prefix` (of its base model), `rules` (version 4: its own), `models`
                 (the models within it: path, class, and, if a section of the configuration may put another class in its place,
-                that section and the kind of class), and its own parameters of two or more dimensions by kind. Numbers in names
+                that section and the kind of class), and its own `parameters` of two or more dimensions by kind. Numbers in names
                 are stars, unless parameters that differ only in numbers are of different kinds. A class with `like` is built
                 like another one.
     peft        (version 5) the types whose names of experts PEFT rewrites in a list of modules, with its scheme
@@ -111,7 +111,7 @@ def parameters(model, inner):
         pattern = star(name) if len(starred[star(name)]) == 1 else name
         found.setdefault(what, {})[pattern] = None
     firsts = {name.split(".")[0] for name in kinds} | {path.split(".")[0] for path in inner}
-    result = {what: grouped(found[what]) for what in KINDS if what in found}
+    result = {"parameters": {what: grouped(found[what]) for what in KINDS if what in found}}
     if vectors - firsts:
         result["vectors"] = sorted(vectors - firsts)
     return result
@@ -410,13 +410,31 @@ def diffusers_classes():
                     yield cls
 
 
+# Arguments that some classes of diffusers need.
+USUAL = dict(
+    in_channels=32, out_channels=32, patch_size=2, sample_size=8, num_layers=2, num_single_layers=2, attention_head_dim=8,
+    num_attention_heads=4, caption_channels=[16, 16], text_emb_dim=16, num_routed_experts=4, num_activated_experts=2,
+    axes_dims_rope=(4, 2, 2), max_resolution=(8, 8), llama_layers=[0, 1], cross_attention_dim=16, cross_attention_dim_t5=16,
+    hidden_size=32, ffn_dim_multiplier=None, text_embed_dim=16, pooled_projection_dim=16, num_kv_heads=2, norm_eps=1e-5,
+    caption_projection_dim=16, latent_channels=4, block_out_channels=(32, 32), layers_per_block=1, spatial_compression_ratio=2,
+    conditioning_embedding_out_channels=(16, 32), rope_scaling={"short_factor": [1.0] * 4, "long_factor": [1.0] * 4},
+    scaling_factor=1.0, time_embed_dim=16, text_embed_dim_t5=16, num_control_type=6, num_trans_channel=32, num_trans_head=4,
+    num_trans_layer=1, num_proj_channel=32, control_layers_places=[0], control_refiner_layers_places=[0],
+)
+
+
+def with_usual(cls):
+    wanted = inspect.signature(cls.__init__).parameters
+    return cls(**{key: value for key, value in USUAL.items() if key in wanted and wanted[key].default in (None, inspect.Parameter.empty)})
+
+
 def diffusers_table():
     import diffusers
 
     diffusers.logging.set_verbosity_error()
     classes = {}
     for cls in diffusers_classes():
-        model = built(cls, lambda cls: cls())
+        model = built(cls, lambda cls: cls(), with_usual)
         if model is not None:
             classes[cls.__name__] = {"type": cls.__name__, "prefix": ""} | parameters(model, {})
     return {"made": f"diffusers {diffusers.__version__}", "classes": like(dict(sorted(classes.items())))}
@@ -465,6 +483,8 @@ def main():
         if not check:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(made)
+        elif json.loads(path.read_text())["made"] != json.loads(made)["made"]:
+            print(f"{path.name} was made from another version than {json.loads(made)['made']}: not compared")
         elif path.read_text() != made:
             raise SystemExit(f"{path} is not what {Path(__file__).name} writes under {transformers.__version__}")
 

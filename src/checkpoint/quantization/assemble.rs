@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 
 use safetensors::Dtype;
 
+use super::QuantizationError;
 use super::method::Method;
-use super::{QuantizationError, torchao};
 use crate::checkpoint::part::Part;
 use crate::checkpoint::weight::Weight;
 
@@ -102,7 +102,7 @@ impl Stored<'_> {
         if self.find(&format!("{name}.absmax")).is_some() {
             return self.bitsandbytes(part).map(Some);
         }
-        if let Some((module, parameter)) = torchao::parameter(name) {
+        if let Some((module, parameter)) = torchao_parameter(name) {
             return self.torchao(part, module, parameter).map(Some);
         }
         if let Some(base) = name.strip_suffix(".W_q") {
@@ -139,4 +139,10 @@ impl Stored<'_> {
         self.described.borrow_mut().insert(kind, bytes.clone());
         Ok(bytes)
     }
+}
+
+/// The module and the parameter of torchao's codes called `name`.
+fn torchao_parameter(name: &str) -> Option<(&str, &str)> {
+    let (module, leaf) = name.rsplit_once('.')?;
+    Some((module, leaf.strip_prefix('_')?.strip_suffix("_qdata")?))
 }

@@ -7,6 +7,7 @@
 mod assemble;
 mod bytes;
 mod codes;
+mod folded;
 mod formats;
 mod grid;
 mod hqq;
@@ -18,8 +19,8 @@ mod torchao;
 use std::borrow::Cow;
 use std::ops::Range;
 
+use folded::Folded;
 use grid::Grid;
-use hqq::Folded;
 use lookup::Lookup;
 
 pub use assemble::assemble;

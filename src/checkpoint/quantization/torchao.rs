@@ -11,12 +11,6 @@ use crate::checkpoint::part::Part;
 use crate::checkpoint::selection::Axis;
 use crate::checkpoint::weight::Weight;
 
-/// The module and the parameter of the codes called `name`.
-pub fn parameter(name: &str) -> Option<(&str, &str)> {
-    let (module, leaf) = name.rsplit_once('.')?;
-    Some((module, leaf.strip_prefix('_')?.strip_suffix("_qdata")?))
-}
-
 impl Stored<'_> {
     /// `Int8Tensor`, `IntxUnpackedToInt8Tensor`, `Float8Tensor` and `Int4Tensor`.
     pub fn torchao(&self, part: &Part, module: &str, parameter: &str) -> Result<Weight, QuantizationError> {

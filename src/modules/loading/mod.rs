@@ -5,17 +5,20 @@
 //! model with a head may be stored without one. How transformers and diffusers do this is data (`tables.rs`). For models
 //! that neither knows, there are general rules, and nobody vouches for the names.
 
+mod older;
+mod registered;
 mod rules;
 mod tables;
 mod tree;
 
-use fancy_regex::Regex;
 use serde::{Deserialize, Serialize};
 
 pub use tables::Kind;
 
-use self::rules::{Applied, Scope, Surveyed};
-use self::tables::{Action, Class, Rule, Table};
+use self::older::Older;
+use self::registered::rules_of;
+use self::rules::{Applied, Surveyed};
+use self::tables::{Action, Rule, Table};
 use self::tree::Tree;
 use crate::checkpoint::Config;
 
@@ -96,15 +99,6 @@ enum Origin {
     Diffusers,
     /// Neither library has the model. Its own code is loaded, or it is newer than the tables.
     Unknown,
-}
-
-/// What version 4 does with names.
-#[derive(Default)]
-struct Older {
-    rules: Vec<(Regex, String)>,
-    /// What is put before all names, or taken off them, with its dot.
-    added: Option<String>,
-    dropped: Option<String>,
 }
 
 impl Loader {
@@ -240,83 +234,6 @@ impl Loader {
 /// Whether a module has a name on disk that transformers is known to change when it loads other models.
 pub fn is_renamed_elsewhere(name: &str) -> bool {
     RENAMED.iter().any(|start| name.starts_with(start)) || RENAMED_WITHIN.iter().any(|end| name.ends_with(end))
-}
-
-/// The rules for all models within a model. A model's own rules are those of its class or, without any, of its
-/// `model_type`; they hold for all models within of the same class or type too.
-fn rules_of(table: &Table<'static>, tree: Option<&Tree>, model_type: &str) -> Vec<Applied> {
-    let mut found = Vec::new();
-    let mut seen: Vec<(String, &str)> = Vec::new();
-    let Some(tree) = tree else {
-        let own = table.rules(model_type).unwrap_or_default();
-        return own.into_iter().filter_map(|rule| Applied::new(rule, None)).collect();
-    };
-    let base = tree.nodes[0].prefix;
-    for node in &tree.nodes {
-        let is_seen = |seen: &[(String, &str)], key: &str| {
-            seen.iter().any(|(known, path)| known == key && is_within(&node.path, path))
-        };
-        if is_seen(&seen, node.class_name) {
-            continue;
-        }
-        let by_class = table.rules(node.class_name);
-        let is_of_class = by_class.is_some();
-        if !is_of_class && is_seen(&seen, &node.model_type) {
-            continue;
-        }
-        let Some(own) = by_class.or_else(|| table.rules(&node.model_type)) else { continue };
-        let scope =
-            (!node.path.is_empty()).then(|| Scope { path: without_base(&node.path, base), base: base.to_owned() });
-        found.extend(own.into_iter().filter_map(|rule| Applied::new(rule, scope.clone())));
-        seen.push((node.class_name.to_owned(), &node.path));
-        if !is_of_class {
-            seen.push((node.model_type.clone(), &node.path));
-        }
-    }
-    found.extend(table.rules("legacy").into_iter().flatten().filter_map(|rule| Applied::new(rule, None)));
-    found
-}
-
-fn is_within(path: &str, outer: &str) -> bool {
-    outer.is_empty() || path.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'))
-}
-
-/// A path within the base model. transformers takes off the letters, whether or not a segment ends after them.
-fn without_base(path: &str, base: &str) -> String {
-    let rest = path.strip_prefix(base).unwrap_or(path);
-    rest.strip_prefix('.').unwrap_or(rest).to_owned()
-}
-
-impl Older {
-    /// What version 4 does with the names of a model of this class.
-    fn new<'n>(class: &Class<'_>, tree: Option<&Tree>, mut names: impl Iterator<Item = &'n str>) -> Self {
-        let rule = |rule: &Rule| {
-            let (from, to) = (rule.from.first()?, rule.to.first()?);
-            Some((Regex::new(from).ok()?, to.replace('$', "$$").replace("\\1", "${1}")))
-        };
-        let base = format!("{}.", class.prefix);
-        let tree = tree.filter(|_| !class.prefix.is_empty());
-        let has_base = names.any(|name| name.starts_with(class.prefix));
-        let expects_base = tree.is_some_and(|tree| tree.has_path(class.prefix));
-        Self {
-            rules: class.rules.iter().filter_map(rule).collect(),
-            added: (tree.is_some() && !has_base && expects_base).then(|| base.clone()),
-            dropped: (tree.is_some() && has_base && !expects_base).then_some(base),
-        }
-    }
-
-    /// The name after the first rule that says anything about it, with or without the base model's name.
-    fn renamed(&self, name: &str) -> String {
-        let by = |(from, to): &(Regex, String)| {
-            from.is_match(name).unwrap_or(false).then(|| from.replace_all(name, to.as_str()).into_owned())
-        };
-        let name = self.rules.iter().find_map(by).unwrap_or_else(|| name.to_owned());
-        match (&self.added, &self.dropped) {
-            (Some(base), _) => format!("{base}{name}"),
-            (None, Some(base)) => name.strip_prefix(base.as_str()).map_or(name.clone(), str::to_owned),
-            (None, None) => name,
-        }
-    }
 }
 
 /// The last segments of the names of modules that PEFT turns into parameters of every layer under version 5, for a model of

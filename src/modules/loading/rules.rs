@@ -4,6 +4,7 @@
 //! then at most one that makes parameters of tensors. A rule of a model within another is applied to names below its path
 //! only, which may lack the name of the base model at the beginning.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use fancy_regex::{Captures, Regex};
@@ -58,7 +59,7 @@ impl Applied {
     /// own place among the rules.
     pub fn apply(&self, name: &str, at: usize, surveyed: &Surveyed) -> Option<Vec<String>> {
         if self.rule.action == Action::Pair {
-            return Some(vec![halves(name)?]);
+            return Some(vec![as_half_of_layer(name)?]);
         }
         let (prefix, key) = self.within(name)?;
         if !self.needles.iter().any(|needle| key.contains(needle.as_str())) {
@@ -73,11 +74,11 @@ impl Applied {
         let renamed =
             |to: &str| format!("{prefix}{}", key.replacen(found, &self.replacement(to, pattern, &captures), 1));
         Some(match self.rule.action {
-            Action::Group => vec![renamed(&self.rule.to[pattern.min(self.rule.to.len() - 1)])],
+            Action::Group => vec![renamed(self.rule.to.get(pattern)?)],
             Action::Divide => self.rule.to.iter().map(|to| renamed(to)).collect(),
             Action::Halve => {
                 let half = half_of(name, self.rule.to.len(), surveyed).unwrap_or(0);
-                vec![renamed(&self.rule.to[half])]
+                vec![renamed(self.rule.to.get(half)?)]
             }
             _ => vec![renamed(self.rule.to.first()?)],
         })
@@ -86,8 +87,8 @@ impl Applied {
     /// The part of `name` before the scope's end, and the rest, if the name is within the scope.
     fn within<'n>(&self, name: &'n str) -> Option<(&'n str, &'n str)> {
         let Some(Scope { path, base }) = &self.scope else { return Some(("", name)) };
-        let below = |name: &'n str| below(name, path);
-        let rest = below_base(name, base).and_then(below).or_else(|| below(name))?;
+        let within = |name: &'n str| below(name, path);
+        let rest = below(name, base).and_then(within).or_else(|| within(name))?;
         Some(name.split_at(name.len() - rest.len()))
     }
 
@@ -99,13 +100,17 @@ impl Applied {
             let mark = format!("\\{back}");
             if text.contains(&mark) {
                 let captured = captures.get(own + back).map_or("", |group| group.as_str());
-                let shifted = captured.parse::<i64>().map(|number| (number + self.rule.by).to_string());
-                let captured =
-                    if self.rule.action == Action::Offset { shifted.as_deref().unwrap_or(captured) } else { captured };
-                text = text.replace(&mark, captured);
+                text = text.replace(&mark, &self.shifted(captured));
             }
         }
         text
+    }
+
+    /// What a group has found, with what the rule adds if it is a number that the rule shifts.
+    fn shifted<'t>(&self, captured: &'t str) -> Cow<'t, str> {
+        let number = captured.parse::<i64>().ok().filter(|_| self.rule.action == Action::Offset);
+        let shifted = number.and_then(|number| number.checked_add(self.rule.by));
+        shifted.map_or(Cow::Borrowed(captured), |number| Cow::Owned(number.to_string()))
     }
 }
 
@@ -149,7 +154,8 @@ fn branch(at: usize, pattern: &str) -> String {
 
 /// The longest text that everything matching `pattern` contains: to search for it first saves most of the time.
 fn needle(pattern: &str) -> String {
-    let mut runs = vec![String::new()];
+    let mut longest = String::new();
+    let mut run = String::new();
     let mut depth = 0;
     let mut characters = pattern.chars().peekable();
     while let Some(character) = characters.next() {
@@ -168,14 +174,17 @@ fn needle(pattern: &str) -> String {
         };
         let is_certain = !matches!(characters.peek(), Some('*' | '?'));
         match literal.filter(|_| depth == 0 && is_certain) {
-            Some(literal) => runs.last_mut().expect("there is one").push(literal),
-            None => runs.push(String::new()),
+            Some(literal) => run.push(literal),
+            None => run.clear(),
+        }
+        if run.len() > longest.len() {
+            longest.clone_from(&run);
         }
     }
     if pattern.contains('|') && !pattern.contains('(') {
         return String::new();
     }
-    runs.into_iter().max_by_key(String::len).unwrap_or_default()
+    longest
 }
 
 /// What follows the path in `name`.
@@ -194,12 +203,8 @@ fn below<'n>(name: &'n str, path: &str) -> Option<&'n str> {
     Some(rest)
 }
 
-fn below_base<'n>(name: &'n str, base: &str) -> Option<&'n str> {
-    if base.is_empty() { Some(name) } else { below(name, base) }
-}
-
 /// The name of a block in a model that stores attention and gated unit as two layers.
-fn halves(name: &str) -> Option<String> {
+fn as_half_of_layer(name: &str) -> Option<String> {
     let segments: Vec<&str> = name.split('.').collect();
     let at = segments.windows(3).position(|run| {
         run[0] == "layers" && number(run[1]).is_some() && matches!(run[2], "mixer" | "attn_alpha" | "mlp_alpha")
@@ -228,5 +233,5 @@ fn expert(name: &str) -> Option<(&str, usize)> {
 fn half_of(name: &str, parts: usize, surveyed: &Surveyed) -> Option<usize> {
     let (path, expert) = expert(name)?;
     let each = surveyed.experts.get(path)?.div_ceil(parts);
-    Some((expert / each.max(1)).min(parts - 1))
+    Some(expert / each.max(1))
 }

@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 use super::Line;
 
 /// What a parameter of a library's class is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     Linear,
     Convolution,
@@ -29,7 +30,7 @@ pub enum Kind {
 
 /// The last segments of names by their path. A segment that ends in `!` is a parameter's own name; the others are modules
 /// with a parameter called `weight`.
-type Names<'t> = HashMap<&'t str, &'t str>;
+pub type Names<'t> = HashMap<&'t str, &'t str>;
 
 /// A class of models, built with its default configuration.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -47,39 +48,12 @@ pub struct Class<'t> {
     pub models: Vec<Vec<&'t str>>,
     /// The class's own rules, in version 4.
     pub rules: Vec<Rule>,
+    /// The parameters of two or more dimensions by their kind.
     #[serde(borrow)]
-    linear: Names<'t>,
-    #[serde(borrow)]
-    convolution: Names<'t>,
-    #[serde(borrow)]
-    embedding: Names<'t>,
-    #[serde(borrow)]
-    attention: Names<'t>,
-    #[serde(borrow)]
-    experts: Names<'t>,
-    #[serde(borrow)]
-    router: Names<'t>,
-    #[serde(borrow)]
-    other: Names<'t>,
+    pub parameters: HashMap<Kind, Names<'t>>,
     /// First segments of the names of further parameters, which are vectors.
     #[serde(borrow)]
     pub vectors: Vec<&'t str>,
-}
-
-impl<'t> Class<'t> {
-    /// The parameters of two or more dimensions: path, last segments as in [`Names`], and kind.
-    pub fn parameters(&self) -> impl Iterator<Item = (&'t str, &'t str, Kind)> {
-        let kinds = [
-            (&self.linear, Kind::Linear),
-            (&self.convolution, Kind::Convolution),
-            (&self.embedding, Kind::Embedding),
-            (&self.attention, Kind::Attention),
-            (&self.experts, Kind::Experts),
-            (&self.router, Kind::Router),
-            (&self.other, Kind::Other),
-        ];
-        kinds.into_iter().flat_map(|(names, kind)| names.iter().map(move |(path, leaves)| (*path, *leaves, kind)))
-    }
 }
 
 /// A rule by which names on disk become names in memory.

@@ -61,21 +61,25 @@ impl Tree {
     }
 
     fn add_parameters(&mut self, path: &str, class: &Class<'static>) {
-        for (within, leaves, kind) in class.parameters() {
-            let within = join(path, within);
-            for leaf in leaves.split(' ') {
-                let name = match leaf.strip_suffix('!') {
-                    Some(parameter) => join(&within, parameter),
-                    None => format!("{}{WEIGHT}", join(&within, leaf)),
-                };
-                self.add_paths(&name);
-                self.names.insert(name, Some(kind));
+        for (kind, names) in &class.parameters {
+            for (within, leaves) in names {
+                leaves.split(' ').for_each(|leaf| self.add_parameter(&join(path, within), leaf, *kind));
             }
         }
         for first in &class.vectors {
             self.names.entry(join(path, first)).or_insert(None);
         }
         self.add_paths(&join(path, "*"));
+    }
+
+    /// Adds the parameter of the module `leaf`, or the parameter that is called so if it ends in `!`.
+    fn add_parameter(&mut self, path: &str, leaf: &str, kind: Kind) {
+        let name = match leaf.strip_suffix('!') {
+            Some(parameter) => join(path, parameter),
+            None => format!("{}{WEIGHT}", join(path, leaf)),
+        };
+        self.add_paths(&name);
+        self.names.insert(name, Some(kind));
     }
 
     fn add_paths(&mut self, name: &str) {
