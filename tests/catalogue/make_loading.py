@@ -315,11 +315,13 @@ def types():
     """The classes of every model_type by kind."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
-    tasks = [auto_classes(f"FOR_{task}_") for task in TASKS] + [BASE]
+    others = (re.fullmatch(r"MODEL_(.*)MAPPING_NAMES", name) for name in sorted(vars(modeling_auto)))
+    tasks = [auto_classes(f"FOR_{task}_") for task in TASKS] + [auto_classes(name[1]) for name in others if name and name[1]]
+    tasks = [task for task in tasks if task != BACKBONE] + [BASE, BACKBONE]
     found = {}
     for model_type in CONFIG_MAPPING_NAMES:
         entry = {}
-        for key, tables in (("any", tasks + [TEXT, BACKBONE]), ("base", [BASE]), ("text", [TEXT]), ("backbone", [BACKBONE])):
+        for key, tables in (("any", tasks), ("base", [BASE]), ("text", [TEXT]), ("backbone", [BACKBONE])):
             name = next((table[model_type][0] for table in tables if model_type in table), None)
             if name and (key == "any" or name != entry.get("any")):
                 entry[key] = name

@@ -108,10 +108,7 @@ impl Loader {
             return Self::of_diffusers(config);
         }
         let table = Table::of(line);
-        let model_type = config.model_type.as_deref().filter(|model_type| table.has_type(model_type));
-        let Some(model_type) = model_type else { return Self::of_unknown(config, line) };
-        let own = config.architecture.as_deref().and_then(|class| table.class_name(class));
-        let class = own.or_else(|| table.class_of(model_type, "any"));
+        let Some((model_type, class)) = class_of(table, config) else { return Self::of_unknown(config, line) };
         let tree = class.and_then(|class| Tree::new(table, model_type, class, &config.root));
         let mut loader = Self { tree, ..Self::empty(Origin::Transformers) };
         match line {
@@ -229,6 +226,16 @@ impl Loader {
             (None, Origin::Transformers) => KnownBy::Table,
         }
     }
+}
+
+/// The `model_type` and the class of a model that the library has: the class that the configuration names, or else the usual one
+/// of its type. A class of another type counts only if the library has the type too.
+fn class_of<'c>(table: &Table<'static>, config: &'c Config) -> Option<(&'c str, Option<&'static str>)> {
+    let model_type = config.model_type.as_deref()?;
+    let own = config.architecture.as_deref().and_then(|class| table.class_name(class));
+    let is_of_type = || own.and_then(|own| table.class(own)).is_some_and(|class| class.model_type == model_type);
+    (table.has_type(model_type) || is_of_type())
+        .then(|| (model_type, own.or_else(|| table.class_of(model_type, "any"))))
 }
 
 /// Whether a module has a name on disk that transformers is known to change when it loads other models.
