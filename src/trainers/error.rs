@@ -5,6 +5,9 @@ use super::remedy::Remedy;
 pub enum ExportError {
     #[error("'{name}' is one parameter in memory for {held} modules, of which the choice has {chosen}")]
     Together { name: String, chosen: usize, held: usize },
+    /// The same, where a library makes one module of several that are no experts.
+    #[error("'{name}' is one module in memory for {held} on disk, of which the choice has {chosen}")]
+    Merged { name: String, chosen: usize, held: usize },
     /// The same, for a trainer that is given the ratios of all modules.
     #[error("'{name}' is one parameter in memory for {held} modules, and {trainer} ranks what is in memory")]
     Apart { trainer: &'static str, name: String, held: usize },
@@ -55,7 +58,9 @@ impl ExportError {
         match self {
             Self::Together { .. } | Self::Apart { .. } => Some(Remedy::PoolExperts),
             Self::Components(component, _) => Some(Remedy::OneComponent(component.clone())),
-            Self::HitsNothing { .. } | Self::HitsMore { .. } | Self::Missed { .. } => Some(Remedy::LeaveOut),
+            Self::HitsNothing { .. } | Self::HitsMore { .. } | Self::Missed { .. } | Self::Merged { .. } => {
+                Some(Remedy::LeaveOut)
+            }
             Self::NoShapes => Some(Remedy::GiveModel),
             Self::Incomparable => Some(Remedy::GiveRank),
             Self::Unadaptable { .. } => Some(Remedy::OtherTypes),

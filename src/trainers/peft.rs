@@ -11,7 +11,7 @@ use super::remedy::Remedy;
 use super::resolve::Rule;
 use super::targets::Target;
 use super::{Export, ExportError, Format, Trainer, expression};
-use crate::modules::{Refused, WEIGHT, rewritten_by_peft};
+use crate::modules::{self, Refused, WEIGHT, rewritten_by_peft};
 use crate::output;
 
 /// The last segments of the names of modules that PEFT refuses to adapt in a Mamba.
@@ -182,11 +182,13 @@ impl Trained {
     }
 }
 
-/// Whether PEFT takes an expression as it is. Where it rewrites the names of experts, it keeps only the last segments of the
-/// names that match, and so loses the choice of layers (`_resolve_string_target_modules` in
+/// Whether PEFT takes an expression as it is. Where version 5 of transformers has experts as parameters, PEFT keeps only the
+/// last segments of the names that match, and so loses the choice of layers (`_resolve_string_target_modules` in
 /// `peft/utils/transformers_weight_conversion.py`).
 fn keeps_expressions(choice: &Choice<'_>) -> bool {
-    choice.around.is_some() && rewritten(choice).is_empty()
+    let is_of_mixture =
+        |target: &Target| target.is_parameter || target.is_router || modules::without_expert(&target.name).is_some();
+    choice.around.is_some_and(|around| around.transformers < 5 || !choice.targets.all.iter().any(is_of_mixture))
 }
 
 fn refused(choice: &Choice<'_>, target: &Target, leaf: &str) -> Option<&'static str> {

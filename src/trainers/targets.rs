@@ -99,7 +99,11 @@ impl Targets {
                 let count = target.members.iter().filter(|member| wanted.contains(member)).count();
                 if count < target.members.len() {
                     let (name, held) = (target.name.clone(), target.members.len());
-                    return Err(ExportError::Together { name, chosen: count, held });
+                    return Err(if target.is_parameter {
+                        ExportError::Together { name, chosen: count, held }
+                    } else {
+                        ExportError::Merged { name, chosen: count, held }
+                    });
                 }
                 places.push(at);
             }

@@ -49,7 +49,7 @@ fn a_guess_is_warned_of_where_it_is_used() {
     assert_eq!(known_by(&full), ["nothing"]);
     let run = place.run(&EXPORT);
     run.succeeded();
-    assert!(run.stderr.contains("nothing vouches for the names in memory of 'model.layers.0."), "{}", run.stderr);
+    assert!(run.stderr.contains("nothing vouches for the names in memory of 'model.layers."), "{}", run.stderr);
 }
 
 #[test]

@@ -42,7 +42,8 @@ fn the_full_file_holds_every_module_in_model_order() {
     }
     let record = full["model.layers.3.mlp.down_proj"].as_object().expect("a record");
     let keys: Vec<&str> = record.keys().map(String::as_str).collect();
-    let expected = "snr module type layer shape dtype sigma_max sigma threshold signal noise signal_count noise_count";
+    let expected = "snr module type layer shape dtype target_known_by sigma_max sigma threshold signal noise \
+                    signal_count noise_count";
     assert_eq!(keys, expected.split(' ').collect::<Vec<_>>());
     assert_eq!(record["module"], "model.layers.3.mlp.down_proj");
     assert_eq!((&record["type"], &record["layer"]), (&json!("mlp.down_proj"), &json!(3)));
