@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use aho_corasick::AhoCorasick;
-use regex::Regex;
+use fancy_regex::Regex;
 
 use super::ExportError;
 use super::targets::Targets;
@@ -189,7 +189,8 @@ fn full_matches(patterns: &[String]) -> impl Fn(&str) -> Vec<usize> {
     let expression = |pattern: &String| Regex::new(&format!("^(?:{pattern})$")).ok();
     let expressions: Vec<Option<Regex>> = patterns.iter().map(expression).collect();
     move |name| {
-        let matches = |at: &usize| expressions[*at].as_ref().is_some_and(|expression| expression.is_match(name));
+        let matches =
+            |at: &usize| expressions[*at].as_ref().is_some_and(|expression| expression.is_match(name).unwrap_or(false));
         (0..expressions.len()).filter(matches).collect()
     }
 }
