@@ -2,8 +2,8 @@
 //!
 //! [`Checkpoint::open`] finds the files and reads little more than their headers, so that everything to scan is known before
 //! the first weight is read or downloaded. It assembles the stored tensors, also quantised ones, to the weights of the model
-//! ([`Weight`]), under the model's own names. If a folder has no weights, the error says what it contains instead. [`Matrices`] then reads the weights as
-//! plain numbers while their files arrive.
+//! ([`Weight`]), under the model's own names. If a folder has no weights, the error says what it contains instead.
+//! [`Matrices`] then reads the weights as plain numbers while their files arrive.
 
 mod absence;
 mod adapter;

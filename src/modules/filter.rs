@@ -6,7 +6,8 @@ use super::missing::warnings;
 use super::{Discovery, LeftOut, Missing, Reason, WEIGHT, pattern};
 use crate::checkpoint::Selection;
 
-/// Patterns for module names, on disk, with or without what training tools have left in them, or in memory. `*` matches any run of characters, including dots.
+/// Patterns for module names, on disk, with or without what training tools have left in them, or in memory. `*` matches any
+/// run of characters, including dots.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     include: Vec<GlobMatcher>,

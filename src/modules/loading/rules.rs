@@ -55,9 +55,9 @@ impl Applied {
         self.rule.action.converts()
     }
 
-    /// The names that the tensor called `name` has by this rule; `None` if it says nothing about it. `at` is the rule's
-    /// own place among the rules.
-    pub fn apply(&self, name: &str, at: usize, surveyed: &Surveyed) -> Option<Vec<String>> {
+    /// The names that the tensor has by this rule; `None` if it says nothing about it. `name` is what it is called after the
+    /// rules before, `stored` what it is called on disk, and `at` the rule's own place among the rules.
+    pub fn apply(&self, name: &str, stored: &str, at: usize, surveyed: &Surveyed) -> Option<Vec<String>> {
         if self.rule.action == Action::Pair {
             return Some(vec![as_half_of_layer(name)?]);
         }
@@ -77,7 +77,7 @@ impl Applied {
             Action::Group => vec![renamed(self.rule.to.get(pattern)?)],
             Action::Divide => self.rule.to.iter().map(|to| renamed(to)).collect(),
             Action::Halve => {
-                let half = half_of(name, self.rule.to.len(), surveyed).unwrap_or(0);
+                let half = half_of(stored, self.rule.to.len(), surveyed).unwrap_or(0);
                 vec![renamed(self.rule.to.get(half)?)]
             }
             _ => vec![renamed(self.rule.to.first()?)],
