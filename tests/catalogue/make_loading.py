@@ -160,8 +160,12 @@ def models_within(model):
     return found
 
 
-def description(model):
+def description(model, within):
+    """What a model is built of. `within` collects the same of the models in it, as some cannot be built by themselves."""
     inner = models_within(model)
+    for module in inner.values():
+        if type(module).__name__ not in within:
+            within[type(module).__name__] = description(module, within)
     models = {}
     for path, module in inner.items():
         name, section = type(module).__name__, section_of(model, module)
@@ -443,15 +447,16 @@ def diffusers_table():
 
 
 def transformers_table():
-    classes = {}
+    classes, within = {}, {}
     for cls in transformers_classes():
         model = built(cls, lambda cls: cls(cls.config_class()), amended)
         if model is None:
             continue
-        entry = description(model)
+        entry = description(model, within)
         if not FIVE and (own := rules_of_four(cls)):
             entry["rules"] = own
         classes[cls.__name__] = entry
+    classes = within | classes
     table = {"made": f"transformers {transformers.__version__}"}
     if FIVE:
         table |= {"rules": rules(), "peft": peft_schemes()}

@@ -217,10 +217,9 @@ impl Loader {
 
     /// By what the names in memory are known.
     pub fn known_by(&self, parameters: &[String]) -> KnownBy {
-        let is_in = |tree: &Tree, name: &String| tree.unknown(name) < name.split('.').count();
         match (&self.tree, self.origin) {
             (_, Origin::Unknown) => KnownBy::Nothing,
-            (Some(tree), _) if parameters.iter().all(|name| is_in(tree, name)) => KnownBy::Table,
+            (Some(tree), _) if parameters.iter().all(|name| tree.fits(name)) => KnownBy::Table,
             (_, Origin::Diffusers) => KnownBy::Rule,
             (Some(_), Origin::Transformers) => KnownBy::NoFit,
             (None, Origin::Transformers) => KnownBy::Table,

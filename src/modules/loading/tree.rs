@@ -118,6 +118,16 @@ impl Tree {
         }
         unknown + 1
     }
+
+    /// Whether a parameter of this name may be in the model: it is known, or it is in a module that is and whose settings may
+    /// add it. The modules directly in a model are those that its class has.
+    pub fn fits(&self, parameter: &str) -> bool {
+        let unknown = self.unknown(parameter);
+        let name = starred(parameter);
+        let known = name.split('.').count().saturating_sub(unknown);
+        let known = name.split('.').take(known).collect::<Vec<_>>().join(".");
+        unknown == 0 || !self.nodes.iter().any(|node| node.path == known)
+    }
 }
 
 /// Where a model is within the whole model.
