@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use anyhow::{Error, anyhow};
 use laser_scan::checkpoint::CheckpointError;
 use laser_scan::measure::JournalError;
-use laser_scan::modules::{FilterError, Reason};
+use laser_scan::modules::{FilterError, NoModuleError, Reason};
 use laser_scan::source::SourceError;
 use laser_scan::spectrum::DeviceError;
 
@@ -23,6 +23,8 @@ fn options(cause: &(dyn StdError + 'static)) -> Option<(&'static str, &'static s
         Some(("", source_options(error)))
     } else if let Some(error) = cause.downcast_ref() {
         Some(filter_options(error))
+    } else if let Some(NoModuleError { left_out, .. }) = cause.downcast_ref() {
+        Some(("", left_out.as_ref().map_or("", scanning)))
     } else if let Some(JournalError::InUse(_)) = cause.downcast_ref() {
         Some(("", ", or choose another --output-dir"))
     } else {
@@ -49,14 +51,18 @@ fn source_options(error: &SourceError) -> &'static str {
 fn filter_options(error: &FilterError) -> (&'static str, &'static str) {
     match error {
         FilterError::Malformed { .. } => ("", ""),
-        FilterError::NoMatch { left_out: Some(Reason::Role(role)), .. } if role.is_linear() => {
-            ("--include ", "; --all-linear scans those too")
-        }
-        FilterError::NoMatch { left_out: Some(Reason::Convolution), .. } => {
-            ("--include ", "; --include-conv scans those too")
-        }
+        FilterError::NoMatch { left_out: Some(reason), .. } => ("--include ", scanning(reason)),
         FilterError::NoMatch { .. } => ("--include ", ""),
         FilterError::NothingExcluded { .. } => ("--exclude ", ""),
         FilterError::NothingLeft => ("--exclude leaves no module to scan: ", ""),
+    }
+}
+
+/// The option with which modules are scanned that were left out for this `reason`.
+fn scanning(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::Role(role) if role.is_linear() => "; --all-linear scans those too",
+        Reason::Convolution => "; --include-conv scans those too",
+        _ => "",
     }
 }

@@ -70,14 +70,8 @@ impl Plan {
         let mut discovery = modules::discover(&checkpoint.components, wanted, &is_alike)?;
         if discovery.modules.is_empty() {
             modules::check_readable(&model.spelling, &discovery.missing, &[])?;
-            let why = match modules::warnings(&discovery.missing) {
-                why if why.is_empty() => {
-                    format!("none of its {} tensors is the weight of one", discovery.left_out.len())
-                }
-                why => why.join("; "),
-            };
-            anyhow::bail!("'{}' holds no linear module that can be measured: {why}", model.spelling);
         }
+        modules::check_any(&model.spelling, &discovery)?;
         let mut names = HashSet::new();
         if let Some(twice) = discovery.modules.iter().find(|module| !names.insert(module.info.name.as_str())) {
             anyhow::bail!(

@@ -61,7 +61,8 @@ fn discover_component(model: &Model<'_>, discovery: &mut Discovery) {
     let told: HashSet<usize> = gaps.iter().filter_map(|gap| gap.left).collect();
     for (at, Left { name, stored, weight, reason }) in left.into_iter().enumerate() {
         if weight.is_some() && !reason.is_linear() && !told.contains(&at) {
-            discovery.names.extend(model.loader.parameters(name));
+            let parameters = model.loader.parameters(name);
+            discovery.names.extend(parameters.iter().map(|parameter| component.full_name(parameter)));
         }
         let own = component.full_name(name);
         discovery.left_out.push(LeftOut::new(own, stored.map(|stored| component.full_name(stored)), reason));

@@ -55,7 +55,9 @@ fn of_tensors<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, left: &[Left<'
     let gap = |(at, left): (usize, &Left<'a>)| {
         let module = module_of(left.name)?;
         let cause = evidence.cause(left, module)?;
-        if model.reason_against(module, None).is_some() {
+        let is_vector =
+            || left.weight.is_some_and(|weight| weight.shape.len() < 2) && model.loader.is_vector(left.name);
+        if model.reason_against(module, None).is_some() || is_vector() {
             return None;
         }
         let own = || left.weight.and_then(|weight| model.matrices(weight).ok());

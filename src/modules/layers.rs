@@ -31,7 +31,7 @@ pub fn without_tensors<'a>(model: &Model<'a>, found: &[Matrix<'a>]) -> Vec<Gap<'
         return gaps;
     }
     for (stack, (layers, example)) in &stacks {
-        let promised = promised(model, stack, &stacks);
+        let promised = promised(model, stack, &stacks).map(|count| of_halves(model, layers, count));
         let is_plain = is_only_decoder(stack, &stacks) && model.config.text.is_object();
         let between = layers.last().and_then(|last| last.checked_add(1)).filter(|_| is_plain);
         let Some(count) = promised.or(between).filter(|count| *count <= MAX_LAYERS) else { continue };
@@ -80,6 +80,13 @@ fn promised(model: &Model<'_>, stack: &str, stacks: &Stacks) -> Option<usize> {
         _ if stacks.len() == 1 => config.layer_count,
         _ => None,
     }
+}
+
+/// How many layers there are if the configuration promises `count`. Where it counts attention and MLP as layers of their own, a
+/// checkpoint may have each pair of them as one layer, as in memory.
+fn of_halves(model: &Model<'_>, layers: &BTreeSet<usize>, count: usize) -> usize {
+    let are_whole = model.known().pairs_layers() && layers.last().is_some_and(|last| *last < count / 2);
+    if are_whole { count / 2 } else { count }
 }
 
 /// Whether a stack is by its name the language model's, and no other is.

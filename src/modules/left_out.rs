@@ -35,6 +35,8 @@ impl LeftOut {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     NoWeight,
+    /// It is the direction or the length of a weight, which `torch.nn.utils.weight_norm` multiplies.
+    Normalized,
     /// It holds experts, but the configuration does not have their number under this key.
     ExpertsUncounted(&'static str),
     Empty,
@@ -79,6 +81,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoWeight => formatter.write_str("no module's weight"),
+            Self::Normalized => formatter.write_str("part of a weight that weight_norm holds as length and direction"),
             Self::ExpertsUncounted(key) => {
                 write!(formatter, "experts, whose number config.json does not give ('{key}')")
             }

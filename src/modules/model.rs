@@ -21,6 +21,10 @@ const MIXTURE: &str = "moe";
 /// The parameter of `torch.nn.MultiheadAttention` with queries, keys and values.
 const ATTENTION_INPUT: &str = "in_proj_weight";
 
+/// How `torch.nn.utils.weight_norm` calls the length and the direction of a weight, in its old form and in its new one.
+const NORMALIZED: [&str; 4] =
+    [".weight_g", ".weight_v", ".parametrizations.weight.original0", ".parametrizations.weight.original1"];
+
 /// A component of a model, with all that decides how its modules are found and named.
 pub struct Model<'a> {
     pub component: &'a Component,
@@ -75,8 +79,10 @@ impl Model<'_> {
         let is_stack = kind == Some(Kind::Experts) || is_stack(name, &weight.shape);
         let stack = self.architecture.stack(name).or_else(|| is_stack.then_some(Stack::Leading));
         let stack = stack.filter(|stack| *stack != Stack::Leading || weight.shape.len() == 3);
-        if module.is_none() && stack.is_none() && kind != Some(Kind::Linear) && !self.is_attention_input(name, weight) {
-            return Err(Reason::NoWeight);
+        let is_multiplied = matches!(kind, Some(Kind::Linear | Kind::Router)) || self.is_attention_input(name, weight);
+        if module.is_none() && stack.is_none() && !is_multiplied {
+            let is_normalized = NORMALIZED.iter().any(|ending| name.ends_with(ending));
+            return Err(if is_normalized { Reason::Normalized } else { Reason::NoWeight });
         }
         if weight.shape.contains(&0) {
             return Err(Reason::Empty);
@@ -142,7 +148,12 @@ impl Model<'_> {
 
     /// What the stored `tensor` is for in the library's class.
     fn kind(&self, tensor: &str) -> Option<Kind> {
-        self.classes.as_ref().unwrap_or(&self.loader).kind_of_stored(tensor)
+        self.known().kind_of_stored(tensor)
+    }
+
+    /// What version 5 makes of the names.
+    pub fn known(&self) -> &Loader {
+        self.classes.as_ref().unwrap_or(&self.loader)
     }
 
     /// The matrices that a weight of `shape` consists of.

@@ -99,7 +99,7 @@ impl Role {
             Self::Head
         } else if place.layer.is_none() && EMBEDDING_PROJECTIONS.contains(&leaf) {
             Self::EmbeddingProjection
-        } else if place.layer.is_some() && segments.iter().any(|segment| ROUTERS.contains(segment)) {
+        } else if place.layer.is_some() && is_called_router(&segments) && !is_of_gated_unit(kind, leaf, config) {
             Self::Router
         } else {
             Self::Linear
@@ -129,6 +129,15 @@ fn is_embedding(segments: &[&str], leaf: &str) -> bool {
     EMBEDDINGS.contains(&leaf)
         || segments.contains(&"embed_tokens")
         || (is_table && !leaf.contains("patch") && !PROJECTIONS.contains(&leaf))
+}
+
+fn is_called_router(segments: &[&str]) -> bool {
+    segments.iter().any(|segment| ROUTERS.contains(segment))
+}
+
+/// Whether a linear module called `gate` is that of a gated unit, because the model has no experts to choose from.
+fn is_of_gated_unit(kind: Option<Kind>, leaf: &str, config: &Config) -> bool {
+    kind == Some(Kind::Linear) && leaf == "gate" && config.numbers_called(&["expert"]).is_empty()
 }
 
 /// Whether the last segment of a name may be that of a table, so that its size decides.
@@ -236,5 +245,7 @@ mod tests {
         assert_eq!(role("merger.mlp.0", None, 320), Role::Linear);
         assert_eq!(role("layers.0.query", Some(Kind::Embedding), 8), Role::Embedding);
         assert_eq!(role("time_embed", Some(Kind::Linear), 8), Role::Linear);
+        assert_eq!(role("layers.0.ff.gate", None, 8), Role::Router);
+        assert_eq!(role("layers.0.ff.gate", Some(Kind::Linear), 8), Role::Linear);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::ExportError;
 use crate::modules::{self, InMemory, Info, Role, WEIGHT};
-use crate::scan::Scan;
+use crate::scan::{Scan, Surroundings};
 use crate::select::{Cost, Selection};
 
 /// A module or a parameter in memory that can be trained by itself.
@@ -79,7 +79,7 @@ impl Targets {
             let members: Vec<Info> = target.members.iter().map(|place| share(infos[*place].0, &target.name)).collect();
             target.cost = Cost::of(members.iter());
         }
-        Self { all, others: scan.surroundings.as_ref().map_or_else(Vec::new, |around| around.names.clone()) }
+        Self { all, others: scan.surroundings.as_ref().map_or_else(Vec::new, |around| others(around, component)) }
     }
 
     /// The places of the targets that hold the chosen modules, in the order of the choice. A target that also holds a module
@@ -128,13 +128,26 @@ impl Targets {
     }
 }
 
-/// Whether the module called `name` is in a `component` of a pipeline.
-pub fn belongs(name: &str, component: &str) -> bool {
-    name.strip_prefix(component).is_some_and(|rest| rest.starts_with('.'))
+/// The names of parameters that are no targets, in the model or in one `component` of it.
+fn others(around: &Surroundings, component: Option<&str>) -> Vec<String> {
+    let Some(component) = component else { return around.names.clone() };
+    let is_elsewhere = |name: &str| around.components.iter().any(|other| other != component && belongs(name, other));
+    let own = around.names.iter().filter(|name| !is_elsewhere(name));
+    own.map(|name| within(name, component).unwrap_or(name).to_owned()).collect()
 }
 
-/// The part of a module that is in the target called `name`. A divided weight is cut into equal blocks of rows; a remainder
-/// belongs to the first.
+/// Whether the module called `name` is in a `component` of a pipeline.
+pub fn belongs(name: &str, component: &str) -> bool {
+    within(name, component).is_some()
+}
+
+/// What a module of a pipeline is called in its `component`.
+fn within<'n>(name: &'n str, component: &str) -> Option<&'n str> {
+    name.strip_prefix(component)?.strip_prefix('.')
+}
+
+/// The part of a module that is in the target called `name`. The blocks of rows that a divided weight is cut into may differ.
+/// What they cost together does not, so that equal ones stand for them; a remainder belongs to the first.
 fn share(info: &Info, name: &str) -> Info {
     let InMemory::Modules(names) = &info.memory else { return info.clone() };
     let rest = |rows: usize| if names[0] == name { rows % names.len() } else { 0 };

@@ -12,7 +12,7 @@ by its content, whatever the library did to its name, its orientation or its nei
 
 Two passes, in two environments, with these versions:
 
-    pip install torch==2.15.* transformers==5.23.0 diffusers==0.42.1 numpy==2.4.6 safetensors pillow torchvision timm
+    pip install torch==2.15.* transformers==5.24.0 diffusers==0.42.1 numpy==2.4.6 safetensors pillow torchvision timm
     python make_families.py write          # makes the JSON files
 
     pip install transformers==4.57.3       # in a second environment, without diffusers
@@ -118,6 +118,10 @@ HYBRID_GRANITE = dict(
     shared_intermediate_size=24,
 )
 LLAMA4_TEXT = dict(DECODER, intermediate_size=20, intermediate_size_mlp=56, interleave_moe_layer_step=2, **LOCAL)
+DORY = dict(
+    DECODER, num_hidden_layers=6, layer_types=["sliding_attention", "mlp"] * 3, sliding_window=64, n_input_layers=2,
+    n_recurrent_layers=2, n_output_layers=2,
+)
 ENCODER = dict(PLAIN, type_vocab_size=3)
 BART = dict(
     TOKENS, d_model=32, encoder_layers=2, decoder_layers=2, encoder_ffn_dim=56, decoder_ffn_dim=60, encoder_attention_heads=4,
@@ -221,6 +225,14 @@ def with_prefix(prefix, but=()):
     def amend(config, header):
         return config, {n if n.startswith((prefix, *but)) else prefix + n: e for n, e in header.items()}
     return amend
+
+
+def as_dory_published(config, header):
+    """Blocks of attention and of the gated unit in turn, as published; the newer line writes them as one layer."""
+    def name(n):
+        n = re.sub(r"layers\.(\d+)\.self_attn\.", lambda found: f"layers.{2 * int(found[1])}.mixer.", n)
+        return re.sub(r"layers\.(\d+)\.mlp\.", lambda found: f"layers.{2 * int(found[1]) + 1}.mixer.", n)
+    return config, {name(n): e for n, e in header.items()}
 
 
 def as_kimi_published(config, header):
@@ -686,6 +698,35 @@ FAMILIES = {
     "glm4v_moe": Family(
         "Glm4vMoeForConditionalGeneration", "Glm4vMoeConfig",
         dict(IMAGE_TOKENS, text_config=dict(GROUPED, **SHARED, head_dim=8, rope_parameters=MROPE), vision_config=GLM_VISION), (VISION_QKV,),
+    ),
+    # What the newer line does with names: layers are halved, numbers shifted, weights divided, experts dealt out
+    "dory": Family("DoryForCausalLM", "DoryConfig", DORY, amend=as_dory_published),
+    "dory_saved5": Family("DoryForCausalLM", "DoryConfig", DORY),
+    "inkling2_text": Family(
+        "Inkling2ForCausalLM", "Inkling2TextConfig",
+        dict(
+            DECODER, unpadded_vocab_size=96, num_hidden_layers=3, layer_types=["hybrid_sliding", "hybrid_sliding", "hybrid"],
+            swa_num_attention_heads=4, swa_num_key_value_heads=2, swa_head_dim=12, sliding_window_size=64, d_rel=8, rel_extent=40,
+            n_routed_experts=EXPERTS, num_experts_per_tok=2, moe_intermediate_size=20, n_layers_per_attn_res_block=2,
+        ),
+    ),
+    "molmo2_text": Family("Molmo2TextModel", "Molmo2TextConfig", dict(DECODER, additional_vocab_size=8)),
+    "gte": Family("GteForMaskedLM", "GteConfig", ENCODER),
+    "nomic_bert": Family("NomicBertForMaskedLM", "NomicBertConfig", dict(ENCODER, head_dim=8)),
+    "ernie4_5_vl_moe": Family(
+        "Ernie4_5_VLMoeForConditionalGeneration", "Ernie4_5_VLMoeConfig",
+        dict(
+            IMAGE_TOKENS,
+            text_config=dict(
+                GROUPED, moe_intermediate_size=[20, 12], moe_k=2, moe_num_experts=EXPERTS, moe_num_shared_experts=1,
+                mlp_layer_types=["dense", "sparse"], rope_parameters=dict(MROPE, mrope_section=[1, 1, 2]),
+            ),
+            vision_config=dict(
+                depth=1, hidden_size=24, intermediate_size=44, num_heads=2, in_channels=3, patch_size=4, spatial_merge_size=2,
+                temporal_merge_size=2,
+            ),
+        ),
+        (VISION_QKV,),
     ),
     "kimi_k25": Family(
         "Kimi_K25ForConditionalGeneration", "Kimi_K25Config",

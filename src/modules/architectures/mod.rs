@@ -15,6 +15,8 @@ mod defaults;
 mod diffusion;
 mod encoders;
 mod experts;
+#[cfg(test)]
+mod readme;
 mod row;
 
 use std::collections::HashMap;

@@ -20,6 +20,7 @@ use self::registered::rules_of;
 use self::rules::{Applied, Surveyed};
 use self::tables::{Action, Rule, Table};
 use self::tree::Tree;
+use super::WEIGHT;
 use crate::checkpoint::Config;
 
 /// A line of versions of transformers.
@@ -215,6 +216,21 @@ impl Loader {
         self.parameters(tensor).first().and_then(|parameter| self.kind(parameter))
     }
 
+    /// Whether blocks of attention and of a gated unit, in turn, become the halves of layers.
+    pub fn pairs_layers(&self) -> bool {
+        self.rules.iter().any(Applied::pairs)
+    }
+
+    /// Whether the library's class has a module that holds the stored `tensor` and whose weight is a vector.
+    pub fn is_vector(&self, tensor: &str) -> bool {
+        let holds = |name: &String| self.kind(name).is_none() && self.has_module(name.strip_suffix(WEIGHT));
+        self.parameters(tensor).iter().all(holds)
+    }
+
+    fn has_module(&self, name: Option<&str>) -> bool {
+        name.zip(self.tree.as_ref()).is_some_and(|(name, tree)| tree.has_path(name))
+    }
+
     /// By what the names in memory are known.
     pub fn known_by(&self, parameters: &[String]) -> KnownBy {
         match (&self.tree, self.origin) {
@@ -281,6 +297,17 @@ mod tests {
         assert_eq!(name("brand_new", "BrandNewForCausalLM", new), "model.layers.3.mlp.experts.gate_up_proj");
         let own = Config::parse(br#"{"model_type": "brand_new", "auto_map": {"AutoModel": "x.Y"}}"#).expect("JSON");
         assert_eq!(Loader::new(&own, [new].into_iter(), Line::Five).parameters(new), [new]);
+    }
+
+    #[test]
+    fn a_module_whose_weight_is_a_vector_is_told_from_one_that_is_flattened() {
+        let config = Config { is_of_diffusers: true, ..Config::default() };
+        let config = Config { model_type: Some("StableAudioDiTModel".into()), ..config };
+        let loader = Loader::new(&config, std::iter::empty(), Line::Five);
+        assert!(loader.is_vector("time_proj.weight"));
+        assert!(!loader.is_vector("proj_in.weight"));
+        assert!(!loader.is_vector("transformer_blocks.0.attn1.to_q.weight"));
+        assert!(!loader.is_vector("transformer_blocks.0.attn1.other_proj.weight"));
     }
 
     #[test]

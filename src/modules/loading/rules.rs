@@ -51,6 +51,11 @@ impl Applied {
         Some(Self { rule, regex, needles, scope })
     }
 
+    /// Whether the rule makes one layer of two blocks.
+    pub fn pairs(&self) -> bool {
+        self.rule.action == Action::Pair
+    }
+
     pub fn converts(&self) -> bool {
         self.rule.action.converts()
     }
