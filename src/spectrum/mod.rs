@@ -93,14 +93,15 @@ pub enum SpectrumError {
 struct Contradiction(&'static str);
 
 /// The singular values of a weight, with what is known of their errors.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Spectrum {
     /// All min(rows, columns) singular values, largest first, in the unit of the weights. A value of 0.0 is exactly
     /// zero.
     pub values: Vec<f64>,
-    method: Method,
-    processor: Processor,
-    pub(crate) shape: [usize; 2],
+    pub method: Method,
+    pub processor: Processor,
+    /// The shape of the weight.
+    pub shape: [usize; 2],
 }
 
 impl Spectrum {

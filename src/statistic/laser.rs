@@ -66,7 +66,7 @@ impl Statistic {
 }
 
 /// The sum of `values`. Without values it is zero, not the negative zero of [`Iterator::sum`].
-fn sum(values: &[f64]) -> f64 {
+pub(super) fn sum(values: &[f64]) -> f64 {
     values.iter().fold(0.0, |sum, value| sum + value)
 }
 

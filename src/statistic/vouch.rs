@@ -1,11 +1,9 @@
 //! Whether singular values are known well enough for their statistic.
 
 use super::Statistic;
+use super::bounds::{Bounds, TOLERANCE};
 use super::laser::{NORMAL_IQR, edge_factor, quantile};
 use crate::spectrum::Spectrum;
-
-/// The largest relative error of [`Statistic::snr`] that is accepted.
-const TOLERANCE: f64 = 1e-9;
 
 /// Why the singular values, known only to within their error bounds, do not determine the statistic.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -16,7 +14,7 @@ pub enum Doubt {
     /// counted from zero, largest first.
     #[error("singular value {} of {count} cannot be told from the threshold in double precision", .index + 1)]
     AtThreshold { index: usize, count: usize },
-    /// The relative error of the ratio may be more than `TOLERANCE`; it is infinite if all noise may be zero.
+    /// The relative error of the statistic may be more than `TOLERANCE`; it is infinite if all noise may be zero.
     #[error("rounding errors may add up to {relative:.0e} of it, more than {TOLERANCE:.0e}")]
     Imprecise { relative: f64 },
 }
@@ -51,13 +49,7 @@ pub fn vouch(statistic: &Statistic, lower: &[f64], upper: &[f64], shape: [usize;
     let threshold_low = (quantile(lower, 0.75) - quantile(upper, 0.25)).max(0.0) * factor;
     let threshold_high = (quantile(upper, 0.75) - quantile(lower, 0.25)) * factor;
     let split = statistic.signal_count;
-    let count = lower.len();
-    if let Some(index) = (0..split).find(|&i| lower[i] <= threshold_high) {
-        return Err(Doubt::AtThreshold { index, count });
-    }
-    if let Some(index) = (split..count).find(|&i| upper[i] > threshold_low) {
-        return Err(Doubt::AtThreshold { index, count });
-    }
+    Bounds { lower, upper }.tell_apart(split, [threshold_low, threshold_high])?;
     if split == 0 || upper[split..].iter().all(|value| *value == 0.0) {
         // Without signal the ratio is exactly zero, and without noise it is infinite.
         return Ok(());

@@ -1,0 +1,100 @@
+//! By which statistic modules are ranked.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use super::{Statistic, Statistics, Undefined};
+
+/// A statistic that modules can be ranked by, the highest value first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Criterion {
+    /// The ratio of laser-QLoRA.
+    #[default]
+    Laser,
+    /// Signal over noise at the edge of Marchenko and Pastur.
+    Mp,
+    EffectiveRank,
+    /// The exponent of the spectrum's tail: the least heavy-tailed first.
+    Alpha,
+}
+
+/// In which order infinite ratios of laser-QLoRA come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ties {
+    /// In the order of the model.
+    #[default]
+    Model,
+    /// The smallest singular value over the threshold, the largest first.
+    Margin,
+}
+
+/// By what modules are ranked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ranking {
+    pub criterion: Criterion,
+    pub ties: Ties,
+}
+
+/// What a module is ranked by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    pub value: f64,
+    /// What decides among infinite values; 1 where nothing does.
+    pub margin: f64,
+}
+
+impl Ranking {
+    /// Whether more than the ratio of laser-QLoRA is needed.
+    pub fn needs_spectra(self) -> bool {
+        self != Self::default()
+    }
+
+    /// The score of a module with these numbers.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the statistic is not defined for it.
+    pub fn score(self, laser: &Statistic, others: &Statistics) -> Result<Score, Undefined> {
+        let value = match self.criterion {
+            Criterion::Laser => Ok(laser.snr()),
+            Criterion::Mp => others.mp.as_ref().map(|mp| mp.value).map_err(Clone::clone),
+            Criterion::EffectiveRank => others.effective_rank.clone(),
+            Criterion::Alpha => others.alpha.clone(),
+        };
+        let margin = others.margin.filter(|_| self.ties == Ties::Margin).unwrap_or(1.0);
+        value.map(|value| Score { value, margin })
+    }
+}
+
+impl Score {
+    /// The score of a ratio without more.
+    pub fn plain(value: f64) -> Self {
+        Self { value, margin: 1.0 }
+    }
+
+    /// The order of the ranking: the highest value first, and among equal ones the largest margin.
+    pub fn best_first(&self, other: &Self) -> Ordering {
+        other.value.total_cmp(&self.value).then(other.margin.total_cmp(&self.margin))
+    }
+}
+
+impl Criterion {
+    pub const ALL: [Self; 4] = [Self::Laser, Self::Mp, Self::EffectiveRank, Self::Alpha];
+
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Laser => "laser",
+            Self::Mp => "mp",
+            Self::EffectiveRank => "effective-rank",
+            Self::Alpha => "alpha",
+        }
+    }
+}
+
+impl fmt::Display for Criterion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.key())
+    }
+}
