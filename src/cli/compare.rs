@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use laser_scan::scan::Pooling;
 
-use super::{ChoiceArgs, MessageArgs, POOLINGS, UsageError, at_least_one, one_of};
+use super::{ChoiceArgs, MessageArgs, POOLINGS, RankingArgs, UsageError, at_least_one, one_of};
 use crate::commands::task::{DiffTask, ReportTask};
 
 /// Show what moved between two scans: base and fine-tune, two revisions, ours and a published result.
@@ -26,6 +26,9 @@ pub struct DiffArgs {
     /// How many of each type count as the best
     #[arg(long, value_name = "N", default_value = "16", value_parser = at_least_one)]
     top_n: NonZeroUsize,
+
+    #[command(flatten)]
+    ranking: RankingArgs,
 
     /// How many of the modules that moved most are shown; the JSON has all
     #[arg(long, value_name = "N", default_value = "10", help_heading = "Output")]
@@ -66,9 +69,10 @@ pub struct ReportArgs {
 }
 
 impl DiffArgs {
-    pub fn task(&self) -> DiffTask {
+    pub fn task(&self) -> Result<DiffTask, UsageError> {
         let scans = [self.a.clone(), self.b.clone()];
-        DiffTask { scans, top: self.top_n.get(), moves: self.moves, as_json: self.json }
+        let ranking = self.ranking.given()?;
+        Ok(DiffTask { scans, ranking, top: self.top_n.get(), moves: self.moves, as_json: self.json })
     }
 }
 
@@ -78,6 +82,7 @@ impl ReportArgs {
             scan: self.scan.clone(),
             output: self.output.clone().unwrap_or_else(|| self.scan.with_extension("html")),
             overwrite: self.overwrite,
+            ranking: self.choice.ranking.given()?,
             rules: self.choice.rules(None)?,
             pooling: self.pool_experts,
         })

@@ -116,6 +116,7 @@ impl ExportArgs {
             scan: self.scan.clone(),
             model: self.model.as_ref().map(request),
             pooling: self.pool_experts,
+            ranking: self.selection.choice.ranking.given()?,
             rules: self.selection.rules(trainer.profile().counted(self.adapter.rank()))?,
             adapter: self.adapter.adapter(),
             given: self.adapter.given(),

@@ -24,7 +24,7 @@ use compare::{DiffArgs, ReportArgs};
 use environment::HubArgs;
 use export::ExportArgs;
 use scan::ScanArgs;
-use selection::{ChoiceArgs, SelectionArgs};
+use selection::{ChoiceArgs, RankingArgs, SelectionArgs};
 
 use crate::commands::task::Task;
 use crate::terminal::{TerminalOptions, Verbosity};
@@ -149,7 +149,7 @@ pub fn read() -> (TerminalOptions, Task) {
         Some(Command::Export(arguments)) => {
             (Some("export"), arguments.task().map(|task| Task::Export(Box::new(task))), arguments.messages)
         }
-        Some(Command::Diff(arguments)) => (Some("diff"), Ok(Task::Diff(arguments.task())), arguments.messages),
+        Some(Command::Diff(arguments)) => (Some("diff"), arguments.task().map(Task::Diff), arguments.messages),
         Some(Command::Report(arguments)) => (Some("report"), arguments.task().map(Task::Report), arguments.messages),
     };
     let verbosity = match (quiet, cli.scan.verbose) {

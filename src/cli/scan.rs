@@ -78,6 +78,14 @@ pub struct ScanArgs {
     #[command(flatten)]
     adapter: AdapterArgs,
 
+    /// Write the other statistics of every module too, each with its own numbers
+    #[arg(long, help_heading = "Output")]
+    statistics: bool,
+
+    /// Do not write the singular values, from which other statistics are computed without the weights
+    #[arg(long, help_heading = "Output")]
+    no_spectra: bool,
+
     /// The folder for the output files [default: the current one]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     output_dir: Option<PathBuf>,
@@ -149,6 +157,9 @@ impl ScanArgs {
                 line: line_of(self.transformers),
             },
             pooling: self.pool_experts,
+            ranking: self.selection.choice.ranking.ranking()?,
+            all_statistics: self.statistics,
+            has_spectra: !self.no_spectra,
             options: self.options(&rules),
             rules,
             emit,
@@ -202,6 +213,8 @@ impl ScanArgs {
             include_conv: self.include_conv,
             split_fused: self.split_fused,
             pool_experts: self.pool_experts,
+            statistic: self.selection.choice.ranking.statistic.unwrap_or_default(),
+            ties: self.selection.choice.ranking.ties.unwrap_or_default(),
             transformers: self.transformers,
             threads: self.threads(),
             // The free memory is looked up when the scan begins.

@@ -4,8 +4,9 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 use laser_scan::select::{Budget, Count, Counted, Layers, Rules, Types};
+use laser_scan::statistic::{Criterion, Ranking, Ties};
 
-use super::{UsageError, at_least_one};
+use super::{UsageError, at_least_one, one_of};
 
 /// How many modules of each type are chosen by default.
 const DEFAULT_TOP: usize = 16;
@@ -32,6 +33,54 @@ pub struct ChoiceArgs {
     /// Choose only of these layers, such as 0-7 or 0-7,24-; both ends belong to a range
     #[arg(long, value_name = "LAYERS", allow_hyphen_values = true)]
     pub layers: Option<Layers>,
+
+    #[command(flatten)]
+    pub ranking: RankingArgs,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "What to choose")]
+pub struct RankingArgs {
+    /// What modules are ranked by, highest first: laser, the ratio of laser-QLoRA; mp, signal over noise at the edge of
+    /// Marchenko and Pastur; effective-rank, over how many singular values the weight spreads; alpha, how light the tail is
+    /// [default: laser, or as in the scan]
+    #[arg(long, value_name = "STATISTIC", value_parser = one_of(&CRITERIA), hide_possible_values = true)]
+    pub statistic: Option<Criterion>,
+
+    /// How infinite ratios of laser-QLoRA are ranked: model, in the order of the model; margin, by how far the smallest singular
+    /// value is above the threshold [default: model]
+    #[arg(long, value_name = "HOW", value_parser = one_of(&TIES), hide_possible_values = true)]
+    pub ties: Option<Ties>,
+}
+
+const CRITERIA: [(&str, &str, Criterion); 4] = [
+    ("laser", "The ratio of laser-QLoRA", Criterion::Laser),
+    ("mp", "Signal over noise at the edge of Marchenko and Pastur", Criterion::Mp),
+    ("effective-rank", "The exponential of the spectrum's entropy", Criterion::EffectiveRank),
+    ("alpha", "The exponent of the spectrum's tail", Criterion::Alpha),
+];
+
+const TIES: [(&str, &str, Ties); 2] = [
+    ("model", "In the order of the model", Ties::Model),
+    ("margin", "By the smallest singular value over the threshold", Ties::Margin),
+];
+
+impl RankingArgs {
+    /// The ranking, if an option says something about it.
+    pub fn given(self) -> Result<Option<Ranking>, UsageError> {
+        let is_given = self.statistic.is_some() || self.ties.is_some();
+        is_given.then(|| self.ranking()).transpose()
+    }
+
+    pub fn ranking(self) -> Result<Ranking, UsageError> {
+        let criterion = self.statistic.unwrap_or_default();
+        let ties = self.ties.unwrap_or_default();
+        if criterion != Criterion::Laser && ties != Ties::Model {
+            let text = format!("--ties is about infinite ratios of laser-QLoRA, and --statistic {criterion} has none");
+            return Err(UsageError::conflict(text));
+        }
+        Ok(Ranking { criterion, ties })
+    }
 }
 
 #[derive(Debug, Args)]

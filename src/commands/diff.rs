@@ -1,5 +1,6 @@
 //! `laser-scan diff`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -8,12 +9,23 @@ use laser_scan::report::diff;
 use laser_scan::scan::Scan;
 
 use super::STANDARD_OUTPUT;
+use super::ranked::{ranked, usual};
 use super::task::DiffTask;
 use crate::terminal::Terminal;
 
 pub fn run(task: &DiffTask, terminal: &Terminal) -> Result<ExitCode> {
     let [a, b] = &task.scans;
-    let diff = diff(&Scan::read(a)?.ranked(), &Scan::read(b)?.ranked(), task.top);
+    let (one, other) = (read(a)?, read(b)?);
+    if task.ranking.is_none() && usual(&one) != usual(&other) {
+        let [first, second] = [&one, &other].map(|scan| usual(scan).criterion);
+        bail!(
+            "'{}' was ranked by {first} and '{}' by {second}, which cannot be compared: choose one with --statistic",
+            a.display(),
+            b.display(),
+        );
+    }
+    let (one, other) = (ranked(one, a, task.ranking)?, ranked(other, b, task.ranking)?);
+    let diff = diff(&one, &other, task.top);
     if diff.types.is_empty() {
         let (a, b) = (a.display(), b.display());
         bail!("'{a}' and '{b}' have no measured module in common: are they scans of one architecture?");
@@ -22,4 +34,11 @@ pub fn run(task: &DiffTask, terminal: &Terminal) -> Result<ExitCode> {
     let shown = if task.as_json { json() } else { terminal.comparison(&diff, task.moves) };
     shown.context(STANDARD_OUTPUT)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn read(path: &Path) -> Result<Scan> {
+    let mut scan = Scan::read(path)?.ranked();
+    // Without a manifest nothing is known but the numbers.
+    let _ = scan.read_manifest(path);
+    Ok(scan)
 }

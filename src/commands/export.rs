@@ -12,6 +12,7 @@ use laser_scan::trainers::{self, Request};
 
 use super::advice::Advise;
 use super::protected::Protected;
+use super::ranked::ranked;
 use super::task::{ExportOutput, ExportTask};
 use super::{edit, write};
 use crate::terminal::Terminal;
@@ -64,5 +65,5 @@ fn read(task: &ExportTask, terminal: &Terminal) -> Result<Scan> {
         terminal.warn(&error.to_string());
     }
     let how = task.pooling.unwrap_or(scan.pooling());
-    Ok(scan.pooled(how))
+    ranked(scan.pooled(how), &task.scan, task.ranking)
 }

@@ -9,6 +9,7 @@ mod options;
 mod prepare;
 mod protected;
 mod publish;
+mod ranked;
 mod remedy;
 mod report;
 mod scan;

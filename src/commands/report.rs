@@ -9,6 +9,7 @@ use laser_scan::{output, report};
 
 use super::advice::Advise;
 use super::protected::Protected;
+use super::ranked::ranked;
 use super::task::ReportTask;
 use crate::terminal::Terminal;
 
@@ -20,7 +21,7 @@ pub fn run(task: &ReportTask, terminal: &Terminal) -> Result<ExitCode> {
     // Without a manifest the page lacks only the model's name and the modules that could not be measured.
     let _ = scan.read_manifest(&task.scan);
     let how = task.pooling.unwrap_or(scan.pooling());
-    let scan = scan.pooled(how);
+    let scan = ranked(scan.pooled(how), &task.scan, task.ranking)?;
     let selection = Selection::new(&scan, &task.rules).map_err(Advise::with_advice)?;
     let name = task.scan.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let title = scan.surroundings.as_ref().map_or(name, |around| around.model.clone());

@@ -37,6 +37,10 @@ pub fn run(task: &ScanTask, terminal: &Terminal) -> Result<ExitCode> {
     }
     let options = Options { memory: resources.memory, ..task.options.clone() };
     let run = Run { begun: date, planned, measured: begun.elapsed() - planned, options };
-    let scan = plan.scan(&outcomes, &resources, run).pooled(task.pooling);
+    let scan = plan.scan(outcomes, &resources, run).pooled(task.pooling);
+    let mut scan = scan.ranked_by(task.ranking, task.all_statistics)?;
+    if !task.has_spectra {
+        scan.spectra = None;
+    }
     publish(task, terminal, &plan, &scan, &outputs, journal, begun)
 }

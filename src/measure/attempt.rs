@@ -1,20 +1,17 @@
 //! A module's weight -> its measurement.
 
-use serde::{Deserialize, Serialize};
-
 use super::Outcome;
 use crate::checkpoint::Matrices;
 use crate::modules::Module;
 use crate::scan::Unmeasured;
-use crate::spectrum::{self, Fault, Lane, Method, Processor, SpectrumError};
+use crate::spectrum::{self, Fault, Lane, Method, Processor, Spectrum, SpectrumError};
 use crate::statistic::{Doubt, Statistic};
 
-/// A module's statistic, and how its singular values were computed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A module's spectrum and its statistic.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Measurement {
     pub statistic: Statistic,
-    pub method: Method,
-    pub processor: Processor,
+    pub spectrum: Spectrum,
 }
 
 /// How an attempt on one device by one method ended.
@@ -42,7 +39,7 @@ pub fn attempt(weights: &Matrices, module: &Module, method: Method, lane: &Lane)
         Err(error) => return Attempt::Done(Err(error.into())),
     };
     Attempt::Done(match Statistic::of(&spectrum) {
-        Ok(statistic) => Ok(Measurement { statistic, method, processor }),
+        Ok(statistic) => Ok(Measurement { statistic, spectrum }),
         Err(Doubt::Zero) => Err(Unmeasured::Zero),
         Err(_) if !is_last => return Attempt::Inaccurate,
         Err(doubt) => Err(Unmeasured::Doubtful(doubt)),

@@ -102,26 +102,31 @@ impl Plan {
     }
 
     /// The scan with these `outcomes` of the modules, which come from a `run` with `resources`.
-    pub fn scan(&self, outcomes: &[Outcome], resources: &Resources, run: Run) -> Scan {
+    pub fn scan(&self, outcomes: Vec<Outcome>, resources: &Resources, run: Run) -> Scan {
         let result = |outcome: &Outcome| match outcome {
             Ok(measurement) => Ok(Numbers::from(measurement.statistic.clone())),
             Err(why) => Err(why.clone()),
         };
         let mut scan = self.with_results(outcomes.iter().map(result));
-        let failed = self.modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
+        let failed = self.modules.iter().zip(&outcomes).filter_map(|(module, outcome)| {
             let reason = outcome.as_ref().err()?.to_string();
             Some(Failure { module: module.info.name.clone(), reason })
         });
         scan.failures = failed.chain(self.missing.iter().map(Failure::missing)).collect();
         scan.left_out = self.left_out.iter().map(LeftOut::from).collect();
-        scan.provenance = Some(self.provenance(outcomes, resources, run));
+        scan.provenance = Some(self.provenance(&outcomes, resources, run));
+        let measured = self.modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
+            outcome.ok().map(|measurement| (module.info.name.clone(), measurement.spectrum))
+        });
+        scan.spectra = Some(measured.collect());
         scan
     }
 
     fn provenance(&self, outcomes: &[Outcome], resources: &Resources, run: Run) -> Provenance {
         let measured = || outcomes.iter().flatten();
-        let by = |method: Method| measured().filter(|measurement| measurement.method == method).count();
-        let on = |processor: Processor| measured().filter(|measurement| measurement.processor == processor).count();
+        let by = |method: Method| measured().filter(|measurement| measurement.spectrum.method == method).count();
+        let on =
+            |processor: Processor| measured().filter(|measurement| measurement.spectrum.processor == processor).count();
         let files = self.checkpoint.shards.iter().map(|shard| WeightFile {
             file: shard.file.clone(),
             size: shard.size,
@@ -254,7 +259,7 @@ impl Plan {
         self.check_readable()?;
         // Results of the CPU are exactly reproducible, so a scan on the CPU uses no others.
         let is_on_cpu = resources.devices.iter().all(|device| device.processor() == Processor::Cpu);
-        let serves = |measurement: &&Measurement| !is_on_cpu || measurement.processor == Processor::Cpu;
+        let serves = |measurement: &&Measurement| !is_on_cpu || measurement.spectrum.processor == Processor::Cpu;
         let outcomes: Vec<Option<Outcome>> =
             self.modules.iter().map(|module| journal.get(&self.key(module)).filter(serves).cloned().map(Ok)).collect();
         let known = self.modules.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_some());

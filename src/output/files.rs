@@ -82,6 +82,14 @@ fn copy_owner_and_permissions(file: &File, replaced: &Metadata) -> io::Result<()
     file.set_permissions(replaced.permissions())
 }
 
+/// The path of a file that is named after another one, without its `.json`, and lies beside it, not beside a link to it.
+pub fn beside_of(path: &Path, ending: &str) -> PathBuf {
+    let path = &followed(path.to_owned());
+    let mut name = if path.extension() == Some("json".as_ref()) { path.with_extension("") } else { path.to_owned() };
+    name.as_mut_os_string().push(ending);
+    name
+}
+
 /// The target if `path` is a symbolic link, so that writing does not replace the link; any other path unchanged.
 pub fn followed(path: PathBuf) -> PathBuf {
     if path.is_symlink() { path.canonicalize().unwrap_or(path) } else { path }

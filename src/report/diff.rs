@@ -37,7 +37,8 @@ pub struct TypeDiff {
     pub moves: Vec<Move>,
 }
 
-/// How a module's ratio and rank differ. The best has rank 1; equal ratios are ranked in A's order.
+/// How a module's ratio and rank differ. The best has rank 1; equal ratios are ranked in A's order. Where the scans are ranked by
+/// another statistic than the ratio, these are its values.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Move {
     /// The module's name in A.
@@ -58,16 +59,18 @@ struct Pair<'a> {
     snr_b: f64,
 }
 
-/// Compares scan `a` with scan `b`, and the best `top` of each type. Modules are the same if they have the same name, or, where
+/// Compares scan `a` with scan `b`, which are ranked by one statistic, and the best `top` of each type. Modules are the same if they have the same name, or, where
 /// the other scan does not have that name, a name in memory in common that no other module of either scan has.
 pub fn diff(a: &Scan, b: &Scan, top: usize) -> Diff {
+    let value = |scan: &Scan, record: &Record| record.score(scan.ranking()).map(|score| score.value);
+    let (value_in_a, value_in_b) = (|record: &Record| value(a, record), |record: &Record| value(b, record));
     let (a, b) = (whole(a), whole(b));
     let partners = partners(&a, &b);
     let taken: HashSet<usize> = partners.iter().flatten().copied().collect();
     let name = |record: &Record| record.info.name.clone();
     let (mut pairs, mut only_in_a, mut unmeasured) = (Vec::new(), Vec::new(), Vec::new());
     for (record, partner) in a.iter().zip(&partners) {
-        match (record.snr(), partner.map(|partner| b[partner].snr())) {
+        match (value_in_a(record), partner.map(|partner| value_in_b(b[partner]))) {
             (_, None) => only_in_a.push(name(record)),
             (Some(snr_a), Some(Some(snr_b))) => pairs.push(Pair { info: &record.info, snr_a, snr_b }),
             (_, Some(_)) => unmeasured.push(name(record)),

@@ -9,7 +9,7 @@ use crate::select::Selection;
 pub fn page(title: &str, selection: &Selection<'_>) -> String {
     let chosen: HashSet<usize> = selection.chosen().map(|candidate| candidate.place).collect();
     let ranked = selection.ranked.iter().zip(selection.ranks()).map(|(candidate, rank)| {
-        let (name, info, snr) = (candidate.name(), &candidate.record.info, Some(candidate.snr));
+        let (name, info, snr) = (candidate.name(), &candidate.record.info, Some(candidate.score.value));
         (candidate.kind(), Cell { name, info, snr, chosen: chosen.contains(&candidate.place), rank })
     });
     let records = selection.scan.records().iter();

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{Numbers, ReadError, Record, Unmeasured};
 use crate::modules::{InMemory, Info, KnownBy, Role};
 use crate::output::json::Json;
-use crate::statistic::Statistic;
+use crate::statistic::{MpEdge, Statistic, Statistics, Undefined};
 
 /// The fields of a module's record.
 pub struct Fields<'a> {
@@ -29,7 +29,8 @@ impl<'a> Fields<'a> {
             Some(Json::Null) => Some(f64::INFINITY),
             _ => self.ratio()?,
         };
-        let numbers = |snr| Numbers { snr, statistic: self.statistic() };
+        let statistics = self.field("statistics", "an object of statistics", |value| self.statistics(value))?;
+        let numbers = |snr| Numbers { snr, statistic: self.statistic(), statistics };
         Ok(Record { info: self.info()?, result: snr.map(numbers).ok_or(Unmeasured::NoRatio) })
     }
 
@@ -80,6 +81,32 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// The other statistics of a spectrum.
+    fn statistics(&self, value: &Json) -> Option<Box<Statistics>> {
+        let number = |value: &Json| match value {
+            Json::Number(number) => Some(*number),
+            _ => None,
+        };
+        let defined = |key: &str| {
+            let told = value.get("reason").and_then(|reasons| reasons.get(key)?.text());
+            match value.get(key)? {
+                Json::Null => Some(Err(Undefined::Told(told?.to_owned()))),
+                value => Some(Ok(value)),
+            }
+        };
+        let plain = |key| match defined(key)? {
+            Ok(value) => Some(Ok(number(value)?)),
+            Err(why) => Some(Err(why)),
+        };
+        let mp = match defined("mp")? {
+            Ok(value) => Ok(mp_edge(value)?),
+            Err(why) => Err(why),
+        };
+        // JSON has no infinity.
+        let margin = value.get("margin").map(|margin| number(margin).unwrap_or(f64::INFINITY));
+        Some(Box::new(Statistics { mp, effective_rank: plain("effective_rank")?, alpha: plain("alpha")?, margin }))
+    }
+
     pub fn ratio(&self) -> Result<Option<f64>, ReadError> {
         let value = self.fields.get("snr").ok_or_else(|| ReadError::NoRatio(self.name.to_owned()))?;
         ratio(self.name, value)
@@ -123,6 +150,24 @@ impl<'a> Fields<'a> {
     fn malformed(&self, key: &'static str, expected: &'static str) -> ReadError {
         ReadError::Malformed { name: self.name.to_owned(), key, expected }
     }
+}
+
+fn mp_edge(value: &Json) -> Option<MpEdge> {
+    let number = |key: &str| match value.get(key)? {
+        Json::Number(number) => Some(*number),
+        _ => None,
+    };
+    let count = |key: &str| value.get(key)?.whole();
+    Some(MpEdge {
+        value: number("value")?,
+        sigma: number("sigma")?,
+        threshold: number("threshold")?,
+        signal: number("signal")?,
+        noise: number("noise")?,
+        signal_count: count("signal_count")?,
+        noise_count: count("noise_count")?,
+        share: number("share")?,
+    })
 }
 
 fn role(value: &Json) -> Option<Role> {

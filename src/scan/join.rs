@@ -40,7 +40,7 @@ impl Scan {
         let record = |info: &Info| Record { info: info.clone(), result: Err(Unmeasured::NoRatio) };
         self.records.extend(unmeasured.into_iter().map(record));
         self.surroundings = Some(Surroundings { modules: others.into_iter().cloned().collect(), ..surroundings });
-        self.pools = super::pool::pool(&self.records, self.pooling);
+        self.pools = super::pool::pool(&self.records, self.pooling, self.ranking);
         Ok(())
     }
 }

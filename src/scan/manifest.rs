@@ -60,6 +60,8 @@ struct Written {
     full: String,
     full_sha256: String,
     top: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spectra: Option<String>,
 }
 
 /// The surroundings of a scan, and its unmeasured modules.
@@ -81,16 +83,25 @@ impl Scan {
             measured: self.records.iter().filter(|record| record.result.is_ok()).count(),
             failed,
             left_out: &self.left_out,
-            outputs: Written { full: name(&outputs.full), full_sha256: sha256(full), top: name(&outputs.top) },
+            outputs: Written {
+                full: name(&outputs.full),
+                full_sha256: sha256(full),
+                top: name(&outputs.top),
+                spectra: self.spectra.as_ref().map(|_| name(&outputs.spectra)),
+            },
             surroundings: Around(self),
         })
     }
 
-    /// Writes all of the scan's files or none: all numbers, `top` with the names of the best, and the manifest.
+    /// Writes all of the scan's files or none: all numbers, `top` with the names of the best, the manifest, and the spectra if
+    /// they are at hand.
     /// Fails if a file cannot be written, for example on a full disk. Earlier files are then still there.
     pub fn write(&self, outputs: &Outputs, top: &[u8]) -> Result<(), OutputError> {
         let full = self.full_json();
-        outputs.write(&full, top, &self.manifest_json(outputs, &full))
+        let unwritable =
+            |error| OutputError::Unwritable { path: outputs.spectra.clone(), error: io::Error::other(error) };
+        let spectra = self.spectra.as_ref().map(|spectra| spectra.to_bytes(&full)).transpose().map_err(unwritable)?;
+        outputs.write(&full, top, &self.manifest_json(outputs, &full), spectra.as_deref())
     }
 
     /// Adds what the manifest beside the scan's file at `path` tells: the surroundings, the modules that could not be
@@ -127,7 +138,7 @@ impl Scan {
             self.records.push(Record { info, result: Err(Unmeasured::Told(reason)) });
         }
         // An expert that could not be measured still belongs to its pool.
-        self.pools = pool(&self.records, self.pooling);
+        self.pools = pool(&self.records, self.pooling, self.ranking);
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ mod provenance;
 mod read;
 mod read_error;
 mod record;
+mod spectra;
 mod write;
 
 pub use format::Format;
@@ -27,9 +28,11 @@ pub use pool::{INCOMPLETE_POOL, Pool, Pooling};
 pub use provenance::{Failure, Host, LeftOut, Methods, Options, Processors, Provenance, Seconds, WeightFile};
 pub use read_error::{OpenError, ReadError};
 pub use record::{Numbers, Record, Unmeasured};
+pub use spectra::{NoSpectrum, Spectra, SpectraError, spectra_of};
 pub(crate) use write::Described;
 
 use crate::modules::{Info, Role};
+use crate::statistic::{Ranking, Statistics};
 
 /// The modules of a model with their numbers, and what is known of the model around them.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,10 +40,13 @@ pub struct Scan {
     records: Vec<Record>,
     pooling: Pooling,
     pools: Vec<Pool>,
+    ranking: Ranking,
     /// The format of the file that it was read from, or this program's own.
     pub format: Format,
     pub surroundings: Option<Surroundings>,
     pub provenance: Option<Provenance>,
+    /// The singular values of the measured modules, if they are at hand.
+    pub spectra: Option<Spectra>,
     /// The modules that could not be measured, in the manifest's words.
     pub failures: Vec<Failure>,
     /// The model's tensors that were not meant to be measured.
@@ -72,9 +78,11 @@ impl Scan {
             records,
             pooling: Pooling::None,
             pools: Vec::new(),
+            ranking: Ranking::default(),
             format,
             surroundings: None,
             provenance: None,
+            spectra: None,
             failures: Vec::new(),
             left_out: Vec::new(),
         }
@@ -83,8 +91,36 @@ impl Scan {
     /// The scan with its experts pooled as `how` says.
     pub fn pooled(mut self, how: Pooling) -> Self {
         self.pooling = how;
-        self.pools = pool::pool(&self.records, how);
+        self.pools = pool::pool(&self.records, how, self.ranking);
         self
+    }
+
+    /// The scan with its modules ranked as `ranking` says. All statistics are computed from the spectra, if they are needed or
+    /// `all` are asked for.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a measured module's statistics are needed and neither they nor its spectrum are at hand.
+    pub fn ranked_by(mut self, ranking: Ranking, all: bool) -> Result<Self, NoSpectrum> {
+        self.ranking = ranking;
+        if ranking.needs_spectra() || all {
+            for record in &mut self.records {
+                let Ok(numbers) = &mut record.result else { continue };
+                if numbers.statistics.is_none() {
+                    let spectrum = self.spectra.as_ref().and_then(|spectra| spectra.get(&record.info.name));
+                    let known = numbers.statistic.as_ref().zip(spectrum);
+                    let (laser, spectrum) = known.ok_or_else(|| NoSpectrum(record.info.name.clone()))?;
+                    numbers.statistics = Some(Box::new(Statistics::of(spectrum, laser)));
+                }
+            }
+        }
+        let how = self.pooling;
+        Ok(self.pooled(how))
+    }
+
+    /// By what the modules are ranked.
+    pub fn ranking(&self) -> Ranking {
+        self.ranking
     }
 
     /// The modules in model order, followed by those that are missing from the model's files.
@@ -103,7 +139,7 @@ impl Scan {
 
     /// The pools without a ratio.
     pub fn incomplete_pools(&self) -> impl Iterator<Item = &Pool> {
-        self.pools.iter().filter(|pool| pool.snr.is_none())
+        self.pools.iter().filter(|pool| pool.score.is_none())
     }
 
     /// The scan as if all pending modules were measured, all with the same ratio. What can be selected from it shows,

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::output::{OutputError, folder_of, followed, in_file_name, sweep, temporary, write_all};
+use super::spectra_of;
+use crate::output::{OutputError, beside_of, folder_of, followed, in_file_name, sweep, temporary, write_all};
 
 /// Where the user wants the output.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,7 @@ pub struct Outputs {
     /// The file with the names of the best modules.
     pub top: PathBuf,
     pub manifest: PathBuf,
+    pub spectra: PathBuf,
     /// The journal of a scan that is not finished.
     pub journal: PathBuf,
 }
@@ -38,6 +40,7 @@ impl Outputs {
         Self {
             top: followed(destination.top.clone().unwrap_or_else(|| beside("_top_snr.json"))),
             manifest: followed(manifest_of(&full)),
+            spectra: followed(spectra_of(&full)),
             journal: journal.into(),
             full,
         }
@@ -83,23 +86,28 @@ impl Outputs {
         self.check(kept)
     }
 
-    fn all(&self) -> [&PathBuf; 4] {
-        [&self.full, &self.top, &self.manifest, &self.journal]
+    fn all(&self) -> [&PathBuf; 5] {
+        [&self.full, &self.top, &self.manifest, &self.spectra, &self.journal]
     }
 
-    /// Writes the three files as [`write_all`] does. The full file is placed last. The manifest holds its hash, so once
-    /// the two agree, all three files belong to one scan.
-    pub(super) fn write(&self, full: &[u8], top: &[u8], manifest: &[u8]) -> Result<(), OutputError> {
-        write_all(&[(&self.manifest, manifest), (&self.top, top), (&self.full, full)])
+    /// Writes the files as [`write_all`] does. The full file is placed last. The manifest and the spectra hold its hash, so
+    /// once they agree, all files belong to one scan.
+    pub(super) fn write(
+        &self,
+        full: &[u8],
+        top: &[u8],
+        manifest: &[u8],
+        spectra: Option<&[u8]>,
+    ) -> Result<(), OutputError> {
+        let spectra = spectra.map(|bytes| (self.spectra.as_path(), bytes));
+        let others: [(&Path, &[u8]); 3] = [(&self.manifest, manifest), (&self.top, top), (&self.full, full)];
+        write_all(&spectra.into_iter().chain(others).collect::<Vec<_>>())
     }
 }
 
 /// The path of the manifest for a scan's file of all numbers: beside the file itself, not beside a link to it.
 pub fn manifest_of(full: &Path) -> PathBuf {
-    let full = &followed(full.to_owned());
-    let mut name = if full.extension() == Some("json".as_ref()) { full.with_extension("") } else { full.to_owned() };
-    name.as_mut_os_string().push("_run.json");
-    name
+    beside_of(full, "_run.json")
 }
 
 /// The path of a folder with links resolved, as far as it exists.
@@ -120,6 +128,7 @@ mod tests {
         assert_eq!(outputs.full, Path::new("laser_scan_Mistral-7B-v0.1.json"));
         assert_eq!(outputs.top, Path::new("laser_scan_Mistral-7B-v0.1_top_snr.json"));
         assert_eq!(outputs.manifest, Path::new("laser_scan_Mistral-7B-v0.1_run.json"));
+        assert_eq!(outputs.spectra, Path::new("laser_scan_Mistral-7B-v0.1_spectra.safetensors"));
         let destination = Destination {
             folder: Some("out".into()),
             full: Some("laser_scan_mistral.json".into()),
@@ -146,6 +155,7 @@ mod tests {
         assert!(matches!(prepare("a.json", "./sub/../a.json"), Err(OutputError::Same(_))));
         assert!(matches!(prepare("a.json", "a.json.journal"), Err(OutputError::Same(_))));
         assert!(matches!(prepare("a.json", "a_run.json"), Err(OutputError::Same(_))));
+        assert!(matches!(prepare("a.json", "a_spectra.safetensors"), Err(OutputError::Same(_))));
         assert!(matches!(prepare("new/a.json", "./new/a.json"), Err(OutputError::Same(_))));
         assert!(!folder.path().join("new").exists(), "no folder is made for what is refused");
         assert!(matches!(prepare("new/../a.json", "a.json"), Err(OutputError::Same(_))));
@@ -166,12 +176,12 @@ mod tests {
         let destination = Destination { folder: Some(folder.path().join("new/folder")), ..Destination::default() };
         let outputs = Outputs::new("m", &destination);
         outputs.prepare(&[]).expect("writable");
-        outputs.write(b"full", b"top", b"manifest").expect("written");
+        outputs.write(b"full", b"top", b"manifest", Some(b"spectra")).expect("written");
         assert_eq!(fs::read(&outputs.top).expect("readable"), b"top");
         fs::remove_file(&outputs.manifest).expect("removed");
         fs::create_dir(&outputs.manifest).expect("created");
         assert!(matches!(outputs.prepare(&[]), Err(OutputError::IsFolder(_))));
         let names = |folder: &Path| fs::read_dir(folder).expect("a folder").count();
-        assert_eq!(names(&folder.path().join("new/folder")), 3, "no temporary file is left behind");
+        assert_eq!(names(&folder.path().join("new/folder")), 4, "no temporary file is left behind");
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Format, Outputs, Scan};
+use super::{Format, Outputs, Scan, Spectra};
 use crate::output::{OutputError, folder_of, sha256};
 use crate::source::{Model, local};
 
@@ -85,6 +85,9 @@ impl Outputs {
         }
         if has_content(&self.full) {
             self.replace_only_scan(claim.as_ref())?;
+        }
+        if has_content(&self.spectra) && !Spectra::is_at(&self.spectra) {
+            return Err(OutputError::Foreign(self.spectra.clone()));
         }
         self.replace_only_names_of(model, scan, claim)
     }

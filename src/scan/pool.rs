@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Record;
+use crate::statistic::{Ranking, Score};
 
 /// Why a pool has no ratio.
 pub const INCOMPLETE_POOL: &str = "one of its experts could not be measured";
@@ -32,11 +33,13 @@ pub struct Pool {
     pub experts: usize,
     /// `None` if a member's ratio is not known.
     pub snr: Option<f64>,
+    /// What it is ranked by; `None` if a member's score is not known.
+    pub score: Option<Score>,
 }
 
 /// The pools of the experts among `records`, in the order of their first members. An infinite ratio makes a mean
 /// infinite. Parts of fused modules are not pooled.
-pub(super) fn pool(records: &[Record], how: Pooling) -> Vec<Pool> {
+pub(super) fn pool(records: &[Record], how: Pooling, ranking: Ranking) -> Vec<Pool> {
     let mut pools: Vec<Pool> = Vec::new();
     if how == Pooling::None {
         return pools;
@@ -46,7 +49,7 @@ pub(super) fn pool(records: &[Record], how: Pooling) -> Vec<Pool> {
         let Some((name, kind)) = record.info.pool() else { continue };
         let at = *places.entry(name.clone()).or_insert(pools.len());
         if at == pools.len() {
-            pools.push(Pool { name, kind, members: Vec::new(), experts: 0, snr: None });
+            pools.push(Pool { name, kind, members: Vec::new(), experts: 0, snr: None, score: None });
         }
         pools[at].members.push(place);
     }
@@ -57,10 +60,22 @@ pub(super) fn pool(records: &[Record], how: Pooling) -> Vec<Pool> {
         kinds.dedup();
         pool.experts = pool.members.len() / kinds.len();
         let ratios: Option<Vec<f64>> = members().map(Record::snr).collect();
-        pool.snr = ratios.map(|ratios| match how {
-            Pooling::Max => ratios.into_iter().fold(f64::NEG_INFINITY, f64::max),
-            Pooling::None | Pooling::Mean => ratios.iter().sum::<f64>() / ratios.len() as f64,
+        pool.snr = ratios.map(|ratios| how.of(&ratios));
+        let scores: Option<Vec<Score>> = members().map(|member| member.score(ranking)).collect();
+        pool.score = scores.map(|scores| {
+            let of = |number: fn(&Score) -> f64| how.of(&scores.iter().map(number).collect::<Vec<_>>());
+            Score { value: of(|score| score.value), margin: of(|score| score.margin) }
         });
     }
     pools
+}
+
+impl Pooling {
+    /// The common number of experts with these numbers.
+    fn of(self, numbers: &[f64]) -> f64 {
+        match self {
+            Self::Max => numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            Self::None | Self::Mean => numbers.iter().sum::<f64>() / numbers.len() as f64,
+        }
+    }
 }

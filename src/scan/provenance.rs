@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Pooling;
 use crate::modules;
+use crate::statistic::{Criterion, Ties};
 
 /// How a scan's numbers were made, as the manifest has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,6 +88,11 @@ pub struct Options {
     pub include_conv: bool,
     pub split_fused: bool,
     pub pool_experts: Pooling,
+    /// What modules were ranked by. Older manifests do not tell, because there was one statistic.
+    #[serde(default)]
+    pub statistic: Criterion,
+    #[serde(default)]
+    pub ties: Ties,
     pub transformers: u8,
     pub threads: usize,
     /// The limit in bytes.

@@ -2,7 +2,7 @@
 
 use crate::modules::{Cause, Info};
 use crate::spectrum::SpectrumError;
-use crate::statistic::{Doubt, Statistic};
+use crate::statistic::{Doubt, Ranking, Score, Statistic, Statistics};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
@@ -16,6 +16,8 @@ pub struct Numbers {
     pub snr: f64,
     /// `None` if the ratio comes from another program's file.
     pub statistic: Option<Statistic>,
+    /// The other statistics, if they were asked for.
+    pub statistics: Option<Box<Statistics>>,
 }
 
 /// Why a module has no numbers.
@@ -50,17 +52,27 @@ impl Record {
     pub fn snr(&self) -> Option<f64> {
         self.result.as_ref().ok().map(|numbers| numbers.snr)
     }
+
+    /// What the module is ranked by; `None` if it was not measured, or if the statistic is not defined for it or not known.
+    pub fn score(&self, ranking: Ranking) -> Option<Score> {
+        let numbers = self.result.as_ref().ok()?;
+        match (&numbers.statistic, &numbers.statistics) {
+            _ if !ranking.needs_spectra() => Some(Score::plain(numbers.snr)),
+            (Some(laser), Some(others)) => ranking.score(laser, others).ok(),
+            _ => None,
+        }
+    }
 }
 
 impl Numbers {
     pub fn ratio(snr: f64) -> Self {
-        Self { snr, statistic: None }
+        Self { snr, statistic: None, statistics: None }
     }
 }
 
 impl From<Statistic> for Numbers {
     fn from(statistic: Statistic) -> Self {
-        Self { snr: statistic.snr(), statistic: Some(statistic) }
+        Self { snr: statistic.snr(), statistic: Some(statistic), statistics: None }
     }
 }
 

@@ -10,7 +10,7 @@ use super::others::{spectrum, spectrum_sorted};
 use super::{Format, Pool, Pooling, Record, Scan};
 use crate::modules::{InMemory, Info, KnownBy};
 use crate::output::python_json;
-use crate::statistic::Statistic;
+use crate::statistic::{Statistic, Statistics};
 
 /// A module's description in JSON. The laser-QLoRA notebook uses the key `module`, and Spectrum uses `type`.
 pub(crate) struct Described<'a>(pub &'a Info);
@@ -26,6 +26,8 @@ struct Entry<'a> {
     statistic: Option<&'a Statistic>,
     #[serde(flatten)]
     pooled: Option<Pooled>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statistics: Option<&'a Statistics>,
 }
 
 #[derive(Serialize)]
@@ -71,13 +73,14 @@ impl Serialize for All<'_> {
         for Record { info, result } in &scan.records {
             let Ok(numbers) = result else { continue };
             let (snr, statistic) = (finite(numbers.snr), numbers.statistic.as_ref());
-            map.serialize_entry(&info.name, &Entry { snr, info: Described(info), statistic, pooled: None })?;
+            let (info, statistics) = (Described(info), numbers.statistics.as_deref());
+            map.serialize_entry(&info.0.name, &Entry { snr, info, statistic, pooled: None, statistics })?;
         }
         for pool in &scan.pools {
             let Some(snr) = pool.snr else { continue };
             let pooled = Some(Pooled { pool: scan.pooling, experts: pool.experts });
             let info = &scan.info_of(pool);
-            let entry = Entry { snr: finite(snr), info: Described(info), statistic: None, pooled };
+            let entry = Entry { snr: finite(snr), info: Described(info), statistic: None, pooled, statistics: None };
             map.serialize_entry(&pool.name, &entry)?;
         }
         map.end()

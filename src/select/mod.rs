@@ -1,6 +1,7 @@
 //! A scan and rules -> the chosen modules.
 //!
-//! Under every rule, modules are ordered by ratio, the highest and so the infinite first, and equal ones in model order.
+//! Under every rule, modules are ordered by what the scan is ranked by, the highest and so the infinite first, and equal ones in
+//! model order.
 
 mod cost;
 mod layers;
@@ -16,6 +17,7 @@ pub use rules::{Count, Rules, SelectError, Types};
 use crate::modules;
 use crate::output::python_json;
 use crate::scan::{Pool, Record, Scan};
+use crate::statistic::Score;
 
 /// The module types of a Llama-like model in the order in which the original laser-QLoRA notebook writes them.
 const SEED_ORDER: [&str; 7] = [
@@ -52,7 +54,7 @@ pub struct Candidate<'a> {
     pub pool: Option<&'a Pool>,
     /// The place of the record in the scan.
     pub place: usize,
-    pub snr: f64,
+    pub score: Score,
     /// `None` if a shape is not known.
     pub cost: Option<Cost>,
 }
@@ -141,19 +143,19 @@ fn ranked(scan: &Scan) -> Vec<Candidate<'_>> {
     let infos = |places: &[usize]| Cost::of(places.iter().map(|place| &scan.records()[*place].info));
     let candidate = |(place, record): (usize, &'_ Record)| {
         let pool = pooled.get(&place).copied();
-        let snr = match pool {
+        let score = match pool {
             Some(pool) if pool.members[0] != place => None,
-            Some(pool) => pool.snr,
-            None => record.snr(),
+            Some(pool) => pool.score,
+            None => record.score(scan.ranking()),
         };
-        snr.map(|snr| (place, pool, snr))
+        score.map(|score| (place, pool, score))
     };
     let whole = scan.records().iter().enumerate().filter(|(_, record)| record.info.part_of.is_none());
     whole
         .filter_map(candidate)
-        .map(|(place, pool, snr)| {
+        .map(|(place, pool, score)| {
             let cost = pool.map_or_else(|| infos(&[place]), |pool| infos(&pool.members));
-            Candidate { record: &scan.records()[place], pool, place, snr, cost }
+            Candidate { record: &scan.records()[place], pool, place, score, cost }
         })
         .collect()
 }
@@ -237,9 +239,9 @@ fn best<'a>(mut candidates: Vec<Candidate<'a>>, count: Count) -> Vec<Candidate<'
     candidates
 }
 
-/// The order of the ranking. It needs a stable sort, which keeps equal ratios in model order.
+/// The order of the ranking. It needs a stable sort, which keeps equal ones in model order.
 fn best_first(a: &Candidate<'_>, b: &Candidate<'_>) -> Ordering {
-    b.snr.total_cmp(&a.snr)
+    a.score.best_first(&b.score)
 }
 
 #[cfg(test)]

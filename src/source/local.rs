@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
 use super::{Blob, BrokenLink, Form, Model, Source, SourceError, Stamp, Transfer, name};
+use crate::output::SPECTRA_ENDING;
 
 #[derive(Debug)]
 pub struct Local {
@@ -82,7 +83,7 @@ impl Source for Local {
     }
 
     fn files(&self) -> Vec<String> {
-        self.entries(Path::is_file)
+        self.entries(is_of_model)
     }
 
     fn broken_links(&self) -> Vec<BrokenLink> {
@@ -114,6 +115,13 @@ impl Source for Local {
         let missing = || SourceError::NoSuchFile { model: self.model.spelling.clone(), file: blob.name().to_owned() };
         blob.complete(&self.path(blob.name()).ok_or_else(missing)?)
     }
+}
+
+/// Whether a path is that of a file which may belong to a model. The spectra of a scan are no weights, although they may lie in the
+/// model's folder.
+fn is_of_model(path: &Path) -> bool {
+    let is_spectra = path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(SPECTRA_ENDING));
+    path.is_file() && !is_spectra
 }
 
 /// The names of the wanted entries of a folder.

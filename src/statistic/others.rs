@@ -15,6 +15,9 @@ pub enum Undefined {
     NoTail,
     #[error("it cannot be vouched for: {0}")]
     Doubtful(#[from] Doubt),
+    /// The reason is quoted from a scan's file.
+    #[error("{0}")]
+    Told(String),
 }
 
 /// The statistics of one spectrum beside that of laser-QLoRA.

@@ -147,7 +147,8 @@ impl Terminal {
             let label = |module: &Candidate<'_>| label(module.name(), module.kind(), module.layer());
             let shown: Vec<String> = modules.iter().take(LAYERS_SHOWN).map(label).collect();
             let more = if modules.len() > LAYERS_SHOWN { " …" } else { "" };
-            let snr = |module: Option<&Candidate<'_>>| module.map_or_else(String::new, |module| ratio(module.snr));
+            let snr =
+                |module: Option<&Candidate<'_>>| module.map_or_else(String::new, |module| ratio(module.score.value));
             let (best, last) = (snr(modules.first()), snr(modules.last()));
             [
                 (*kind).to_owned(),

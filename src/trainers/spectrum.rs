@@ -103,7 +103,7 @@ fn results<'a>(choice: &Choice<'a>) -> Result<Vec<Rated<'a>>, ExportError> {
                 let held = records.iter().filter(|record| record.info.memory.names().contains(name)).count();
                 return Err(ExportError::Apart { trainer: choice.trainer, name: name.clone(), held });
             }
-            results.push((name.as_str(), candidate.kind(), candidate.snr));
+            results.push((name.as_str(), candidate.kind(), candidate.score.value));
         }
     }
     Ok(results)

@@ -4,6 +4,7 @@ use laser_scan::config::Given;
 use laser_scan::modules::Wanted;
 use laser_scan::scan::Pooling;
 use laser_scan::select::Rules;
+use laser_scan::statistic::Ranking;
 use laser_scan::trainers::{Adapter, Format, Trainer};
 
 use super::ModelRequest;
@@ -15,6 +16,8 @@ pub struct ExportTask {
     pub model: Option<(ModelRequest, Wanted)>,
     /// `None`: as in the scan.
     pub pooling: Option<Pooling>,
+    /// `None`: as in the scan.
+    pub ranking: Option<Ranking>,
     pub rules: Rules,
     pub adapter: Adapter,
     pub given: Given,

@@ -9,6 +9,7 @@ use anyhow::Result;
 use laser_scan::scan::Pooling;
 use laser_scan::select::Rules;
 use laser_scan::source::{self, HubOptions, Source};
+use laser_scan::statistic::Ranking;
 
 pub use export::{ExportOutput, ExportTask};
 pub use scan::ScanTask;
@@ -28,6 +29,8 @@ pub struct ModelRequest {
 
 pub struct DiffTask {
     pub scans: [PathBuf; 2],
+    /// `None`: as the scans were ranked.
+    pub ranking: Option<Ranking>,
     /// How many of each type count as the best.
     pub top: usize,
     /// How many of the modules that moved most are shown.
@@ -39,6 +42,8 @@ pub struct ReportTask {
     pub scan: PathBuf,
     pub output: PathBuf,
     pub overwrite: bool,
+    /// `None`: as in the scan.
+    pub ranking: Option<Ranking>,
     pub rules: Rules,
     /// `None`: as in the scan.
     pub pooling: Option<Pooling>,

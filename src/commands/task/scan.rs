@@ -2,6 +2,7 @@ use laser_scan::modules::{Filter, Wanted};
 use laser_scan::scan::{Destination, Options, Pooling};
 use laser_scan::select::Rules;
 use laser_scan::spectrum::DeviceRequest;
+use laser_scan::statistic::Ranking;
 use laser_scan::trainers::{Adapter, Trainer};
 
 use super::ModelRequest;
@@ -13,6 +14,11 @@ pub struct ScanTask {
     pub filter: Filter,
     pub wanted: Wanted,
     pub pooling: Pooling,
+    pub ranking: Ranking,
+    /// Whether the other statistics are written too, even if none of them ranks.
+    pub all_statistics: bool,
+    /// Whether spectra are written.
+    pub has_spectra: bool,
     pub rules: Rules,
     /// The trainers whose configurations are written, each once.
     pub emit: Vec<&'static dyn Trainer>,

@@ -9,6 +9,7 @@
 //! removed (`file.rs`).
 
 mod file;
+mod note;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -23,11 +24,12 @@ use serde::{Deserialize, Serialize};
 use super::Measurement;
 use crate::spectrum::ALGORITHM;
 use file::{open_alone, remove, replace};
+use note::Note;
 
 /// How often lines are forced to the disk. A power cut loses no more work than this.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many bytes of a file show whether it is a journal; a line is shorter.
+/// How many bytes of a file show whether it is a journal.
 const FIRST_READ: u64 = 1 << 16;
 
 /// Why the journal cannot be used.
@@ -140,7 +142,7 @@ impl Journal {
 }
 
 fn line(key: &Key, measurement: &Measurement) -> io::Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(&Line { key, measurement })?;
+    let mut line = serde_json::to_vec(&Line { key, measurement: Note::of(measurement) })?;
     line.push(b'\n');
     Ok(line)
 }
@@ -165,10 +167,8 @@ fn read(bytes: &[u8]) -> (HashMap<Key, Measurement>, u64) {
     let mut known = HashMap::new();
     let mut whole = 0;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let Ok(Line { key, measurement }) = serde_json::from_slice::<Line<Key, Measurement>>(line) else { break };
-        if !line.ends_with(b"\n") {
-            break;
-        }
+        let Ok(Line { key, measurement }) = serde_json::from_slice::<Line<Key, Note>>(line) else { break };
+        let Some(measurement) = measurement.measurement().filter(|_| line.ends_with(b"\n")) else { break };
         if key.algorithm == ALGORITHM {
             known.insert(key, measurement);
         }
@@ -182,7 +182,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::spectrum::{Method, Processor};
+    use crate::spectrum::{Method, Processor, Spectrum};
     use crate::statistic::Statistic;
 
     fn key(weight: &str) -> Key {
@@ -190,8 +190,10 @@ mod tests {
     }
 
     fn measurement(sigma_max: f64) -> Measurement {
-        let statistic = Statistic { sigma_max, ..Statistic::new(&[4.0, 2.0, 1.0 / 3.0], [3, 5]) };
-        Measurement { statistic, method: Method::Gram, processor: Processor::Cpu }
+        let values = vec![4.0, 2.0, 1.0 / 3.0];
+        let statistic = Statistic { sigma_max, ..Statistic::new(&values, [3, 5]) };
+        let spectrum = Spectrum { values, method: Method::Gram, processor: Processor::Cpu, shape: [3, 5] };
+        Measurement { statistic, spectrum }
     }
 
     #[test]

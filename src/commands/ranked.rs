@@ -1,0 +1,28 @@
+//! Ranks a finished scan by any statistic.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use laser_scan::scan::Scan;
+use laser_scan::statistic::Ranking;
+
+/// By what the scan was ranked when its files were written: laser-QLoRA's ratio, if nothing is known of that.
+pub fn usual(scan: &Scan) -> Ranking {
+    let options = scan.provenance.as_ref().map(|provenance| &provenance.options);
+    options.map_or_else(Ranking::default, |options| Ranking { criterion: options.statistic, ties: options.ties })
+}
+
+/// The scan from the file at `path`, ranked as `ranking` says, or as it was when its files were written. Its spectra are read only
+/// if they are needed.
+pub fn ranked(mut scan: Scan, path: &Path, ranking: Option<Ranking>) -> Result<Scan> {
+    let ranking = ranking.unwrap_or_else(|| usual(&scan));
+    let is_known = |scan: &Scan| {
+        let mut measured = scan.records().iter().filter_map(|record| record.result.as_ref().ok());
+        measured.all(|numbers| numbers.statistics.is_some())
+    };
+    if ranking.needs_spectra() && !is_known(&scan) {
+        let impossible = || format!("a ranking by {} needs the spectra of a scan", ranking.criterion);
+        scan.read_spectra(path).with_context(impossible)?;
+    }
+    Ok(scan.ranked_by(ranking, false)?)
+}
