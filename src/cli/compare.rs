@@ -1,4 +1,4 @@
-//! `laser-scan diff` and `laser-scan report`.
+//! `laser-scan diff`, `laser-scan report` and `laser-scan show`.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use clap::Args;
 use laser_scan::scan::Pooling;
 
 use super::{ChoiceArgs, MessageArgs, POOLINGS, RankingArgs, UsageError, at_least_one, one_of};
-use crate::commands::task::{DiffTask, ReportTask};
+use crate::commands::task::{DiffTask, ReportTask, ShowForm, ShowTask};
 
 /// Show what moved between two scans: base and fine-tune, two revisions, ours and a published result.
 ///
@@ -40,6 +40,67 @@ pub struct DiffArgs {
 
     #[command(flatten)]
     pub messages: MessageArgs,
+}
+
+const SHOW_FORMS: [(&str, &str, ShowForm); 4] = [
+    ("table", "A table of what is chosen", ShowForm::Table),
+    ("json", "The names of what is chosen, as in the top-N file", ShowForm::Json),
+    ("csv", "Every module with all its numbers", ShowForm::Csv),
+    ("markdown", "The table in Markdown", ShowForm::Markdown),
+];
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  laser-scan show laser_scan_Mistral-7B-v0.1.json --top-percent 25
+      What a quarter of each type would be; nothing is measured anew.
+  laser-scan show laser_scan_Mistral-7B-v0.1.json --statistic mp --top-output best.json
+      The best by another statistic of the same spectra, into a file as the scan writes it.
+  laser-scan show laser_scan_Mistral-7B-v0.1.json --format csv > modules.csv
+      Every module's numbers for pandas or polars.";
+
+/// Show a finished scan: the best of each type by any rule and statistic, or every module's numbers.
+#[derive(Debug, Args)]
+#[command(after_long_help = SHOW_EXAMPLES)]
+pub struct ShowArgs {
+    /// The scan: a file of all modules' numbers
+    #[arg(value_name = "SCAN.json")]
+    scan: PathBuf,
+
+    #[command(flatten)]
+    choice: ChoiceArgs,
+
+    /// Rank all experts of a layer as one, by the mean or the largest of their ratios [default: as in the scan]
+    #[arg(long, value_name = "HOW", value_parser = one_of(&POOLINGS), help_heading = "What to choose")]
+    pool_experts: Option<Pooling>,
+
+    /// The form: table, json (the names of what is chosen), csv (every module with all its numbers) or markdown
+    #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = one_of(&SHOW_FORMS), help_heading = "Output")]
+    format: ShowForm,
+
+    /// Write the names of what is chosen to this file, too, as a scan writes them
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    top_output: Option<PathBuf>,
+
+    /// Replace a file of that name, even if it is no such file
+    #[arg(long, requires = "top_output", help_heading = "Output")]
+    overwrite: bool,
+
+    #[command(flatten)]
+    pub messages: MessageArgs,
+}
+
+impl ShowArgs {
+    pub fn task(&self) -> Result<ShowTask, UsageError> {
+        Ok(ShowTask {
+            scan: self.scan.clone(),
+            ranking: self.choice.ranking.given()?,
+            rules: self.choice.rules(None)?,
+            pooling: self.pool_experts,
+            form: self.format,
+            top: self.top_output.clone(),
+            overwrite: self.overwrite,
+        })
+    }
 }
 
 /// Write a page to look at: every module's place in a scan, as one HTML file that needs nothing else.

@@ -20,7 +20,7 @@ use laser_scan::output;
 use laser_scan::scan::Pooling;
 
 use adapter::AdapterArgs;
-use compare::{DiffArgs, ReportArgs};
+use compare::{DiffArgs, ReportArgs, ShowArgs};
 use environment::HubArgs;
 use export::ExportArgs;
 use scan::ScanArgs;
@@ -78,6 +78,7 @@ pub enum Command {
     Export(Box<ExportArgs>),
     Diff(DiffArgs),
     Report(ReportArgs),
+    Show(ShowArgs),
 }
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -150,6 +151,7 @@ pub fn read() -> (TerminalOptions, Task) {
             (Some("export"), arguments.task().map(|task| Task::Export(Box::new(task))), arguments.messages)
         }
         Some(Command::Diff(arguments)) => (Some("diff"), arguments.task().map(Task::Diff), arguments.messages),
+        Some(Command::Show(arguments)) => (Some("show"), arguments.task().map(Task::Show), arguments.messages),
         Some(Command::Report(arguments)) => (Some("report"), arguments.task().map(Task::Report), arguments.messages),
     };
     let verbosity = match (quiet, cli.scan.verbose) {

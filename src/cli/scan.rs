@@ -121,7 +121,7 @@ pub struct ScanArgs {
     #[arg(long, value_name = "N", value_parser = threads, help_heading = "Running")]
     threads: Option<NonZeroUsize>,
 
-    /// Ignore what an interrupted scan has left, and begin anew
+    /// Measure anew, whatever an interrupted or a finished scan has left
     #[arg(long, help_heading = "Running")]
     fresh: bool,
 

@@ -34,12 +34,13 @@ pub fn run(task: &ExportTask, terminal: &Terminal) -> Result<ExitCode> {
     let selection = Selection::new(&scan, &rules).map_err(Advise::with_advice)?;
     let request = Request { selection: &selection, adapter };
     let export = trainers::export(task.trainer, &request).map_err(Advise::with_advice)?;
+    terminal.caution(&scan);
     let is_all = selection.chosen().count() == selection.ranked.len();
     if is_all && matches!(rules.count, Count::Top(count) if count > 1) {
         terminal.note("everything is chosen: a smaller --top-n takes fewer of each type");
     }
-    let manifest = scan::manifest_of(&task.scan);
-    let protected = Protected { scan: vec![&task.scan, &manifest], overwrite: task.overwrite };
+    let (manifest, spectra) = (scan::manifest_of(&task.scan), scan::spectra_of(&task.scan));
+    let protected = Protected { scan: vec![&task.scan, &manifest, &spectra], overwrite: task.overwrite };
     match (config, &task.output) {
         (Some((config, dry_run)), _) => edit::edit(&config, &export, dry_run, terminal)?,
         (None, ExportOutput::Folder(folder)) => write::all_forms(&export, folder, &protected, terminal)?,

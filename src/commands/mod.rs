@@ -12,7 +12,9 @@ mod publish;
 mod ranked;
 mod remedy;
 mod report;
+mod reuse;
 mod scan;
+mod show;
 pub mod task;
 mod write;
 
@@ -31,6 +33,7 @@ pub fn run(task: &Task, terminal: &Terminal) -> Result<ExitCode> {
         Task::Export(task) => export::run(task, terminal),
         Task::Diff(task) => diff::run(task, terminal),
         Task::Report(task) => report::run(task, terminal),
+        Task::Show(task) => show::run(task, terminal),
     };
     result.map_err(options::with_options)
 }

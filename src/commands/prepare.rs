@@ -67,5 +67,8 @@ fn claim_places(task: &ScanTask, plan: &Plan, pending: &Scan, source: &dyn Sourc
 
 /// The files that the configurations of a scan may not replace.
 pub fn protected<'a>(task: &ScanTask, outputs: &'a Outputs) -> Protected<'a> {
-    Protected { scan: vec![&outputs.full, &outputs.top, &outputs.manifest], overwrite: task.overwrite }
+    Protected {
+        scan: vec![&outputs.full, &outputs.top, &outputs.manifest, &outputs.spectra],
+        overwrite: task.overwrite,
+    }
 }

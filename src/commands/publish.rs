@@ -22,23 +22,30 @@ pub fn publish(
     task: &ScanTask,
     terminal: &Terminal,
     plan: &Plan,
-    scan: &Scan,
+    scan: Scan,
     outputs: &Outputs,
-    journal: Journal,
+    journal: Option<Journal>,
     begun: Instant,
 ) -> Result<ExitCode> {
+    let mut scan = scan.pooled(task.pooling).ranked_by(task.ranking, task.all_statistics)?;
+    if !task.has_spectra {
+        scan.spectra = None;
+    }
+    let scan = &scan;
     // The numbers are written even if the rules leave nothing to choose.
     let selection = Selection::new(scan, &task.rules).map_err(Advise::with_advice);
     let top = select::top_json(selection.as_ref().map_or(&[][..], |selection| &selection.groups));
     scan.write(outputs, &top).map_err(|error| unwritten(error, outputs, task.resume_with))?;
-    if let Err(error) = journal.finish(plan.is_of_other_modules()) {
+    let ended = journal.map_or(Ok(()), |journal| journal.finish(plan.is_of_other_modules()));
+    if let Err(error) = ended {
         // This is no error: the results are written, and the next scan can use the journal.
         terminal.warn(&error.to_string());
     }
     let selection =
         selection.with_context(|| format!("the numbers are in '{}', but nothing is chosen", outputs.full.display()))?;
-    let shown = if task.as_json { terminal.output(&top) } else { terminal.top(&selection.groups) };
+    let shown = if task.as_json { terminal.output(&top) } else { terminal.top(&selection) };
     shown.context(STANDARD_OUTPUT)?;
+    terminal.caution(scan);
     terminal.remark_on_choice(&selection.groups, outputs);
     for pool in scan.incomplete_pools() {
         terminal.warn(&format!("{} is not ranked: {INCOMPLETE_POOL}", pool.name));

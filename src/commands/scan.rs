@@ -9,7 +9,7 @@ use laser_scan::scan::Options;
 
 use super::publish::{publish, status};
 use super::task::ScanTask;
-use super::{STANDARD_OUTPUT, prepare};
+use super::{STANDARD_OUTPUT, prepare, reuse};
 use crate::terminal::{Progress, Terminal};
 
 pub fn run(task: &ScanTask, terminal: &Terminal) -> Result<ExitCode> {
@@ -25,6 +25,9 @@ pub fn run(task: &ScanTask, terminal: &Terminal) -> Result<ExitCode> {
         shown.context(STANDARD_OUTPUT)?;
         return Ok(status(plan.missing.is_empty()));
     }
+    if let Some(scan) = reuse::finished(task, &plan, &outputs, &devices, terminal) {
+        return publish(task, terminal, &plan, scan, &outputs, None, begun);
+    }
     let resources = Resources { devices, threads: task.threads, memory: measure::memory_ceiling() };
     let journal = Journal::open(&outputs.journal, task.fresh)?;
     let planned = begun.elapsed();
@@ -37,10 +40,6 @@ pub fn run(task: &ScanTask, terminal: &Terminal) -> Result<ExitCode> {
     }
     let options = Options { memory: resources.memory, ..task.options.clone() };
     let run = Run { begun: date, planned, measured: begun.elapsed() - planned, options };
-    let scan = plan.scan(outcomes, &resources, run).pooled(task.pooling);
-    let mut scan = scan.ranked_by(task.ranking, task.all_statistics)?;
-    if !task.has_spectra {
-        scan.spectra = None;
-    }
-    publish(task, terminal, &plan, &scan, &outputs, journal, begun)
+    let scan = plan.scan(outcomes, &resources, run);
+    publish(task, terminal, &plan, scan, &outputs, Some(journal), begun)
 }

@@ -12,6 +12,7 @@ mod dry_run;
 mod journal;
 mod memory;
 mod plan;
+mod reuse;
 mod run;
 mod schedule;
 

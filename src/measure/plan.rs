@@ -108,18 +108,23 @@ impl Plan {
             Err(why) => Err(why.clone()),
         };
         let mut scan = self.with_results(outcomes.iter().map(result));
-        let failed = self.modules.iter().zip(&outcomes).filter_map(|(module, outcome)| {
-            let reason = outcome.as_ref().err()?.to_string();
-            Some(Failure { module: module.info.name.clone(), reason })
-        });
-        scan.failures = failed.chain(self.missing.iter().map(Failure::missing)).collect();
-        scan.left_out = self.left_out.iter().map(LeftOut::from).collect();
+        self.add_remarks(&mut scan);
         scan.provenance = Some(self.provenance(&outcomes, resources, run));
         let measured = self.modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
             outcome.ok().map(|measurement| (module.info.name.clone(), measurement.spectrum))
         });
         scan.spectra = Some(measured.collect());
         scan
+    }
+
+    /// Adds to the planned `scan` which modules have no numbers, and what was left out.
+    pub(super) fn add_remarks(&self, scan: &mut Scan) {
+        let failed = scan.records()[..self.modules.len()].iter().filter_map(|record| {
+            let reason = record.result.as_ref().err()?.to_string();
+            Some(Failure { module: record.info.name.clone(), reason })
+        });
+        scan.failures = failed.chain(self.missing.iter().map(Failure::missing)).collect();
+        scan.left_out = self.left_out.iter().map(LeftOut::from).collect();
     }
 
     fn provenance(&self, outcomes: &[Outcome], resources: &Resources, run: Run) -> Provenance {
@@ -131,6 +136,7 @@ impl Plan {
             file: shard.file.clone(),
             size: shard.size,
             etag: self.model.commit.as_ref().map(|_| shard.identity.clone()),
+            identity: self.model.commit.is_none().then(|| shard.identity.clone()),
         });
         let Run { begun, planned, measured: taken, options } = run;
         Provenance {
@@ -159,7 +165,7 @@ impl Plan {
     }
 
     /// The scan in which the modules have these results, and missing modules have none.
-    fn with_results(&self, results: impl Iterator<Item = Result<Numbers, Unmeasured>>) -> Scan {
+    pub(super) fn with_results(&self, results: impl Iterator<Item = Result<Numbers, Unmeasured>>) -> Scan {
         let record = |(module, result): (&Module, _)| Record { info: module.info.clone(), result };
         let missing = self.missing.iter().flat_map(|missing| {
             let cause = &missing.cause;

@@ -10,7 +10,8 @@ use super::fields::Fields;
 use super::outputs::manifest_of;
 use super::pool::pool;
 use super::{
-    Failure, INCOMPLETE_POOL, LeftOut, Outputs, Pool, Provenance, ReadError, Record, Scan, Surroundings, Unmeasured,
+    Failure, INCOMPLETE_POOL, LeftOut, Outputs, Pool, Provenance, ReadError, Record, Scan, Spectra, Surroundings,
+    Unmeasured,
 };
 use crate::modules::{InMemory, Info};
 use crate::output::json::Json;
@@ -100,7 +101,9 @@ impl Scan {
         let full = self.full_json();
         let unwritable =
             |error| OutputError::Unwritable { path: outputs.spectra.clone(), error: io::Error::other(error) };
-        let spectra = self.spectra.as_ref().map(|spectra| spectra.to_bytes(&full)).transpose().map_err(unwritable)?;
+        // A scan that was read and is written again usually has its spectra there.
+        let spectra = self.spectra.as_ref().filter(|_| !Spectra::are_of(&outputs.spectra, &full));
+        let spectra = spectra.map(|spectra| spectra.to_bytes(&full)).transpose().map_err(unwritable)?;
         outputs.write(&full, top, &self.manifest_json(outputs, &full), spectra.as_deref())
     }
 

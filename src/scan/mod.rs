@@ -24,6 +24,7 @@ pub use join::JoinError;
 pub use manifest::ManifestError;
 pub(crate) use others::{Rated, spectrum, spectrum_sorted};
 pub use outputs::{Destination, Outputs, manifest_of};
+pub use ownership::is_top;
 pub use pool::{INCOMPLETE_POOL, Pool, Pooling};
 pub use provenance::{Failure, Host, LeftOut, Methods, Options, Processors, Provenance, Seconds, WeightFile};
 pub use read_error::{OpenError, ReadError};

@@ -138,6 +138,11 @@ fn read(path: &Path) -> Option<Vec<u8>> {
     fs::read(path).ok()
 }
 
+/// Whether these are the bytes of a top-N file.
+pub fn is_top(bytes: &[u8]) -> bool {
+    names_in(bytes).is_some()
+}
+
 /// The names of modules in a file, if it is a top-N file.
 fn names_in(bytes: &[u8]) -> Option<HashSet<String>> {
     let types: HashMap<String, Vec<String>> = serde_json::from_slice(bytes).ok()?;

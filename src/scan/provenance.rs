@@ -54,6 +54,9 @@ pub struct WeightFile {
     pub size: u64,
     /// The Hub's hash of the content; `null` for other models.
     pub etag: Option<String>,
+    /// For files that have no such hash: the path and what tells whether the file was changed. Older manifests do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
 }
 
 /// How many modules were measured by each [`crate::spectrum::Method`].

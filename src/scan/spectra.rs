@@ -89,15 +89,12 @@ impl Spectra {
 
     /// Whether a file of spectra is at `path`, judged by its header.
     pub(super) fn is_at(path: &Path) -> bool {
-        let header = || {
-            let mut file = File::open(path).ok()?;
-            let mut length = [0; 8];
-            file.read_exact(&mut length).ok()?;
-            let mut header = Vec::new();
-            file.take(u64::from_le_bytes(length).min(LONGEST_HEADER)).read_to_end(&mut header).ok()?;
-            serde_json::from_slice::<Value>(&header).ok()
-        };
-        header().is_some_and(|header| header["__metadata__"][KEYS[0]] == FORMAT.0)
+        metadata(path).is_some()
+    }
+
+    /// Whether the file at `path` was written with the file of all numbers that has the content `full`.
+    pub(super) fn are_of(path: &Path, full: &[u8]) -> bool {
+        metadata(path).is_some_and(|metadata| metadata[KEYS[1]] == FORMAT.1 && metadata[KEYS[3]] == sha256(full))
     }
 
     /// Reads the file at `path`, which must have been written with the file of all numbers with this hash.
@@ -131,6 +128,17 @@ impl Spectra {
         };
         sources.into_iter().map(spectrum).collect()
     }
+}
+
+/// The metadata in the header of a file of spectra; `None` if there is no such file.
+fn metadata(path: &Path) -> Option<Value> {
+    let mut file = File::open(path).ok()?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length).ok()?;
+    let mut header = Vec::new();
+    file.take(u64::from_le_bytes(length).min(LONGEST_HEADER)).read_to_end(&mut header).ok()?;
+    let mut header: Value = serde_json::from_slice(&header).ok()?;
+    Some(header["__metadata__"].take()).filter(|metadata| metadata[KEYS[0]] == FORMAT.0)
 }
 
 impl Source {

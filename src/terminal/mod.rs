@@ -16,9 +16,11 @@ use laser_scan::config::Change;
 use laser_scan::measure::{Plan, Resources};
 use laser_scan::modules::{self, Reason};
 use laser_scan::output::{self, counted};
-use laser_scan::scan::Outputs;
-use laser_scan::select::{Candidate, Group};
+use laser_scan::report::{Caution, cautions};
+use laser_scan::scan::{Outputs, Scan};
+use laser_scan::select::{Candidate, Group, Selection};
 use laser_scan::spectrum;
+use laser_scan::statistic::Criterion;
 
 pub use progress::Progress;
 use sheet::{Sheet, harmless, harmless_lines};
@@ -142,24 +144,24 @@ impl Terminal {
     }
 
     /// Shows the chosen modules of each type.
-    pub fn top(&self, groups: &[Group<'_>]) -> io::Result<()> {
-        let row = |Group { kind, measured, modules }: &Group<'_>| {
-            let label = |module: &Candidate<'_>| label(module.name(), module.kind(), module.layer());
-            let shown: Vec<String> = modules.iter().take(LAYERS_SHOWN).map(label).collect();
-            let more = if modules.len() > LAYERS_SHOWN { " …" } else { "" };
-            let snr =
-                |module: Option<&Candidate<'_>>| module.map_or_else(String::new, |module| ratio(module.score.value));
-            let (best, last) = (snr(modules.first()), snr(modules.last()));
-            [
-                (*kind).to_owned(),
-                format!("{} of {measured}", modules.len()),
-                format!("{}{more}", shown.join(" ")),
-                if modules.len() > 1 { format!("{best} … {last}") } else { best },
-            ]
-        };
+    pub fn top(&self, selection: &Selection<'_>) -> io::Result<()> {
         let mut sheet = Sheet::default();
-        sheet.table(["type", "chosen", "layers, best first", "snr"], groups.iter().map(row).collect());
+        sheet.table(header(selection), selection.groups.iter().map(row).collect());
         self.print(&sheet)
+    }
+
+    /// Writes the chosen modules of each type as a table in Markdown.
+    pub fn top_in_markdown(&self, selection: &Selection<'_>) -> io::Result<()> {
+        let mut sheet = Sheet::default();
+        sheet.markdown(header(selection), selection.groups.iter().map(row).collect());
+        self.output(sheet.text().as_bytes())
+    }
+
+    /// Warns of what a reader of the ranking should know, unless `-q` is given.
+    pub fn caution(&self, scan: &Scan) {
+        if self.verbosity > Verbosity::Quiet {
+            cautions(scan).iter().for_each(|caution| self.warn(&format!("{caution}{}", remedy(caution))));
+        }
     }
 
     /// Remarks on the model that a reader of the numbers should know.
@@ -287,6 +289,50 @@ impl Terminal {
     }
 }
 
+/// The options that help with a reason for caution.
+fn remedy(caution: &Caution) -> &'static str {
+    match caution {
+        Caution::Infinite { .. } => {
+            "; --statistic mp ranks by signal over noise, in another order, and --ties margin goes on with this one"
+        }
+        Caution::Few { .. } => "; --statistic mp has no such gap",
+        Caution::Dead { .. } => "; --statistic mp does not divide by it, and --exclude leaves modules out",
+        Caution::Undefined { .. } | Caution::Hidden => "",
+    }
+}
+
+fn header(selection: &Selection<'_>) -> [&'static str; 4] {
+    let criterion = selection.scan.ranking().criterion;
+    ["type", "chosen", "layers, best first", if criterion == Criterion::Laser { "snr" } else { criterion.key() }]
+}
+
+/// The row of a type in the table of chosen modules.
+fn row(Group { kind, measured, modules }: &Group<'_>) -> [String; 4] {
+    let label = |module: &Candidate<'_>| label(module.name(), module.kind(), module.layer());
+    let shown: Vec<String> = modules.iter().take(LAYERS_SHOWN).map(label).collect();
+    let more = if modules.len() > LAYERS_SHOWN { " …" } else { "" };
+    [
+        (*kind).to_owned(),
+        format!("{} of {measured}", modules.len()),
+        format!("{}{more}", shown.join(" ")),
+        span(&modules.iter().map(|module| module.score.value).collect::<Vec<_>>()),
+    ]
+}
+
+/// The first and the last of values that are ordered. Infinite ones are counted, because they are no ranking.
+fn span(values: &[f64]) -> String {
+    let infinite = values.iter().take_while(|value| value.is_infinite()).count();
+    let first = match infinite {
+        0 => values.first().map_or_else(String::new, |first| ratio(*first)),
+        1 => "inf".to_owned(),
+        count => format!("inf x{count}"),
+    };
+    match values.last() {
+        Some(last) if values.len() > infinite.max(1) => format!("{first} … {}", ratio(*last)),
+        _ => first,
+    }
+}
+
 /// The rows of a dry run's table, one for each type.
 fn planned(plan: &Plan) -> Vec<[String; 5]> {
     let mut types: Vec<(&str, Vec<usize>)> = Vec::new();
@@ -365,6 +411,14 @@ mod tests {
     #[test]
     fn ratios_have_five_digits() {
         assert_eq!([3.034_71, 0.0, f64::INFINITY].map(ratio), ["3.0347", "0", "inf"]);
+    }
+
+    #[test]
+    fn infinite_ratios_are_counted() {
+        let infinite = f64::INFINITY;
+        let spans = [&[infinite; 3][..], &[infinite, 4.0], &[infinite, infinite, 4.0, 2.0], &[4.0, 2.0], &[4.0], &[]];
+        let expected = ["inf x3", "inf … 4.0000", "inf x2 … 2.0000", "4.0000 … 2.0000", "4.0000", ""];
+        assert_eq!(spans.map(span), expected);
     }
 
     #[test]

@@ -36,6 +36,19 @@ impl Sheet {
         let _ = writeln!(self.0, "{}", table.trim_fmt());
     }
 
+    /// Adds a table in Markdown.
+    pub fn markdown<const COLUMNS: usize>(&mut self, header: [&str; COLUMNS], rows: Vec<[String; COLUMNS]>) {
+        // A bar would end its cell.
+        let cell = |cell: &String| harmless(cell).replace('|', "\\|");
+        let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+        let rule = vec!["---".to_owned(); COLUMNS];
+        let header = header.map(str::to_owned).to_vec();
+        let rows = rows.iter().map(|cells| cells.iter().map(cell).collect());
+        for cells in [header, rule].into_iter().chain(rows) {
+            let _ = writeln!(self.0, "{}", line(cells));
+        }
+    }
+
     pub fn line(&mut self, text: &str) {
         let _ = writeln!(self.0, "{}", harmless(text));
     }

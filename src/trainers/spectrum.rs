@@ -11,6 +11,7 @@ use super::resolve::{Rule, is_literal};
 use super::{Export, ExportError, Format, Trainer};
 use crate::output::{self, in_file_name};
 use crate::scan::{self, Rated, Scan};
+use crate::statistic::Criterion;
 
 /// The folder in which Spectrum and Axolotl's plugin look for results.
 const FOLDER: &str = "model_snr_results";
@@ -81,6 +82,12 @@ impl Trainer for Spectrum {
             choice.model()
         );
         let mut notes = vec![plugin.into()];
+        let criterion = choice.selection.scan.ranking().criterion;
+        if criterion != Criterion::Laser {
+            notes.push(
+                format!("under 'snr' the results have the value of {criterion}, by which modules are ranked").into(),
+            );
+        }
         if let Some(embedding) = embedding(choice) {
             let text = format!("'{embedding}' is trained too, as Spectrum does");
             notes.push(Remark::new(text, Remedy::NoHeadNorEmbedding));

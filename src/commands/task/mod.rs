@@ -19,6 +19,7 @@ pub enum Task {
     Export(Box<ExportTask>),
     Diff(DiffTask),
     Report(ReportTask),
+    Show(ShowTask),
 }
 
 pub struct ModelRequest {
@@ -47,6 +48,29 @@ pub struct ReportTask {
     pub rules: Rules,
     /// `None`: as in the scan.
     pub pooling: Option<Pooling>,
+}
+
+pub struct ShowTask {
+    pub scan: PathBuf,
+    /// `None`: as in the scan.
+    pub ranking: Option<Ranking>,
+    pub rules: Rules,
+    /// `None`: as in the scan.
+    pub pooling: Option<Pooling>,
+    pub form: ShowForm,
+    /// The file for the names of the best, if it is to be written.
+    pub top: Option<PathBuf>,
+    pub overwrite: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShowForm {
+    Table,
+    /// The names of the best.
+    Json,
+    /// Every module with all its numbers.
+    Csv,
+    Markdown,
 }
 
 impl ModelRequest {
