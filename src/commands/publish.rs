@@ -53,7 +53,12 @@ pub fn publish(
     let request = Request { selection: &selection, adapter: task.adapter };
     let emitted = emit::emit(task, &request, &prepare::protected(task, outputs), terminal);
     let failed = scan.failures.len() - plan.missing.len();
-    terminal.finish(outputs, begun.elapsed(), failed + plan.missing.iter().map(Missing::count).sum::<usize>());
+    terminal.finish(
+        outputs,
+        scan.spectra.is_some(),
+        begun.elapsed(),
+        failed + plan.missing.iter().map(Missing::count).sum::<usize>(),
+    );
     emitted?;
     Ok(status(failed == 0 && plan.missing.is_empty()))
 }

@@ -32,6 +32,9 @@ pub enum InMemory {
     Modules(Vec<String>),
     /// A parameter that holds this matrix beside others, such as all experts of a layer.
     Parameter(String),
+    /// Parameters of which each holds a part of this matrix beside those of others, such as the gates and the ups of all experts that
+    /// one tensor holds together. There are at least two names.
+    Parameters(Vec<String>),
     /// A parameter that is one matrix, of which this module is a block of rows.
     RowsOf(String),
 }
@@ -40,14 +43,16 @@ impl InMemory {
     /// The names, at least one.
     pub fn names(&self) -> &[String] {
         match self {
-            Self::Modules(names) => names,
+            Self::Modules(names) | Self::Parameters(names) => names,
             Self::Parameter(name) | Self::RowsOf(name) => std::slice::from_ref(name),
         }
     }
 
+    /// The name of the parameter, or of the first of several.
     pub fn parameter(&self) -> Option<&str> {
         match self {
             Self::Modules(_) => None,
+            Self::Parameters(names) => names.first().map(String::as_str),
             Self::Parameter(name) | Self::RowsOf(name) => Some(name),
         }
     }

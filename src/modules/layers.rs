@@ -27,7 +27,8 @@ pub fn without_tensors<'a>(model: &Model<'a>, found: &[Matrix<'a>]) -> Vec<Gap<'
     let mut gaps = Vec::new();
     // Architectures found by neural architecture search describe each layer separately, and some layers have no
     // tensors.
-    if model.config.text.get("block_configs").is_some() {
+    // EfficientNet counts steps within its blocks.
+    if ["block_configs", "num_block_repeats"].iter().any(|key| model.config.text.get(key).is_some()) {
         return gaps;
     }
     for (stack, (layers, example)) in &stacks {

@@ -221,6 +221,8 @@ impl Model<'_> {
         match parameters.len() {
             1 if is_stacked && is_band => InMemory::RowsOf(parameters.remove(0)),
             1 if is_one || attention_input(&parameters[0]).is_some() => InMemory::Parameter(parameters.remove(0)),
+            0 | 1 => InMemory::Modules(parameters.iter().map(|name| module_name(name).to_owned()).collect()),
+            _ if is_stacked => InMemory::Parameters(parameters),
             _ => InMemory::Modules(parameters.iter().map(|name| module_name(name).to_owned()).collect()),
         }
     }

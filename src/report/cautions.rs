@@ -6,7 +6,8 @@ use crate::output::{counted, digits};
 use crate::scan::{Format, Record, Scan};
 use crate::statistic::{Criterion, Statistic, Ties};
 
-/// A ratio rests on few singular values if fewer than this are below the threshold, or fewer than a hundredth of all.
+/// A ratio rests on few singular values if fewer than this are below the threshold, or fewer than a hundredth of all. In a tiny
+/// matrix they may be no small part.
 const FEW: usize = 8;
 
 /// A module looks dead if its largest singular value is below this part of its type's median.
@@ -65,7 +66,7 @@ fn few(kind: &str, records: &[&Record]) -> Option<Caution> {
     let below = |statistic: &Statistic| {
         let all = statistic.signal_count + statistic.noise_count;
         let is_finite = statistic.snr().is_finite() && statistic.noise_count > 0;
-        Some(statistic.noise_count).filter(|noise| is_finite && *noise < FEW.max(all / 100).min(all))
+        Some(statistic.noise_count).filter(|noise| is_finite && *noise < FEW.max(all / 100) && *noise < all / 4)
     };
     let counts: Vec<usize> = records.iter().filter_map(|record| below(laser(record)?)).collect();
     let (least, most) = (*counts.iter().min()?, *counts.iter().max()?);

@@ -43,6 +43,7 @@ impl<'a> Fields<'a> {
             (names, is_matrix) => match <[String; 1]>::try_from(names) {
                 Ok([name]) if is_matrix => InMemory::RowsOf(name),
                 Ok([name]) => InMemory::Parameter(name),
+                Err(names) if !is_matrix => InMemory::Parameters(names),
                 Err(_) => return Err(self.malformed("target", "one name, as that of a parameter is")),
             },
         };

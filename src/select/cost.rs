@@ -43,6 +43,9 @@ impl Cost {
                     continue;
                 }
                 InMemory::Parameter(_) => shared = columns.saturating_add(shared),
+                InMemory::Parameters(names) => {
+                    shared = columns.saturating_mul(names.len() as u64).saturating_add(shared);
+                }
                 // All experts in one matrix share its inputs.
                 InMemory::RowsOf(_) => shared = columns,
             }

@@ -251,17 +251,15 @@ impl Terminal {
     }
 
     /// Tells where the results are, and how many modules are missing in them.
-    pub fn finish(&self, outputs: &Outputs, elapsed: Duration, failed: usize) {
+    pub fn finish(&self, outputs: &Outputs, has_spectra: bool, elapsed: Duration, failed: usize) {
         if failed > 0 {
             self.warn(&format!("{} could not be measured", counted(failed, "module")));
         }
-        self.note(&format!(
-            "wrote '{}', '{}' and '{}' in {:.1} s",
-            outputs.full.display(),
-            outputs.top.display(),
-            outputs.manifest.display(),
-            elapsed.as_secs_f64(),
-        ));
+        let spectra = has_spectra.then_some(&outputs.spectra);
+        let files = [&outputs.full, &outputs.top, &outputs.manifest].into_iter().chain(spectra);
+        let mut files: Vec<String> = files.map(|path| format!("'{}'", path.display())).collect();
+        let last = files.pop().unwrap_or_default();
+        self.note(&format!("wrote {} and {last} in {:.1} s", files.join(", "), elapsed.as_secs_f64()));
     }
 
     /// Tells what changed in a person's configuration.

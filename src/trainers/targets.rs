@@ -149,8 +149,12 @@ fn within<'n>(name: &'n str, component: &str) -> Option<&'n str> {
 /// The part of a module that is in the target called `name`. The blocks of rows that a divided weight is cut into may differ.
 /// What they cost together does not, so that equal ones stand for them; a remainder belongs to the first.
 fn share(info: &Info, name: &str) -> Info {
-    let InMemory::Modules(names) = &info.memory else { return info.clone() };
+    let (names, memory) = match &info.memory {
+        InMemory::Modules(names) => (names, InMemory::Modules(vec![name.to_owned()])),
+        InMemory::Parameters(names) => (names, InMemory::Parameter(name.to_owned())),
+        InMemory::Parameter(_) | InMemory::RowsOf(_) => return info.clone(),
+    };
     let rest = |rows: usize| if names[0] == name { rows % names.len() } else { 0 };
     let shape = info.shape.map(|[rows, columns]| [rows / names.len() + rest(rows), columns]);
-    Info { memory: InMemory::Modules(vec![name.to_owned()]), shape, ..info.clone() }
+    Info { memory, shape, ..info.clone() }
 }

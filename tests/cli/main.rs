@@ -33,6 +33,7 @@ mod resource_limits;
 mod scan;
 mod scan_files;
 mod sentence_transformers;
+mod statistics;
 mod support;
 mod trainers;
 mod unmatched_rules;

@@ -36,7 +36,7 @@ fn checkpoints_of_two_runs_have_results_of_their_own() {
         scan(&place, &format!("runs/{run}/checkpoint-500"), &["--emit", "peft"]).succeeded();
     }
     let expected = ["a", "b"].map(|run| {
-        [".json", "_peft.json", "_run.json", "_top_snr.json"]
+        [".json", "_peft.json", "_run.json", "_spectra.safetensors", "_top_snr.json"]
             .map(|ending| format!("laser_scan_{run}-checkpoint-500{ending}"))
     });
     assert_eq!(results(&place), expected.concat());
@@ -394,7 +394,8 @@ fn a_full_disk_leaves_what_was_there() {
         assert_eq!(contents(&place), before, "{line:?}");
     }
     // Here it is the journal that finds no room.
-    with_little_room(&place, 1, &line).refused(1, &["cannot write", ".journal"]);
+    let anew = [&line[..], &["--fresh"]].concat();
+    with_little_room(&place, 1, &anew).refused(1, &["cannot write", ".journal"]);
     fs::remove_file(place.path(&format!("{scan}.journal"))).expect("left for the next scan");
     assert_eq!(contents(&place), before);
 }
@@ -440,5 +441,6 @@ fn a_folder_that_vanishes_during_the_scan_is_made_again() {
     let entries = fs::read_dir(place.path("out")).expect("there").flatten();
     let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
     names.sort();
-    assert_eq!(names, ["laser_scan_m.json", "laser_scan_m_run.json", "laser_scan_m_top_snr.json"]);
+    let files = [".json", "_run.json", "_spectra.safetensors", "_top_snr.json"];
+    assert_eq!(names, files.map(|ending| std::ffi::OsString::from(format!("laser_scan_m{ending}"))));
 }

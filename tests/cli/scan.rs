@@ -9,13 +9,12 @@ use crate::support::checkpoint;
 use crate::support::program::{Workplace, tiny_mistral};
 
 #[test]
-fn writes_three_files_and_nothing_else() {
+fn writes_four_files_and_nothing_else() {
     let place = Workplace::new();
     let run = place.run(&["--model", &tiny_mistral(), "--top-n", "2"]);
     run.succeeded();
-    let names =
-        ["laser_scan_tiny-mistral.json", "laser_scan_tiny-mistral_run.json", "laser_scan_tiny-mistral_top_snr.json"];
-    assert_eq!(place.files(), names);
+    let endings = [".json", "_run.json", "_spectra.safetensors", "_top_snr.json"];
+    assert_eq!(place.files(), endings.map(|ending| format!("laser_scan_tiny-mistral{ending}")));
     // A table for a person on standard output, messages on standard error.
     assert!(run.stdout.contains("self_attn.v_proj") && run.stdout.contains("2 of 4"), "{}", run.stdout);
     assert!(run.stderr.contains("laser_scan_tiny-mistral_top_snr.json"), "{}", run.stderr);
@@ -62,7 +61,9 @@ fn the_manifest_tells_what_was_read_and_what_was_not() {
     assert_eq!(manifest["tool"], "laser-scan");
     assert_eq!(manifest["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!((&manifest["commit"], &manifest["device"]), (&Value::Null, &json!("cpu")));
-    assert_eq!(manifest["files"][0], json!({"file": "model-00001-of-00002.safetensors", "size": 773096, "etag": null}));
+    let file = &manifest["files"][0];
+    assert_eq!((&file["file"], &file["size"]), (&json!("model-00001-of-00002.safetensors"), &json!(773_096)));
+    assert!(file["etag"].is_null() && file["identity"].as_str().is_some_and(|identity| identity.contains("773096")));
     assert_eq!((&manifest["options"]["top_n"], &manifest["options"]["threads"]), (&json!(3), &json!(2)));
     assert_eq!(manifest["measured"], 24);
     assert_eq!(manifest["processors"], json!({"cpu": 24, "cuda": 0}));
@@ -166,7 +167,7 @@ fn quiet_is_quiet_and_verbose_tells_more() {
     let run = place.run(&["--model", &tiny_mistral(), "-q", "--json"]);
     assert!(run.succeeded().stdout.starts_with("{\n    \"self_attn.v_proj\": ["));
     assert_eq!(run.stderr, "");
-    let run = place.run(&["--model", &tiny_mistral(), "-v"]);
+    let run = place.run(&["--model", &tiny_mistral(), "-v", "--fresh"]);
     let lines = run.succeeded().stderr.lines().filter(|line| line.contains("  snr ")).count();
     assert_eq!(lines, 28, "{}", run.stderr);
     assert!(run.stderr.contains("of memory"), "{}", run.stderr);

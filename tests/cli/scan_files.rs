@@ -14,6 +14,7 @@ fn is_written_as_it_was(place: &Workplace, name: &str) -> Scan {
     let outputs = Outputs::new(name, &Destination { folder: Some(place.path(".")), ..Destination::default() });
     let mut scan = Scan::read(&outputs.full).expect("a scan");
     scan.read_manifest(&outputs.full).expect("its manifest");
+    scan.read_spectra(&outputs.full).expect("its spectra");
     let full = fs::read(&outputs.full).expect("readable");
     assert_eq!(String::from_utf8(scan.full_json()), String::from_utf8(full.clone()));
     let manifest = fs::read(&outputs.manifest).expect("readable");

@@ -44,7 +44,8 @@ fn write(place: &Workplace, config: &Value, tensors: Vec<Tensor>) {
 /// Scans a model of these tensors.
 pub fn scan(place: &Workplace, config: &Value, tensors: Vec<Tensor>, arguments: &[&str]) -> Run {
     write(place, config, tensors);
-    place.run(&[&["--model", "m"], arguments].concat())
+    // Matrices as small as these often have infinite ratios. With this option there is no warning of them.
+    place.run(&[&["--model", "m", "--ties", "margin"], arguments].concat())
 }
 
 /// Puts tensors in the place of those of the same names.
