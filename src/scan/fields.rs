@@ -66,11 +66,7 @@ impl<'a> Fields<'a> {
 
     /// The statistic, if the file has all of it.
     fn statistic(&self) -> Option<Statistic> {
-        let number = |key: &str| match self.fields.get(key)? {
-            Json::Number(number) => Some(*number),
-            _ => None,
-        };
-        let count = |key: &str| self.fields.get(key)?.whole();
+        let (number, count) = (|key| number(self.fields, key), |key| count(self.fields, key));
         Some(Statistic {
             sigma_max: number("sigma_max")?,
             sigma: number("sigma")?,
@@ -84,10 +80,6 @@ impl<'a> Fields<'a> {
 
     /// The other statistics of a spectrum.
     fn statistics(&self, value: &Json) -> Option<Box<Statistics>> {
-        let number = |value: &Json| match value {
-            Json::Number(number) => Some(*number),
-            _ => None,
-        };
         let defined = |key: &str| {
             let told = value.get("reason").and_then(|reasons| reasons.get(key)?.text());
             match value.get(key)? {
@@ -96,7 +88,7 @@ impl<'a> Fields<'a> {
             }
         };
         let plain = |key| match defined(key)? {
-            Ok(value) => Some(Ok(number(value)?)),
+            Ok(_) => Some(Ok(number(value, key)?)),
             Err(why) => Some(Err(why)),
         };
         let mp = match defined("mp")? {
@@ -104,7 +96,7 @@ impl<'a> Fields<'a> {
             Err(why) => Err(why),
         };
         // JSON has no infinity.
-        let margin = value.get("margin").map(|margin| number(margin).unwrap_or(f64::INFINITY));
+        let margin = value.get("margin").map(|_| number(value, "margin").unwrap_or(f64::INFINITY));
         Some(Box::new(Statistics { mp, effective_rank: plain("effective_rank")?, alpha: plain("alpha")?, margin }))
     }
 
@@ -154,11 +146,7 @@ impl<'a> Fields<'a> {
 }
 
 fn mp_edge(value: &Json) -> Option<MpEdge> {
-    let number = |key: &str| match value.get(key)? {
-        Json::Number(number) => Some(*number),
-        _ => None,
-    };
-    let count = |key: &str| value.get(key)?.whole();
+    let (number, count) = (|key| number(value, key), |key| count(value, key));
     Some(MpEdge {
         value: number("value")?,
         sigma: number("sigma")?,
@@ -169,6 +157,19 @@ fn mp_edge(value: &Json) -> Option<MpEdge> {
         noise_count: count("noise_count")?,
         share: number("share")?,
     })
+}
+
+/// The number under `key` of an object.
+fn number(object: &Json, key: &str) -> Option<f64> {
+    match object.get(key)? {
+        Json::Number(number) => Some(*number),
+        _ => None,
+    }
+}
+
+/// The whole number under `key` of an object.
+fn count(object: &Json, key: &str) -> Option<usize> {
+    object.get(key)?.whole()
 }
 
 fn role(value: &Json) -> Option<Role> {
