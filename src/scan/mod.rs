@@ -32,6 +32,8 @@ pub use record::{Numbers, Record, Unmeasured};
 pub use spectra::{NoSpectrum, Spectra, SpectraError, spectra_of};
 pub(crate) use write::Described;
 
+use rayon::prelude::*;
+
 use crate::modules::{Info, Role};
 use crate::statistic::{Ranking, Statistics};
 
@@ -105,15 +107,8 @@ impl Scan {
     pub fn ranked_by(mut self, ranking: Ranking, all: bool) -> Result<Self, NoSpectrum> {
         self.ranking = ranking;
         if ranking.needs_spectra() || all {
-            for record in &mut self.records {
-                let Ok(numbers) = &mut record.result else { continue };
-                if numbers.statistics.is_none() {
-                    let spectrum = self.spectra.as_ref().and_then(|spectra| spectra.get(&record.info.name));
-                    let known = numbers.statistic.as_ref().zip(spectrum);
-                    let (laser, spectrum) = known.ok_or_else(|| NoSpectrum(record.info.name.clone()))?;
-                    numbers.statistics = Some(Box::new(Statistics::of(spectrum, laser)));
-                }
-            }
+            let spectra = self.spectra.as_ref();
+            self.records.par_iter_mut().try_for_each(|record| add_statistics(record, spectra))?;
         }
         let how = self.pooling;
         Ok(self.pooled(how))
@@ -165,6 +160,18 @@ impl Scan {
         }
         self
     }
+}
+
+/// Computes the other statistics of a measured module, unless they are known.
+fn add_statistics(record: &mut Record, spectra: Option<&Spectra>) -> Result<(), NoSpectrum> {
+    let Ok(numbers) = &mut record.result else { return Ok(()) };
+    if numbers.statistics.is_none() {
+        let spectrum = spectra.and_then(|spectra| spectra.get(&record.info.name));
+        let known = numbers.statistic.as_ref().zip(spectrum);
+        let (laser, spectrum) = known.ok_or_else(|| NoSpectrum(record.info.name.clone()))?;
+        numbers.statistics = Some(Box::new(Statistics::of(spectrum, laser)));
+    }
+    Ok(())
 }
 
 /// Whether a scan ranks a module by default, judged by the module's name alone.
