@@ -172,8 +172,9 @@ mod tests {
         assert!(infinite[0].starts_with("v: 2 of 2 ratios are infinite.") && infinite[0].contains("(4 x 16)"));
         let dead = told(&[("q", &steep), ("q", &steep), ("q", &dead)]);
         assert!(dead.len() == 1 && dead[0].starts_with("q: 1 module looks dead ('m.layers.2.q')"), "{dead:?}");
-        let few = told(&[("k", &[9.0, 5.0, 3.0, 2.0, 1.5, 1.25, 1.0, 0.75, 0.5]), ("q", &steep)]);
-        assert!(few.len() == 1 && few[0].contains("below the threshold"), "{few:?}");
+        let hanging: Vec<f64> = (0..37).map(|at| 2.0 - f64::from(at) / 36.0).chain([0.1; 3]).collect();
+        let few = told(&[("k", &hanging), ("q", &steep)]);
+        assert!(few.len() == 1 && few[0].contains("1 of 1 ratios rest on 3 singular values"), "{few:?}");
         assert_eq!(told(&[("q", &steep)]), [""; 0]);
     }
 

@@ -224,7 +224,10 @@ mod tests {
             (own(r#""shape": [1]"#), "the 'shape' of 'a' is not"),
             (own(r#""shape": [1, NaN]"#), "the 'shape' of 'a' is not"),
             (own(r#""target": []"#), "the 'target' of 'a' is not"),
-            (own(r#""target": ["a", "b"], "target_is_parameter": true"#), "the 'target' of 'a' is not one name"),
+            (
+                own(r#""target": ["a", "b"], "target_is_parameter": true, "target_is_matrix": true"#),
+                "the 'target' of 'a' is not one name",
+            ),
             (own(r#""target_is_parameter": 1"#), "the 'target_is_parameter' of 'a' is not"),
             (own(r#""part_of": {}"#), "the 'part_of' of 'a' is not"),
             (own(r#""pool": "min""#), "the 'pool' of 'a' is not"),
