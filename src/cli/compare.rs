@@ -110,6 +110,10 @@ pub struct ReportArgs {
     #[arg(value_name = "SCAN.json")]
     scan: PathBuf,
 
+    /// Show on the page how ranks moved to this scan, such as that of a fine-tune
+    #[arg(long, value_name = "OTHER.json")]
+    against: Option<PathBuf>,
+
     /// The page [default: the scan's name with .html]
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
@@ -141,6 +145,7 @@ impl ReportArgs {
     pub fn task(&self) -> Result<ReportTask, UsageError> {
         Ok(ReportTask {
             scan: self.scan.clone(),
+            against: self.against.clone(),
             output: self.output.clone().unwrap_or_else(|| self.scan.with_extension("html")),
             overwrite: self.overwrite,
             ranking: self.choice.ranking.given()?,
