@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use laser_scan::report::{Against, Diff, Page, diff};
 use laser_scan::scan::{Scan, manifest_of, spectra_of};
 use laser_scan::select::Selection;
+use laser_scan::statistic::{Ranking, Ties};
 use laser_scan::{output, report};
 
 use super::advice::Advise;
@@ -55,9 +56,9 @@ fn compared(task: &ReportTask, scan: &Scan, path: &Path) -> Result<Diff> {
     let _ = other.read_manifest(path);
     let (a, b) = (task.scan.display(), path.display());
     if task.ranking.is_none() && usual(&other) != scan.ranking() {
-        let [first, second] = [scan.ranking().criterion, usual(&other).criterion];
+        let [first, second] = [scan.ranking(), usual(&other)].map(described);
         bail!(
-            "'{a}' is ranked by {first} and '{b}' by {second}, which cannot be compared: choose one with --statistic"
+            "'{a}' is ranked by {first} and '{b}' by {second}, which cannot be compared: choose one with --statistic and --ties"
         );
     }
     let other = ranked(other, path, task.ranking).with_context(|| format!("cannot rank '{b}'"))?;
@@ -70,6 +71,11 @@ fn compared(task: &ReportTask, scan: &Scan, path: &Path) -> Result<Diff> {
         );
     }
     Ok(diff)
+}
+
+fn described(ranking: Ranking) -> String {
+    let ties = if ranking.ties == Ties::Margin { " with ties by their margin" } else { "" };
+    format!("{}{ties}", ranking.criterion)
 }
 
 fn name(path: &Path) -> String {

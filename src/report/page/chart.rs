@@ -12,6 +12,9 @@ const SIZE: [f64; 2] = [340.0, 132.0];
 const X: [f64; 2] = [48.0, 332.0];
 const Y: [f64; 2] = [18.0, 104.0];
 
+/// Where infinite values are.
+const BEYOND: f64 = 7.0;
+
 /// The largest number of ticks.
 const TICKS: usize = 5;
 
@@ -47,13 +50,22 @@ impl Axis {
         Self { low: 0.0, high: count as f64 * step, is_log: false, ticks }
     }
 
-    /// A logarithmic axis for positive numbers.
+    /// A logarithmic axis for positive numbers. It begins and ends at one, two or five times a power of ten; if there are many
+    /// such numbers between, only powers of ten are ticks.
     pub fn logarithmic(low: f64, high: f64) -> Self {
-        let (first, last) = ((low.log10() + 1e-9).floor() as i32, (high.log10() - 1e-9).ceil() as i32);
-        let last = last.max(first + 1);
-        let step = ((last - first) as usize).div_ceil(TICKS - 1);
-        let ticks = (first..=last).step_by(step).map(|power| 10f64.powi(power)).collect();
-        Self { low: 10f64.powi(first), high: 10f64.powi(last), is_log: true, ticks }
+        let (first, last) = (low.log10().floor() as i32 - 1, high.log10().ceil() as i32 + 1);
+        let power = |power: i32| 10f64.powi(power);
+        let round: Vec<f64> = (first..=last).flat_map(|at| [1.0, 2.0, 5.0].map(|factor| factor * power(at))).collect();
+        let from = round.iter().rposition(|tick| *tick <= low * (1.0 + 1e-9)).unwrap_or(0);
+        let to = round.iter().position(|tick| *tick >= high * (1.0 - 1e-9)).unwrap_or(round.len() - 1);
+        let mut ticks = round[from..=to.max(from + 1).min(round.len() - 1)].to_vec();
+        let (low, high) = (ticks[0], ticks[ticks.len() - 1]);
+        if ticks.len() > TICKS + 1 {
+            let powers = || (first..=last).map(power).filter(|power| (low..=high).contains(power));
+            let step = powers().count().div_ceil(TICKS);
+            ticks = powers().step_by(step).collect();
+        }
+        Self { low, high, is_log: true, ticks }
     }
 
     /// The height of a value, from 0 to 1.
@@ -90,9 +102,19 @@ impl Frame {
         Y[1] - (Y[1] - Y[0]) * self.axis.part(value)
     }
 
-    /// A mark above the plot.
-    pub fn mark(&self, column: usize, text: &str) -> String {
-        label([self.x(column), Y[0] - 6.0], "mark", text)
+    /// Where an infinite value of a column is: above the plot.
+    pub fn beyond(&self, column: usize) -> [f64; 2] {
+        [self.x(column), BEYOND]
+    }
+
+    /// What the axis calls infinite values.
+    pub fn infinity() -> String {
+        label([X[0] - 6.0, BEYOND + 3.5], "end", "∞")
+    }
+
+    /// A mark for a column without a value.
+    pub fn missing(&self, column: usize) -> String {
+        label([self.x(column), Y[1] - 3.0], "mark", "×")
     }
 
     /// The whole chart around a `plot` of `what`.
@@ -148,14 +170,16 @@ mod tests {
         assert_eq!(ticks(&Axis::new(0.3, 0.7)), ["0", "0.2", "0.4", "0.6", "0.8"]);
         assert_eq!(ticks(&Axis::new(9.0, 10.0)), ["0", "2.5", "5", "7.5", "10"]);
         assert_eq!(ticks(&Axis::new(0.0, 0.0)), ["0", "0.25", "0.5", "0.75", "1"]);
-        assert_eq!(ticks(&Axis::new(0.02, 7.0)), ["0.01", "0.1", "1", "10"]);
+        assert_eq!(ticks(&Axis::new(0.02, 7.0)), ["0.1", "1", "10"]);
         assert_eq!(ticks(&Axis::new(1e-9, 1e3)), ["1e-9", "1e-6", "0.001", "1", "1000"]);
-        assert_eq!(ticks(&Axis::logarithmic(1.0, 1.0)), ["1", "10"]);
+        assert_eq!(ticks(&Axis::logarithmic(1.0, 1.0)), ["1", "2"]);
+        assert_eq!(ticks(&Axis::logarithmic(0.06, 1.3)), ["0.05", "0.1", "0.2", "0.5", "1", "2"]);
+        assert_eq!(ticks(&Axis::logarithmic(0.3, 7.0)), ["0.2", "0.5", "1", "2", "5", "10"]);
     }
 
     #[test]
     fn values_are_within_the_plot() {
         let axis = Axis::new(0.02, 7.0);
-        assert_eq!([0.001, 0.01, 10.0, 99.0].map(|value| axis.part(value)), [0.0, 0.0, 1.0, 1.0]);
+        assert_eq!([0.001, 0.02, 10.0, 99.0].map(|value| axis.part(value)), [0.0, 0.0, 1.0, 1.0]);
     }
 }

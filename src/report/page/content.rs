@@ -127,7 +127,7 @@ fn unranked<'a>(scan: &'a Scan, ranked: &[Candidate<'a>], kinds: &mut Kinds<'a>)
     let known: HashSet<usize> = ranked.iter().flat_map(|candidate| candidate.members()).copied().collect();
     let pooled: HashSet<usize> = scan.pools().iter().flat_map(|pool| &pool.members).copied().collect();
     let is_left = |(place, record): &(usize, &Record)| {
-        record.info.part_of.is_none() && !known.contains(place) && !pooled.contains(place)
+        record.info.part_of.is_none() && !known.contains(place) && (record.result.is_err() || !pooled.contains(place))
     };
     let records = scan.records().iter().enumerate().filter(is_left);
     records.map(|(_, record)| Module::alone(scan, record, kinds.place(&record.info.kind))).collect()

@@ -112,7 +112,7 @@ fn groups(content: &Content<'_>, row: &Type<'_>, cells: &[Cell]) -> String {
     }
     let chosen = cells.iter().filter(|(.., module)| content.modules[*module].is_chosen);
     let dots = join(chosen, |(x, y, _)| format!("M{x}.5 {y}.5h0"));
-    format!("{groups}<path class='picked' d='{dots}'/>")
+    format!("{groups}<path class='picked halo' d='{dots}'/><path class='picked' d='{dots}'/>")
 }
 
 /// A path through the middles of these cells, row by row.

@@ -7,12 +7,12 @@ use super::content::{Content, Module};
 use super::escape::{escape, join};
 use crate::output::{counted, grouped};
 use crate::report::{Caution, cautions};
-use crate::scan::{Format, Options, Pooling, Provenance};
+use crate::scan::{Options, Pooling, Provenance};
 use crate::statistic::{Criterion, Ties};
 use crate::trainers::quoted;
 
 const NO_SPECTRA: &str = "The singular values themselves were not at hand when this page was written, so that it shows neither \
-    the spectra of modules nor their quantiles; they are in the file of spectra that a scan writes beside its numbers.";
+    the spectra of modules nor their quantiles; they are in the file of spectra that laser-scan writes beside a scan's numbers.";
 
 pub fn facts(page: &Page<'_>, content: &Content<'_>) -> String {
     let (title, count) = (escape(page.title), counted(page.selection.ranked.len(), "module"));
@@ -156,7 +156,7 @@ fn median_share(content: &Content<'_>) -> Option<f64> {
 /// The reasons for caution, one for each type, and what the page lacks.
 fn notes(page: &Page<'_>, content: &Content<'_>) -> String {
     let mut notes: Vec<String> = cautions(page.selection.scan).iter().map(Caution::to_string).collect();
-    if !content.has_spectra && page.selection.scan.format == Format::LaserScan {
+    if !content.has_spectra {
         notes.push(NO_SPECTRA.to_owned());
     }
     if notes.is_empty() {

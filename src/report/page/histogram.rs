@@ -1,5 +1,7 @@
 //! A spectrum -> a small histogram over the logarithm of the singular values.
 
+use std::f64::consts::PI;
+
 use serde_json::{Value, json};
 
 use super::data::rounded;
@@ -62,7 +64,9 @@ pub fn curve(shape: [usize; 2]) -> Value {
     let high = law.upper_edge();
     // The lower edge is 0 for a square matrix, where the density over the logarithm vanishes as well.
     let low = (2.0 - high).max(high / 100.0);
-    let points = (0..=POINTS).map(|point| low * (high / low).powf(point as f64 / POINTS as f64));
+    // The points are close to each other near the edges, where the curve is steep.
+    let part = |point: usize| (1.0 - (PI * point as f64 / POINTS as f64).cos()) / 2.0;
+    let points = (0..=POINTS).map(|point| low + (high - low) * part(point));
     let points = points.map(|value| json!([rounded(value, 4), rounded(value * law.density(value), 4)]));
     points.collect()
 }

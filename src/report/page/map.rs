@@ -16,7 +16,7 @@ pub const SHADES: usize = 9;
 const MOVES: [f64; 3] = [0.0, 0.1, 0.3];
 
 /// The longest text that fits into a tile at the usual size.
-const WIDE: usize = 3;
+const WIDE: usize = 2;
 
 pub fn section(content: &Content<'_>) -> String {
     let (layered, others): (Vec<_>, Vec<_>) = content.types.iter().enumerate().partition(|(_, row)| row.is_layered);
@@ -85,7 +85,7 @@ fn table(caption: &str, head: &str, rows: &[(usize, &Type<'_>)], tiles: impl Fn(
         format!("<tr><th scope='row'><a href='#t{place}'>{name}</a> {count}</th>{}</tr>\n", tiles(row))
     });
     let table = format!(
-        "<p class='hint'>What is wider than the window can be scrolled sideways.</p>\n\
+        "<p class='hint'>Where this map is wider than the window, it scrolls sideways.</p>\n\
          <div class='scroll' role='region' aria-label='{caption}' tabindex='0'>\n<table class='map'>\n\
          <caption>{caption}</caption>\n<thead><tr><th scope='col'>type</th>{head}</tr></thead>\n\
          <tbody>\n{body}</tbody>\n</table>\n</div>\n"

@@ -5,7 +5,7 @@ use super::content::{Content, Type};
 use super::escape::join;
 
 /// The chart, if there are at least two columns and a number to draw. For each column it has a dot, or a bar from the best to the
-/// worst of several modules; marks above for infinite and missing values; and a line from layer to layer.
+/// worst of several modules, infinite values in a line of their own above, marks for missing ones, and a line from layer to layer.
 pub fn chart(content: &Content<'_>, row: &Type<'_>) -> Option<String> {
     let values = || row.sorted.iter().filter_map(|module| content.modules[*module].finite());
     let (low, high) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
@@ -24,15 +24,25 @@ fn plot(content: &Content<'_>, row: &Type<'_>, frame: &Frame) -> String {
         }
         // The dots of several would hide each other.
         let single = modules().filter(|_| places.len() == 1);
-        let points = single.filter_map(|(place, module)| Some((place, module, frame.point(*column, module.finite()?))));
-        dots += &join(points, |(place, module, [x, y])| {
-            let class = if module.is_chosen { "dot chosen" } else { "dot" };
+        let points =
+            single.filter_map(|(place, module)| Some((place, module.is_chosen, at(frame, *column, module.value?))));
+        dots += &join(points, |(place, is_chosen, [x, y])| {
+            let class = if is_chosen { "dot chosen" } else { "dot" };
             format!("<circle class='{class}' cx='{x:.1}' cy='{y:.1}' r='2' data-module='{place}'/>")
         });
-        let first = content.modules[places[0]].value;
-        let mark = first.map_or(Some("×"), |value| value.is_infinite().then_some("∞"));
-        marks += &mark.map_or(String::new(), |mark| frame.mark(*column, mark));
+        let best = &content.modules[places[0]];
+        let several = best.value == Some(f64::INFINITY) && places.len() > 1;
+        let [x, y] = frame.beyond(*column);
+        bars += &if several { format!("M{x:.1} {y:.1}h0") } else { String::new() };
+        marks += &best.value.map_or_else(|| frame.missing(*column), |_| String::new());
     }
+    let is_infinite = row.sorted.first().is_some_and(|best| content.modules[*best].value == Some(f64::INFINITY));
+    marks += &if is_infinite { Frame::infinity() } else { String::new() };
     let drawn = [("line", &line), ("bars", &bars)].into_iter().filter(|(_, path)| !path.is_empty());
     join(drawn, |(class, path)| format!("<path class='{class}' d='{path}'/>")) + &dots + &marks
+}
+
+/// Where a value is: infinite ones have a line of their own.
+fn at(frame: &Frame, column: usize, value: f64) -> [f64; 2] {
+    if value.is_finite() { frame.point(column, value) } else { frame.beyond(column) }
 }

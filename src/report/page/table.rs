@@ -26,7 +26,8 @@ pub fn section(content: &Content<'_>) -> String {
     let most = if is_long { ROWS_SHOWN } else { usize::MAX };
     let shown = content.types.iter().flat_map(|row| row.sorted.iter().take(most));
     let rows = join(shown, |place| row(content, *place, &content.modules[*place]));
-    let cut = if is_long { format!(", without scripting the first {ROWS_SHOWN} of each type") } else { String::new() };
+    let cut =
+        if is_long { format!("<noscript>, the first {ROWS_SHOWN} of each type</noscript>") } else { String::new() };
     let mut columns: Vec<(&str, &str)> = COLUMNS.to_vec();
     if content.has_moves {
         columns.insert(7, ("rise", "moves"));

@@ -29,7 +29,8 @@ function showChosen() {
     markChosen(node, stands ? perColumn.get(column(module)) ?? 0 : chosen[module]);
   });
   document.querySelectorAll('svg.experts').forEach(svg => {
-    svg.querySelector('.picked').setAttribute('d', pickedPath(Number(svg.dataset.type)));
+    const path = pickedPath(Number(svg.dataset.type));
+    svg.querySelectorAll('.picked').forEach(dots => dots.setAttribute('d', path));
   });
   showCost();
   if (shown !== null) show(shown);
@@ -70,7 +71,7 @@ function showCost() {
   const part = known && plain && plain.sides > 0 ? `, ${digits(Number(((100 * some) / plain.sides).toPrecision(3)))} % of plain LoRA's` : '';
   byId('trainable').textContent = known ? `${grouped(rank * (some + head))} parameters at rank ${rank}${part}` : 'not known, because a shape is missing';
   byId('matching').textContent = known && plain && some > 0
-    ? `${matchingRank(rank, plain.sides, some)}, to train as many as plain LoRA of rank ${rank} in all ${grouped(plain.count)} linear modules`
+    ? `${grouped(matchingRank(rank, plain.sides, some))}, to train as many as plain LoRA of rank ${rank} in all ${grouped(plain.count)} linear modules`
     : 'not known';
   byId('export-note').textContent = exportNote(cut);
   showExport();

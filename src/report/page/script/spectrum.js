@@ -1,6 +1,8 @@
 // A module's singular values as a histogram on a logarithmic axis.
 
-const PLOT = { width: 640, height: 210, left: 36, right: 632, top: 46, bottom: 182 };
+// On a narrow screen the drawing is narrower, so that its text stays as large.
+const plotWidth = () => Math.min(640, Math.max(320, innerWidth - 32));
+let PLOT = { left: 36, top: 46, bottom: 182, height: 216 };
 const BAR_DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_';
 
 // The drawing, or `null` if the module's spectrum is not on the page.
@@ -8,6 +10,7 @@ function spectrumOf(module) {
   const histogram = modules.spectrum && modules.spectrum[module];
   if (!histogram) return null;
   const [low, high, peak, bars] = histogram;
+  PLOT = { ...PLOT, width: plotWidth(), right: plotWidth() - 8 };
   const span = Math.log(high / low);
   const noise = noiseOf(module, span / bars.length);
   const most = Math.max(peak, ...noise.map(([, height]) => height));
@@ -54,10 +57,10 @@ function drawnEdges(module, x) {
   const edge = modules.mp[module];
   const marks = [];
   if (modules.threshold[module] !== null) {
-    const text = `${grouped(modules.above[module])} above laser-QLoRA's threshold`;
+    const text = `${grouped(modules.above[module])} above the threshold`;
     marks.push(['threshold', modules.threshold[module], text, 12]);
   }
-  if (Array.isArray(edge)) marks.push(['edge', edge[0], `${grouped(edge[2])} above the edge of the fitted noise`, 30]);
+  if (Array.isArray(edge)) marks.push(['edge', edge[0], `${grouped(edge[2])} above the edge of noise`, 30]);
   return marks.flatMap(([name, value, text, top]) => {
     if (!(value > 0)) return [];
     const at = x(value);
@@ -80,7 +83,7 @@ function scales(low, high, peak, x, y) {
     label(grouped(peak), { x: PLOT.left - 6, y: y(peak) + 4, class: 'end' }),
     label('0', { x: PLOT.left - 6, y: PLOT.bottom + 4, class: 'end' }),
     ...ticks.map(tick => label(digits(tick), { x: x(tick), y: PLOT.bottom + 15, class: 'middle' })),
-    label('singular value, log scale', { x: (PLOT.left + PLOT.right) / 2, y: PLOT.bottom + 27, class: 'middle' }),
+    label('singular value, log scale', { x: (PLOT.left + PLOT.right) / 2, y: PLOT.bottom + 30, class: 'middle' }),
   ];
 }
 

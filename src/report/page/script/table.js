@@ -1,6 +1,6 @@
 // The table of all modules: search, filters, order. So many rows are written at once; a button writes more.
 
-const ROWS = 300;
+const ROWS = 100;
 
 const view = { sort: 'type', down: false, rows: ROWS };
 
@@ -92,7 +92,5 @@ function prepareTable() {
     updateTable();
   });
   byId('tools').hidden = false;
-  byId('found').textContent = `${grouped(moduleCount)} modules`;
-  // A long table is not complete without a script.
-  if (byId('table').tBodies[0].rows.length < moduleCount) updateTable();
+  updateTable();
 }
