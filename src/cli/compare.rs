@@ -104,6 +104,9 @@ impl ShowArgs {
 }
 
 /// Write a page to look at: every module's place in a scan, as one HTML file that needs nothing else.
+///
+/// A module that is clicked shows its spectrum, if the scan's file of spectra is at hand. A slider shows what other numbers of
+/// modules would train. The page requests nothing, and is complete without scripting but for these.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
     /// The scan: a file of all modules' numbers

@@ -19,6 +19,8 @@ pub struct Content<'a> {
     pub modules: Vec<Module<'a>>,
     /// Whether spectra are shown.
     pub has_spectra: bool,
+    /// Whether the shares of singular values above the threshold are known.
+    pub has_shares: bool,
     /// Whether another scan is compared with this one.
     pub has_moves: bool,
 }
@@ -90,6 +92,7 @@ impl<'a> Content<'a> {
             criterion: selection.scan.ranking().criterion,
             types,
             has_spectra: modules.iter().any(|module| module.spectrum.is_some()),
+            has_shares: modules.iter().any(|module| module.share().is_some()),
             has_moves: page.against.is_some(),
             modules,
         }

@@ -13,14 +13,15 @@ pub fn escape(text: &str) -> String {
     })
 }
 
-/// A value as JSON within a script element, which it cannot close. In JSON these characters stand only in strings, where an
-/// escape means the same.
+/// A value as JSON within a script element, which it cannot close, without deceptive characters. In JSON all these stand only in
+/// strings, where an escape means the same.
 pub fn json(value: &Value) -> String {
     let mut text = String::new();
     for character in value.to_string().chars() {
-        match character {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => text.push_str(&format!("\\u{:04x}", u32::from(character))),
-            _ => text.push(character),
+        if matches!(character, '<' | '>' | '&') || is_deceptive(character) {
+            text.push_str(&join(character.encode_utf16(&mut [0; 2]).iter(), |unit| format!("\\u{unit:04x}")));
+        } else {
+            text.push(character);
         }
     }
     text
@@ -41,9 +42,9 @@ mod tests {
 
     #[test]
     fn json_cannot_end_its_element() {
-        let names = Value::from(vec!["</script><!--&", "\u{2028}\u{2029}\"\\"]);
+        let names = Value::from(vec!["</script><!--&", "\u{2028}\u{2029}\"\\", "\u{202e}\u{e0001}\n模"]);
         let text = json(&names);
-        assert!(!text.contains(['<', '>', '&', '\u{2028}', '\u{2029}']), "{text}");
+        assert!(!text.contains(['<', '>', '&']) && !text.chars().any(is_deceptive), "{text}");
         assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), names);
     }
 }

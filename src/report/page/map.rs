@@ -35,11 +35,13 @@ fn modes(content: &Content<'_>) -> String {
     let mode = |key: &str, text: &str, checked: &str| {
         format!("<label><input type='radio' name='mode' id='by-{key}'{checked}> {text}</label>\n")
     };
-    let moves = if content.has_moves { mode("move", "rank moves in the other scan", "") } else { String::new() };
+    let shares = mode("share", "the share of singular values above the threshold", "");
+    let moves = mode("move", "rank moves in the other scan", "");
+    let others = [(content.has_shares, shares), (content.has_moves, moves)];
+    let others: String = others.into_iter().filter(|(is_known, _)| *is_known).map(|(_, mode)| mode).collect();
     format!(
-        "<fieldset class='modes'>\n<legend>The tiles show</legend>\n{}{}{moves}</fieldset>\n",
+        "<fieldset class='modes'>\n<legend>The tiles show</legend>\n{}{others}</fieldset>\n",
         mode("rank", &format!("ranks by {value}"), " checked"),
-        mode("share", "the share of singular values above the threshold", ""),
     )
 }
 

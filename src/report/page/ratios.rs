@@ -18,7 +18,7 @@ fn plot(content: &Content<'_>, row: &Type<'_>, frame: &Frame) -> String {
     for (column, places) in &row.columns {
         let modules = || places.iter().map(|place| (*place, &content.modules[*place]));
         let finite = || modules().filter_map(|(_, module)| Some(frame.at(*column, module.finite()?)));
-        if let Some((best, worst)) = finite().next().zip(finite().last()) {
+        if let Some((best, worst)) = finite().next().zip(finite().next_back()) {
             line += &format!("{}{best}", if row.is_layered && !line.is_empty() { "L" } else { "M" });
             bars += &if places.len() > 1 { format!("M{best}L{worst}") } else { String::new() };
         }

@@ -88,8 +88,8 @@ function exportNote(cut) {
   const left = cut > 0
     ? `${grouped(cut)} names in memory are left out, because each also holds modules that are not chosen; --pool-experts ranks them together. `
     : '';
-  return `${left}These are names as they are. laser-scan export peft ${visible(file)} --top-n ${byId('n').value} also makes sure that ` +
-    'the trainer finds exactly them.';
+  return `${left}These are names as they are. laser-scan export peft ${visible(file)} --top-n ${byId('n').value}, with the options ` +
+    'of this page besides, also makes sure that the trainer finds exactly them.';
 }
 
 // The text is written only while it can be seen, because it may be long.

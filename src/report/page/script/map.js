@@ -48,6 +48,8 @@ function prepareExperts(svg) {
   cells.append(cursor);
   svg.closest('figure').append(told);
   svg.tabIndex = 0;
+  // Arrows move the cursor, and are not a screen reader's own.
+  svg.setAttribute('role', 'application');
   let at = [0, 0];
   const move = (x, y) => {
     const module = grid[y] && grid[y][x];

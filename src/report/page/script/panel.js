@@ -29,8 +29,9 @@ function panelContent(module) {
   const spectrum = spectrumOf(module);
   const missing = 'The singular values of this module are not on this page.';
   return element('div', { class: 'inside' },
-    element('div', {}, element('h2', { id: 'shown-name' }, visible(modules.name[module])), facts),
+    element('h2', { id: 'shown-name' }, visible(modules.name[module])),
     spectrum ? element('div', {}, spectrum, spectrumKey(module)) : element('p', { class: 'sub' }, missing),
+    facts,
     close);
 }
 

@@ -2,6 +2,9 @@
 
 const ROWS = 100;
 
+// So many at most are printed.
+const PRINTED = 3000;
+
 const view = { sort: 'type', down: false, rows: ROWS };
 
 // What a column is sorted by. Modules without a number come last in either order.
@@ -92,5 +95,11 @@ function prepareTable() {
     updateTable();
   });
   byId('tools').hidden = false;
+  const print = rows => () => {
+    view.rows = rows;
+    updateTable();
+  };
+  addEventListener('beforeprint', print(PRINTED));
+  addEventListener('afterprint', print(ROWS));
   updateTable();
 }
