@@ -9,6 +9,8 @@ Ends with status 77, and says so, where there is no Chromium."""
 import json
 import sys
 
+sys.dont_write_bytecode = True
+
 from chromium import Chromium, program
 
 failures = []

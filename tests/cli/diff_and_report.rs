@@ -77,7 +77,7 @@ fn a_scan_becomes_a_page() {
         "{}",
         &page[..2000]
     );
-    assert_eq!(page.matches("<th scope='row'><button type='button'>model.layers.").count(), 28);
+    assert_eq!(page.matches("<th scope='row'><button type='button'>model.<wbr>layers.").count(), 28);
     write_two(&place);
     place.run(&["report", "a.json", "-o", "sub/page.html"]).succeeded();
     assert!(place.path("sub/page.html").exists());

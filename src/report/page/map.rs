@@ -87,9 +87,9 @@ fn table(caption: &str, head: &str, rows: &[(usize, &Type<'_>)], tiles: impl Fn(
         format!("<tr><th scope='row'><a href='#t{place}'>{name}</a> {count}</th>{}</tr>\n", tiles(row))
     });
     let table = format!(
-        "<p class='hint'>Where this map is wider than the window, it scrolls sideways.</p>\n\
+        "<p class='caption'>{caption}</p>\n<p class='hint'>Where this map is wider than the window, it scrolls sideways.</p>\n\
          <div class='scroll' role='region' aria-label='{caption}' tabindex='0'>\n<table class='map'>\n\
-         <caption>{caption}</caption>\n<thead><tr><th scope='col'>type</th>{head}</tr></thead>\n\
+         <thead><tr><th scope='col'>type</th>{head}</tr></thead>\n\
          <tbody>\n{body}</tbody>\n</table>\n</div>\n"
     );
     if rows.is_empty() { String::new() } else { table }

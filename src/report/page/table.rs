@@ -37,9 +37,9 @@ pub fn section(content: &Content<'_>) -> String {
         format!("<th scope='col' data-sort='{key}'>{text}</th>")
     });
     format!(
-        "<section id='modules'>\n<h2>Modules</h2>\n{}<div class='scroll' tabindex='0' role='region' aria-label='all modules'>\n\
-         <table class='list' id='table'>\n<caption>By type and rank{cut}. The column “above” has the share of singular values above \
-         laser-QLoRA's threshold.</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n\
+        "<section id='modules'>\n<h2>Modules</h2>\n{}<p class='caption'>By type and rank{cut}. The column “above” has the share of \
+         singular values above laser-QLoRA's threshold.</p>\n<div class='scroll' tabindex='0' role='region' aria-label='all modules'>\n\
+         <table class='list' id='table'>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n\
          <p><button type='button' id='more' hidden></button></p>\n</section>\n",
         tools(content)
     )
@@ -75,7 +75,7 @@ fn row(content: &Content<'_>, place: usize, module: &Module<'_>) -> String {
     format!(
         "<tr{class} data-module='{place}'>{rank}<th scope='row'><button type='button'>{}</button></th><td>{}</td>{layer}{shape}\
          {value}{share}{rise}<td>{chosen}</td></tr>\n",
-        escape(module.name),
+        escape(module.name).replace('.', ".<wbr>"),
         escape(content.types[module.kind].kind),
     )
 }

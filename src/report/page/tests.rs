@@ -84,7 +84,7 @@ fn the_map_and_the_table_have_every_module() {
         aria-label='m.layers.0.q, layer 0, snr ";
     assert!(page.contains(tile), "{}", body_of(&page));
     assert!(page.contains("rank 1 of 2, ") && page.contains(" % above the threshold, chosen' title='m.layers.0.q, "));
-    let row = "<tr class='chosen' data-module='0'><td>1</td><th scope='row'><button type='button'>m.layers.0.q</button>\
+    let row = "<tr class='chosen' data-module='0'><td>1</td><th scope='row'><button type='button'>m.<wbr>layers.<wbr>0.<wbr>q</button>\
         </th><td>q</td><td>0</td><td>24 × 48</td>";
     assert!(page.contains(row), "{}", body_of(&page));
     assert!(page.contains("<dd>2,304 in the measured modules</dd>") && page.contains("<dd>BF16</dd>"));

@@ -15,6 +15,9 @@ const byId = id => document.getElementById(id);
 const DECEPTIVE = /[\p{Cc}\p{Default_Ignorable_Code_Point}\u2028\u2029\ufff0-\ufffb]/gu;
 const visible = text => text.replace(DECEPTIVE, character => `\\u{${character.codePointAt(0).toString(16)}}`);
 
+// A name's text and, after each dot, where its line may break.
+const breakable = name => visible(name).split('.').flatMap((part, at) => (at > 0 ? ['.', element('wbr'), part] : [part]));
+
 // An element with these attributes and children, which are elements or text.
 function element(tag, attributes = {}, ...children) {
   return filled(document.createElement(tag), attributes, children);

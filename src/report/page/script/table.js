@@ -55,7 +55,7 @@ function updateTable() {
 // A row as the static table has it.
 function tableRow(module) {
   const cell = text => element('td', {}, text ?? '–');
-  const name = element('th', { scope: 'row' }, element('button', { type: 'button' }, visible(modules.name[module])));
+  const name = element('th', { scope: 'row' }, element('button', { type: 'button' }, ...breakable(modules.name[module])));
   const rank = modules.rank[module] > 0 ? String(modules.rank[module]) : null;
   const layer = modules.layer[module] === null ? null : String(modules.layer[module]);
   const share = hasShare(module) ? `${Math.round(100 * shareOf(module))} %` : null;
