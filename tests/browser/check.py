@@ -7,11 +7,15 @@ type chosen, compared with itself.
 Ends with status 77, and says so, where there is no Chromium."""
 
 import json
+import signal
 import sys
 
 sys.dont_write_bytecode = True
 
 from chromium import Chromium, program
+
+# A browser that does not answer is given up after so many seconds.
+PATIENCE = 120
 
 failures = []
 
@@ -131,6 +135,7 @@ def main(path):
     if program() is None:
         print("there is no Chromium to open the page with")
         return 77
+    signal.alarm(PATIENCE)
     with Chromium() as page:
         page.window(1280)
         without_script(page, path)

@@ -20,7 +20,7 @@ pub fn facts(page: &Page<'_>, content: &Content<'_>) -> String {
     let format = page.selection.scan.format;
     let facts =
         join(list(page, content), |(what, text)| format!("<div><dt>{what}</dt><dd>{}</dd></div>\n", escape(&text)));
-    let cautions = notes(page, content);
+    let cautions = notes(page);
     let lead = lead(content);
     format!(
         "<header>\n<h1>{title}</h1>\n<p class='sub'>{count}, <span data-chosen='all'>{chosen}</span> chosen; from a file of {format}</p>\n\
@@ -154,9 +154,9 @@ fn median_share(content: &Content<'_>) -> Option<f64> {
 }
 
 /// The reasons for caution, one for each type, and what the page lacks.
-fn notes(page: &Page<'_>, content: &Content<'_>) -> String {
+fn notes(page: &Page<'_>) -> String {
     let mut notes: Vec<String> = cautions(page.selection.scan).iter().map(Caution::to_string).collect();
-    if !content.has_spectra {
+    if page.selection.scan.spectra.is_none() {
         notes.push(NO_SPECTRA.to_owned());
     }
     if notes.is_empty() {

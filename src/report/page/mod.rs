@@ -70,7 +70,7 @@ pub fn page(page: &Page<'_>) -> String {
 }
 
 /// Where the script shows a module. It stays hidden without a script.
-const PANEL: &str = "<aside id='panel' aria-label='The module that was clicked' hidden></aside>\n";
+const PANEL: &str = "<aside id='panel' aria-label='The module that was clicked' aria-live='polite' hidden></aside>\n";
 
 /// The types one by one, each with its charts.
 fn types(content: &Content<'_>) -> String {

@@ -27,7 +27,9 @@ function panelContent(module) {
     facts.append(element('div', {}, element('dt', {}, what), element('dd', {}, text)));
   }
   const spectrum = spectrumOf(module);
-  const missing = 'The singular values of this module are not on this page.';
+  const missing = modules.spectrum && modules.rank[module] > 0
+    ? 'These experts are ranked together, and each has a spectrum of its own.'
+    : 'The singular values of this module are not on this page.';
   return element('div', { class: 'inside' },
     element('h2', { id: 'shown-name' }, visible(modules.name[module])),
     spectrum ? element('div', {}, spectrum, spectrumKey(module)) : element('p', { class: 'sub' }, missing),
