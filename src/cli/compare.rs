@@ -104,11 +104,18 @@ impl ShowArgs {
 }
 
 /// Write a page to look at: every module's place in a scan, as one HTML file that needs nothing else.
+///
+/// A module that is clicked shows its spectrum, if the scan's file of spectra is at hand. A slider shows what other numbers of
+/// modules would train. The page requests nothing, and is complete without scripting but for these.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
     /// The scan: a file of all modules' numbers
     #[arg(value_name = "SCAN.json")]
     scan: PathBuf,
+
+    /// Show on the page how ranks moved to this scan, such as that of a fine-tune
+    #[arg(long, value_name = "OTHER.json")]
+    against: Option<PathBuf>,
 
     /// The page [default: the scan's name with .html]
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
@@ -141,6 +148,7 @@ impl ReportArgs {
     pub fn task(&self) -> Result<ReportTask, UsageError> {
         Ok(ReportTask {
             scan: self.scan.clone(),
+            against: self.against.clone(),
             output: self.output.clone().unwrap_or_else(|| self.scan.with_extension("html")),
             overwrite: self.overwrite,
             ranking: self.choice.ranking.given()?,

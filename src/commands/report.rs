@@ -1,32 +1,83 @@
 //! `laser-scan report`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
+use laser_scan::report::{Against, Diff, Page, diff};
 use laser_scan::scan::{Scan, manifest_of, spectra_of};
 use laser_scan::select::Selection;
+use laser_scan::statistic::{Ranking, Ties};
 use laser_scan::{output, report};
 
 use super::advice::Advise;
 use super::protected::Protected;
-use super::ranked::ranked;
+use super::ranked::{ranked, usual};
 use super::task::ReportTask;
 use crate::terminal::Terminal;
 
+/// How many of each type count as the best in a comparison. The page lists moves instead.
+const TOP: usize = 16;
+
 pub fn run(task: &ReportTask, terminal: &Terminal) -> Result<ExitCode> {
     let mut scan = Scan::read(&task.scan)?.ranked();
-    let (manifest, spectra) = (manifest_of(&task.scan), spectra_of(&task.scan));
-    let protected = Protected { scan: vec![&task.scan, &manifest, &spectra], overwrite: task.overwrite };
-    protected.check(&task.output, report::is_page)?;
+    let read: Vec<&Path> = std::iter::once(&task.scan).chain(&task.against).map(|path| path.as_path()).collect();
+    let beside: Vec<_> = read.iter().flat_map(|path| [manifest_of(path), spectra_of(path)]).collect();
+    let kept = read.into_iter().chain(beside.iter().map(|path| path.as_path())).collect();
+    Protected { scan: kept, overwrite: task.overwrite }.check(&task.output, report::is_page)?;
     // Without a manifest the page lacks only the model's name and the modules that could not be measured.
     let _ = scan.read_manifest(&task.scan);
     let how = task.pooling.unwrap_or(scan.pooling());
-    let scan = ranked(scan.pooled(how), &task.scan, task.ranking)?;
+    let scan = complete(ranked(scan.pooled(how), &task.scan, task.ranking)?, &task.scan)?;
+    let diff = task.against.as_ref().map(|path| compared(task, &scan, path)).transpose()?;
     let selection = Selection::new(&scan, &task.rules).map_err(Advise::with_advice)?;
-    let name = task.scan.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let title = scan.surroundings.as_ref().map_or(name, |around| around.model.clone());
-    output::write_all(&[(&task.output, report::page(&title, &selection).as_bytes())])?;
+    let (file, other) = (name(&task.scan), task.against.as_deref().map(name).unwrap_or_default());
+    let stem = task.scan.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let title = scan.surroundings.as_ref().map_or(stem, |around| around.model.clone());
+    let against = diff.as_ref().map(|diff| Against { file: &other, diff });
+    let page = report::page(&Page { title: &title, file: &file, selection: &selection, against });
+    output::write_all(&[(&task.output, page.as_bytes())])?;
     terminal.caution(&scan);
     terminal.note(&format!("wrote '{}'", task.output.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The scan with its spectra and all statistics, if they are at hand. The page does without them.
+fn complete(mut scan: Scan, path: &Path) -> Result<Scan> {
+    let ranking = scan.ranking();
+    let is_there = scan.spectra.is_some() || scan.read_spectra(path).is_ok();
+    Ok(scan.ranked_by(ranking, is_there)?)
+}
+
+/// How the scan at `path` differs from the page's own `scan`.
+fn compared(task: &ReportTask, scan: &Scan, path: &Path) -> Result<Diff> {
+    let mut other = Scan::read(path)?.ranked();
+    // Without a manifest nothing is known but the numbers.
+    let _ = other.read_manifest(path);
+    let (a, b) = (task.scan.display(), path.display());
+    if task.ranking.is_none() && usual(&other) != scan.ranking() {
+        let [first, second] = [scan.ranking(), usual(&other)].map(described);
+        bail!(
+            "'{a}' is ranked by {first} and '{b}' by {second}, which cannot be compared: choose one with --statistic and --ties"
+        );
+    }
+    let other = ranked(other, path, task.ranking).with_context(|| format!("cannot rank '{b}'"))?;
+    let diff = diff(scan, &other, TOP);
+    let common = diff.types.iter().map(|kind| kind.pairs).sum::<usize>() + diff.unmeasured.len();
+    let all = common + diff.only_in_a.len().max(diff.only_in_b.len());
+    if 2 * common < all {
+        bail!(
+            "'{a}' and '{b}' have only {common} of {all} modules in common, fewer than half: they are not scans of one architecture"
+        );
+    }
+    Ok(diff)
+}
+
+fn described(ranking: Ranking) -> String {
+    let ties = if ranking.ties == Ties::Margin { " with ties by their margin" } else { "" };
+    format!("{}{ties}", ranking.criterion)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -68,6 +68,19 @@ pub fn counted(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// A number with its digits in groups of three.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A moment in RFC 3339 format, in UTC and whole seconds, such as `2026-11-28T23:59:59Z`. Times before 1970 are written as
 /// the beginning of 1970.
 pub fn timestamp(moment: SystemTime) -> String {
@@ -77,6 +90,11 @@ pub fn timestamp(moment: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!([0, 999, 1000, 83_886_080].map(grouped), ["0", "999", "1,000", "83,886,080"]);
+    }
 
     #[test]
     fn names_are_safe_in_file_names() {

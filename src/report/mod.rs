@@ -3,11 +3,9 @@
 mod cautions;
 mod csv;
 mod diff;
-mod html;
 mod page;
 
 pub use cautions::{Caution, cautions};
 pub use csv::csv;
 pub use diff::{Diff, Move, TypeDiff, diff};
-pub use html::is_page;
-pub use page::page;
+pub use page::{Against, Page, is_page, page};

@@ -77,7 +77,7 @@ pub(super) fn edge_factor([rows, cols]: [usize; 2]) -> f64 {
 }
 
 /// The quantile `q` of `descending`, interpolated linearly between neighbours as `torch.quantile` does.
-pub(super) fn quantile(descending: &[f64], q: f64) -> f64 {
+pub fn quantile(descending: &[f64], q: f64) -> f64 {
     let last = descending.len() - 1;
     let rank = q * last as f64;
     let below = rank.floor() as usize;

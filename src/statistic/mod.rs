@@ -16,6 +16,7 @@ mod ranking;
 mod vouch;
 
 pub use laser::Statistic;
+pub(crate) use laser::quantile;
 pub use law::MarchenkoPastur;
 pub use mp::MpEdge;
 pub use others::{Statistics, Undefined};

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use super::ExportError;
 use super::targets::Targets;
-use crate::output::counted;
+use crate::output::{counted, grouped};
 use crate::select::Cost;
 
 /// What a rank is rounded to.
-const STEP: u64 = 8;
+pub const STEP: u64 = 8;
 
 /// The adapter that a user asks for.
 #[derive(Clone, Copy, Debug)]
@@ -142,19 +142,6 @@ fn cost(targets: &Targets, places: &[usize]) -> Option<Cost> {
     places.iter().map(|place| targets.all[*place].cost).sum()
 }
 
-/// A number with its digits in groups of three.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,10 +153,5 @@ mod tests {
         let rank = |layers: u64| matching(32, 32 * layer, layers * layer);
         assert_eq!([rank(32), rank(16), rank(4), rank(3), rank(31)], [32, 64, 256, 344, 32]);
         assert_eq!(matching(1, 8, 8), 8, "never less than a step");
-    }
-
-    #[test]
-    fn numbers_are_grouped() {
-        assert_eq!([0, 999, 1000, 83_886_080].map(grouped), ["0", "999", "1,000", "83,886,080"]);
     }
 }

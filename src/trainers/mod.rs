@@ -34,10 +34,12 @@ pub use document::{Document, Export, Format, Remark};
 pub use error::ExportError;
 pub use export::export;
 pub use foresee::foresee;
+pub(crate) use lora::STEP;
 pub use lora::{Adapter, Alpha, Rank};
 pub use profile::{AdapterKeys, Profile, UserConfig};
 pub use recognize::is_export;
 pub use remedy::Remedy;
+pub(crate) use targets::Targets;
 pub use trainer::Trainer;
 
 use crate::select::Selection;

@@ -22,8 +22,8 @@ pub struct Target {
     pub is_router: bool,
     /// Whether a scan ranks it by default.
     is_ranked: bool,
-    /// The places of the modules on disk that it holds.
-    members: Vec<usize>,
+    /// The places of the modules on disk that it holds: those of a scan's records, and after them those of what is around.
+    pub members: Vec<usize>,
 }
 
 /// All that a model, or one component of a pipeline, has in memory, as far as it is known.

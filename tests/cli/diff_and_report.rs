@@ -72,8 +72,12 @@ fn a_scan_becomes_a_page() {
     place.run(&["--model", &tiny_mistral(), "-q"]).succeeded();
     place.run(&["report", "laser_scan_tiny-mistral.json", "--top-n", "1"]).succeeded();
     let page = String::from_utf8(place.bytes("laser_scan_tiny-mistral.html")).expect("UTF-8");
-    assert!(page.contains("<h1>tiny-mistral</h1>") && page.contains("28 modules, 7 chosen"), "{}", &page[..2000]);
-    assert_eq!(page.matches("<th scope='row'>model.layers.").count(), 28);
+    assert!(
+        page.contains("<h1>tiny-mistral</h1>") && page.contains("28 modules, <span data-chosen='all'>7</span> chosen"),
+        "{}",
+        &page[..2000]
+    );
+    assert_eq!(page.matches("<th scope='row'><button type='button'>model.<wbr>layers.").count(), 28);
     write_two(&place);
     place.run(&["report", "a.json", "-o", "sub/page.html"]).succeeded();
     assert!(place.path("sub/page.html").exists());

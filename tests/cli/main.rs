@@ -28,6 +28,7 @@ mod layouts;
 mod missing_modules;
 mod module_options;
 mod output_files;
+mod report_page;
 #[cfg(target_os = "linux")]
 mod resource_limits;
 mod scan;

@@ -41,6 +41,8 @@ pub struct DiffTask {
 
 pub struct ReportTask {
     pub scan: PathBuf,
+    /// The scan with which it is compared.
+    pub against: Option<PathBuf>,
     pub output: PathBuf,
     pub overwrite: bool,
     /// `None`: as in the scan.
