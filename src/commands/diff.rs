@@ -30,6 +30,7 @@ pub fn run(task: &DiffTask, terminal: &Terminal) -> Result<ExitCode> {
         let (a, b) = (a.display(), b.display());
         bail!("'{a}' and '{b}' have no measured module in common: are they scans of one architecture?");
     }
+    diff.check().with_context(|| format!("cannot compare '{}' and '{}'", a.display(), b.display()))?;
     let json = || terminal.output(python_json_text(&diff).trim_end().as_bytes());
     let shown = if task.as_json { json() } else { terminal.comparison(&diff, task.moves) };
     shown.context(STANDARD_OUTPUT)?;

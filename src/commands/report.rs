@@ -63,13 +63,7 @@ fn compared(task: &ReportTask, scan: &Scan, path: &Path) -> Result<Diff> {
     }
     let other = ranked(other, path, task.ranking).with_context(|| format!("cannot rank '{b}'"))?;
     let diff = diff(scan, &other, TOP);
-    let common = diff.types.iter().map(|kind| kind.pairs).sum::<usize>() + diff.unmeasured.len();
-    let all = common + diff.only_in_a.len().max(diff.only_in_b.len());
-    if 2 * common < all {
-        bail!(
-            "'{a}' and '{b}' have only {common} of {all} modules in common, fewer than half: they are not scans of one architecture"
-        );
-    }
+    diff.check().with_context(|| format!("cannot compare '{a}' and '{b}'"))?;
     Ok(diff)
 }
 

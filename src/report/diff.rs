@@ -52,6 +52,23 @@ pub struct Move {
     pub change: f64,
 }
 
+/// Two scans have too few modules in common to be of one architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("only {common} of {all} modules are in both, fewer than half: they are not scans of one architecture")]
+pub struct TooFew {
+    common: usize,
+    all: usize,
+}
+
+impl Diff {
+    /// Fails if fewer than half of the modules are in both scans.
+    pub fn check(&self) -> Result<(), TooFew> {
+        let common = self.types.iter().map(|kind| kind.pairs).sum::<usize>() + self.unmeasured.len();
+        let all = common + self.only_in_a.len().max(self.only_in_b.len());
+        if 2 * common < all { Err(TooFew { common, all }) } else { Ok(()) }
+    }
+}
+
 /// A module that both scans have measured. The information is A's.
 struct Pair<'a> {
     info: &'a Info,

@@ -99,7 +99,7 @@ fn scans_that_cannot_be_compared_are_refused() {
     write_scan(&place, "few.json", &[("l.0.t", 3.0), ("l.1.t", 2.0), ("l.2.t", 1.0)]);
     write_scan(&place, "other.json", &[("l.0.t", 3.0), ("x", 2.0), ("y", 1.0)]);
     let run = place.run(&["report", "few.json", "--against", "other.json"]);
-    run.refused(1, &["'few.json' and 'other.json' have only 1 of 3 modules in common, fewer than half"]);
+    run.refused(1, &["cannot compare 'few.json' and 'other.json': only 1 of 3 modules are in both, fewer than half"]);
     place.run(&["report", "few.json", "--against", "none.json"]).refused(1, &["cannot read 'none.json'"]);
     place.run(&["--model", &tiny_mistral(), "--statistic", "mp", "--output", "mp.json", "-q", "--fresh"]).succeeded();
     place
