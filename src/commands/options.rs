@@ -6,6 +6,7 @@ use anyhow::{Error, anyhow};
 use laser_scan::checkpoint::CheckpointError;
 use laser_scan::measure::JournalError;
 use laser_scan::modules::{FilterError, NoModuleError, Reason};
+use laser_scan::scan::SpectraError;
 use laser_scan::source::SourceError;
 use laser_scan::spectrum::DeviceError;
 
@@ -25,6 +26,8 @@ fn options(cause: &(dyn StdError + 'static)) -> Option<(&'static str, &'static s
         Some(filter_options(error))
     } else if let Some(NoModuleError { left_out, .. }) = cause.downcast_ref() {
         Some(("", left_out.as_ref().map_or("", scanning)))
+    } else if cause.is::<SpectraError>() {
+        Some(("", "; scan again, or use --statistic laser"))
     } else if let Some(JournalError::InUse(_)) = cause.downcast_ref() {
         Some(("", ", or choose another --output-dir"))
     } else {

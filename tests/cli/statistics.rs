@@ -134,7 +134,9 @@ fn without_spectra_there_is_one_statistic() {
     assert!(!place.path(SPECTRA).exists());
     assert!(place.json("laser_scan_tiny-mistral_run.json")["outputs"].get("spectra").is_none());
     place.run(&["show", FULL]).succeeded();
-    place.run(&["show", FULL, "--statistic", "mp"]).refused(1, &["mp", "spectra are missing", SPECTRA]);
+    place
+        .run(&["show", FULL, "--statistic", "mp"])
+        .refused(1, &["mp", "spectra are missing", SPECTRA, "use --statistic laser"]);
     let other = scanned(&[]);
     fs::copy(other.path(SPECTRA), place.path(SPECTRA)).expect("copied");
     place.run(&["show", FULL, "--statistic", "mp"]).succeeded();
