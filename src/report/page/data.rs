@@ -8,6 +8,7 @@ use super::Page;
 use super::content::{Content, Module};
 use super::experts;
 use super::histogram::{Histogram, curve};
+use super::number::rounded;
 use crate::output::digits;
 use crate::trainers::{STEP, Targets};
 
@@ -31,13 +32,6 @@ pub fn data(page: &Page<'_>, content: &Content<'_>) -> String {
     data.insert("modules".into(), Value::Object(modules));
     data.insert("targets".into(), targets);
     super::escape::json(&Value::Object(data))
-}
-
-/// A number with few digits; `null` if it is not finite.
-pub fn rounded(number: f64, digits: usize) -> Value {
-    let text = format!("{number:.*e}", digits - 1);
-    let rounded: f64 = text.parse().unwrap_or(number);
-    if rounded.fract() == 0.0 && rounded.abs() < 1e15 { json!(rounded as i64) } else { json!(rounded) }
 }
 
 /// What is known of each module. An infinite value is `null`; a module that is not ranked has the rank 0.

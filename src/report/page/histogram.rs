@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use serde_json::{Value, json};
 
-use super::data::rounded;
+use super::number::rounded;
 use crate::statistic::{MarchenkoPastur, quantile};
 
 /// The number of bars.

@@ -17,6 +17,7 @@ mod fan;
 mod head;
 mod histogram;
 mod map;
+mod number;
 mod ratios;
 mod table;
 #[cfg(test)]
