@@ -105,6 +105,14 @@ pub struct Spectrum {
 }
 
 impl Spectrum {
+    /// The spectrum that was kept of a weight of this `shape`; `None` unless `values` can be all of its singular values.
+    pub(crate) fn kept(values: Vec<f64>, method: Method, processor: Processor, shape: [usize; 2]) -> Option<Self> {
+        let (largest, smallest) = (*values.first()?, *values.last()?);
+        let is_whole = values.len() == shape[0].min(shape[1]);
+        let is_sound = values.is_sorted_by(|one, next| one >= next) && largest.is_finite() && smallest >= 0.0;
+        (is_whole && is_sound).then_some(Self { values, method, processor, shape })
+    }
+
     /// Lower and upper bounds of the exact singular values, each largest first.
     ///
     /// The Gram matrix and its reduction are backward stable, so by Weyl's inequality every eigenvalue θ is off by at
@@ -228,6 +236,18 @@ fn square_roots(eigenvalues: Vec<f64>) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_all_singular_values_of_a_weight_are_a_spectrum() {
+        let is_kept =
+            |values: &[f64], shape| Spectrum::kept(values.to_vec(), Method::Gram, Processor::Cpu, shape).is_some();
+        assert!(is_kept(&[2.0, 1.0, 0.0], [3, 5]));
+        for values in [&[2.0, 1.0][..], &[1.0, 2.0, 0.0], &[2.0, 1.0, -1.0], &[f64::INFINITY, 1.0, 0.0], &[f64::NAN; 3]]
+        {
+            assert!(!is_kept(values, [3, 5]), "{values:?}");
+        }
+        assert!(!is_kept(&[], [0, 5]));
+    }
 
     #[test]
     fn eigenvalues_that_do_not_add_up_are_refused() {

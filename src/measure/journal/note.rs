@@ -32,8 +32,8 @@ impl Note {
         let Self { statistic, method, processor, shape, values } = self;
         let bytes = STANDARD.decode(values).ok()?;
         let (chunks, rest) = bytes.as_chunks::<8>();
-        let values: Vec<f64> = chunks.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
-        let is_whole = rest.is_empty() && values.len() == shape[0].min(shape[1]);
-        is_whole.then_some(Measurement { statistic, spectrum: Spectrum { values, method, processor, shape } })
+        let values = chunks.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
+        let spectrum = Spectrum::kept(values, method, processor, shape).filter(|_| rest.is_empty())?;
+        Some(Measurement { statistic, spectrum })
     }
 }
