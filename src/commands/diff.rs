@@ -9,7 +9,7 @@ use laser_scan::report::diff;
 use laser_scan::scan::Scan;
 
 use super::STANDARD_OUTPUT;
-use super::ranked::{ranked, usual};
+use super::ranked::{described, ranked, usual};
 use super::task::DiffTask;
 use crate::terminal::Terminal;
 
@@ -17,9 +17,9 @@ pub fn run(task: &DiffTask, terminal: &Terminal) -> Result<ExitCode> {
     let [a, b] = &task.scans;
     let (one, other) = (read(a)?, read(b)?);
     if task.ranking.is_none() && usual(&one) != usual(&other) {
-        let [first, second] = [&one, &other].map(|scan| usual(scan).criterion);
+        let [first, second] = [&one, &other].map(|scan| described(usual(scan)));
         bail!(
-            "'{}' was ranked by {first} and '{}' by {second}, which cannot be compared: choose one with --statistic",
+            "'{}' was ranked by {first} and '{}' by {second}, which cannot be compared: choose one with --statistic and --ties",
             a.display(),
             b.display(),
         );

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use laser_scan::scan::Scan;
-use laser_scan::statistic::Ranking;
+use laser_scan::statistic::{Ranking, Ties};
 
 /// By what the scan was ranked when its files were written: laser-QLoRA's ratio, if nothing is known of that.
 pub fn usual(scan: &Scan) -> Ranking {
@@ -25,4 +25,10 @@ pub fn ranked(mut scan: Scan, path: &Path, ranking: Option<Ranking>) -> Result<S
         scan.read_spectra(path).with_context(impossible)?;
     }
     Ok(scan.ranked_by(ranking, false)?)
+}
+
+/// A ranking in words.
+pub fn described(ranking: Ranking) -> String {
+    let ties = if ranking.ties == Ties::Margin { " with ties by their margin" } else { "" };
+    format!("{}{ties}", ranking.criterion)
 }

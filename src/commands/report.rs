@@ -7,12 +7,11 @@ use anyhow::{Context, Result, bail};
 use laser_scan::report::{Against, Diff, Page, diff};
 use laser_scan::scan::{Scan, manifest_of, spectra_of};
 use laser_scan::select::Selection;
-use laser_scan::statistic::{Ranking, Ties};
 use laser_scan::{output, report};
 
 use super::advice::Advise;
 use super::protected::Protected;
-use super::ranked::{ranked, usual};
+use super::ranked::{described, ranked, usual};
 use super::task::ReportTask;
 use crate::terminal::Terminal;
 
@@ -65,11 +64,6 @@ fn compared(task: &ReportTask, scan: &Scan, path: &Path) -> Result<Diff> {
     let diff = diff(scan, &other, TOP);
     diff.check().with_context(|| format!("cannot compare '{a}' and '{b}'"))?;
     Ok(diff)
-}
-
-fn described(ranking: Ranking) -> String {
-    let ties = if ranking.ties == Ties::Margin { " with ties by their margin" } else { "" };
-    format!("{}{ties}", ranking.criterion)
 }
 
 fn name(path: &Path) -> String {
