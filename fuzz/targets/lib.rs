@@ -57,11 +57,11 @@ impl Source for InMemory {
         self.content(file).map(|content| content.len().to_string())
     }
 
-    fn fetch(&self, blob: &Blob, _progress: &dyn Fn(Transfer)) -> Result<(), SourceError> {
-        let path = self.disk.path().join(blob.name());
+    fn fetch(&self, file: &str, blob: &Blob, _progress: &dyn Fn(Transfer)) -> Result<(), SourceError> {
+        let path = self.disk.path().join(file);
         let unwritable = |error| SourceError::CacheUnwritable { path: path.clone(), error };
         fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(unwritable)?;
-        fs::write(&path, self.content(blob.name())?).map_err(unwritable)?;
+        fs::write(&path, self.content(file)?).map_err(unwritable)?;
         blob.complete(&path)
     }
 }

@@ -10,7 +10,6 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use super::Checkpoint;
 use super::error::CheckpointError;
 use super::header::{self, TensorInfo};
 use super::matrix::{Elements, Matrix};
@@ -21,10 +20,9 @@ use super::weight::{Storage, Weight};
 use super::{Part, Selection};
 use crate::source::{Blob, SourceError};
 
-/// The weights of a checkpoint with their files.
+/// The files of a checkpoint's weights.
 pub struct Matrices {
     files: Vec<WeightFile>,
-    weights: HashMap<String, Arc<Weight>>,
 }
 
 struct WeightFile {
@@ -46,9 +44,9 @@ struct Pickle {
 }
 
 impl Matrices {
-    /// The weights of `checkpoint`, before any of its files has arrived.
-    pub fn new(checkpoint: &Checkpoint) -> Self {
-        let files = checkpoint.shards.iter().map(|shard| WeightFile {
+    /// The files of these shards, before any of them has arrived.
+    pub fn new(shards: &[Shard]) -> Self {
+        let files = shards.iter().map(|shard| WeightFile {
             blob: Blob::new(&shard.file),
             content: if shard.is_pickle() {
                 Content::Pickle(OnceLock::new())
@@ -56,7 +54,7 @@ impl Matrices {
                 Content::Safetensors(shard.data_start)
             },
         });
-        Self { files: files.collect(), weights: checkpoint.weights().collect() }
+        Self { files: files.collect() }
     }
 
     /// The file in `place` among the checkpoint's shards, to be filled by a source.
@@ -100,9 +98,8 @@ impl Matrices {
         data_start + parts.map(end).max().unwrap_or(0)
     }
 
-    /// Asks the system to read the matrix `selection` of the weight `name` into its file cache without waiting for it.
-    pub fn prefetch(&self, name: &str, selection: &Selection) {
-        let Some(weight) = self.weights.get(name) else { return };
+    /// Asks the system to read the matrix `selection` of `weight` into its file cache without waiting for it.
+    pub fn prefetch(&self, weight: &Weight, selection: &Selection) {
         if let Storage::Plain(part) = &weight.storage
             && let WeightFile { blob, content: Content::Safetensors(data_start) } = &self.files[part.shard]
         {
@@ -111,11 +108,9 @@ impl Matrices {
         }
     }
 
-    /// Reads the matrix `selection` of the weight `name` in its stored precision, or in float64 if it is quantised. Its bytes
-    /// must have arrived.
-    pub fn matrix(&self, name: &str, selection: &Selection) -> Result<Matrix<'_>, Undecodable> {
-        let undecodable = |reason: &str| Undecodable { tensor: name.to_owned(), reason: reason.to_owned() };
-        let weight = self.weights.get(name).ok_or_else(|| undecodable("is no weight of the checkpoint"))?;
+    /// Reads the matrix `selection` of `weight` in its stored precision, or in float64 if it is quantised. Its bytes must have
+    /// arrived.
+    pub fn matrix(&self, weight: &Weight, selection: &Selection) -> Result<Matrix<'_>, Undecodable> {
         let whole = selection.without_band().shape(&weight.shape);
         let (shape, elements, band) = match &weight.storage {
             Storage::Plain(part) => {

@@ -28,7 +28,7 @@ pub fn attempt(weights: &Matrices, module: &Module, method: Method, lane: &Lane)
     let processor = lane.processor();
     // Nothing is more accurate than the direct route on the CPU.
     let is_last = (method, processor) == (Method::Direct, Processor::Cpu);
-    let weight = match weights.matrix(&module.tensor, &module.selection) {
+    let weight = match weights.matrix(&module.weight, &module.selection) {
         Ok(weight) => weight,
         Err(error) => return Attempt::Done(Err(Unmeasured::Unreadable(error.to_string()))),
     };

@@ -135,8 +135,8 @@ impl Plan {
         let files = self.checkpoint.shards.iter().map(|shard| WeightFile {
             file: shard.file.clone(),
             size: shard.size,
-            etag: self.model.commit.as_ref().map(|_| shard.identity.clone()),
-            identity: self.model.commit.is_none().then(|| shard.identity.clone()),
+            etag: shard.is_of_commit.then(|| shard.identity.clone()),
+            identity: (!shard.is_of_commit).then(|| shard.identity.clone()),
         });
         let Run { begun, planned, measured: taken, options } = run;
         Provenance {

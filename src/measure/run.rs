@@ -67,7 +67,7 @@ impl<'a> Work<'a> {
             threads,
             schedule: Schedule::new(stations.collect()),
             gpus,
-            weights: Matrices::new(&plan.checkpoint),
+            weights: Matrices::new(&plan.checkpoint.shards),
             unverified: Mutex::new(Unverified::new(plan.checkpoint.shards.len())),
             outcomes: Mutex::new(outcomes),
             error: Mutex::new(None),
@@ -160,7 +160,7 @@ impl Work<'_> {
             (self.observer)(Event::Fetching { file: blob.name(), transfer });
             length.into_iter().for_each(received);
         };
-        Ok(source.fetch(blob, &progress)?)
+        Ok(source.fetch(blob.name(), blob, &progress)?)
     }
 
     /// Offers the modules in `places`, whose bytes of shard `at` have arrived, and returns whether there are any.
@@ -191,11 +191,9 @@ impl Work<'_> {
         self.weights.check(&needed)?;
         // The files of a commit do not change. Files of a folder may not be mapped, if the journal had all their
         // modules.
-        if self.plan.model.commit.is_none() {
-            for shard in needed.into_iter().map(|place| &self.plan.checkpoint.shards[place]) {
-                if source.identity(&shard.file)? != shard.identity {
-                    return Err(SourceError::Changed { file: shard.file.clone() }.into());
-                }
+        for shard in needed.into_iter().map(|place| &self.plan.checkpoint.shards[place]) {
+            if !shard.is_of_commit && source.identity(&shard.file)? != shard.identity {
+                return Err(SourceError::Changed { file: shard.file.clone() }.into());
             }
         }
         Ok(())
@@ -271,7 +269,7 @@ impl Work<'_> {
         }
         // The next weight is read from the disk while this one is measured.
         if let Some(next) = self.schedule.next(station).map(|place| &self.plan.modules[place]) {
-            self.weights.prefetch(&next.tensor, &next.selection);
+            self.weights.prefetch(&next.weight, &next.selection);
         }
         let module = &self.plan.modules[task.place];
         let begun = Instant::now();

@@ -111,9 +111,9 @@ impl Source for Local {
         Ok(format!("{}|{stamp}", path.display()))
     }
 
-    fn fetch(&self, blob: &Blob, _progress: &dyn Fn(Transfer)) -> Result<(), SourceError> {
-        let missing = || SourceError::NoSuchFile { model: self.model.spelling.clone(), file: blob.name().to_owned() };
-        blob.complete(&self.path(blob.name()).ok_or_else(missing)?)
+    fn fetch(&self, file: &str, blob: &Blob, _progress: &dyn Fn(Transfer)) -> Result<(), SourceError> {
+        let missing = || SourceError::NoSuchFile { model: self.model.spelling.clone(), file: file.to_owned() };
+        blob.complete(&self.path(file).ok_or_else(missing)?)
     }
 }
 

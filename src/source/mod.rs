@@ -59,14 +59,14 @@ pub trait Source: Sync {
     /// A string that changes when the content of `file` does.
     fn identity(&self, file: &str) -> Result<String, SourceError>;
 
-    /// Fills `blob` with the file of its name, and checks the file's hash if it is downloaded and the hash is known. If the
-    /// download fails, the bytes that have arrived are kept for the next attempt.
-    fn fetch(&self, blob: &Blob, progress: &dyn Fn(Transfer)) -> Result<(), SourceError>;
+    /// Fills `blob` with `file`, and checks the file's hash if it is downloaded and the hash is known. If the download fails, the
+    /// bytes that have arrived are kept for the next attempt.
+    fn fetch(&self, file: &str, blob: &Blob, progress: &dyn Fn(Transfer)) -> Result<(), SourceError>;
 
     /// Fetches the whole of `file` without reporting progress.
     fn blob(&self, file: &str) -> Result<Blob, SourceError> {
         let blob = Blob::new(file);
-        self.fetch(&blob, &|_| {})?;
+        self.fetch(file, &blob, &|_| {})?;
         Ok(blob)
     }
 }

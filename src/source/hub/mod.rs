@@ -169,8 +169,7 @@ impl Source for Hub<'_> {
         }
     }
 
-    fn fetch(&self, target: &Blob, progress: &dyn Fn(Transfer)) -> Result<(), SourceError> {
-        let file = target.name();
+    fn fetch(&self, file: &str, target: &Blob, progress: &dyn Fn(Transfer)) -> Result<(), SourceError> {
         let size = self.known_size(file)?;
         if let Some(path) = self.path(file) {
             return target.complete(&path);

@@ -29,7 +29,7 @@ fn read(folder: &Path) -> Result<usize, String> {
     let discovery = modules::discover(&checkpoint.components, wanted, &is_alike);
     let modules = discovery.map_err(|error| error.to_string())?.modules;
     for module in &modules {
-        let matrix = matrices.matrix(&module.tensor, &module.selection).map_err(|error| error.to_string())?;
+        let matrix = matrices.matrix(&module.weight, &module.selection).map_err(|error| error.to_string())?;
         assert_eq!(matrix.shape, module.shape(), "{}", module.info.name);
     }
     Ok(modules.len())

@@ -34,9 +34,9 @@ fn formats() -> Vec<String> {
 
 /// The matrices of a model that is on this machine.
 fn matrices(source: &dyn Source, checkpoint: &Checkpoint) -> anyhow::Result<Matrices> {
-    let matrices = Matrices::new(checkpoint);
+    let matrices = Matrices::new(&checkpoint.shards);
     for (at, shard) in checkpoint.shards.iter().enumerate() {
-        source.fetch(matrices.blob(at), &|_| {})?;
+        source.fetch(&shard.file, matrices.blob(at), &|_| {})?;
         matrices.open(at, shard)?;
     }
     Ok(matrices)

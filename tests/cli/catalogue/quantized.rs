@@ -1,7 +1,10 @@
 //! Every format of quantised weights: its numbers, or its name in a refusal.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use half::{bf16, f16};
-use laser_scan::checkpoint::{Checkpoint, Dtype, Elements, Selection};
+use laser_scan::checkpoint::{Checkpoint, Dtype, Elements, Selection, Weight};
 use laser_scan::source::local::Local;
 use serde_json::Value;
 
@@ -97,13 +100,14 @@ fn in_place(name: &str) {
     let source = Local::open(&model).expect("opens");
     let checkpoint = Checkpoint::open(&source).expect("readable");
     let matrices = matrices(&source, &checkpoint).expect("there");
+    let weights: HashMap<String, Arc<Weight>> = checkpoint.weights().collect();
     for (module, numbers) in expected["modules"].as_object().expect("modules") {
         let Some(corner) = numbers["corner"].as_array() else { continue };
         let (tensor, selection) = match module.strip_suffix(']').and_then(|module| module.rsplit_once('[')) {
             Some((stack, expert)) => (stack.to_owned(), Selection::at(expert.parse().expect("a number"))),
             None => (format!("{module}.weight"), Selection::default()),
         };
-        let matrix = matrices.matrix(&tensor, &selection).expect("decoded");
+        let matrix = matrices.matrix(weights[&tensor].as_ref(), &selection).expect("decoded");
         let columns = matrix.shape[1];
         let numbers = widened(matrix.elements);
         let ours = [numbers[0], numbers[1], numbers[columns], numbers[numbers.len() - 1]];
