@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 const ADAPTER: &str = "an adapter";
-const LORA: &str = "a LoRA adapter";
+pub const LORA: &str = "a LoRA adapter";
 
 struct Kind {
     /// The name with its article, for messages.

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use super::absence::Absence;
 use super::header::HeaderError;
 use super::index::IndexError;
+use super::lora::LoraError;
 use super::pickle::PickleError;
 use super::quantization::QuantizationError;
 use super::wrappers::WrapperError;
@@ -40,6 +41,8 @@ pub enum CheckpointError {
         kind: &'static str,
         base: Option<String>,
     },
+    #[error("'{model}' {error}")]
+    Lora { model: String, error: LoraError },
     #[error("cannot read '{file}': {error}")]
     Pickle { file: String, error: PickleError },
     #[error("'{model}' {error}")]

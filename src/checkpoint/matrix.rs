@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use safetensors::Dtype;
 
+use super::quantization::numbers;
 use super::selection::{Axis, Band};
 
 #[derive(Clone, Debug)]
@@ -28,6 +29,26 @@ impl Default for Matrix<'_> {
 }
 
 impl Matrix<'_> {
+    /// All elements in float64, row after row; `None` if they are of a type that has no numbers by itself.
+    pub(crate) fn numbers(self) -> Option<Vec<f64>> {
+        match self.elements {
+            Elements::Stored(dtype, bytes) => numbers(dtype, &bytes),
+            Elements::Decoded(numbers) => Some(numbers),
+        }
+    }
+
+    /// The elements of a row in float64; `None` as for [`Matrix::numbers`].
+    pub(crate) fn row(&self, row: usize) -> Option<Cow<'_, [f64]>> {
+        let columns = self.shape[1];
+        match &self.elements {
+            Elements::Stored(dtype, bytes) => {
+                let length = columns * dtype.bitsize() / 8;
+                numbers(*dtype, bytes.get(row * length..(row + 1) * length)?).map(Cow::Owned)
+            }
+            Elements::Decoded(numbers) => numbers.get(row * columns..(row + 1) * columns).map(Cow::Borrowed),
+        }
+    }
+
     /// The rows or columns in `band`. Those after the last whole period are left out.
     pub(super) fn narrow(self, band: &Band) -> Self {
         let [rows, columns] = self.shape;

@@ -25,11 +25,16 @@ const MAX_PEEK: u64 = 1 << 16;
 impl Checkpoint {
     /// Finds the weight files of `source` and reads their headers.
     pub fn open(source: &dyn Source) -> Result<Self, CheckpointError> {
-        Self::read(source).map_err(|error| error.with_cached_file(source))
+        Self::open_after(source, Vec::new())
     }
 
-    fn read(source: &dyn Source) -> Result<Self, CheckpointError> {
-        let mut checkpoint = Self { components: Vec::new(), shards: Vec::new(), beside: Vec::new() };
+    /// As [`Checkpoint::open`], but with the shards of another model before its own.
+    pub(crate) fn open_after(source: &dyn Source, before: Vec<Shard>) -> Result<Self, CheckpointError> {
+        Self::read(source, before).map_err(|error| error.with_cached_file(source))
+    }
+
+    fn read(source: &dyn Source, shards: Vec<Shard>) -> Result<Self, CheckpointError> {
+        let mut checkpoint = Self { components: Vec::new(), shards, beside: Vec::new() };
         let is_pipeline = source.single_file().is_none() && source.size(pipeline::INDEX).is_some();
         let folders = if is_pipeline { pipeline::components(source)? } else { Vec::new() };
         if folders.is_empty() {

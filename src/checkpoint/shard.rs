@@ -19,7 +19,7 @@ const FIRST_READ: u64 = 128 << 10;
 /// How many headers are read at the same time. Over a network each takes one or two round trips.
 const CONCURRENT_READS: usize = 8;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Shard {
     /// Its path relative to the model's folder.
     pub file: String,

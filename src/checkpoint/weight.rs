@@ -40,6 +40,14 @@ impl Weight {
         }
     }
 
+    /// Everything that its numbers depend on except for its shape and the stored bytes.
+    pub fn description(&self) -> String {
+        match &self.storage {
+            Storage::Plain(_) => self.dtype(),
+            Storage::Quantized(quantized) => quantized.description(),
+        }
+    }
+
     /// Whether the weight has floating-point numbers, stored or decoded; only their singular values are meaningful.
     pub fn is_floating(&self) -> bool {
         match &self.storage {

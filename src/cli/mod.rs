@@ -4,6 +4,7 @@ mod adapter;
 mod compare;
 mod environment;
 mod export;
+mod run;
 mod scan;
 mod selection;
 
@@ -23,7 +24,7 @@ use adapter::AdapterArgs;
 use compare::{DiffArgs, ReportArgs, ShowArgs};
 use environment::HubArgs;
 use export::ExportArgs;
-use scan::ScanArgs;
+use scan::{DeltaArgs, ScanArgs};
 use selection::{ChoiceArgs, RankingArgs, SelectionArgs};
 
 use crate::commands::task::Task;
@@ -76,6 +77,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Export(Box<ExportArgs>),
+    Delta(Box<DeltaArgs>),
     Diff(DiffArgs),
     Report(ReportArgs),
     Show(ShowArgs),
@@ -145,21 +147,26 @@ impl UsageError {
 /// asked for.
 pub fn read() -> (TerminalOptions, Task) {
     let cli = Cli::try_parse().unwrap_or_else(|error| end(&error));
+    let mut run = &cli.scan.run;
     let (name, task, MessageArgs { quiet, color }) = match &cli.command {
-        None => (None, cli.scan.task().map(|task| Task::Scan(Box::new(task))), cli.scan.messages),
+        None => (None, cli.scan.task().map(|task| Task::Scan(Box::new(task))), cli.scan.run.messages),
         Some(Command::Export(arguments)) => {
             (Some("export"), arguments.task().map(|task| Task::Export(Box::new(task))), arguments.messages)
+        }
+        Some(Command::Delta(arguments)) => {
+            run = &arguments.run;
+            (Some("delta"), arguments.task().map(|task| Task::Scan(Box::new(task))), arguments.run.messages)
         }
         Some(Command::Diff(arguments)) => (Some("diff"), arguments.task().map(Task::Diff), arguments.messages),
         Some(Command::Show(arguments)) => (Some("show"), arguments.task().map(Task::Show), arguments.messages),
         Some(Command::Report(arguments)) => (Some("report"), arguments.task().map(Task::Report), arguments.messages),
     };
-    let verbosity = match (quiet, cli.scan.verbose) {
+    let verbosity = match (quiet, run.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
-    let options = TerminalOptions { verbosity, color, resume_with: cli.scan.resume_with() };
+    let options = TerminalOptions { verbosity, color, resume_with: run.resume_with() };
     (options, task.unwrap_or_else(|wrong| wrong.end(name)))
 }
 

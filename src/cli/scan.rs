@@ -1,18 +1,11 @@
-//! The options of a scan, which is the main job and has no subcommand.
-
-use std::collections::HashSet;
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
+//! The scan, which is the main job and has no subcommand, and `laser-scan delta`.
 
 use clap::Args;
-use laser_scan::modules::{Filter, Wanted};
-use laser_scan::scan::{Destination, Options, Pooling};
-use laser_scan::select::{Count, Counted, Rules};
-use laser_scan::spectrum::DeviceRequest;
-use laser_scan::trainers::Trainer;
+use laser_scan::statistic::{Criterion, Ranking, Ties};
 
-use super::{AdapterArgs, HubArgs, MessageArgs, POOLINGS, SelectionArgs, UsageError, export, line, line_of, one_of};
-use crate::commands::task::{ModelRequest, ScanTask};
+use super::UsageError;
+use super::run::{Named, RunArgs};
+use crate::commands::task::ScanTask;
 
 #[derive(Debug, Args)]
 pub struct ScanArgs {
@@ -24,213 +17,64 @@ pub struct ScanArgs {
     #[arg(long, value_name = "REVISION")]
     revision: Option<String>,
 
-    /// Scan only modules whose name, on disk or in memory, matches; repeatable, '*' matches anything
-    #[arg(long, value_name = "GLOB", help_heading = "What to scan")]
-    include: Vec<String>,
+    #[command(flatten)]
+    pub run: RunArgs,
+}
 
-    /// Leave out modules whose name, on disk or in memory, matches; repeatable, wins over --include
-    #[arg(long, value_name = "GLOB", help_heading = "What to scan")]
-    exclude: Vec<String>,
+const DELTA_EXAMPLES: &str = "\
+Examples:
+  laser-scan delta mistralai/Mistral-7B-v0.1 ./my-finetune
+      Which modules a fine-tune moved most, relative to their size.
+  laser-scan delta mistralai/Mistral-7B-v0.1 ./my-lora --top-percent 25
+      The same of a LoRA adapter, which need not be merged.
+  laser-scan delta ./base ./finetune --statistic effective-rank
+      Where the change spreads over most directions.";
 
-    /// Scan heads, routers and embeddings' projections too
-    #[arg(long, help_heading = "What to scan")]
-    all_linear: bool,
+/// Measure what a fine-tune changed: the difference of two models' weights, module by module.
+///
+/// The fine-tuned model may be a whole model with weights of the same shapes, or a LoRA adapter of the base. Each module's change is
+/// measured as a scan measures a weight, and its Frobenius norm is given, and that over the norm of the base's weight. The files are
+/// those of a scan, called laser_scan_<finetuned>_delta….json; 'show', 'report', 'diff' and 'export' read them.
+#[derive(Debug, Args)]
+#[command(after_long_help = DELTA_EXAMPLES)]
+pub struct DeltaArgs {
+    /// The base: a folder, one .safetensors or .bin file, or a Hub id
+    #[arg(value_name = "BASE")]
+    base: String,
 
-    /// Scan convolutions too, flattened; of diffusion models they are scanned anyway
-    #[arg(long, help_heading = "What to scan")]
-    include_conv: bool,
+    /// What was made of it: the same, or a LoRA adapter
+    #[arg(value_name = "FINETUNED")]
+    finetuned: String,
 
-    /// Measure the parts of fused modules too (q, k and v of a qkv_proj), for the file of all numbers
-    #[arg(long, help_heading = "What to scan")]
-    split_fused: bool,
+    /// The base's branch, tag or commit on the Hub [default: main]
+    #[arg(long, value_name = "REVISION")]
+    base_revision: Option<String>,
 
-    /// Rank all experts of a layer as one, by the mean or the largest of their ratios
-    #[arg(
-        long,
-        value_name = "HOW",
-        default_value = "none",
-        value_parser = one_of(&POOLINGS),
-        help_heading = "What to scan"
-    )]
-    pool_experts: Pooling,
-
-    /// The trainer's line of transformers, 4 (4.57) or 5, which decides what modules are called in memory
-    #[arg(long, value_name = "LINE", default_value = "5", value_parser = line, help_heading = "What to scan")]
-    transformers: u8,
-
-    /// Only show what would be scanned; of a Hub model nothing but headers is downloaded
-    #[arg(long, help_heading = "What to scan")]
-    dry_run: bool,
+    /// The fine-tuned model's branch, tag or commit on the Hub [default: main]
+    #[arg(long, value_name = "REVISION")]
+    revision: Option<String>,
 
     #[command(flatten)]
-    selection: SelectionArgs,
-
-    /// Write this trainer's configuration too, as 'export' does; repeatable
-    #[arg(
-        long,
-        value_name = "TRAINER",
-        value_parser = export::trainer(),
-        value_delimiter = ',',
-        help_heading = "What to train"
-    )]
-    emit: Vec<&'static dyn Trainer>,
-
-    #[command(flatten)]
-    adapter: AdapterArgs,
-
-    /// Write the other statistics of every module too, each with its own numbers
-    #[arg(long, help_heading = "Output")]
-    statistics: bool,
-
-    /// Do not write the singular values, from which other statistics are computed without the weights
-    #[arg(long, help_heading = "Output")]
-    no_spectra: bool,
-
-    /// The folder for the output files [default: the current one]
-    #[arg(long, value_name = "DIR", help_heading = "Output")]
-    output_dir: Option<PathBuf>,
-
-    /// The file for every module's numbers [default: laser_scan_<model>.json]
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    output: Option<PathBuf>,
-
-    /// The file for the names of the best [default: laser_scan_<model>_top_snr.json]
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    top_output: Option<PathBuf>,
-
-    /// Replace files of these names, even if they are another model's results or no results at all
-    #[arg(long, help_heading = "Output")]
-    overwrite: bool,
-
-    /// Print the names of the best as JSON instead of a table; with --dry-run, the plan
-    #[arg(long, help_heading = "Output")]
-    json: bool,
-
-    #[command(flatten)]
-    pub messages: MessageArgs,
-
-    /// Print a line for each module and what the run is made of
-    #[arg(short, long, conflicts_with = "quiet", help_heading = "Output")]
-    pub verbose: bool,
-
-    /// Where to compute: cpu, a GPU (cuda, cuda:1), several (cuda:0,1), or auto: a GPU if there is one
-    #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = "Running")]
-    device: DeviceRequest,
-
-    /// How many threads to compute with, and how many modules to measure at once [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = threads, help_heading = "Running")]
-    threads: Option<NonZeroUsize>,
-
-    /// Measure anew, whatever an interrupted or a finished scan has left
-    #[arg(long, help_heading = "Running")]
-    fresh: bool,
-
-    #[command(flatten)]
-    hub: HubArgs,
+    pub run: RunArgs,
 }
 
 impl ScanArgs {
     pub fn task(&self) -> Result<ScanTask, UsageError> {
-        if let Some(contradiction) = self.contradiction() {
-            return Err(UsageError::conflict(contradiction));
+        let model = Named { spelling: self.model.clone().unwrap_or_default(), revision: self.revision.clone() };
+        let task = self.run.task(model, None, Ranking::default())?;
+        if task.ranking.criterion == Criterion::RelativeNorm {
+            let text = "--statistic relative-norm ranks changes, which 'laser-scan delta BASE FINETUNED' measures";
+            return Err(UsageError::conflict(text.to_owned()));
         }
-        let filter = Filter::new(&self.include, &self.exclude).map_err(UsageError::value)?;
-        let rank = self.adapter.rank();
-        let counted = self.emit.first().map_or(Counted::Lora { rank }, |trainer| trainer.profile().counted(rank));
-        let rules = self.selection.rules(counted)?;
-        let mut seen = HashSet::new();
-        let emit = self.emit.iter().copied().filter(|trainer| seen.insert(trainer.profile().key)).collect();
-        let (folder, full, top) = (self.output_dir.clone(), self.output.clone(), self.top_output.clone());
-        Ok(ScanTask {
-            model: ModelRequest {
-                spelling: self.model.clone().unwrap_or_default(),
-                revision: self.revision.clone(),
-                hub: self.hub.options(),
-            },
-            device: self.device.clone(),
-            threads: self.threads(),
-            filter,
-            wanted: Wanted {
-                all_linear: self.all_linear,
-                convolutions: self.include_conv,
-                parts: self.split_fused,
-                line: line_of(self.transformers),
-            },
-            pooling: self.pool_experts,
-            ranking: self.selection.choice.ranking.ranking()?,
-            all_statistics: self.statistics,
-            has_spectra: !self.no_spectra,
-            options: self.options(&rules),
-            rules,
-            emit,
-            adapter: self.adapter.adapter(),
-            destination: Destination { folder, full, top },
-            overwrite: self.overwrite,
-            dry_run: self.dry_run,
-            as_json: self.json,
-            fresh: self.fresh,
-            resume_with: self.resume_with(),
-        })
-    }
-
-    /// What a person runs after an interruption, in words.
-    pub fn resume_with(&self) -> &'static str {
-        if self.fresh { "the same line without --fresh" } else { "the same line again" }
-    }
-
-    /// What is wrong with a combination of options.
-    fn contradiction(&self) -> Option<String> {
-        let AdapterArgs { rank, no_head, .. } = self.adapter;
-        let budget = self.selection.budget.is_some();
-        let is_idle = self.adapter.is_given() || no_head || (rank.is_some() && !budget);
-        let mixed =
-            self.emit.iter().any(|trainer| trainer.profile().has_adapters != self.emit[0].profile().has_adapters);
-        let text = if self.emit.is_empty() && is_idle {
-            "ranks, alphas and --no-head are about a trainer's configuration: name the trainer with --emit"
-        } else if budget && mixed {
-            "--budget counts adapters for some of these trainers and weights for others: emit for one kind at a time"
-        } else {
-            return export::unbounded(&self.emit, self.selection.budget)
-                .or_else(|| self.emit.iter().find_map(|trainer| self.adapter.contradiction(*trainer)));
-        };
-        Some(text.to_owned())
-    }
-
-    /// The options, defaults included, for the manifest.
-    fn options(&self, rules: &Rules) -> Options {
-        Options {
-            revision: self.revision.clone(),
-            top_n: if let Count::Top(count) = rules.count { Some(count) } else { None },
-            top_percent: self.selection.choice.top_percent,
-            global: rules.global,
-            budget: self.selection.budget,
-            types: self.selection.choice.types.clone(),
-            layers: rules.layers.as_ref().map(ToString::to_string),
-            emit: self.emit.iter().map(|trainer| trainer.profile().key.to_owned()).collect(),
-            include: self.include.clone(),
-            exclude: self.exclude.clone(),
-            all_linear: self.all_linear,
-            include_conv: self.include_conv,
-            split_fused: self.split_fused,
-            pool_experts: self.pool_experts,
-            statistic: self.selection.choice.ranking.statistic.unwrap_or_default(),
-            ties: self.selection.choice.ranking.ties.unwrap_or_default(),
-            transformers: self.transformers,
-            threads: self.threads(),
-            // The free memory is looked up when the scan begins.
-            memory: 0,
-        }
-    }
-
-    fn threads(&self) -> usize {
-        self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+        Ok(task)
     }
 }
 
-/// No machine has more cores, and so many threads can still be started and ended quickly.
-const MOST_THREADS: usize = 1024;
-
-fn threads(text: &str) -> Result<NonZeroUsize, String> {
-    let threads = text.parse().ok().filter(|threads: &NonZeroUsize| threads.get() <= MOST_THREADS);
-    threads.ok_or_else(|| format!("it takes a whole number from 1 to {MOST_THREADS}"))
+impl DeltaArgs {
+    pub fn task(&self) -> Result<ScanTask, UsageError> {
+        let base = Named { spelling: self.base.clone(), revision: self.base_revision.clone() };
+        let finetuned = Named { spelling: self.finetuned.clone(), revision: self.revision.clone() };
+        let ranking = Ranking { criterion: Criterion::RelativeNorm, ties: Ties::Model };
+        self.run.task(finetuned, Some(base), ranking)
+    }
 }

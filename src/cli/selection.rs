@@ -42,8 +42,8 @@ pub struct ChoiceArgs {
 #[command(next_help_heading = "What to choose")]
 pub struct RankingArgs {
     /// What modules are ranked by, highest first: laser, the ratio of laser-QLoRA; mp, signal over noise at the edge of
-    /// Marchenko and Pastur; effective-rank, over how many singular values the weight spreads; alpha, how light the tail is
-    /// [default: laser, or as in the scan]
+    /// Marchenko and Pastur; effective-rank, over how many singular values the weight spreads; alpha, how light the tail is;
+    /// relative-norm, how large a change is, of 'delta' alone [default: laser, or as in the scan; of 'delta' relative-norm]
     #[arg(long, value_name = "STATISTIC", value_parser = one_of(&CRITERIA), hide_possible_values = true)]
     pub statistic: Option<Criterion>,
 
@@ -53,11 +53,12 @@ pub struct RankingArgs {
     pub ties: Option<Ties>,
 }
 
-const CRITERIA: [(&str, &str, Criterion); 4] = [
+const CRITERIA: [(&str, &str, Criterion); 5] = [
     ("laser", "The ratio of laser-QLoRA", Criterion::Laser),
     ("mp", "Signal over noise at the edge of Marchenko and Pastur", Criterion::Mp),
     ("effective-rank", "The exponential of the spectrum's entropy", Criterion::EffectiveRank),
     ("alpha", "The exponent of the spectrum's tail", Criterion::Alpha),
+    ("relative-norm", "The norm of a change over that of what was changed", Criterion::RelativeNorm),
 ];
 
 const TIES: [(&str, &str, Ties); 2] = [

@@ -22,16 +22,14 @@ pub fn devices(task: &ScanTask, terminal: &Terminal) -> Result<Vec<Device>> {
     Ok(devices)
 }
 
-/// The plan and the output files, after a check that everything the user asks for is possible.
-pub fn plan(task: &ScanTask, source: &dyn Source, terminal: &Terminal) -> Result<(Plan, Outputs)> {
-    let plan = Plan::new(source, &task.filter, task.wanted)?;
+/// The output files of the `plan`, after a check that everything the user asks for is possible.
+pub fn outputs(task: &ScanTask, plan: &Plan, source: &dyn Source, terminal: &Terminal) -> Result<Outputs> {
     plan.check_readable().map_err(Advise::with_advice)?;
-    terminal.remark(&plan);
-    terminal.remark_on_missing(&plan);
+    terminal.remark(plan);
+    terminal.remark_on_missing(plan);
     let pending = plan.pending().pooled(task.pooling);
     foresee(task, &pending)?;
-    let outputs = claim_places(task, &plan, &pending, source)?;
-    Ok((plan, outputs))
+    claim_places(task, plan, &pending, source)
 }
 
 /// Makes sure, as far as names and shapes tell, that the rules leave something to choose of the `pending` scan, and that the
@@ -59,7 +57,7 @@ fn claim_places(task: &ScanTask, plan: &Plan, pending: &Scan, source: &dyn Sourc
         outputs.prepare(&on_disk)?;
     }
     if !task.overwrite {
-        outputs.replace_only_those_of(&plan.model, pending).map_err(Advise::with_advice)?;
+        outputs.replace_only_those_of(&plan.model, plan.base.as_ref(), pending).map_err(Advise::with_advice)?;
     }
     emit::check(task, &plan.surroundings().model, &protected(task, &outputs))?;
     Ok(outputs)

@@ -31,14 +31,23 @@ pub fn run(task: &ReportTask, terminal: &Terminal) -> Result<ExitCode> {
     let diff = task.against.as_ref().map(|path| compared(task, &scan, path)).transpose()?;
     let selection = Selection::new(&scan, &task.rules).map_err(Advise::with_advice)?;
     let (file, other) = (name(&task.scan), task.against.as_deref().map(name).unwrap_or_default());
-    let stem = task.scan.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let title = scan.surroundings.as_ref().map_or(stem, |around| around.model.clone());
+    let title = title(&scan, &task.scan);
     let against = diff.as_ref().map(|diff| Against { file: &other, diff });
     let page = report::page(&Page { title: &title, file: &file, selection: &selection, against });
     output::write_all(&[(&task.output, page.as_bytes())])?;
     terminal.caution(&scan);
     terminal.note(&format!("wrote '{}'", task.output.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the page is called: the model, what it changed in another one, or the file's name if neither is known.
+fn title(scan: &Scan, path: &Path) -> String {
+    let provenance = scan.provenance.as_ref();
+    match (provenance.and_then(|provenance| Some((provenance, provenance.base.as_ref()?))), &scan.surroundings) {
+        (Some((of, base)), _) => format!("What {} changed in {}", of.model, base.model),
+        (None, Some(around)) => around.model.clone(),
+        (None, None) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+    }
 }
 
 /// The scan with its spectra and all statistics, if they are at hand. The page does without them.

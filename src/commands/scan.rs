@@ -4,8 +4,10 @@ use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use laser_scan::measure::{self, Journal, Resources, Run};
+use laser_scan::measure::{self, Journal, Plan, Resources, Run};
 use laser_scan::scan::Options;
+use laser_scan::source::{Pair, Source};
+use laser_scan::spectrum::Device;
 
 use super::publish::{publish, status};
 use super::task::ScanTask;
@@ -16,8 +18,30 @@ pub fn run(task: &ScanTask, terminal: &Terminal) -> Result<ExitCode> {
     let (date, begun) = (SystemTime::now(), Instant::now());
     let devices = prepare::devices(task, terminal)?;
     let news = |text: String| terminal.note(&text);
-    let source = &*task.model.open(&news)?;
-    let (plan, outputs) = prepare::plan(task, source, terminal)?;
+    let model = task.model.open(&news)?;
+    match &task.base {
+        None => {
+            let plan = Plan::new(&*model, &task.filter, task.wanted)?;
+            measure(task, terminal, &*model, plan, devices, (date, begun))
+        }
+        Some(base) => {
+            let pair = Pair::new(base.open(&news)?, model);
+            let plan = Plan::of_delta(&pair, &task.filter, task.wanted)?;
+            measure(task, terminal, &pair, plan, devices, (date, begun))
+        }
+    }
+}
+
+/// Measures what is planned for `source`, and publishes the results.
+fn measure(
+    task: &ScanTask,
+    terminal: &Terminal,
+    source: &dyn Source,
+    plan: Plan,
+    devices: Vec<Device>,
+    (date, begun): (SystemTime, Instant),
+) -> Result<ExitCode> {
+    let outputs = prepare::outputs(task, &plan, source, terminal)?;
     let download = plan.bytes_to_download(source);
     if task.dry_run {
         let json = || terminal.output(&plan.dry_run_json(download));

@@ -1,17 +1,27 @@
 //! A module's weight -> its measurement.
 
 use super::Outcome;
-use crate::checkpoint::Matrices;
-use crate::modules::Module;
+use super::change::{Changed, Content};
+use crate::checkpoint::{Elements, Matrices, Matrix, Undecodable};
+use crate::modules::{Change, Module};
 use crate::scan::Unmeasured;
 use crate::spectrum::{self, Fault, Lane, Method, Processor, Spectrum, SpectrumError};
-use crate::statistic::{Doubt, Statistic};
+use crate::statistic::{Delta, Doubt, Statistic};
 
 /// A module's spectrum and its statistic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measurement {
     pub statistic: Statistic,
     pub spectrum: Spectrum,
+    /// The Frobenius norm of the base's matrix, if this is the measurement of a change.
+    pub base_norm: Option<f64>,
+}
+
+impl Measurement {
+    /// The size of the change, if it is a change's measurement. `scale` is that of an adapter.
+    pub fn delta(&self, scale: Option<f64>) -> Option<Delta> {
+        self.base_norm.map(|base_norm| Delta::new(&self.spectrum.values, base_norm, scale))
+    }
 }
 
 /// How an attempt on one device by one method ended.
@@ -28,20 +38,72 @@ pub fn attempt(weights: &Matrices, module: &Module, method: Method, lane: &Lane)
     let processor = lane.processor();
     // Nothing is more accurate than the direct route on the CPU.
     let is_last = (method, processor) == (Method::Direct, Processor::Cpu);
-    let weight = match weights.matrix(&module.weight, &module.selection) {
-        Ok(weight) => weight,
-        Err(error) => return Attempt::Done(Err(Unmeasured::Unreadable(error.to_string()))),
+    let measured = match &module.change {
+        None => weight_of(weights, module, method, lane).map(|spectrum| (spectrum, None)),
+        Some(change) => change_of(weights, module, change, method, lane),
     };
-    let spectrum = match spectrum::singular_values(weight, method, lane) {
-        Ok(spectrum) => spectrum,
-        Err(SpectrumError::Device(fault)) => return Attempt::Faulted(fault),
-        Err(SpectrumError::Failed(_)) if !is_last => return Attempt::Inaccurate,
-        Err(error) => return Attempt::Done(Err(error.into())),
+    let (spectrum, base_norm) = match measured {
+        Ok(measured) => measured,
+        Err(Trouble::Spectrum(SpectrumError::Device(fault))) => return Attempt::Faulted(fault),
+        Err(Trouble::Spectrum(SpectrumError::Failed(_))) if !is_last => return Attempt::Inaccurate,
+        Err(Trouble::Spectrum(error)) => return Attempt::Done(Err(error.into())),
+        Err(Trouble::Weight(error)) => return Attempt::Done(Err(Unmeasured::Unreadable(error.to_string()))),
     };
     Attempt::Done(match Statistic::of(&spectrum) {
-        Ok(statistic) => Ok(Measurement { statistic, spectrum }),
+        Ok(statistic) => Ok(Measurement { statistic, spectrum, base_norm }),
+        // That a module did not change is a result.
+        Err(Doubt::Zero) if base_norm.is_some() => {
+            Ok(Measurement { statistic: Statistic::new(&spectrum.values, spectrum.shape), spectrum, base_norm })
+        }
         Err(Doubt::Zero) => Err(Unmeasured::Zero),
         Err(_) if !is_last => return Attempt::Inaccurate,
         Err(doubt) => Err(Unmeasured::Doubtful(doubt)),
     })
+}
+
+/// Why a matrix has no spectrum.
+enum Trouble {
+    Weight(Undecodable),
+    Spectrum(SpectrumError),
+}
+
+impl From<Undecodable> for Trouble {
+    fn from(error: Undecodable) -> Self {
+        Self::Weight(error)
+    }
+}
+
+impl From<SpectrumError> for Trouble {
+    fn from(error: SpectrumError) -> Self {
+        Self::Spectrum(error)
+    }
+}
+
+fn weight_of(weights: &Matrices, module: &Module, method: Method, lane: &Lane) -> Result<Spectrum, Trouble> {
+    let weight = weights.matrix(&module.weight, &module.selection)?;
+    Ok(spectrum::singular_values(weight, method, lane)?)
+}
+
+/// The spectrum of the `change` of a module, and the norm of its matrix before.
+fn change_of(
+    weights: &Matrices,
+    module: &Module,
+    change: &Change,
+    method: Method,
+    lane: &Lane,
+) -> Result<(Spectrum, Option<f64>), Trouble> {
+    let Changed { content, base_norm } = Changed::read(weights, module, change)?;
+    let shape = module.shape();
+    if !base_norm.is_finite() {
+        return Err(SpectrumError::NotFinite.into());
+    }
+    let spectrum = match content {
+        Content::Difference(difference) => {
+            let matrix = Matrix { shape, elements: Elements::Decoded(difference) };
+            spectrum::singular_values(matrix, method, lane)?
+        }
+        Content::Product(product) => spectrum::singular_values_of_product(&product, shape)?,
+        Content::Nothing => Spectrum::of_zeros(shape),
+    };
+    Ok((spectrum, Some(base_norm)))
 }

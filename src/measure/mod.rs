@@ -8,6 +8,8 @@
 
 mod arrival;
 mod attempt;
+mod change;
+mod delta;
 mod dry_run;
 mod journal;
 mod memory;
@@ -19,6 +21,7 @@ mod schedule;
 use std::time::Duration;
 
 pub use attempt::Measurement;
+pub use delta::DeltaError;
 pub use journal::{Journal, JournalError, Key};
 pub use memory::ceiling as memory_ceiling;
 pub use plan::{Plan, Run};

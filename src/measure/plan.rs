@@ -1,6 +1,6 @@
 //! What a scan will do, which is known from headers alone, and the scan that results.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -9,10 +9,10 @@ use anyhow::Result;
 use super::run::Work;
 use super::{Event, Journal, Key, Measurement, Outcome, Resources};
 use crate::checkpoint::{Checkpoint, Look, Selection, Storage, Weight};
-use crate::modules::{self, Discovery, Filter, Line, Missing, Module, UnreadableError, Wanted};
+use crate::modules::{self, Change, Discovery, Filter, Line, Missing, Module, UnreadableError, Wanted};
 use crate::output::timestamp;
 use crate::scan::{
-    Failure, Format, Host, LeftOut, Methods, Numbers, Options, Processors, Provenance, Record, Scan, Seconds,
+    Base, Failure, Format, Host, LeftOut, Methods, Numbers, Options, Processors, Provenance, Record, Scan, Seconds,
     Surroundings, Unmeasured, WeightFile,
 };
 use crate::source::{Model, Source};
@@ -44,6 +44,10 @@ pub struct Plan {
     pub ties_embeddings: bool,
     /// The line of transformers whose names in memory are used.
     pub line: Line,
+    /// The formats of quantised weights, each once.
+    pub quantizations: Vec<String>,
+    /// The model whose changes are measured; `None` if weights themselves are.
+    pub base: Option<Model>,
 }
 
 /// What a run's provenance tells besides the measurements.
@@ -64,7 +68,11 @@ impl Plan {
     ///
     /// Fails if the headers cannot be read, or if there is no module that the filter keeps.
     pub fn new(source: &dyn Source, filter: &Filter, wanted: Wanted) -> Result<Self> {
-        let checkpoint = Checkpoint::open(source)?;
+        Self::of(Checkpoint::open(source)?, source, filter, wanted)
+    }
+
+    /// The plan for the `checkpoint` of `source`. Fails if there is no module that the filter keeps.
+    pub(super) fn of(checkpoint: Checkpoint, source: &dyn Source, filter: &Filter, wanted: Wanted) -> Result<Self> {
         let model = source.model().clone();
         let is_alike = |one: &Weight, other: &Weight, look: Look| checkpoint.are_alike(source, one, other, look);
         let mut discovery = modules::discover(&checkpoint.components, wanted, &is_alike)?;
@@ -82,8 +90,22 @@ impl Plan {
         }
         filter.apply(&mut discovery)?;
         let Discovery { modules, left_out, missing, unknown, others, names, ties_embeddings } = discovery;
-        let line = wanted.line;
-        Ok(Self { model, checkpoint, modules, left_out, missing, unknown, others, names, ties_embeddings, line })
+        let formats = checkpoint.components.iter().filter_map(|component| component.quantization.clone());
+        let quantizations: BTreeSet<String> = formats.collect();
+        Ok(Self {
+            model,
+            checkpoint,
+            modules,
+            left_out,
+            missing,
+            unknown,
+            others,
+            names,
+            ties_embeddings,
+            line: wanted.line,
+            quantizations: quantizations.into_iter().collect(),
+            base: None,
+        })
     }
 
     /// Checks that all modules that should be measured are stored in a form that can be read. A scan that silently left
@@ -103,11 +125,14 @@ impl Plan {
 
     /// The scan with these `outcomes` of the modules, which come from a `run` with `resources`.
     pub fn scan(&self, outcomes: Vec<Outcome>, resources: &Resources, run: Run) -> Scan {
-        let result = |outcome: &Outcome| match outcome {
-            Ok(measurement) => Ok(Numbers::from(measurement.statistic.clone())),
+        let result = |(module, outcome): (&Module, &Outcome)| match outcome {
+            Ok(measurement) => {
+                let delta = measurement.delta(module.change.as_ref().and_then(Change::scale));
+                Ok(Numbers { delta, ..Numbers::from(measurement.statistic.clone()) })
+            }
             Err(why) => Err(why.clone()),
         };
-        let mut scan = self.with_results(outcomes.iter().map(result));
+        let mut scan = self.with_results(self.modules.iter().zip(&outcomes).map(result));
         self.add_remarks(&mut scan);
         scan.provenance = Some(self.provenance(&outcomes, resources, run));
         let measured = self.modules.iter().zip(outcomes).filter_map(|(module, outcome)| {
@@ -146,8 +171,9 @@ impl Plan {
             model: self.model.spelling.clone(),
             origin: self.model.origin.clone(),
             commit: self.model.commit.clone(),
+            base: self.base.as_ref().map(Base::from),
             files: files.collect(),
-            quantization: self.quantizations().into_iter().map(str::to_owned).collect(),
+            quantization: self.quantizations.clone(),
             wrappers: self.wrappers().into_iter().map(str::to_owned).collect(),
             unknown_architectures: self.unknown.clone(),
             device: resources.devices.iter().map(Device::name).collect::<Vec<_>>().join(","),
@@ -186,9 +212,11 @@ impl Plan {
     pub fn surroundings(&self) -> Surroundings {
         let types = self.checkpoint.components.iter().filter_map(|component| component.config.model_type.clone());
         let others = self.others.iter().map(|module| &module.info).filter(|info| info.part_of.is_none());
+        // What changed is trained in the base.
+        let model = self.base.as_ref().unwrap_or(&self.model);
         Surroundings {
             // Only models of the Hub have a commit.
-            model: if self.model.commit.is_some() { &self.model.spelling } else { &self.model.name }.clone(),
+            model: if model.commit.is_some() { &model.spelling } else { &model.name }.clone(),
             model_types: types.collect(),
             components: self.checkpoint.components.iter().filter_map(|component| component.name.clone()).collect(),
             transformers: self.line.version(),
@@ -196,15 +224,6 @@ impl Plan {
             modules: others.cloned().collect(),
             names: self.names.clone(),
         }
-    }
-
-    /// The formats of quantised weights, each once.
-    pub fn quantizations(&self) -> Vec<&str> {
-        let mut formats: Vec<&str> =
-            self.checkpoint.components.iter().filter_map(|component| component.quantization.as_deref()).collect();
-        formats.sort_unstable();
-        formats.dedup();
-        formats
     }
 
     /// What training tools have left in the names of stored tensors, and is taken off, each once.
@@ -226,7 +245,7 @@ impl Plan {
 
     /// The indices of the shards that hold modules.
     pub fn needed_shards(&self) -> Vec<usize> {
-        let mut shards: Vec<usize> = self.modules.iter().flat_map(|module| module.weight.shards()).collect();
+        let mut shards: Vec<usize> = self.modules.iter().flat_map(Module::shards).collect();
         shards.sort_unstable();
         shards.dedup();
         shards
@@ -297,11 +316,14 @@ impl Plan {
         if let Storage::Quantized(quantized) = &weight.storage {
             stored += &format!(" {}", quantized.description());
         }
+        if let Some(change) = &module.change {
+            stored += &format!(" {}", change.description());
+        }
         let identity = |shard: usize| self.checkpoint.shards[shard].identity.clone();
         Key {
             algorithm: spectrum::ALGORITHM.to_owned(),
             weight: stored,
-            files: weight.shards().into_iter().map(identity).collect(),
+            files: module.shards().into_iter().map(identity).collect(),
         }
     }
 }

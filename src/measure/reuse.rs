@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Plan;
-use crate::modules::Module;
+use crate::modules::{Change, Module};
 use crate::scan::{Numbers, Options, Provenance, Record, Scan, Unmeasured, WeightFile};
 use crate::spectrum::{ALGORITHM, Device, Processor};
 
@@ -37,7 +37,7 @@ impl Plan {
         let is_same = |file: &str, own: &str| identities.get(file).is_some_and(|earlier| *earlier == own);
         earlier.algorithm == ALGORITHM
             && !(is_on_cpu && is_of_gpu)
-            && earlier.quantization == self.quantizations()
+            && earlier.quantization == self.quantizations
             && needed.into_iter().all(|shard| is_same(&shard.file, &shard.identity))
     }
 }
@@ -49,7 +49,10 @@ fn identity(file: &WeightFile) -> Option<&str> {
 /// The result for `module`, if the earlier `record` is of the same weight.
 fn result(module: &Module, record: &Record) -> Option<Result<Numbers, Unmeasured>> {
     let is_same = record.info.shape == module.info.shape && record.info.dtype == module.info.dtype;
+    let scale = module.change.as_ref().and_then(Change::scale);
     match &record.result {
+        // The scale of an adapter is not in the files of its weights.
+        Ok(numbers) if numbers.delta.and_then(|delta| delta.scale) != scale => None,
         Ok(numbers) => is_same.then(|| Ok(Numbers { statistics: None, ..numbers.clone() })),
         // What a weight itself prevents is the same again.
         Err(Unmeasured::Told(reason)) => Some(Err(Unmeasured::Told(reason.clone()))),

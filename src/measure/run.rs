@@ -111,10 +111,11 @@ impl Work<'_> {
         for (place, outcome) in self.lock_outcomes().iter().enumerate() {
             if outcome.is_none() {
                 let module = &self.plan.modules[place];
-                let shards = module.weight.shards();
+                let shards = module.shards();
                 shards.iter().for_each(|shard| needed[*shard] = true);
                 let last = shards[shards.len() - 1];
-                waiting[last].push((self.weights.needs(last, &module.weight, &module.selection), place));
+                let needs = module.matrices().map(|(weight, selection)| self.weights.needs(last, weight, selection));
+                waiting[last].push((needs.max().unwrap_or(0), place));
             }
         }
         for (at, (shard, waiting)) in shards.iter().zip(waiting).enumerate() {
@@ -269,7 +270,7 @@ impl Work<'_> {
         }
         // The next weight is read from the disk while this one is measured.
         if let Some(next) = self.schedule.next(station).map(|place| &self.plan.modules[place]) {
-            self.weights.prefetch(&next.weight, &next.selection);
+            next.matrices().for_each(|(weight, selection)| self.weights.prefetch(weight, selection));
         }
         let module = &self.plan.modules[task.place];
         let begun = Instant::now();
@@ -301,7 +302,7 @@ impl Work<'_> {
 
     /// The index of the last shard that a module needs.
     fn last_shard(&self, task: &Task) -> usize {
-        self.plan.modules[task.place].weight.shards().last().copied().unwrap_or(0)
+        self.plan.modules[task.place].shards().last().copied().unwrap_or(0)
     }
 
     /// Whether the bytes for which the task was offered were discarded. Once new bytes arrive, the module is offered
@@ -337,7 +338,7 @@ impl Work<'_> {
         let Measured { task, outcome, elapsed, is_shown } = measured;
         let module = &self.plan.modules[task.place];
         // The outcome counts only if the files have not changed.
-        self.weights.check(&module.weight.shards())?;
+        self.weights.check(&module.shards())?;
         if let Ok(measurement) = &outcome {
             self.journal.append(&self.plan.key(module), measurement)?;
             (self.observer)(Event::Noted { modules: 1 });

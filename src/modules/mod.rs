@@ -5,7 +5,9 @@
 //! architectures are in `places.rs`, `name.rs`, `role.rs` and `model.rs`; what differs between architectures is in a table
 //! (`architectures`).
 
+mod adapted;
 mod architectures;
+mod change;
 mod convolution;
 mod discovery;
 mod filter;
@@ -29,7 +31,9 @@ mod transposed;
 
 use std::sync::Arc;
 
+pub(crate) use adapted::{Adapted, AdaptedNames};
 pub(crate) use architectures::{Architecture, Refused};
+pub use change::Change;
 pub use discovery::discover;
 pub(crate) use filter::compile;
 pub use filter::{Filter, FilterError};
@@ -60,12 +64,35 @@ pub struct Module {
     pub tensor: String,
     /// Where in the weight the matrix is.
     pub selection: Selection,
+    /// What a fine-tuned model makes of the matrix, if this is what is measured.
+    pub change: Option<Change>,
 }
 
 impl Module {
     /// Rows and columns as stored; for a missing module, those of what is stored in its place.
     pub fn shape(&self) -> [usize; 2] {
         self.selection.shape(&self.weight.shape)
+    }
+
+    /// The stored matrices that are read to measure it.
+    pub fn matrices(&self) -> impl Iterator<Item = (&Weight, &Selection)> {
+        let own = (&*self.weight, &self.selection);
+        std::iter::once(own).chain(self.change.iter().flat_map(Change::matrices))
+    }
+
+    /// The indices of the shards that are read to measure it, in ascending order.
+    pub fn shards(&self) -> Vec<usize> {
+        let mut shards: Vec<usize> = self.matrices().flat_map(|(weight, _)| weight.shards()).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        shards
+    }
+
+    /// The bytes of memory for the measured matrix, including those for reading it.
+    pub fn bytes_in_memory(&self) -> u64 {
+        let read = self.matrices().map(|(weight, selection)| weight.bytes_in_memory(selection)).sum::<u64>();
+        // A difference is computed in float64.
+        read + if self.change.is_some() { 8 * self.shape().iter().product::<usize>() as u64 } else { 0 }
     }
 
     /// What one of its names, or that of its weight, is in the file, if training tools have left something in it.

@@ -211,7 +211,13 @@ impl Model<'_> {
             part_of: None,
             name,
         };
-        Module { info, tensor: self.component.full_name(&weight.name), weight: Arc::clone(weight), selection }
+        Module {
+            info,
+            tensor: self.component.full_name(&weight.name),
+            weight: Arc::clone(weight),
+            selection,
+            change: None,
+        }
     }
 
     /// What the matrix at this `place` is in memory, where the tensor that it is in becomes these `parameters`.

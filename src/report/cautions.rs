@@ -24,6 +24,8 @@ pub enum Caution {
     Dead { kind: String, count: usize, first: String },
     /// So many modules are not ranked, because the statistic is not defined for them; `reason` is that of the first.
     Undefined { kind: String, count: usize, of: usize, criterion: Criterion, reason: String },
+    /// So many modules did not change, of which a change was to be measured.
+    Unchanged { count: usize, of: usize },
     /// Spectrum's results may hide infinite ratios.
     Hidden,
 }
@@ -49,6 +51,7 @@ pub fn cautions(scan: &Scan) -> Vec<Caution> {
         found.extend(few(kind, records));
         found.extend(dead(kind, records));
     }
+    found.extend(unchanged(scan));
     let is_of_spectrum = matches!(scan.format, Format::Spectrum | Format::SpectrumSorted);
     let has_infinite = kinds.iter().flat_map(|(_, records)| records).any(|record| record.snr() == Some(f64::INFINITY));
     found.extend((is_of_spectrum && !has_infinite).then_some(Caution::Hidden));
@@ -87,7 +90,7 @@ fn undefined(kind: &str, records: &[&Record], criterion: Criterion) -> Option<Ca
     let reason = |record: &&Record| {
         let others = record.result.as_ref().ok()?.statistics.as_ref()?;
         let why = match criterion {
-            Criterion::Laser => None,
+            Criterion::Laser | Criterion::RelativeNorm => None,
             Criterion::Mp => others.mp.as_ref().err(),
             Criterion::EffectiveRank => others.effective_rank.as_ref().err(),
             Criterion::Alpha => others.alpha.as_ref().err(),
@@ -98,6 +101,14 @@ fn undefined(kind: &str, records: &[&Record], criterion: Criterion) -> Option<Ca
     let first = reasons.next()?;
     let (count, of) = (reasons.count() + 1, records.len());
     Some(Caution::Undefined { kind: kind.to_owned(), count, of, criterion, reason: first })
+}
+
+fn unchanged(scan: &Scan) -> Option<Caution> {
+    let whole = scan.records().iter().filter(|record| record.info.part_of.is_none());
+    let deltas = whole.filter_map(|record| record.result.as_ref().ok()?.delta);
+    let norms: Vec<f64> = deltas.map(|delta| delta.norm).collect();
+    let count = norms.iter().filter(|norm| **norm == 0.0).count();
+    (count > 0).then_some(Caution::Unchanged { count, of: norms.len() })
 }
 
 fn laser<'a>(record: &&'a Record) -> Option<&'a Statistic> {
@@ -135,6 +146,8 @@ impl fmt::Display for Caution {
             Self::Undefined { kind, count, of, criterion, reason } => {
                 write!(formatter, "{kind}: {count} of {of} have no {criterion} and are not ranked: {reason}")
             }
+            Self::Unchanged { count, of } if count == of => formatter.write_str("no module changed: the weights are equal"),
+            Self::Unchanged { count, of } => write!(formatter, "{count} of {of} modules did not change at all"),
             Self::Hidden => formatter.write_str(
                 "results that Spectrum wrote since April 2025 may hide infinite ratios, because noise of zero is set to 1 there: \
                  such a ratio is of another unit than the others",

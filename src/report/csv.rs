@@ -10,11 +10,12 @@ use crate::statistic::{Statistic, Statistics};
 
 /// The columns. `rank` is the place within the type, from 1, and `chosen` says whether the rules chose the module.
 #[rustfmt::skip]
-const COLUMNS: [&str; 29] = [
+const COLUMNS: [&str; 32] = [
     "module", "type", "layer", "rows", "columns", "dtype", "target", "target_is_parameter", "rank", "chosen",
     "snr", "sigma_max", "sigma", "threshold", "signal", "noise", "signal_count", "noise_count",
     "mp", "mp_sigma", "mp_threshold", "mp_signal", "mp_noise", "mp_signal_count", "mp_noise_count", "mp_share",
     "effective_rank", "alpha", "margin",
+    "delta_norm", "base_norm", "relative_norm",
 ];
 
 /// The measured modules in model order, with every number that is known. Infinite numbers are `inf`, which pandas and polars read
@@ -39,13 +40,14 @@ pub fn csv(selection: &Selection<'_>) -> Vec<u8> {
     table.into_inner().unwrap_or_default()
 }
 
-fn row(record: &Record, rank: Option<usize>, is_chosen: bool) -> [String; 29] {
+fn row(record: &Record, rank: Option<usize>, is_chosen: bool) -> [String; 32] {
     let info = &record.info;
     let numbers = record.result.as_ref().ok();
     let laser = numbers.and_then(|numbers| numbers.statistic.as_ref());
     let others = numbers.and_then(|numbers| numbers.statistics.as_deref());
     let of_laser = |number: fn(&Statistic) -> f64| text(laser.map(number));
     let of_others = |number: fn(&Statistics) -> Option<f64>| text(others.and_then(number));
+    let delta = numbers.and_then(|numbers| numbers.delta);
     let mp = others.and_then(|others| others.mp.as_ref().ok());
     let extent = |axis: usize| text(info.shape.map(|shape| shape[axis]));
     [
@@ -78,6 +80,9 @@ fn row(record: &Record, rank: Option<usize>, is_chosen: bool) -> [String; 29] {
         of_others(|others| others.effective_rank.as_ref().ok().copied()),
         of_others(|others| others.alpha.as_ref().ok().copied()),
         of_others(|others| others.margin),
+        text(delta.map(|delta| delta.norm)),
+        text(delta.map(|delta| delta.base_norm)),
+        text(delta.map(|delta| delta.relative_norm())),
     ]
 }
 

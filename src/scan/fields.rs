@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{Numbers, ReadError, Record, Unmeasured};
 use crate::modules::{InMemory, Info, KnownBy, Role};
 use crate::output::json::Json;
-use crate::statistic::{MpEdge, Statistic, Statistics, Undefined};
+use crate::statistic::{Delta, MpEdge, Statistic, Statistics, Undefined};
 
 /// The fields of a module's record.
 pub struct Fields<'a> {
@@ -30,7 +30,8 @@ impl<'a> Fields<'a> {
             _ => self.ratio()?,
         };
         let statistics = self.field("statistics", "an object of statistics", |value| self.statistics(value))?;
-        let numbers = |snr| Numbers { snr, statistic: self.statistic(), statistics };
+        let delta = self.field("delta", "the norms of a change", delta)?;
+        let numbers = |snr| Numbers { snr, statistic: self.statistic(), statistics, delta };
         Ok(Record { info: self.info()?, result: snr.map(numbers).ok_or(Unmeasured::NoRatio) })
     }
 
@@ -143,6 +144,11 @@ impl<'a> Fields<'a> {
     fn malformed(&self, key: &'static str, expected: &'static str) -> ReadError {
         ReadError::Malformed { name: self.name.to_owned(), key, expected }
     }
+}
+
+fn delta(value: &Json) -> Option<Delta> {
+    let number = |key| number(value, key);
+    Some(Delta { norm: number("norm")?, base_norm: number("base_norm")?, scale: number("scale") })
 }
 
 fn mp_edge(value: &Json) -> Option<MpEdge> {

@@ -26,16 +26,16 @@ pub(crate) use others::{Rated, spectrum, spectrum_sorted};
 pub use outputs::{Destination, Outputs, manifest_of};
 pub use ownership::is_top;
 pub use pool::{INCOMPLETE_POOL, Pool, Pooling};
-pub use provenance::{Failure, Host, LeftOut, Methods, Options, Processors, Provenance, Seconds, WeightFile};
+pub use provenance::{Base, Failure, Host, LeftOut, Methods, Options, Processors, Provenance, Seconds, WeightFile};
 pub use read_error::{OpenError, ReadError};
 pub use record::{Numbers, Record, Unmeasured};
-pub use spectra::{NoSpectrum, Spectra, SpectraError, spectra_of};
+pub use spectra::{Spectra, SpectraError, spectra_of};
 pub(crate) use write::Described;
 
 use rayon::prelude::*;
 
 use crate::modules::{Info, Role};
-use crate::statistic::{Ranking, Statistics};
+use crate::statistic::{Criterion, Ranking, Statistics};
 
 /// The modules of a model with their numbers, and what is known of the model around them.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +54,15 @@ pub struct Scan {
     pub failures: Vec<Failure>,
     /// The model's tensors that were not meant to be measured.
     pub left_out: Vec<LeftOut>,
+}
+
+/// Why a scan cannot be ranked as it was asked for. The module is the first that lacks something.
+#[derive(Debug, thiserror::Error)]
+pub enum Unrankable {
+    #[error("the spectrum of '{0}' is not known, which other statistics than that of laser-QLoRA need")]
+    NoSpectrum(String),
+    #[error("the numbers of '{0}' are of a weight and not of a change, so that they have no relative norm")]
+    NoDelta(String),
 }
 
 /// What is known of a model besides the modules of a scan. A trainer's patterns also match the names of what is here.
@@ -103,12 +112,19 @@ impl Scan {
     ///
     /// # Errors
     ///
-    /// Fails if a measured module's statistics are needed and neither they nor its spectrum are at hand.
-    pub fn ranked_by(mut self, ranking: Ranking, all: bool) -> Result<Self, NoSpectrum> {
+    /// Fails if a measured module's statistics are needed and neither they nor its spectrum are at hand, or if changes are to be
+    /// ranked and the scan is not one of changes.
+    pub fn ranked_by(mut self, ranking: Ranking, all: bool) -> Result<Self, Unrankable> {
         self.ranking = ranking;
         if ranking.needs_spectra() || all {
             let spectra = self.spectra.as_ref();
             self.records.par_iter_mut().try_for_each(|record| add_statistics(record, spectra))?;
+        }
+        if ranking.criterion == Criterion::RelativeNorm {
+            let measured = self.records.iter().filter_map(|record| Some((record, record.result.as_ref().ok()?)));
+            if let Some((record, _)) = measured.into_iter().find(|(_, numbers)| numbers.delta.is_none()) {
+                return Err(Unrankable::NoDelta(record.info.name.clone()));
+            }
         }
         let how = self.pooling;
         Ok(self.pooled(how))
@@ -163,12 +179,12 @@ impl Scan {
 }
 
 /// Computes the other statistics of a measured module, unless they are known.
-fn add_statistics(record: &mut Record, spectra: Option<&Spectra>) -> Result<(), NoSpectrum> {
+fn add_statistics(record: &mut Record, spectra: Option<&Spectra>) -> Result<(), Unrankable> {
     let Ok(numbers) = &mut record.result else { return Ok(()) };
     if numbers.statistics.is_none() {
         let spectrum = spectra.and_then(|spectra| spectra.get(&record.info.name));
         let known = numbers.statistic.as_ref().zip(spectrum);
-        let (laser, spectrum) = known.ok_or_else(|| NoSpectrum(record.info.name.clone()))?;
+        let (laser, spectrum) = known.ok_or_else(|| Unrankable::NoSpectrum(record.info.name.clone()))?;
         numbers.statistics = Some(Box::new(Statistics::of(spectrum, laser)));
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Format, Outputs, Scan, Spectra};
+use super::{Base, Format, Outputs, Scan, Spectra};
 use crate::output::{OutputError, folder_of, sha256};
 use crate::source::{Model, local};
 
@@ -21,6 +21,7 @@ struct Claim {
     model: String,
     commit: Option<String>,
     origin: Option<String>,
+    base: Option<Base>,
     outputs: Written,
 }
 
@@ -50,14 +51,22 @@ impl Claim {
         }
     }
 
-    /// Checks that the scan was of `model`, whose results would replace those in `path`.
-    fn is_of(&self, model: &Model, path: &Path) -> Result<(), OutputError> {
+    /// Checks that the scan was of `model`, or of its changes to `base`, whose results would replace those in `path`.
+    fn is_of(&self, model: &Model, base: Option<&Model>, path: &Path) -> Result<(), OutputError> {
         let origin = self.origin();
-        if is_same(&origin, &model.origin) {
-            Ok(())
-        } else {
-            Err(OutputError::OfAnother { path: path.to_owned(), model: origin })
+        let is_of_base = match (&self.base, base) {
+            (None, None) => true,
+            (Some(own), Some(base)) => is_same(&own.origin, &base.origin),
+            _ => false,
+        };
+        if is_of_base && is_same(&origin, &model.origin) {
+            return Ok(());
         }
+        let model = match &self.base {
+            Some(base) => format!("{origin} as changed from {}", base.origin),
+            None => origin,
+        };
+        Err(OutputError::OfAnother { path: path.to_owned(), model })
     }
 }
 
@@ -73,13 +82,14 @@ fn is_same(one: &str, other: &str) -> bool {
 }
 
 impl Outputs {
-    /// Checks, before any work is done, that the files would replace only the results of an earlier scan of `model`.
+    /// Checks, before any work is done, that the files would replace only the results of an earlier scan of `model`, or of its changes
+    /// to `base`.
     /// `scan` is the planned one. Nothing is written.
     /// Fails if one of the files holds another model's results, or is no file of a scan.
-    pub fn replace_only_those_of(&self, model: &Model, scan: &Scan) -> Result<(), OutputError> {
+    pub fn replace_only_those_of(&self, model: &Model, base: Option<&Model>, scan: &Scan) -> Result<(), OutputError> {
         let claim = Claim::read(&self.manifest);
         match &claim {
-            Some(claim) => claim.is_of(model, if self.full.exists() { &self.full } else { &self.manifest })?,
+            Some(claim) => claim.is_of(model, base, if self.full.exists() { &self.full } else { &self.manifest })?,
             None if has_content(&self.manifest) => return Err(OutputError::Foreign(self.manifest.clone())),
             None => {}
         }
@@ -89,7 +99,7 @@ impl Outputs {
         if has_content(&self.spectra) && !Spectra::is_at(&self.spectra) {
             return Err(OutputError::Foreign(self.spectra.clone()));
         }
-        self.replace_only_names_of(model, scan, claim)
+        self.replace_only_names_of(model, base, scan, claim)
     }
 
     /// Checks the full file, whose model only the manifest `claim` tells. A scan that was interrupted after placing the
@@ -110,7 +120,13 @@ impl Outputs {
 
     /// Checks the top-N file, which tells only modules' names. The manifest of its scan may lie beside it or beside the
     /// full file, under any name. If no manifest mentions it, the names must all belong to the model.
-    fn replace_only_names_of(&self, model: &Model, scan: &Scan, claim: Option<Claim>) -> Result<(), OutputError> {
+    fn replace_only_names_of(
+        &self,
+        model: &Model,
+        base: Option<&Model>,
+        scan: &Scan,
+        claim: Option<Claim>,
+    ) -> Result<(), OutputError> {
         if !has_content(&self.top) {
             return Ok(());
         }
@@ -120,7 +136,7 @@ impl Outputs {
         let claims = claim.into_iter().chain(claims(folders));
         let name = self.top.file_name().unwrap_or_default();
         let of_file = claims.filter(|claim| name == claim.outputs.top.as_str());
-        match of_file.map(|claim| claim.is_of(model, &self.top)).reduce(Result::or) {
+        match of_file.map(|claim| claim.is_of(model, base, &self.top)).reduce(Result::or) {
             Some(result) => result,
             None if names.is_subset(&names_of(scan)) => Ok(()),
             None => Err(OutputError::Unowned(self.top.clone())),

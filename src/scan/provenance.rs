@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Pooling;
 use crate::modules;
+use crate::source::Model;
 use crate::statistic::{Criterion, Ties};
 
 /// How a scan's numbers were made, as the manifest has it.
@@ -20,6 +21,9 @@ pub struct Provenance {
     pub origin: String,
     /// The commit of the Hub's model that was read; `null` for other models.
     pub commit: Option<String>,
+    /// The model whose changes were measured; not there if weights themselves were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
     pub files: Vec<WeightFile>,
     /// The formats of quantised weights, which were dequantised.
     pub quantization: Vec<String>,
@@ -37,6 +41,21 @@ pub struct Provenance {
     pub processors: Processors,
     pub options: Options,
     pub seconds: Seconds,
+}
+
+/// The model that a fine-tuned one was compared with. The fields are as those of the fine-tuned model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    pub model: String,
+    pub origin: String,
+    pub commit: Option<String>,
+}
+
+impl From<&Model> for Base {
+    fn from(model: &Model) -> Self {
+        let Model { spelling, origin, commit, .. } = model.clone();
+        Self { model: spelling, origin, commit }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +96,8 @@ pub struct Processors {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Options {
     pub revision: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_revision: Option<String>,
     /// `null` if another rule decides how many are selected.
     pub top_n: Option<usize>,
     pub top_percent: Option<f64>,

@@ -2,7 +2,7 @@
 
 use crate::modules::{Cause, Info};
 use crate::spectrum::SpectrumError;
-use crate::statistic::{Doubt, Ranking, Score, Statistic, Statistics};
+use crate::statistic::{Criterion, Delta, Doubt, Ranking, Score, Statistic, Statistics, Ties};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
@@ -18,6 +18,8 @@ pub struct Numbers {
     pub statistic: Option<Statistic>,
     /// The other statistics, if they were asked for.
     pub statistics: Option<Box<Statistics>>,
+    /// How large the change is, if the numbers are of what a fine-tuned model changed.
+    pub delta: Option<Delta>,
 }
 
 /// Why a module has no numbers.
@@ -56,23 +58,28 @@ impl Record {
     /// What the module is ranked by; `None` if it was not measured, or if the statistic is not defined for it or not known.
     pub fn score(&self, ranking: Ranking) -> Option<Score> {
         let numbers = self.result.as_ref().ok()?;
-        match (&numbers.statistic, &numbers.statistics) {
-            _ if !ranking.needs_spectra() => Some(Score::plain(numbers.snr)),
-            (Some(laser), Some(others)) => ranking.score(laser, others).ok(),
-            _ => None,
-        }
+        let others = numbers.statistics.as_deref();
+        let value = match ranking.criterion {
+            Criterion::Laser => numbers.snr,
+            Criterion::Mp => others?.mp.as_ref().ok()?.value,
+            Criterion::EffectiveRank => *others?.effective_rank.as_ref().ok()?,
+            Criterion::Alpha => *others?.alpha.as_ref().ok()?,
+            Criterion::RelativeNorm => numbers.delta?.relative_norm(),
+        };
+        let margin = if ranking.ties == Ties::Margin { others?.margin } else { None };
+        Some(Score { value, margin: margin.unwrap_or(1.0) })
     }
 }
 
 impl Numbers {
     pub fn ratio(snr: f64) -> Self {
-        Self { snr, statistic: None, statistics: None }
+        Self { snr, statistic: None, statistics: None, delta: None }
     }
 }
 
 impl From<Statistic> for Numbers {
     fn from(statistic: Statistic) -> Self {
-        Self { snr: statistic.snr(), statistic: Some(statistic), statistics: None }
+        Self { snr: statistic.snr(), statistic: Some(statistic), statistics: None, delta: None }
     }
 }
 

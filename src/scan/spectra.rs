@@ -39,11 +39,6 @@ pub enum SpectraError {
     Incomplete { path: PathBuf, module: String },
 }
 
-/// Neither the spectrum of this module nor its statistics are at hand.
-#[derive(Debug, thiserror::Error)]
-#[error("the spectrum of '{0}' is not known, which other statistics than that of laser-QLoRA need")]
-pub struct NoSpectrum(pub String);
-
 /// The spectra of a scan's modules, by their names.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spectra(HashMap<String, Spectrum>);

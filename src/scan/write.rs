@@ -10,7 +10,7 @@ use super::others::{spectrum, spectrum_sorted};
 use super::{Format, Pool, Pooling, Record, Scan};
 use crate::modules::{InMemory, Info, KnownBy};
 use crate::output::python_json;
-use crate::statistic::{Statistic, Statistics};
+use crate::statistic::{Delta, Statistic, Statistics};
 
 /// A module's description in JSON. The laser-QLoRA notebook uses the key `module`, and Spectrum uses `type`.
 pub(crate) struct Described<'a>(pub &'a Info);
@@ -28,6 +28,8 @@ struct Entry<'a> {
     pooled: Option<Pooled>,
     #[serde(skip_serializing_if = "Option::is_none")]
     statistics: Option<&'a Statistics>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delta: Option<Delta>,
 }
 
 #[derive(Serialize)]
@@ -74,13 +76,21 @@ impl Serialize for All<'_> {
             let Ok(numbers) = result else { continue };
             let (snr, statistic) = (finite(numbers.snr), numbers.statistic.as_ref());
             let (info, statistics) = (Described(info), numbers.statistics.as_deref());
-            map.serialize_entry(&info.0.name, &Entry { snr, info, statistic, pooled: None, statistics })?;
+            let entry = Entry { snr, info, statistic, pooled: None, statistics, delta: numbers.delta };
+            map.serialize_entry(&entry.info.0.name, &entry)?;
         }
         for pool in &scan.pools {
             let Some(snr) = pool.snr else { continue };
             let pooled = Some(Pooled { pool: scan.pooling, experts: pool.experts });
             let info = &scan.info_of(pool);
-            let entry = Entry { snr: finite(snr), info: Described(info), statistic: None, pooled, statistics: None };
+            let entry = Entry {
+                snr: finite(snr),
+                info: Described(info),
+                statistic: None,
+                pooled,
+                statistics: None,
+                delta: None,
+            };
             map.serialize_entry(&pool.name, &entry)?;
         }
         map.end()

@@ -17,7 +17,7 @@ pub use rules::{Count, Rules, SelectError, Types};
 use crate::modules;
 use crate::output::python_json;
 use crate::scan::{Pool, Record, Scan};
-use crate::statistic::Score;
+use crate::statistic::{Criterion, Score};
 
 /// The module types of a Llama-like model in the order in which the original laser-QLoRA notebook writes them.
 const SEED_ORDER: [&str; 7] = [
@@ -148,7 +148,9 @@ fn ranked(scan: &Scan) -> Vec<Candidate<'_>> {
             Some(pool) => pool.score,
             None => record.score(scan.ranking()),
         };
-        score.map(|score| (place, pool, score))
+        // What did not change at all has no place in a ranking of changes.
+        let did_change = |score: &Score| scan.ranking().criterion != Criterion::RelativeNorm || score.value > 0.0;
+        score.filter(did_change).map(|score| (place, pool, score))
     };
     let whole = scan.records().iter().enumerate().filter(|(_, record)| record.info.part_of.is_none());
     whole

@@ -11,6 +11,7 @@ mod hub;
 pub mod local;
 mod name;
 mod nearest;
+mod pair;
 mod stamp;
 
 use std::ops::Range;
@@ -22,6 +23,7 @@ pub(crate) use blob::Reader;
 pub use error::SourceError;
 pub(crate) use form::{Form, is_training_state};
 pub use hub::{HubOptions, Token};
+pub use pair::Pair;
 use stamp::Stamp;
 
 /// A place that a model's files are read from.

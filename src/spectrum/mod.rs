@@ -28,6 +28,7 @@ mod direct;
 mod gram;
 mod householder;
 mod kernel;
+mod low_rank;
 mod op;
 mod request;
 mod tiles;
@@ -36,6 +37,7 @@ mod vectors;
 mod widen;
 
 pub use device::{Device, Lane, Opened, Processor};
+pub use low_rank::{Product, singular_values_of_product};
 pub use request::{DeviceError, DeviceRequest, Fault};
 
 use crate::checkpoint::Matrix;
@@ -105,6 +107,12 @@ pub struct Spectrum {
 }
 
 impl Spectrum {
+    /// The spectrum of a matrix of zeros.
+    pub(crate) fn of_zeros(shape: [usize; 2]) -> Self {
+        let values = vec![0.0; shape[0].min(shape[1])];
+        Self { values, method: Method::Direct, processor: Processor::Cpu, shape }
+    }
+
     /// The spectrum that was kept of a weight of this `shape`; `None` unless `values` can be all of its singular values.
     pub(crate) fn kept(values: Vec<f64>, method: Method, processor: Processor, shape: [usize; 2]) -> Option<Self> {
         let (largest, smallest) = (*values.first()?, *values.last()?);

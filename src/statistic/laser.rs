@@ -59,9 +59,14 @@ impl Statistic {
         }
     }
 
-    /// The signal-to-noise ratio over the largest singular value; infinite where the noise is zero.
+    /// The signal-to-noise ratio over the largest singular value; infinite where the noise is zero, and 0 for a matrix of zeros, which
+    /// has no signal. Only a change can be one that is measured.
     pub fn snr(&self) -> f64 {
-        if self.noise == 0.0 { f64::INFINITY } else { self.signal / self.noise / self.sigma_max }
+        match (self.noise, self.sigma_max) {
+            (_, 0.0) => 0.0,
+            (0.0, _) => f64::INFINITY,
+            (noise, largest) => self.signal / noise / largest,
+        }
     }
 }
 

@@ -3,9 +3,10 @@
 //! `laser.rs` has the statistic of laser-QLoRA, which is the default, and `vouch.rs` decides whether the error bounds of the
 //! singular values leave it in doubt. The other statistics come from the same spectrum: `mp.rs` at the edge that the law of
 //! Marchenko and Pastur (`law.rs`) gives, `entropy.rs` and `hill.rs` from the spectrum's shape. `bounds.rs` carries error
-//! bounds through them, `others.rs` computes them all, and `ranking.rs` says by which of them modules are ranked.
+//! bounds through them, `others.rs` computes them all, `delta.rs` has the size of a change, and `ranking.rs` says by which of them modules are ranked.
 
 mod bounds;
+mod delta;
 mod entropy;
 mod hill;
 mod laser;
@@ -15,6 +16,7 @@ mod others;
 mod ranking;
 mod vouch;
 
+pub use delta::Delta;
 pub use laser::Statistic;
 pub(crate) use laser::quantile;
 pub use law::MarchenkoPastur;

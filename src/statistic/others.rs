@@ -9,6 +9,8 @@ use crate::spectrum::Spectrum;
 /// Why a statistic has no value.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Undefined {
+    #[error("all singular values are zero")]
+    Zero,
     #[error("half of the singular values or more are zero")]
     HalfZero,
     #[error("the singular values from the median up are equal")]
@@ -38,12 +40,16 @@ impl Statistics {
         let (lower, upper) = spectrum.enclosure();
         let bounds = Bounds { lower: &lower, upper: &upper };
         let values = &spectrum.values;
+        if values[0] == 0.0 {
+            let (mp, effective_rank, alpha) = (Err(Undefined::Zero), Err(Undefined::Zero), Err(Undefined::Zero));
+            return Self { mp, effective_rank, alpha, margin: None };
+        }
         let smallest = values.last().copied().unwrap_or(0.0);
         Self {
             mp: MpEdge::of(spectrum, bounds),
             effective_rank: entropy::effective_rank(values, bounds).map_err(Undefined::from),
             alpha: hill::alpha(values, bounds),
-            margin: (laser.noise == 0.0).then(|| smallest / laser.threshold),
+            margin: (laser.noise == 0.0).then(|| if smallest == 0.0 { 0.0 } else { smallest / laser.threshold }),
         }
     }
 }

@@ -3,8 +3,6 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use super::{Statistic, Statistics, Undefined};
-
 /// A statistic that modules can be ranked by, the highest value first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -17,6 +15,8 @@ pub enum Criterion {
     EffectiveRank,
     /// The exponent of the spectrum's tail: the least heavy-tailed first.
     Alpha,
+    /// The Frobenius norm of a change over that of what was changed. Only the scan of a change has it.
+    RelativeNorm,
 }
 
 /// In which order infinite ratios of laser-QLoRA come.
@@ -46,25 +46,13 @@ pub struct Score {
 }
 
 impl Ranking {
-    /// Whether more than the ratio of laser-QLoRA is needed.
+    /// Whether statistics are needed that are computed from whole spectra.
     pub fn needs_spectra(self) -> bool {
-        self != Self::default()
-    }
-
-    /// The score of a module with these numbers.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the statistic is not defined for it.
-    pub fn score(self, laser: &Statistic, others: &Statistics) -> Result<Score, Undefined> {
-        let value = match self.criterion {
-            Criterion::Laser => Ok(laser.snr()),
-            Criterion::Mp => others.mp.as_ref().map(|mp| mp.value).map_err(Clone::clone),
-            Criterion::EffectiveRank => others.effective_rank.clone(),
-            Criterion::Alpha => others.alpha.clone(),
-        };
-        let margin = others.margin.filter(|_| self.ties == Ties::Margin).unwrap_or(1.0);
-        value.map(|value| Score { value, margin })
+        match self.criterion {
+            Criterion::Laser => self.ties == Ties::Margin,
+            Criterion::Mp | Criterion::EffectiveRank | Criterion::Alpha => true,
+            Criterion::RelativeNorm => false,
+        }
     }
 }
 
@@ -81,7 +69,7 @@ impl Score {
 }
 
 impl Criterion {
-    pub const ALL: [Self; 4] = [Self::Laser, Self::Mp, Self::EffectiveRank, Self::Alpha];
+    pub const ALL: [Self; 5] = [Self::Laser, Self::Mp, Self::EffectiveRank, Self::Alpha, Self::RelativeNorm];
 
     pub fn key(self) -> &'static str {
         match self {
@@ -89,6 +77,7 @@ impl Criterion {
             Self::Mp => "mp",
             Self::EffectiveRank => "effective-rank",
             Self::Alpha => "alpha",
+            Self::RelativeNorm => "relative-norm",
         }
     }
 }

@@ -179,7 +179,7 @@ impl Terminal {
             ));
         }
         if self.verbosity > Verbosity::Quiet {
-            for format in plan.quantizations() {
+            for format in &plan.quantizations {
                 self.warn(&format!(
                     "the weights are quantised ({format}) and are dequantised: the numbers are those of the quantised \
                      model, and those of the model that it was made from may differ"
@@ -279,7 +279,7 @@ fn remedy(caution: &Caution) -> &'static str {
         }
         Caution::Few { .. } => "; --statistic mp has no such gap",
         Caution::Dead { .. } => "; --statistic mp does not divide by it, and --exclude leaves modules out",
-        Caution::Undefined { .. } | Caution::Hidden => "",
+        Caution::Undefined { .. } | Caution::Unchanged { .. } | Caution::Hidden => "",
     }
 }
 

@@ -101,8 +101,11 @@ impl<'a> Progress<'a> {
         let name = &module.info.name;
         match outcome {
             Ok(measurement) => {
-                let snr = ratio(measurement.statistic.snr());
-                self.terminal.detail(&format!("{name}  snr {snr}  {:.2} s", elapsed.as_secs_f64()));
+                let number = match measurement.delta(None) {
+                    Some(delta) => format!("relative norm {}", ratio(delta.relative_norm())),
+                    None => format!("snr {}", ratio(measurement.statistic.snr())),
+                };
+                self.terminal.detail(&format!("{name}  {number}  {:.2} s", elapsed.as_secs_f64()));
             }
             Err(reason) => self.terminal.warn(&format!("cannot measure '{name}': {reason}")),
         }

@@ -7,6 +7,7 @@ mod catalogue;
 #[cfg(unix)]
 mod changing_files;
 mod config_json;
+mod delta;
 mod diff_and_report;
 #[cfg(unix)]
 mod exclusion_advice;

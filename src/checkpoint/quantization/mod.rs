@@ -24,6 +24,7 @@ use grid::Grid;
 use lookup::Lookup;
 
 pub use assemble::assemble;
+pub use codes::numbers;
 pub use method::Method;
 
 use super::part::Part;

@@ -9,6 +9,8 @@ use super::ModelRequest;
 
 pub struct ScanTask {
     pub model: ModelRequest,
+    /// The model whose changes are measured; `None` if the weights themselves are.
+    pub base: Option<ModelRequest>,
     pub device: DeviceRequest,
     pub threads: usize,
     pub filter: Filter,

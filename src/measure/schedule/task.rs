@@ -23,7 +23,7 @@ pub struct Task {
 impl Task {
     /// The task for a weight whose bytes were there from the beginning.
     pub fn new(place: usize, module: &Module, method: Method) -> Self {
-        let stored = module.weight.bytes_in_memory(&module.selection);
+        let stored = module.bytes_in_memory();
         Self { place, method, arrival: 0, shape: module.shape(), stored, flops: spectrum::flops(module.shape()) }
     }
 

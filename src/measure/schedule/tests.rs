@@ -20,6 +20,7 @@ fn tasks(sizes: &[usize]) -> Vec<Task> {
             weight: Arc::new(Weight::plain(Part::new(0, tensor))),
             info: Info::of_name(&name, "up".into()),
             selection: Selection::default(),
+            change: None,
         };
         Task::new(place, &module, Method::Gram)
     };

@@ -7,7 +7,7 @@ use super::content::{Content, Module};
 use super::escape::{escape, join};
 use crate::output::{counted, grouped};
 use crate::report::{Caution, cautions};
-use crate::scan::{Options, Pooling, Provenance};
+use crate::scan::{Base, Options, Pooling, Provenance};
 use crate::statistic::{Criterion, Ties};
 use crate::trainers::quoted;
 
@@ -32,10 +32,11 @@ pub fn facts(page: &Page<'_>, content: &Content<'_>) -> String {
 fn list(page: &Page<'_>, content: &Content<'_>) -> Vec<(&'static str, String)> {
     let scan = page.selection.scan;
     let mut facts = Vec::new();
-    if let Some(Provenance { commit, date, version, device, options, model, .. }) = &scan.provenance {
+    if let Some(Provenance { commit, date, version, device, options, model, base, .. }) = &scan.provenance {
         facts.extend(commit.clone().map(|commit| ("Commit", commit)));
+        facts.extend(base.iter().map(|base| ("Base", named(base))));
         facts.push(("Scanned", format!("{date}, by laser-scan {version} on {device}")));
-        facts.push(("Command", command(model, options)));
+        facts.push(("Command", command(model, base.as_ref(), options)));
     }
     let measured = || content.modules.iter().filter(|module| module.rank > 0 && module.members.len() == 1);
     let parameters: Option<u64> = measured().map(elements).try_fold(0u64, |sum, one| Some(sum.saturating_add(one?)));
@@ -58,6 +59,11 @@ fn list(page: &Page<'_>, content: &Content<'_>) -> Vec<(&'static str, String)> {
     facts
 }
 
+/// A base model with its commit, if it has one.
+fn named(base: &Base) -> String {
+    base.commit.as_ref().map_or_else(|| base.model.clone(), |commit| format!("{} at {commit}", base.model))
+}
+
 /// The number of elements of a module's weight, if its shape is known.
 fn elements(module: &Module<'_>) -> Option<u64> {
     let [rows, columns] = module.info.shape?;
@@ -71,6 +77,7 @@ fn ranked_by(page: &Page<'_>) -> String {
         Criterion::Mp => "mp, signal over noise at the edge of Marchenko and Pastur",
         Criterion::EffectiveRank => "effective-rank, over how many singular values a weight spreads",
         Criterion::Alpha => "alpha, the exponent of the spectrum's tail",
+        Criterion::RelativeNorm => "relative-norm, the norm of a change over that of what was changed",
     };
     let ties = if scan.ranking().ties == Ties::Margin { "; infinite ratios by their margin" } else { "" };
     let pools = match scan.pooling() {
@@ -82,10 +89,16 @@ fn ranked_by(page: &Page<'_>) -> String {
 }
 
 /// The command line of the scan, as far as the manifest tells.
-fn command(model: &str, options: &Options) -> String {
-    let Options { revision, top_n, top_percent, budget, types, layers, emit, include, exclude, .. } = options;
-    let mut words = vec!["laser-scan".to_owned(), "--model".to_owned(), quoted(model)];
+fn command(model: &str, base: Option<&Base>, options: &Options) -> String {
+    let Options { revision, base_revision, top_n, top_percent, budget, types, layers, emit, include, exclude, .. } =
+        options;
+    let mut words = vec!["laser-scan".to_owned()];
+    match base {
+        Some(base) => words.extend(["delta".to_owned(), quoted(&base.model), quoted(model)]),
+        None => words.extend(["--model".to_owned(), quoted(model)]),
+    }
     let mut with = |option: &str, value: String| words.extend([option.to_owned(), quoted(&value)]);
+    base_revision.iter().for_each(|revision| with("--base-revision", revision.clone()));
     revision.iter().for_each(|revision| with("--revision", revision.clone()));
     top_n.iter().for_each(|count| with("--top-n", count.to_string()));
     top_percent.iter().for_each(|percent| with("--top-percent", percent.to_string()));
@@ -100,7 +113,8 @@ fn command(model: &str, options: &Options) -> String {
         Pooling::Mean => with("--pool-experts", "mean".to_owned()),
         Pooling::Max => with("--pool-experts", "max".to_owned()),
     }
-    if options.statistic != Criterion::Laser {
+    let usual = if base.is_some() { Criterion::RelativeNorm } else { Criterion::Laser };
+    if options.statistic != usual {
         with("--statistic", options.statistic.to_string());
     }
     if options.ties == Ties::Margin {
@@ -137,6 +151,9 @@ fn lead(content: &Content<'_>) -> String {
             .to_owned(),
         Criterion::Alpha => "The value alpha is the exponent of a weight's tail of large singular values: it is high where none of \
              them stands out far."
+            .to_owned(),
+        Criterion::RelativeNorm => "The relative norm is the Frobenius norm of what fine-tuning changed in a weight, divided by that of the \
+             weight before: it is 0 where nothing changed. All spectra on this page are those of the changes."
             .to_owned(),
     };
     format!(

@@ -19,11 +19,12 @@ pub const LEGEND: &str = "<ul class='legend'>\n<li><span class='key max'></span>
 /// The largest singular value of a column, and its quantiles.
 type Quantiles = [f64; 6];
 
-/// The fan, if the spectra of at least two columns are known.
+/// The fan, if the spectra of at least two columns are known and some are not of zeros.
 pub fn chart(content: &Content<'_>, row: &Type<'_>) -> Option<String> {
     let columns: Vec<(usize, Quantiles)> =
         row.columns.iter().filter_map(|(column, modules)| Some((*column, quantiles(content, modules)?))).collect();
-    let high = columns.iter().map(|(_, [max, ..])| *max).reduce(f64::max).filter(|_| columns.len() > 1)?;
+    let high =
+        columns.iter().map(|(_, [max, ..])| *max).reduce(f64::max).filter(|high| *high > 0.0 && columns.len() > 1)?;
     let positive = columns.iter().map(|(_, quantiles)| quantiles[5]).filter(|low| *low > 0.0);
     let low = positive.reduce(f64::min).unwrap_or(high / 10.0).max(high / DECADES);
     let frame = Frame::new(row, Axis::logarithmic(low, high))?;

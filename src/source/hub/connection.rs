@@ -206,7 +206,7 @@ impl<'a> Connection<'a> {
         download: &Download<'_>,
         progress: &dyn Fn(Transfer),
     ) -> Result<(), SourceError> {
-        let (file, url) = (download.target.name(), self.file_url(commit, download.target.name()));
+        let (file, url) = (download.file, self.file_url(commit, download.file));
         let repository = Cell::new(self.repository.as_ref().filter(|_| remote.is_direct));
         let open = async |start: u64| {
             let range = (start > 0).then_some(start..download.size);

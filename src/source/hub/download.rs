@@ -21,6 +21,8 @@ const ATTEMPTS: u32 = 6;
 const STALL: Duration = Duration::from_secs(60);
 
 pub struct Download<'a> {
+    /// The file's name on the Hub.
+    pub file: &'a str,
     /// The blob through which the file can be read while it arrives.
     pub target: &'a Blob,
     pub size: u64,
@@ -69,7 +71,7 @@ impl Download<'_> {
             let Some(pause) = reason.pause(failures) else { return Err(reason) };
             let reason = reason.reason();
             if failures >= ATTEMPTS {
-                let (file, received) = (self.target.name().to_owned(), arrived.length);
+                let (file, received) = (self.file.to_owned(), arrived.length);
                 return Err(SourceError::BrokenOff { file, attempts: failures, reason, received });
             }
             progress(Transfer::Retrying { reason, pause });
@@ -78,7 +80,7 @@ impl Download<'_> {
         let hash = arrived.finish().map_err(|error| self.unwritable(error))?;
         if self.sha256.is_some_and(|promised| !promised.eq_ignore_ascii_case(&hash)) {
             fs::remove_file(&self.incomplete).map_err(|error| self.unwritable(error))?;
-            return Err(SourceError::Corrupt { file: self.target.name().to_owned() });
+            return Err(SourceError::Corrupt { file: self.file.to_owned() });
         }
         Ok(())
     }

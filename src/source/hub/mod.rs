@@ -183,7 +183,7 @@ impl Source for Hub<'_> {
             let incomplete = self.cache.incomplete(etag);
             let is_sha256 = etag.len() == 64 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
             let sha256 = is_sha256.then_some(etag);
-            let download = Download { target, size, sha256, incomplete: incomplete.clone() };
+            let download = Download { file, target, size, sha256, incomplete: incomplete.clone() };
             connection.download(&self.commit, &remote, &download, progress)?;
             fs::rename(&incomplete, &stored).map_err(unwritable(&stored))?;
         }

@@ -1,0 +1,74 @@
+//! Which modules an adapter means by the names that it gives them.
+
+use std::collections::HashMap;
+
+use super::{InMemory, Module, WEIGHT};
+
+/// What kohya's scripts put before a module's name, in which they replace dots, and the components of a pipeline that may be meant.
+const FLATTENED: [(&str, &[&str]); 6] = [
+    ("lora_unet_", &["unet", "transformer"]),
+    ("lora_transformer_", &["transformer"]),
+    ("lora_te_", &["text_encoder"]),
+    ("lora_te1_", &["text_encoder"]),
+    ("lora_te2_", &["text_encoder_2"]),
+    ("lora_te3_", &["text_encoder_3"]),
+];
+
+/// What an adapter's name of a module means in a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adapted {
+    /// The module in this place among those that are measured.
+    Measured(usize),
+    /// A module that is not measured, such as the head.
+    Other,
+    /// Only a part of what is stored together, or something of which only a part is stored in one place.
+    Entangled,
+}
+
+/// The names by which adapters may mean the modules of a model.
+pub struct AdaptedNames {
+    by_name: HashMap<String, Adapted>,
+    by_flattened: HashMap<String, Adapted>,
+}
+
+impl AdaptedNames {
+    /// The names of the `measured` modules, of the `others`, and of other tensors in memory.
+    pub fn new(measured: &[Module], others: &[Module], names: &[String]) -> Self {
+        let mut by_name: HashMap<String, Adapted> = HashMap::new();
+        for name in names {
+            by_name.insert(module(name).to_owned(), Adapted::Other);
+        }
+        for other in others {
+            by_name.extend(other.info.memory.names().iter().map(|name| (module(name).to_owned(), Adapted::Other)));
+        }
+        let whole = measured.iter().enumerate().filter(|(_, module)| module.info.part_of.is_none());
+        for (place, measured) in whole {
+            match &measured.info.memory {
+                InMemory::Modules(names) if names.len() == 1 => {
+                    by_name.insert(names[0].clone(), Adapted::Measured(place));
+                }
+                memory => {
+                    by_name.extend(memory.names().iter().map(|name| (module(name).to_owned(), Adapted::Entangled)))
+                }
+            }
+        }
+        let by_flattened = by_name.iter().map(|(name, adapted)| (name.replace('.', "_"), *adapted)).collect();
+        Self { by_name, by_flattened }
+    }
+
+    /// What the adapter's `name` means; `None` if the model has no such module.
+    pub fn find(&self, name: &str) -> Option<Adapted> {
+        if let Some((start, components)) = FLATTENED.iter().find(|(start, _)| name.starts_with(start)) {
+            let within = &name[start.len()..];
+            let full = components.iter().map(|component| format!("{component}_{within}"));
+            return full.chain([within.to_owned()]).find_map(|name| self.by_flattened.get(&name).copied());
+        }
+        // Of a pipeline's component alone, the component's name is missing in the model.
+        let within = name.split_once('.').map(|(_, within)| within);
+        [Some(name), within].into_iter().flatten().find_map(|name| self.by_name.get(name).copied())
+    }
+}
+
+fn module(parameter: &str) -> &str {
+    parameter.strip_suffix(WEIGHT).unwrap_or(parameter)
+}
