@@ -43,7 +43,7 @@ fn the_page_says_how_the_scan_was_made() {
         "by laser-scan 0.1.0 on cpu",
         "<dt>Command</dt><dd>laser-scan --model ",
         " --top-n 2</dd>",
-        "<dd>704,512 in the measured modules</dd>",
+        "<dd>704,512 in the ranked modules</dd>",
         "<dd>BF16</dd>",
         "<dd>snr, the ratio of laser-QLoRA</dd>",
         "Content-Security-Policy",

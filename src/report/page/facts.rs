@@ -41,9 +41,7 @@ fn list(page: &Page<'_>, content: &Content<'_>) -> Vec<(&'static str, String)> {
     let measured = || content.modules.iter().filter(|module| module.rank > 0 && module.members.len() == 1);
     let parameters: Option<u64> = measured().map(elements).try_fold(0u64, |sum, one| Some(sum.saturating_add(one?)));
     facts.extend(
-        parameters
-            .filter(|sum| *sum > 0)
-            .map(|sum| ("Parameters", format!("{} in the measured modules", grouped(sum)))),
+        parameters.filter(|sum| *sum > 0).map(|sum| ("Parameters", format!("{} in the ranked modules", grouped(sum)))),
     );
     let mut dtypes: BTreeMap<&str, usize> = BTreeMap::new();
     measured()

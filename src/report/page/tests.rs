@@ -87,7 +87,7 @@ fn the_map_and_the_table_have_every_module() {
     let row = "<tr class='chosen' data-module='0'><td>1</td><th scope='row'><button type='button'>m.<wbr>layers.<wbr>0.<wbr>q</button>\
         </th><td>q</td><td>0</td><td>24 × 48</td>";
     assert!(page.contains(row), "{}", body_of(&page));
-    assert!(page.contains("<dd>2,304 in the measured modules</dd>") && page.contains("<dd>BF16</dd>"));
+    assert!(page.contains("<dd>2,304 in the ranked modules</dd>") && page.contains("<dd>BF16</dd>"));
 }
 
 #[test]
