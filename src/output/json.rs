@@ -4,7 +4,9 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::LazyLock;
 
+use aho_corasick::AhoCorasick;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
@@ -12,6 +14,10 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Python's names of numbers that standard JSON does not have; `-Infinity` comes before `Infinity`, which is a part of it.
 const NON_FINITE: [(&str, f64); 3] = [("-Infinity", f64::NEG_INFINITY), ("Infinity", f64::INFINITY), ("NaN", f64::NAN)];
+
+/// Finds the names of such numbers, in strings too.
+static NAMES: LazyLock<AhoCorasick> =
+    LazyLock::new(|| AhoCorasick::new(NON_FINITE.map(|(name, _)| name)).expect("three short words"));
 
 /// Placeholders for such numbers are strings of this control character, which does not occur in real names.
 const FILLER: u8 = 0x7f;
@@ -84,6 +90,10 @@ impl Json {
 /// number, so that errors later in the text name the right column.
 fn with_placeholders(bytes: &[u8]) -> Cow<'_, [u8]> {
     let mut text = Cow::Borrowed(without_mark(bytes));
+    // Few files have such numbers, and most are told at the speed of memory.
+    if !NAMES.is_match(&*text) {
+        return text;
+    }
     let (mut at, mut in_string) = (0, false);
     while at < text.len() {
         let non_finite = NON_FINITE.iter().find(|(name, _)| !in_string && text[at..].starts_with(name.as_bytes()));

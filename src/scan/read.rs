@@ -62,20 +62,20 @@ fn sorted(file: &Json) -> Result<Vec<Record>, ReadError> {
 
 /// The records of `{name: {"snr": snr, …}}`.
 fn records(file: &Json, format: Format) -> Result<Vec<Record>, ReadError> {
-    let names = || file.pairs().iter().map(|(name, _)| without_weight(name));
+    let modules = || file.pairs().iter().filter(|(_, fields)| fields.get("pool").is_none());
+    if format == Format::LaserScan {
+        return modules().map(|(name, fields)| Fields::new(name, fields)?.record()).collect();
+    }
+    let names = || modules().map(|(name, _)| without_weight(name));
     let places = Places::of_modules(names());
     let all: Vec<Place> = names().map(|name| places.place(name)).collect();
     let several = Several::among(all.iter());
-    let modules = file.pairs().iter().zip(&all).filter(|((_, fields), _)| fields.get("pool").is_none());
     let record = |((name, fields), place): (&(String, Json), &Place)| {
         let fields = Fields::new(name, fields)?;
-        match format {
-            Format::LaserScan => fields.record(),
-            Format::Spectrum | Format::SpectrumSorted => Ok(plain(place, fields.kind()?, fields.ratio()?)),
-            Format::LaserRmt => Ok(plain(place, place.kind(several), fields.ratio()?)),
-        }
+        let kind = if format == Format::LaserRmt { place.kind(several) } else { fields.kind()? };
+        Ok(plain(place, kind, fields.ratio()?))
     };
-    modules.map(record).collect()
+    modules().zip(&all).map(record).collect()
 }
 
 /// How the experts were pooled.
