@@ -9,20 +9,15 @@ use laser_scan::report::diff;
 use laser_scan::scan::Scan;
 
 use super::STANDARD_OUTPUT;
-use super::ranked::{described, ranked, usual};
+use super::ranked::{check_alike, ranked};
 use super::task::DiffTask;
 use crate::terminal::Terminal;
 
 pub fn run(task: &DiffTask, terminal: &Terminal) -> Result<ExitCode> {
     let [a, b] = &task.scans;
     let (one, other) = (read(a)?, read(b)?);
-    if task.ranking.is_none() && usual(&one) != usual(&other) {
-        let [first, second] = [&one, &other].map(|scan| described(usual(scan)));
-        bail!(
-            "'{}' was ranked by {first} and '{}' by {second}, which cannot be compared: choose one with --statistic and --ties",
-            a.display(),
-            b.display(),
-        );
+    if task.ranking.is_none() {
+        check_alike([&one, &other], [a, b])?;
     }
     let (one, other) = (ranked(one, a, task.ranking)?, ranked(other, b, task.ranking)?);
     let diff = diff(&one, &other, task.top);
@@ -38,7 +33,7 @@ pub fn run(task: &DiffTask, terminal: &Terminal) -> Result<ExitCode> {
 }
 
 fn read(path: &Path) -> Result<Scan> {
-    let mut scan = Scan::read(path)?.ranked();
+    let mut scan = Scan::read(path)?.rankable();
     // Without a manifest nothing is known but the numbers.
     let _ = scan.read_manifest(path);
     Ok(scan)

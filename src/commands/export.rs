@@ -11,6 +11,7 @@ use laser_scan::select::{Count, Selection};
 use laser_scan::trainers::{self, Request};
 
 use super::advice::Advise;
+use super::caution::caution;
 use super::protected::Protected;
 use super::ranked::ranked;
 use super::task::{ExportOutput, ExportTask};
@@ -34,7 +35,7 @@ pub fn run(task: &ExportTask, terminal: &Terminal) -> Result<ExitCode> {
     let selection = Selection::new(&scan, &rules).map_err(Advise::with_advice)?;
     let request = Request { selection: &selection, adapter };
     let export = trainers::export(task.trainer, &request).map_err(Advise::with_advice)?;
-    terminal.caution(&scan);
+    caution(&scan, terminal);
     let is_all = selection.chosen().count() == selection.ranked.len();
     if is_all && matches!(rules.count, Count::Top(count) if count > 1) {
         terminal.note("everything is chosen: a smaller --top-n takes fewer of each type");
@@ -54,7 +55,7 @@ pub fn run(task: &ExportTask, terminal: &Terminal) -> Result<ExitCode> {
 
 /// The scan with what is known of the model around it, from the model itself or from the scan's manifest.
 fn read(task: &ExportTask, terminal: &Terminal) -> Result<Scan> {
-    let mut scan = Scan::read(&task.scan)?.ranked();
+    let mut scan = Scan::read(&task.scan)?.rankable();
     if let Some((model, wanted)) = &task.model {
         let news = |text: String| terminal.note(&text);
         let plan = Plan::new(&*model.open(&news)?, &Filter::default(), *wanted)?;

@@ -1,6 +1,7 @@
 //! The commands: a file for each, and the parts that several of them need.
 
 mod advice;
+mod caution;
 mod diff;
 mod edit;
 mod emit;

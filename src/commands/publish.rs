@@ -11,6 +11,7 @@ use laser_scan::select::{self, Selection};
 use laser_scan::trainers::Request;
 
 use super::advice::{Advise, unwritten};
+use super::caution::caution;
 use super::task::ScanTask;
 use super::{STANDARD_OUTPUT, emit, prepare};
 use crate::terminal::Terminal;
@@ -45,7 +46,7 @@ pub fn publish(
         selection.with_context(|| format!("the numbers are in '{}', but nothing is chosen", outputs.full.display()))?;
     let shown = if task.as_json { terminal.output(&top) } else { terminal.top(&selection) };
     shown.context(STANDARD_OUTPUT)?;
-    terminal.caution(scan);
+    caution(scan, terminal);
     terminal.remark_on_choice(&selection.groups, outputs);
     for pool in scan.incomplete_pools() {
         terminal.warn(&format!("{} is not ranked: {INCOMPLETE_POOL}", pool.name));

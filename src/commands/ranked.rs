@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use laser_scan::scan::Scan;
 use laser_scan::statistic::{Ranking, Ties};
 
@@ -27,8 +27,20 @@ pub fn ranked(mut scan: Scan, path: &Path, ranking: Option<Ranking>) -> Result<S
     Ok(scan.ranked_by(ranking, false)?)
 }
 
+/// Fails unless two scans, from the files at `paths`, were ranked by the same statistic when their files were written.
+pub fn check_alike(scans: [&Scan; 2], paths: [&Path; 2]) -> Result<()> {
+    let rankings = scans.map(usual);
+    if rankings[0] == rankings[1] {
+        return Ok(());
+    }
+    let ([first, second], [a, b]) = (rankings.map(described), paths.map(Path::display));
+    bail!(
+        "'{a}' was ranked by {first} and '{b}' by {second}, which cannot be compared: choose one with --statistic and --ties"
+    )
+}
+
 /// A ranking in words.
-pub fn described(ranking: Ranking) -> String {
+fn described(ranking: Ranking) -> String {
     let ties = if ranking.ties == Ties::Margin { " with ties by their margin" } else { "" };
     format!("{}{ties}", ranking.criterion)
 }

@@ -3,15 +3,16 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use laser_scan::report::{Against, Diff, Page, diff};
 use laser_scan::scan::{Scan, manifest_of, spectra_of};
 use laser_scan::select::Selection;
 use laser_scan::{output, report};
 
 use super::advice::Advise;
+use super::caution::caution;
 use super::protected::Protected;
-use super::ranked::{described, ranked, usual};
+use super::ranked::{check_alike, ranked};
 use super::task::ReportTask;
 use crate::terminal::Terminal;
 
@@ -19,7 +20,7 @@ use crate::terminal::Terminal;
 const TOP: usize = 16;
 
 pub fn run(task: &ReportTask, terminal: &Terminal) -> Result<ExitCode> {
-    let mut scan = Scan::read(&task.scan)?.ranked();
+    let mut scan = Scan::read(&task.scan)?.rankable();
     let read: Vec<&Path> = std::iter::once(&task.scan).chain(&task.against).map(|path| path.as_path()).collect();
     let beside: Vec<_> = read.iter().flat_map(|path| [manifest_of(path), spectra_of(path)]).collect();
     let kept = read.into_iter().chain(beside.iter().map(|path| path.as_path())).collect();
@@ -35,7 +36,7 @@ pub fn run(task: &ReportTask, terminal: &Terminal) -> Result<ExitCode> {
     let against = diff.as_ref().map(|diff| Against { file: &other, diff });
     let page = report::page(&Page { title: &title, file: &file, selection: &selection, against });
     output::write_all(&[(&task.output, page.as_bytes())])?;
-    terminal.caution(&scan);
+    caution(&scan, terminal);
     terminal.note(&format!("wrote '{}'", task.output.display()));
     Ok(ExitCode::SUCCESS)
 }
@@ -59,16 +60,13 @@ fn complete(mut scan: Scan, path: &Path) -> Result<Scan> {
 
 /// How the scan at `path` differs from the page's own `scan`.
 fn compared(task: &ReportTask, scan: &Scan, path: &Path) -> Result<Diff> {
-    let mut other = Scan::read(path)?.ranked();
+    let mut other = Scan::read(path)?.rankable();
     // Without a manifest nothing is known but the numbers.
     let _ = other.read_manifest(path);
-    let (a, b) = (task.scan.display(), path.display());
-    if task.ranking.is_none() && usual(&other) != scan.ranking() {
-        let [first, second] = [scan.ranking(), usual(&other)].map(described);
-        bail!(
-            "'{a}' is ranked by {first} and '{b}' by {second}, which cannot be compared: choose one with --statistic and --ties"
-        );
+    if task.ranking.is_none() {
+        check_alike([scan, &other], [&task.scan, path])?;
     }
+    let (a, b) = (task.scan.display(), path.display());
     let other = ranked(other, path, task.ranking).with_context(|| format!("cannot rank '{b}'"))?;
     let diff = diff(scan, &other, TOP);
     diff.check().with_context(|| format!("cannot compare '{a}' and '{b}'"))?;

@@ -9,13 +9,14 @@ use laser_scan::{output, report};
 
 use super::STANDARD_OUTPUT;
 use super::advice::Advise;
+use super::caution::caution;
 use super::protected::Protected;
 use super::ranked::ranked;
 use super::task::{ShowForm, ShowTask};
 use crate::terminal::Terminal;
 
 pub fn run(task: &ShowTask, terminal: &Terminal) -> Result<ExitCode> {
-    let mut scan = Scan::read(&task.scan)?.ranked();
+    let mut scan = Scan::read(&task.scan)?.rankable();
     // Without a manifest nothing is known but the numbers.
     let _ = scan.read_manifest(&task.scan);
     let how = task.pooling.unwrap_or(scan.pooling());
@@ -41,7 +42,7 @@ pub fn run(task: &ShowTask, terminal: &Terminal) -> Result<ExitCode> {
         ShowForm::Markdown => terminal.top_in_markdown(&selection),
     };
     shown.context(STANDARD_OUTPUT)?;
-    terminal.caution(&scan);
+    caution(&scan, terminal);
     if let Some(path) = &task.top {
         terminal.note(&format!("wrote '{}'", path.display()));
     }

@@ -170,7 +170,7 @@ impl Scan {
     /// The scan without the modules that this program would not rank, such as norms, embeddings and heads, which other
     /// programs measure too. Nothing is removed from a scan of this program, because the user asked for all its
     /// modules.
-    pub fn ranked(mut self) -> Self {
+    pub fn rankable(mut self) -> Self {
         if self.format != Format::LaserScan {
             self.records.retain(|record| is_ranked(&record.info));
         }

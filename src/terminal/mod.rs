@@ -17,8 +17,7 @@ use laser_scan::config::Change;
 use laser_scan::measure::{Plan, Resources};
 use laser_scan::modules::{self, Reason};
 use laser_scan::output::counted;
-use laser_scan::report::{Caution, cautions};
-use laser_scan::scan::{Outputs, Scan};
+use laser_scan::scan::Outputs;
 use laser_scan::select::Group;
 use laser_scan::spectrum;
 
@@ -141,10 +140,10 @@ impl Terminal {
         self.print(&sheet)
     }
 
-    /// Warns of what a reader of the ranking should know, unless `-q` is given.
-    pub fn caution(&self, scan: &Scan) {
+    /// Warns unless `-q` is given.
+    pub fn caution(&self, text: &str) {
         if self.verbosity > Verbosity::Quiet {
-            cautions(scan).iter().for_each(|caution| self.warn(&format!("{caution}{}", remedy(caution))));
+            self.warn(text);
         }
     }
 
@@ -268,18 +267,6 @@ impl Terminal {
             done => format!("interrupted; {done} modules are done: run {line} to go on from there"),
         };
         let _ = writeln!(anstream::stderr(), "{text}");
-    }
-}
-
-/// The options that help with a reason for caution.
-fn remedy(caution: &Caution) -> &'static str {
-    match caution {
-        Caution::Infinite { .. } => {
-            "; --statistic mp ranks by signal over noise, in another order, and --ties margin goes on with this one"
-        }
-        Caution::Few { .. } => "; --statistic mp has no such gap",
-        Caution::Dead { .. } => "; --statistic mp does not divide by it, and --exclude leaves modules out",
-        Caution::Undefined { .. } | Caution::Unchanged { .. } | Caution::Hidden => "",
     }
 }
 
