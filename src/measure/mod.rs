@@ -10,6 +10,7 @@ mod arrival;
 mod attempt;
 mod change;
 mod delta;
+mod division;
 mod dry_run;
 mod journal;
 mod memory;
