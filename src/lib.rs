@@ -51,7 +51,7 @@
 //! let outcomes = plan.run(&model, &journal, &resources, &|_| {})?;
 //! for (module, outcome) in plan.modules.iter().zip(&outcomes) {
 //!     if let Ok(measurement) = outcome {
-//!         println!("{} {}", module.info.name, measurement.statistic.snr());
+//!         println!("{} {}", module.info.name, measurement.statistic.as_ref().map_or(f64::NAN, |one| one.snr()));
 //!     }
 //! }
 //! # Ok(())

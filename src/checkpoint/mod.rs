@@ -55,7 +55,7 @@ pub use weight::Weight;
 use wrappers::Wrappers;
 
 /// A model's weights as the headers of its files describe them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// One model, or the components of a pipeline.
     pub components: Vec<Component>,
@@ -66,7 +66,7 @@ pub struct Checkpoint {
 }
 
 /// A model with a configuration of its own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Component {
     /// Its folder in the pipeline; `None` for a model without components.
     pub name: Option<String>,

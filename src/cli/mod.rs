@@ -4,6 +4,8 @@ mod adapter;
 mod compare;
 mod environment;
 mod export;
+mod merge;
+mod publish;
 mod run;
 mod scan;
 mod selection;
@@ -24,6 +26,7 @@ use adapter::AdapterArgs;
 use compare::{DiffArgs, ReportArgs, ShowArgs};
 use environment::HubArgs;
 use export::ExportArgs;
+use merge::MergeArgs;
 use scan::{DeltaArgs, ScanArgs};
 use selection::{ChoiceArgs, RankingArgs, SelectionArgs};
 
@@ -77,6 +80,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Export(Box<ExportArgs>),
+    Merge(Box<MergeArgs>),
     Delta(Box<DeltaArgs>),
     Diff(DiffArgs),
     Report(ReportArgs),
@@ -149,13 +153,16 @@ pub fn read() -> (TerminalOptions, Task) {
     let cli = Cli::try_parse().unwrap_or_else(|error| end(&error));
     let mut run = &cli.scan.run;
     let (name, task, MessageArgs { quiet, color }) = match &cli.command {
-        None => (None, cli.scan.task().map(|task| Task::Scan(Box::new(task))), cli.scan.run.messages),
+        None => (None, cli.scan.task().map(|task| Task::Scan(Box::new(task))), cli.scan.run.publish.messages),
         Some(Command::Export(arguments)) => {
             (Some("export"), arguments.task().map(|task| Task::Export(Box::new(task))), arguments.messages)
         }
+        Some(Command::Merge(arguments)) => {
+            (Some("merge"), arguments.task().map(|task| Task::Merge(Box::new(task))), arguments.publish.messages)
+        }
         Some(Command::Delta(arguments)) => {
             run = &arguments.run;
-            (Some("delta"), arguments.task().map(|task| Task::Scan(Box::new(task))), arguments.run.messages)
+            (Some("delta"), arguments.task().map(|task| Task::Scan(Box::new(task))), arguments.run.publish.messages)
         }
         Some(Command::Diff(arguments)) => (Some("diff"), arguments.task().map(Task::Diff), arguments.messages),
         Some(Command::Show(arguments)) => (Some("show"), arguments.task().map(Task::Show), arguments.messages),

@@ -62,7 +62,7 @@ impl ScanArgs {
     pub fn task(&self) -> Result<ScanTask, UsageError> {
         let model = Named { spelling: self.model.clone().unwrap_or_default(), revision: self.revision.clone() };
         let task = self.run.task(model, None, Ranking::default())?;
-        if task.ranking.criterion == Criterion::RelativeNorm {
+        if task.publication.ranking.is_some_and(|ranking| ranking.criterion == Criterion::RelativeNorm) {
             let text = "--statistic relative-norm ranks changes, which 'laser-scan delta BASE FINETUNED' measures";
             return Err(UsageError::conflict(text.to_owned()));
         }

@@ -18,6 +18,7 @@ fn remedy(caution: &Caution) -> &'static str {
         }
         Caution::Few { .. } => "; --statistic mp has no such gap",
         Caution::Dead { .. } => "; --statistic mp does not divide by it, and --exclude leaves modules out",
-        Caution::Undefined { .. } | Caution::Unchanged { .. } | Caution::Hidden => "",
+        Caution::OnePart(_) => "; 'laser-scan merge' joins all parts",
+        Caution::Undefined { .. } | Caution::PartsMissing { .. } | Caution::Unchanged { .. } | Caution::Hidden => "",
     }
 }

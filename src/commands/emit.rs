@@ -7,26 +7,31 @@ use laser_scan::trainers::{self, Remark, Request};
 
 use super::advice::Advise;
 use super::protected::Protected;
-use super::task::ScanTask;
+use super::task::Publication;
 use super::write;
 use crate::terminal::Terminal;
 
 /// Makes sure before a scan of `model` that its configurations may be written. Each path is checked again when its file is
 /// written.
-pub fn check(task: &ScanTask, model: &str, protected: &Protected<'_>) -> Result<()> {
-    for trainer in &task.emit {
+pub fn check(publication: &Publication, model: &str, protected: &Protected<'_>) -> Result<()> {
+    for trainer in &publication.emit {
         for format in trainer.profile().formats {
-            protected.check(&folder(task).join(trainer.file(model, *format)), trainers::is_export)?;
+            protected.check(&folder(publication).join(trainer.file(model, *format)), trainers::is_export)?;
         }
     }
     Ok(())
 }
 
 /// Writes the configurations. An error for one trainer does not keep the others from being written.
-pub fn emit(task: &ScanTask, request: &Request<'_>, protected: &Protected<'_>, terminal: &Terminal) -> Result<()> {
+pub fn emit(
+    publication: &Publication,
+    request: &Request<'_>,
+    protected: &Protected<'_>,
+    terminal: &Terminal,
+) -> Result<()> {
     let mut told: Vec<Remark> = Vec::new();
     let mut result = Ok(());
-    for trainer in &task.emit {
+    for trainer in &publication.emit {
         let written = match trainers::export(*trainer, request) {
             Ok(mut export) => {
                 // A remark that several trainers share is printed once.
@@ -34,7 +39,7 @@ pub fn emit(task: &ScanTask, request: &Request<'_>, protected: &Protected<'_>, t
                     said.retain(|remark| !told.contains(remark));
                     told.extend(said.iter().cloned());
                 }
-                write::all_forms(&export, &folder(task), protected, terminal)
+                write::all_forms(&export, &folder(publication), protected, terminal)
             }
             Err(error) => Err(error.with_advice()),
         };
@@ -51,6 +56,6 @@ pub fn emit(task: &ScanTask, request: &Request<'_>, protected: &Protected<'_>, t
     result
 }
 
-fn folder(task: &ScanTask) -> PathBuf {
-    task.destination.folder.clone().unwrap_or_default()
+fn folder(publication: &Publication) -> PathBuf {
+    publication.destination.folder.clone().unwrap_or_default()
 }

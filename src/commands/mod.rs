@@ -6,6 +6,7 @@ mod diff;
 mod edit;
 mod emit;
 mod export;
+mod merge;
 mod options;
 mod prepare;
 mod protected;
@@ -31,6 +32,7 @@ const STANDARD_OUTPUT: &str = "cannot write to standard output";
 pub fn run(task: &Task, terminal: &Terminal) -> Result<ExitCode> {
     let result = match task {
         Task::Scan(task) => scan::run(task, terminal),
+        Task::Merge(task) => merge::run(task, terminal),
         Task::Export(task) => export::run(task, terminal),
         Task::Diff(task) => diff::run(task, terminal),
         Task::Report(task) => report::run(task, terminal),

@@ -3,6 +3,7 @@
 use laser_scan::measure::Plan;
 use laser_scan::scan::{Outputs, Scan};
 use laser_scan::spectrum::Device;
+use laser_scan::statistic::Ranking;
 
 use super::task::ScanTask;
 use crate::terminal::Terminal;
@@ -18,10 +19,12 @@ pub fn finished(
     if task.fresh {
         return None;
     }
+    let publication = &task.publication;
+    let needs_spectra = publication.all_statistics || publication.ranking.is_some_and(Ranking::needs_spectra);
     let mut earlier = Scan::read(&outputs.full).ok()?;
     earlier.read_manifest(&outputs.full).ok()?;
     let spectra = earlier.read_spectra(&outputs.full);
-    if spectra.is_err() && (task.ranking.needs_spectra() || task.all_statistics) {
+    if spectra.is_err() && needs_spectra {
         return None;
     }
     let scan = plan.reused(earlier, devices, &task.options)?;
@@ -31,7 +34,7 @@ pub fn finished(
         outputs.full.display()
     ));
     if let Err(error) = spectra
-        && task.has_spectra
+        && publication.has_spectra
     {
         terminal.note(&format!("{error}: --fresh measures them"));
     }

@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use laser_scan::measure::{self, Journal, Plan, Resources, Run};
+use laser_scan::modules::Change;
 use laser_scan::scan::Options;
 use laser_scan::source::{Pair, Source};
 use laser_scan::spectrum::Device;
@@ -27,6 +28,13 @@ pub fn run(task: &ScanTask, terminal: &Terminal) -> Result<ExitCode> {
         Some(base) => {
             let pair = Pair::new(base.open(&news)?, model);
             let plan = Plan::of_delta(&pair, &task.filter, task.wanted)?;
+            let is_whole = plan.modules.iter().any(|module| matches!(module.change, Some(Change::To { .. })));
+            if is_whole && pair.finetuned.size("adapter_config.json").is_some() {
+                let finetuned = &pair.finetuned.model().spelling;
+                terminal.note(&format!(
+                    "'{finetuned}' holds a whole model, which is compared, and an adapter, which is not"
+                ));
+            }
             measure(task, terminal, &pair, plan, devices, (date, begun))
         }
     }
@@ -42,15 +50,18 @@ fn measure(
     (date, begun): (SystemTime, Instant),
 ) -> Result<ExitCode> {
     let outputs = prepare::outputs(task, &plan, source, terminal)?;
+    let whole = plan;
+    let plan = task.part.map_or_else(|| whole.clone(), |part| whole.part(part));
     let download = plan.bytes_to_download(source);
     if task.dry_run {
-        let json = || terminal.output(&plan.dry_run_json(download));
-        let shown = if task.as_json { json() } else { terminal.dry_run(&plan, download) };
+        let shares = task.part.map_or_else(Vec::new, |part| whole.shares(part.of));
+        let json = || terminal.output(&plan.dry_run_json(download, &shares));
+        let shown = if task.publication.as_json { json() } else { terminal.dry_run(&plan, download, &shares) };
         shown.context(STANDARD_OUTPUT)?;
         return Ok(status(plan.missing.is_empty()));
     }
     if let Some(scan) = reuse::finished(task, &plan, &outputs, &devices, terminal) {
-        return publish(task, terminal, &plan, scan, &outputs, None, begun);
+        return publish(&task.publication, terminal, &plan, scan, &outputs, None, begun);
     }
     let resources = Resources { devices, threads: task.threads, memory: measure::memory_ceiling() };
     let journal = Journal::open(&outputs.journal, task.fresh)?;
@@ -59,11 +70,11 @@ fn measure(
     let progress = Progress::new(terminal, &plan);
     let outcomes = plan.run(source, &journal, &resources, &|event| progress.see(event))?;
     drop(progress);
-    if outcomes.iter().flatten().next().is_none() {
+    if !outcomes.is_empty() && outcomes.iter().flatten().next().is_none() {
         bail!("none of the {} modules of '{}' could be measured", plan.modules.len(), plan.model.spelling);
     }
     let options = Options { memory: resources.memory, ..task.options.clone() };
     let run = Run { begun: date, planned, measured: begun.elapsed() - planned, options };
     let scan = plan.scan(outcomes, &resources, run);
-    publish(task, terminal, &plan, scan, &outputs, Some(journal), begun)
+    publish(&task.publication, terminal, &plan, scan, &outputs, Some(journal), begun)
 }

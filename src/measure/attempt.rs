@@ -11,7 +11,8 @@ use crate::statistic::{Delta, Doubt, Statistic};
 /// A module's spectrum and its statistic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measurement {
-    pub statistic: Statistic,
+    /// `None` for a change whose ratio its spectrum leaves in doubt; its size is known all the same.
+    pub statistic: Option<Statistic>,
     pub spectrum: Spectrum,
     /// The Frobenius norm of the base's matrix, if this is the measurement of a change.
     pub base_norm: Option<f64>,
@@ -50,13 +51,15 @@ pub fn attempt(weights: &Matrices, module: &Module, method: Method, lane: &Lane)
         Err(Trouble::Weight(error)) => return Attempt::Done(Err(Unmeasured::Unreadable(error.to_string()))),
     };
     Attempt::Done(match Statistic::of(&spectrum) {
-        Ok(statistic) => Ok(Measurement { statistic, spectrum, base_norm }),
+        Ok(statistic) => Ok(Measurement { statistic: Some(statistic), spectrum, base_norm }),
         // That a module did not change is a result.
         Err(Doubt::Zero) if base_norm.is_some() => {
-            Ok(Measurement { statistic: Statistic::new(&spectrum.values, spectrum.shape), spectrum, base_norm })
+            let statistic = Some(Statistic::new(&spectrum.values, spectrum.shape));
+            Ok(Measurement { statistic, spectrum, base_norm })
         }
         Err(Doubt::Zero) => Err(Unmeasured::Zero),
         Err(_) if !is_last => return Attempt::Inaccurate,
+        Err(_) if base_norm.is_some() => Ok(Measurement { statistic: None, spectrum, base_norm }),
         Err(doubt) => Err(Unmeasured::Doubtful(doubt)),
     })
 }

@@ -145,7 +145,9 @@ mod tests {
     fn llama(layers: usize, in_shard: usize) -> Vec<Load> {
         let flops = [(4096, 4096); 4].into_iter().chain([(4096, 11008); 3]);
         let of_layer = flops.map(|(short, long): (u64, u64)| (short * short * long) as f64).collect::<Vec<_>>();
-        (0..layers).flat_map(|layer| of_layer.iter().map(move |flops| Load { flops: *flops, shard: layer / in_shard })).collect()
+        (0..layers)
+            .flat_map(|layer| of_layer.iter().map(move |flops| Load { flops: *flops, shard: layer / in_shard }))
+            .collect()
     }
 
     #[test]

@@ -3,11 +3,10 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Plan;
+use super::{Plan, Share, flops};
 use crate::modules::{LeftOut, Module};
 use crate::output::python_json;
-use crate::scan::{Described, Failure};
-use crate::spectrum;
+use crate::scan::{Described, Failure, Part};
 
 #[derive(Serialize)]
 struct DryRun<'a> {
@@ -17,6 +16,10 @@ struct DryRun<'a> {
     files: Map<String, Value>,
     download_bytes: u64,
     flops: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<Part>,
+    #[serde(skip_serializing_if = "<[Share]>::is_empty")]
+    parts: &'a [Share],
     modules: Vec<Planned<'a>>,
     quantization: &'a [String],
     wrappers: Vec<&'a str>,
@@ -33,13 +36,14 @@ struct Planned<'a> {
 
 impl<'a> Planned<'a> {
     fn new(module: &'a Module) -> Self {
-        Self { info: Described(&module.info), flops: spectrum::flops(module.shape()) }
+        Self { info: Described(&module.info), flops: flops(module) }
     }
 }
 
 impl Plan {
-    /// What the scan would do, as JSON. `download` is the number of bytes that are not on disk yet.
-    pub fn dry_run_json(&self, download: u64) -> Vec<u8> {
+    /// What the scan would do, as JSON. `download` is the number of bytes that are not on disk yet, and `shares` are those of all
+    /// parts, if the plan is one of several.
+    pub fn dry_run_json(&self, download: u64, shares: &[Share]) -> Vec<u8> {
         let shards = self.needed_shards().into_iter().map(|shard| &self.checkpoint.shards[shard]);
         python_json(&DryRun {
             model: &self.model.spelling,
@@ -47,6 +51,8 @@ impl Plan {
             files: shards.map(|shard| (shard.file.clone(), shard.size.into())).collect(),
             download_bytes: download,
             flops: self.flops(),
+            part: self.part.as_ref().map(|portion| portion.part),
+            parts: shares,
             modules: self.modules.iter().map(Planned::new).collect(),
             quantization: &self.quantizations,
             wrappers: self.wrappers(),

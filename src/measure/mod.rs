@@ -25,12 +25,12 @@ pub use attempt::Measurement;
 pub use delta::DeltaError;
 pub use journal::{Journal, JournalError, Key};
 pub use memory::ceiling as memory_ceiling;
-pub use plan::{Plan, Run};
+pub use plan::{Plan, Run, Share};
 
-use crate::modules::Module;
+use crate::modules::{Change, Module};
 use crate::scan::Unmeasured;
 use crate::source::Transfer;
-use crate::spectrum::{Device, Fault};
+use crate::spectrum::{self, Device, Fault};
 
 /// The devices, threads and memory of a scan.
 #[derive(Clone, Debug)]
@@ -41,6 +41,16 @@ pub struct Resources {
     pub threads: usize,
     /// How many bytes of the system's memory all modules in work may take together.
     pub memory: u64,
+}
+
+/// The floating-point operations that measuring `module` takes: those of its spectrum, or of its norm alone where the spectrum of its
+/// change comes from two small factors or is zero.
+pub fn flops(module: &Module) -> f64 {
+    let [rows, columns] = module.shape();
+    match &module.change {
+        None | Some(Change::To { .. }) => spectrum::flops([rows, columns]),
+        Some(Change::Plus(_) | Change::Nothing) => 2.0 * rows as f64 * columns as f64,
+    }
 }
 
 /// A module's measurement, or why it has none.

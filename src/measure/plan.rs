@@ -6,14 +6,15 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 
+use super::division::{Load, divide};
 use super::run::Work;
-use super::{Event, Journal, Key, Measurement, Outcome, Resources};
+use super::{Event, Journal, Key, Measurement, Outcome, Resources, flops};
 use crate::checkpoint::{Checkpoint, Look, Selection, Storage, Weight};
 use crate::modules::{self, Change, Discovery, Filter, Line, Missing, Module, UnreadableError, Wanted};
 use crate::output::timestamp;
 use crate::scan::{
-    Base, Failure, Format, Host, LeftOut, Methods, Numbers, Options, Processors, Provenance, Record, Scan, Seconds,
-    Surroundings, Unmeasured, WeightFile,
+    Base, Failure, Format, Host, LeftOut, Methods, Numbers, Options, Part, Portion, Processors, Provenance, Record,
+    Scan, Seconds, Surroundings, Unmeasured, WeightFile,
 };
 use crate::source::{Model, Source};
 use crate::spectrum::{self, Device, Method, Processor};
@@ -26,7 +27,7 @@ const DESCRIPTIONS: [&str; 8] = [
 ];
 
 /// What a scan will do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     pub model: Model,
     pub checkpoint: Checkpoint,
@@ -44,10 +45,25 @@ pub struct Plan {
     pub ties_embeddings: bool,
     /// The line of transformers whose names in memory are used.
     pub line: Line,
+    /// Modules of an adapter that its base does not have, and of which there is no change.
+    pub added: Vec<String>,
+    /// Which part of the whole plan it is; `None` for the whole.
+    pub part: Option<Portion>,
     /// The formats of quantised weights, each once.
     pub quantizations: Vec<String>,
     /// The model whose changes are measured; `None` if weights themselves are.
     pub base: Option<Model>,
+}
+
+/// What a part of a scan takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Share {
+    pub modules: usize,
+    /// How many files have its modules.
+    pub files: usize,
+    /// The bytes of these files.
+    pub bytes: u64,
+    pub flops: f64,
 }
 
 /// What a run's provenance tells besides the measurements.
@@ -105,7 +121,50 @@ impl Plan {
             line: wanted.line,
             quantizations: quantizations.into_iter().collect(),
             base: None,
+            added: Vec::new(),
+            part: None,
         })
+    }
+
+    /// Divides the modules into so many parts, at least one, as [`divide`] does. Returns the part of each, counted from 0.
+    fn division(&self, parts: usize) -> Vec<usize> {
+        let load = |module: &Module| {
+            let shard = module.shards().last().copied().unwrap_or(0);
+            Load { flops: flops(module), shard }
+        };
+        divide(&self.modules.iter().map(load).collect::<Vec<_>>(), parts)
+    }
+
+    /// A part of the plan. Every machine that has the same headers gets the same parts.
+    pub fn part(&self, part: Part) -> Self {
+        let part_of = self.division(part.of);
+        let own = |place: &usize| part_of[*place] + 1 == part.number;
+        let places: Vec<usize> = (0..self.modules.len()).filter(own).collect();
+        let name = |place: &usize| self.modules[*place].info.name.clone();
+        let portion = Portion {
+            part,
+            name: self.model.name.clone(),
+            total: self.modules.len(),
+            places: places.iter().map(|place| (name(place), *place)).collect(),
+        };
+        let modules = places.iter().map(|place| self.modules[*place].clone()).collect();
+        Self { modules, part: Some(portion), ..self.clone() }
+    }
+
+    /// What each of so many parts takes.
+    pub fn shares(&self, parts: usize) -> Vec<Share> {
+        let mut shares = vec![Share::default(); parts];
+        let mut shards = vec![BTreeSet::new(); parts];
+        for (module, part) in self.modules.iter().zip(self.division(parts)) {
+            shares[part].modules += 1;
+            shares[part].flops += flops(module);
+            shards[part].extend(module.shards());
+        }
+        for (share, shards) in shares.iter_mut().zip(shards) {
+            share.files = shards.len();
+            share.bytes = shards.into_iter().map(|shard| self.checkpoint.shards[shard].size).sum();
+        }
+        shares
     }
 
     /// Checks that all modules that should be measured are stored in a form that can be read. A scan that silently left
@@ -128,7 +187,10 @@ impl Plan {
         let result = |(module, outcome): (&Module, &Outcome)| match outcome {
             Ok(measurement) => {
                 let delta = measurement.delta(module.change.as_ref().and_then(Change::scale));
-                Ok(Numbers { delta, ..Numbers::from(measurement.statistic.clone()) })
+                Ok(match &measurement.statistic {
+                    Some(statistic) => Numbers { delta, ..Numbers::from(statistic.clone()) },
+                    None => Numbers { delta, ..Numbers::doubtful(&measurement.spectrum) },
+                })
             }
             Err(why) => Err(why.clone()),
         };
@@ -181,6 +243,7 @@ impl Plan {
             precision: "float64".to_owned(),
             methods: Methods { gram: by(Method::Gram), direct: by(Method::Direct) },
             processors: Processors { cpu: on(Processor::Cpu), cuda: on(Processor::Cuda) },
+            merged: None,
             options,
             seconds: Seconds {
                 plan: planned.as_secs_f64(),
@@ -199,6 +262,7 @@ impl Plan {
         });
         let records = self.modules.iter().zip(results).map(record).chain(missing);
         let mut scan = Scan::new(records.collect(), Format::LaserScan);
+        scan.part = self.part.clone();
         scan.surroundings = Some(self.surroundings());
         scan
     }
@@ -240,7 +304,7 @@ impl Plan {
 
     /// The floating-point operations that all modules take.
     pub fn flops(&self) -> f64 {
-        self.modules.iter().map(|module| spectrum::flops(module.shape())).sum()
+        self.modules.iter().map(flops).sum()
     }
 
     /// The indices of the shards that hold modules.
@@ -288,7 +352,7 @@ impl Plan {
         let outcomes: Vec<Option<Outcome>> =
             self.modules.iter().map(|module| journal.get(&self.key(module)).filter(serves).cloned().map(Ok)).collect();
         let known = self.modules.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_some());
-        let known: Vec<f64> = known.map(|(module, _)| spectrum::flops(module.shape())).collect();
+        let known: Vec<f64> = known.map(|(module, _)| flops(module)).collect();
         if !known.is_empty() {
             observer(Event::Resumed { modules: known.len(), flops: known.iter().sum() });
         }

@@ -13,11 +13,11 @@ use super::arrival::{Measured, Unverified, Waiting};
 use super::attempt::{Attempt, attempt};
 use super::memory::ceiling_on_gpu;
 use super::schedule::{CPU, Relief, Schedule, Station, Task};
-use super::{Event, Journal, Outcome, Plan, Resources};
+use super::{Event, Journal, Outcome, Plan, Resources, flops};
 use crate::checkpoint::Matrices;
 use crate::scan::Unmeasured;
 use crate::source::{Source, SourceError, Transfer};
-use crate::spectrum::{self, Device, Fault, Lane, Method, Processor};
+use crate::spectrum::{Device, Fault, Lane, Method, Processor};
 
 /// The bytes of a thread's stack. A thread that waits for other threads' parts of its module may begin another module
 /// meanwhile, whose calls come on top of the stack.
@@ -149,7 +149,7 @@ impl Work<'_> {
                 Transfer::Started { resumed_at, .. } => {
                     let discarded = self.lock_unverified().discard(|task| self.is_void(task));
                     if !discarded.is_empty() {
-                        let flops = discarded.iter().map(|place| spectrum::flops(self.plan.modules[*place].shape()));
+                        let flops = discarded.iter().map(|place| flops(&self.plan.modules[*place]));
                         (self.observer)(Event::Discarded { modules: discarded.len(), flops: flops.sum() });
                     }
                     restarted();

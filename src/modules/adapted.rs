@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{InMemory, Module, WEIGHT};
+use super::{InMemory, Module, WEIGHT, is_head};
 
 /// What kohya's scripts put before a module's name, in which they replace dots, and the components of a pipeline that may be meant.
 const FLATTENED: [(&str, &[&str]); 6] = [
@@ -14,12 +14,17 @@ const FLATTENED: [(&str, &[&str]); 6] = [
     ("lora_te3_", &["text_encoder_3"]),
 ];
 
+/// Beginnings of names that may be missing in the base: a pipeline's component that is named alone, and the attribute that holds the
+/// model where a head is beside it.
+const BEGINNINGS: [&str; 6] =
+    ["unet.", "transformer.", "text_encoder.", "text_encoder_2.", "text_encoder_3.", "model."];
+
 /// What an adapter's name of a module means in a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adapted {
-    /// The module in this place among those that are measured.
+    /// The module in this place among the model's linear modules.
     Measured(usize),
-    /// A module that is not measured, such as the head.
+    /// Something else of the model, such as its embedding.
     Other,
     /// Only a part of what is stored together, or something of which only a part is stored in one place.
     Entangled,
@@ -29,11 +34,12 @@ pub enum Adapted {
 pub struct AdaptedNames {
     by_name: HashMap<String, Adapted>,
     by_flattened: HashMap<String, Adapted>,
+    ties_embeddings: bool,
 }
 
 impl AdaptedNames {
-    /// The names of the `measured` modules, of the `others`, and of other tensors in memory.
-    pub fn new(measured: &[Module], others: &[Module], names: &[String]) -> Self {
+    /// The names of the `linear` modules, of the `others`, and of other tensors in memory.
+    pub fn new(linear: &[Module], others: &[Module], names: &[String], ties_embeddings: bool) -> Self {
         let mut by_name: HashMap<String, Adapted> = HashMap::new();
         for name in names {
             by_name.insert(module(name).to_owned(), Adapted::Other);
@@ -41,19 +47,19 @@ impl AdaptedNames {
         for other in others {
             by_name.extend(other.info.memory.names().iter().map(|name| (module(name).to_owned(), Adapted::Other)));
         }
-        let whole = measured.iter().enumerate().filter(|(_, module)| module.info.part_of.is_none());
-        for (place, measured) in whole {
-            match &measured.info.memory {
+        let whole = linear.iter().enumerate().filter(|(_, module)| module.info.part_of.is_none());
+        for (place, linear) in whole {
+            match &linear.info.memory {
                 InMemory::Modules(names) if names.len() == 1 => {
                     by_name.insert(names[0].clone(), Adapted::Measured(place));
                 }
                 memory => {
-                    by_name.extend(memory.names().iter().map(|name| (module(name).to_owned(), Adapted::Entangled)))
+                    by_name.extend(memory.names().iter().map(|name| (module(name).to_owned(), Adapted::Entangled)));
                 }
             }
         }
         let by_flattened = by_name.iter().map(|(name, adapted)| (name.replace('.', "_"), *adapted)).collect();
-        Self { by_name, by_flattened }
+        Self { by_name, by_flattened, ties_embeddings }
     }
 
     /// What the adapter's `name` means; `None` if the model has no such module.
@@ -63,9 +69,12 @@ impl AdaptedNames {
             let full = components.iter().map(|component| format!("{component}_{within}"));
             return full.chain([within.to_owned()]).find_map(|name| self.by_flattened.get(&name).copied());
         }
-        // Of a pipeline's component alone, the component's name is missing in the model.
-        let within = name.split_once('.').map(|(_, within)| within);
-        [Some(name), within].into_iter().flatten().find_map(|name| self.by_name.get(name).copied())
+        let known = |name: &str| self.by_name.get(name).copied();
+        let shorter = || BEGINNINGS.iter().find_map(|start| known(name.strip_prefix(start)?));
+        let longer = || BEGINNINGS.iter().find_map(|start| known(&format!("{start}{name}")));
+        // A head that shares the embedding's weight is not stored.
+        let tied = || (self.ties_embeddings && is_head(name)).then_some(Adapted::Other);
+        known(name).or_else(shorter).or_else(longer).or_else(tied)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::output::{counted, digits};
-use crate::scan::{Format, Record, Scan};
+use crate::scan::{Format, Part, Record, Scan, absence};
 use crate::statistic::{Criterion, Statistic, Ties};
 
 /// A ratio rests on few singular values if fewer than this are below the threshold, or fewer than a hundredth of all. In a tiny
@@ -24,6 +24,10 @@ pub enum Caution {
     Dead { kind: String, count: usize, first: String },
     /// So many modules are not ranked, because the statistic is not defined for them; `reason` is that of the first.
     Undefined { kind: String, count: usize, of: usize, criterion: Criterion, reason: String },
+    /// The scan is a part of one, so that ranks are among its own modules.
+    OnePart(Part),
+    /// Parts are missing in a scan that was merged of several.
+    PartsMissing { missing: Vec<usize>, of: usize },
     /// So many modules did not change, of which a change was to be measured.
     Unchanged { count: usize, of: usize },
     /// Spectrum's results may hide infinite ratios.
@@ -42,6 +46,11 @@ pub fn cautions(scan: &Scan) -> Vec<Caution> {
     }
     let ranking = scan.ranking();
     let mut found = Vec::new();
+    // What did not change is told once, for all types.
+    for (_, records) in &mut kinds {
+        records.retain(|record| !record.is_unchanged());
+    }
+    kinds.retain(|(_, records)| !records.is_empty());
     for (kind, records) in &kinds {
         if ranking.criterion != Criterion::Laser {
             found.extend(undefined(kind, records, ranking.criterion));
@@ -52,6 +61,10 @@ pub fn cautions(scan: &Scan) -> Vec<Caution> {
         found.extend(dead(kind, records));
     }
     found.extend(unchanged(scan));
+    found.extend(scan.part.as_ref().map(|portion| Caution::OnePart(portion.part)));
+    let merged = scan.provenance.as_ref().and_then(|provenance| provenance.merged.as_ref());
+    let merged = merged.filter(|merged| !merged.missing.is_empty());
+    found.extend(merged.map(|merged| Caution::PartsMissing { missing: merged.missing.clone(), of: merged.of }));
     let is_of_spectrum = matches!(scan.format, Format::Spectrum | Format::SpectrumSorted);
     let has_infinite = kinds.iter().flat_map(|(_, records)| records).any(|record| record.snr() == Some(f64::INFINITY));
     found.extend((is_of_spectrum && !has_infinite).then_some(Caution::Hidden));
@@ -146,7 +159,16 @@ impl fmt::Display for Caution {
             Self::Undefined { kind, count, of, criterion, reason } => {
                 write!(formatter, "{kind}: {count} of {of} have no {criterion} and are not ranked: {reason}")
             }
-            Self::Unchanged { count, of } if count == of => formatter.write_str("no module changed: the weights are equal"),
+            Self::OnePart(Part { number, of }) => write!(
+                formatter,
+                "this is part {number} of {of} of a scan, so that modules are ranked only among those of this part"
+            ),
+            Self::PartsMissing { missing, of } => {
+                write!(formatter, "{}, so that their modules are not ranked", absence(missing, *of))
+            }
+            Self::Unchanged { count, of } if count == of => {
+                write!(formatter, "none of the {of} measured modules changed")
+            }
             Self::Unchanged { count, of } => write!(formatter, "{count} of {of} modules did not change at all"),
             Self::Hidden => formatter.write_str(
                 "results that Spectrum wrote since April 2025 may hide infinite ratios, because noise of zero is set to 1 there: \

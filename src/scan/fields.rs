@@ -26,12 +26,14 @@ impl<'a> Fields<'a> {
     pub fn record(&self) -> Result<Record, ReadError> {
         let snr = match self.fields.get("snr") {
             // JSON has no infinity.
-            Some(Json::Null) => Some(f64::INFINITY),
-            _ => self.ratio()?,
+            Some(Json::Null) if self.has("snr_doubt") => Some(None),
+            Some(Json::Null) => Some(Some(f64::INFINITY)),
+            _ => self.ratio()?.map(Some),
         };
+        let doubt = self.field("snr_doubt", "a sentence", text)?;
         let statistics = self.field("statistics", "an object of statistics", |value| self.statistics(value))?;
         let delta = self.field("delta", "the norms of a change", delta)?;
-        let numbers = |snr| Numbers { snr, statistic: self.statistic(), statistics, delta };
+        let numbers = |snr| Numbers { snr, doubt: doubt.clone(), statistic: self.statistic(), statistics, delta };
         Ok(Record { info: self.info()?, result: snr.map(numbers).ok_or(Unmeasured::NoRatio) })
     }
 

@@ -10,8 +10,8 @@ use super::fields::Fields;
 use super::outputs::manifest_of;
 use super::pool::pool;
 use super::{
-    Failure, INCOMPLETE_POOL, LeftOut, Outputs, Pool, Provenance, ReadError, Record, Scan, Spectra, Surroundings,
-    Unmeasured,
+    Failure, INCOMPLETE_POOL, LeftOut, Outputs, Pool, Portion, Provenance, ReadError, Record, Scan, Spectra,
+    Surroundings, Unmeasured,
 };
 use crate::modules::{InMemory, Info};
 use crate::output::json::Json;
@@ -37,6 +37,8 @@ struct Manifest<'a> {
     schema_version: usize,
     #[serde(flatten)]
     provenance: Option<&'a Provenance>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<&'a Portion>,
     /// The number of modules.
     measured: usize,
     failed: Vec<Failure>,
@@ -50,6 +52,8 @@ struct Manifest<'a> {
 struct ReadBack {
     #[serde(flatten)]
     provenance: Provenance,
+    #[serde(default)]
+    part: Option<Portion>,
     failed: Vec<Failure>,
     left_out: Vec<LeftOut>,
 }
@@ -60,7 +64,8 @@ struct ReadBack {
 struct Written {
     full: String,
     full_sha256: String,
-    top: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     spectra: Option<String>,
 }
@@ -81,13 +86,14 @@ impl Scan {
             tool: env!("CARGO_PKG_NAME"),
             schema_version: SCHEMA,
             provenance: self.provenance.as_ref(),
+            part: self.part.as_ref(),
             measured: self.records.iter().filter(|record| record.result.is_ok()).count(),
             failed,
             left_out: &self.left_out,
             outputs: Written {
                 full: name(&outputs.full),
                 full_sha256: sha256(full),
-                top: name(&outputs.top),
+                top: outputs.top.as_deref().map(name),
                 spectra: self.spectra.as_ref().map(|_| name(&outputs.spectra)),
             },
             surroundings: Around(self),
@@ -130,8 +136,9 @@ impl Scan {
         }
         self.surroundings = Some(around);
         // Manifests of the first version lack some of the provenance.
-        if let Ok(ReadBack { provenance, failed, left_out }) = serde_json::from_slice(&bytes) {
+        if let Ok(ReadBack { provenance, part, failed, left_out }) = serde_json::from_slice(&bytes) {
             self.provenance = Some(provenance);
+            self.part = part;
             self.failures = failed.into_iter().filter(|failure| failure.reason != INCOMPLETE_POOL).collect();
             self.left_out = left_out;
         }

@@ -8,6 +8,7 @@ mod fields;
 mod format;
 mod join;
 mod manifest;
+mod merge;
 mod others;
 mod outputs;
 mod ownership;
@@ -23,12 +24,15 @@ mod write;
 pub use format::Format;
 pub use join::JoinError;
 pub use manifest::ManifestError;
+pub use merge::{MergeError, PartScan, absence};
 pub(crate) use others::{Rated, spectrum, spectrum_sorted};
-pub use outputs::{Destination, Outputs, manifest_of};
+pub use outputs::{Destination, Outputs, files_of, manifest_of};
 pub use ownership::is_top;
 pub use part::{NoPart, Part, Portion};
 pub use pool::{INCOMPLETE_POOL, Pool, Pooling};
-pub use provenance::{Base, Failure, Host, LeftOut, Methods, Options, Processors, Provenance, Seconds, WeightFile};
+pub use provenance::{
+    Base, Failure, Host, LeftOut, Merged, Methods, Options, PartRun, Processors, Provenance, Seconds, WeightFile,
+};
 pub use read_error::{OpenError, ReadError};
 pub use record::{Numbers, Record, Unmeasured};
 pub use spectra::{Spectra, SpectraError, spectra_of};
@@ -50,6 +54,8 @@ pub struct Scan {
     pub format: Format,
     pub surroundings: Option<Surroundings>,
     pub provenance: Option<Provenance>,
+    /// Which part of a scan it is; `None` for a whole one.
+    pub part: Option<Portion>,
     /// The singular values of the measured modules, if they are at hand.
     pub spectra: Option<Spectra>,
     /// The modules that could not be measured, in the manifest's words.
@@ -96,6 +102,7 @@ impl Scan {
             format,
             surroundings: None,
             provenance: None,
+            part: None,
             spectra: None,
             failures: Vec::new(),
             left_out: Vec::new(),
@@ -185,9 +192,9 @@ fn add_statistics(record: &mut Record, spectra: Option<&Spectra>) -> Result<(), 
     let Ok(numbers) = &mut record.result else { return Ok(()) };
     if numbers.statistics.is_none() {
         let spectrum = spectra.and_then(|spectra| spectra.get(&record.info.name));
-        let known = numbers.statistic.as_ref().zip(spectrum);
-        let (laser, spectrum) = known.ok_or_else(|| Unrankable::NoSpectrum(record.info.name.clone()))?;
-        numbers.statistics = Some(Box::new(Statistics::of(spectrum, laser)));
+        let known = spectrum.filter(|_| numbers.statistic.is_some() || numbers.doubt.is_some());
+        let spectrum = known.ok_or_else(|| Unrankable::NoSpectrum(record.info.name.clone()))?;
+        numbers.statistics = Some(Box::new(Statistics::of(spectrum, numbers.statistic.as_ref())));
     }
     Ok(())
 }

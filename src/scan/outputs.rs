@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::spectra_of;
+use super::{Part, spectra_of};
 use crate::output::{OutputError, beside_of, folder_of, followed, in_file_name, sweep, temporary, write_all};
 
 /// Where the user wants the output.
@@ -20,8 +20,8 @@ pub struct Destination {
 pub struct Outputs {
     /// The file of all numbers.
     pub full: PathBuf,
-    /// The file with the names of the best modules.
-    pub top: PathBuf,
+    /// The file with the names of the best modules. A part of a scan has none, because nothing is chosen of it.
+    pub top: Option<PathBuf>,
     pub manifest: PathBuf,
     pub spectra: PathBuf,
     /// The journal of a scan that is not finished.
@@ -38,12 +38,18 @@ impl Outputs {
         let mut journal = full.clone().into_os_string();
         journal.push(".journal");
         Self {
-            top: followed(destination.top.clone().unwrap_or_else(|| beside("_top_snr.json"))),
+            top: Some(followed(destination.top.clone().unwrap_or_else(|| beside("_top_snr.json")))),
             manifest: followed(manifest_of(&full)),
             spectra: followed(spectra_of(&full)),
             journal: journal.into(),
             full,
         }
+    }
+
+    /// The files for a part of the scan of the model called `name`.
+    pub fn of_part(name: &str, part: Part, destination: &Destination) -> Self {
+        let name = format!("{name}_part-{}-of-{}", part.number, part.of);
+        Self { top: None, ..Self::new(&name, destination) }
     }
 
     /// Checks that none of the files is a folder, and that all have different places, none of which is one of the files
@@ -86,8 +92,13 @@ impl Outputs {
         self.check(kept)
     }
 
-    fn all(&self) -> [&PathBuf; 5] {
-        [&self.full, &self.top, &self.manifest, &self.spectra, &self.journal]
+    /// The files that hold the results.
+    pub fn results(&self) -> Vec<&PathBuf> {
+        [&self.full].into_iter().chain(&self.top).chain([&self.manifest, &self.spectra]).collect()
+    }
+
+    fn all(&self) -> Vec<&PathBuf> {
+        self.results().into_iter().chain([&self.journal]).collect()
     }
 
     /// Writes the files as [`write_all`] does. The full file is placed last. The manifest and the spectra hold its hash, so
@@ -100,9 +111,15 @@ impl Outputs {
         spectra: Option<&[u8]>,
     ) -> Result<(), OutputError> {
         let spectra = spectra.map(|bytes| (self.spectra.as_path(), bytes));
-        let others: [(&Path, &[u8]); 3] = [(&self.manifest, manifest), (&self.top, top), (&self.full, full)];
-        write_all(&spectra.into_iter().chain(others).collect::<Vec<_>>())
+        let top = self.top.as_ref().map(|path| (path.as_path(), top));
+        let (manifest, full) = ((self.manifest.as_path(), manifest), (self.full.as_path(), full));
+        write_all(&spectra.into_iter().chain([manifest]).chain(top).chain([full]).collect::<Vec<_>>())
     }
+}
+
+/// The files of the scan whose file of all numbers is `full`, beside that of the best.
+pub fn files_of(full: &Path) -> [PathBuf; 3] {
+    [full.to_owned(), manifest_of(full), spectra_of(full)]
 }
 
 /// The path of the manifest for a scan's file of all numbers: beside the file itself, not beside a link to it.
@@ -126,7 +143,7 @@ mod tests {
     fn files_are_named_after_the_model_unless_named() {
         let outputs = Outputs::new("Mistral-7B-v0.1", &Destination::default());
         assert_eq!(outputs.full, Path::new("laser_scan_Mistral-7B-v0.1.json"));
-        assert_eq!(outputs.top, Path::new("laser_scan_Mistral-7B-v0.1_top_snr.json"));
+        assert_eq!(outputs.top.as_deref(), Some(Path::new("laser_scan_Mistral-7B-v0.1_top_snr.json")));
         assert_eq!(outputs.manifest, Path::new("laser_scan_Mistral-7B-v0.1_run.json"));
         assert_eq!(outputs.spectra, Path::new("laser_scan_Mistral-7B-v0.1_spectra.safetensors"));
         let destination = Destination {
@@ -177,7 +194,7 @@ mod tests {
         let outputs = Outputs::new("m", &destination);
         outputs.prepare(&[]).expect("writable");
         outputs.write(b"full", b"top", b"manifest", Some(b"spectra")).expect("written");
-        assert_eq!(fs::read(&outputs.top).expect("readable"), b"top");
+        assert_eq!(fs::read(outputs.top.as_ref().expect("a path")).expect("readable"), b"top");
         fs::remove_file(&outputs.manifest).expect("removed");
         fs::create_dir(&outputs.manifest).expect("created");
         assert!(matches!(outputs.prepare(&[]), Err(OutputError::IsFolder(_))));

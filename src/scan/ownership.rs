@@ -28,7 +28,7 @@ struct Claim {
 #[derive(Deserialize)]
 struct Written {
     full_sha256: String,
-    top: String,
+    top: Option<String>,
 }
 
 impl Claim {
@@ -127,19 +127,17 @@ impl Outputs {
         scan: &Scan,
         claim: Option<Claim>,
     ) -> Result<(), OutputError> {
-        if !has_content(&self.top) {
-            return Ok(());
-        }
-        let names = read(&self.top).and_then(|bytes| names_in(&bytes));
-        let names = names.ok_or_else(|| OutputError::Foreign(self.top.clone()))?;
-        let folders = HashSet::from([folder_of(&self.top), folder_of(&self.full)]);
+        let Some(top) = self.top.as_ref().filter(|top| has_content(top)) else { return Ok(()) };
+        let names = read(top).and_then(|bytes| names_in(&bytes));
+        let names = names.ok_or_else(|| OutputError::Foreign(top.clone()))?;
+        let folders = HashSet::from([folder_of(top), folder_of(&self.full)]);
         let claims = claim.into_iter().chain(claims(folders));
-        let name = self.top.file_name().unwrap_or_default();
-        let of_file = claims.filter(|claim| name == claim.outputs.top.as_str());
-        match of_file.map(|claim| claim.is_of(model, base, &self.top)).reduce(Result::or) {
+        let name = top.file_name().unwrap_or_default().to_string_lossy();
+        let of_file = claims.filter(|claim| claim.outputs.top.as_deref() == Some(&name));
+        match of_file.map(|claim| claim.is_of(model, base, top)).reduce(Result::or) {
             Some(result) => result,
             None if names.is_subset(&names_of(scan)) => Ok(()),
-            None => Err(OutputError::Unowned(self.top.clone())),
+            None => Err(OutputError::Unowned(top.clone())),
         }
     }
 }

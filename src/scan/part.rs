@@ -26,6 +26,8 @@ pub struct NoPart;
 pub struct Portion {
     #[serde(flatten)]
     pub part: Part,
+    /// What the output files of the whole scan are called after.
+    pub name: String,
     /// How many modules the whole scan measures.
     pub total: usize,
     /// The place of each module of the part in the whole scan, counted from 0, by the module's name.

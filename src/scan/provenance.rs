@@ -39,6 +39,9 @@ pub struct Provenance {
     pub precision: String,
     pub methods: Methods,
     pub processors: Processors,
+    /// The runs that measured its parts; not there if one run measured the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<Merged>,
     pub options: Options,
     pub seconds: Seconds,
 }
@@ -56,6 +59,27 @@ impl From<&Model> for Base {
         let Model { spelling, origin, commit, .. } = model.clone();
         Self { model: spelling, origin, commit }
     }
+}
+
+/// The parts of which a scan was merged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Merged {
+    /// How many parts the scan was divided into.
+    pub of: usize,
+    /// The numbers of the parts that were not there.
+    pub missing: Vec<usize>,
+    pub runs: Vec<PartRun>,
+}
+
+/// The run that measured one part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartRun {
+    pub number: usize,
+    pub version: String,
+    pub date: String,
+    pub host: Host,
+    pub device: String,
+    pub seconds: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

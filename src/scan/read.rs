@@ -24,6 +24,15 @@ impl Scan {
         Self::from_bytes(&bytes).map_err(|error| OpenError::NoScan { path: path.to_owned(), error })
     }
 
+    /// As [`Scan::read`], for a part of a scan, which may have no modules.
+    pub(super) fn read_part(path: &Path) -> Result<Self, OpenError> {
+        let bytes = fs::read(path).map_err(|error| OpenError::Unreadable { path: path.to_owned(), error })?;
+        if bytes.trim_ascii() == b"{}" {
+            return Ok(Self::new(Vec::new(), Format::LaserScan));
+        }
+        Self::from_bytes(&bytes).map_err(|error| OpenError::NoScan { path: path.to_owned(), error })
+    }
+
     /// Reads a scan from the bytes of a file of all numbers. It has at least one module.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! A module of a scan: what it is, and its numbers or why it has none.
 
 use crate::modules::{Cause, Info};
-use crate::spectrum::SpectrumError;
+use crate::spectrum::{Spectrum, SpectrumError};
 use crate::statistic::{Criterion, Delta, Doubt, Ranking, Score, Statistic, Statistics, Ties};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -12,8 +12,11 @@ pub struct Record {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Numbers {
-    /// The signal-to-noise ratio divided by the largest singular value; infinite if there is no noise.
-    pub snr: f64,
+    /// The signal-to-noise ratio divided by the largest singular value; infinite if there is no noise. `None` for a change whose
+    /// spectrum leaves it in doubt.
+    pub snr: Option<f64>,
+    /// Why there is no ratio.
+    pub doubt: Option<String>,
     /// `None` if the ratio comes from another program's file.
     pub statistic: Option<Statistic>,
     /// The other statistics, if they were asked for.
@@ -52,7 +55,13 @@ pub enum Unmeasured {
 impl Record {
     /// The ratio, if the module was measured.
     pub fn snr(&self) -> Option<f64> {
-        self.result.as_ref().ok().map(|numbers| numbers.snr)
+        self.result.as_ref().ok()?.snr
+    }
+
+    /// Whether its numbers are those of a change that is none.
+    pub fn is_unchanged(&self) -> bool {
+        let delta = self.result.as_ref().ok().and_then(|numbers| numbers.delta);
+        delta.is_some_and(|delta| delta.norm == 0.0)
     }
 
     /// What the module is ranked by; `None` if it was not measured, or if the statistic is not defined for it or not known.
@@ -60,7 +69,7 @@ impl Record {
         let numbers = self.result.as_ref().ok()?;
         let others = numbers.statistics.as_deref();
         let value = match ranking.criterion {
-            Criterion::Laser => numbers.snr,
+            Criterion::Laser => numbers.snr?,
             Criterion::Mp => others?.mp.as_ref().ok()?.value,
             Criterion::EffectiveRank => *others?.effective_rank.as_ref().ok()?,
             Criterion::Alpha => *others?.alpha.as_ref().ok()?,
@@ -73,13 +82,19 @@ impl Record {
 
 impl Numbers {
     pub fn ratio(snr: f64) -> Self {
-        Self { snr, statistic: None, statistics: None, delta: None }
+        Self { snr: Some(snr), doubt: None, statistic: None, statistics: None, delta: None }
+    }
+
+    /// The numbers of a change whose `spectrum` leaves its ratio in doubt.
+    pub fn doubtful(spectrum: &Spectrum) -> Self {
+        let doubt = Statistic::of(spectrum).err().map(|doubt| doubt.to_string());
+        Self { snr: None, doubt, statistic: None, statistics: None, delta: None }
     }
 }
 
 impl From<Statistic> for Numbers {
     fn from(statistic: Statistic) -> Self {
-        Self { snr: statistic.snr(), statistic: Some(statistic), statistics: None, delta: None }
+        Self { statistic: Some(statistic.clone()), ..Self::ratio(statistic.snr()) }
     }
 }
 

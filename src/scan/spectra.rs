@@ -9,9 +9,9 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Scan;
 use crate::output::{SPECTRA_ENDING, beside_of, sha256};
@@ -58,28 +58,39 @@ impl FromIterator<(String, Spectrum)> for Spectra {
 }
 
 impl Spectra {
+    /// These spectra, and `others` of other modules.
+    pub(super) fn with(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     pub fn get(&self, module: &str) -> Option<&Spectrum> {
         self.0.get(module)
     }
 
-    /// The file, where `full` is the content of the file of all numbers.
-    pub fn to_bytes(&self, full: &[u8]) -> Result<Vec<u8>, SafeTensorError> {
+    /// The file, where `full` is the content of the file of all numbers. The same spectra give the same bytes, which the crate's own
+    /// writer does not promise: it writes metadata in the order of a hash map.
+    pub fn to_bytes(&self, full: &[u8]) -> serde_json::Result<Vec<u8>> {
+        let spectra: BTreeMap<&String, &Spectrum> = self.0.iter().collect();
         let sources: BTreeMap<&String, Source> =
-            self.0.iter().map(|(name, spectrum)| (name, Source::of(spectrum))).collect();
-        // A map of names to numbers always has a JSON form.
-        let sources = serde_json::to_string(&sources).unwrap_or_default();
-        let values = [FORMAT.0.to_owned(), FORMAT.1.to_owned(), ALGORITHM.to_owned(), sha256(full), sources];
-        let metadata = KEYS.map(str::to_owned).into_iter().zip(values).collect();
-        let bytes: BTreeMap<&String, Vec<u8>> = self
-            .0
-            .iter()
-            .map(|(name, spectrum)| (name, spectrum.values.iter().flat_map(|value| value.to_le_bytes()).collect()))
-            .collect();
-        let mut views = Vec::new();
-        for (name, bytes) in &bytes {
-            views.push((name, TensorView::new(Dtype::F64, vec![bytes.len() / 8], bytes)?));
+            spectra.iter().map(|(name, spectrum)| (*name, Source::of(spectrum))).collect();
+        let values = [FORMAT.0, FORMAT.1, ALGORITHM, &sha256(full), &serde_json::to_string(&sources)?];
+        let mut header = serde_json::Map::new();
+        header.insert("__metadata__".to_owned(), KEYS.into_iter().zip(values).collect());
+        let mut end = 0;
+        for (name, Spectrum { values, .. }) in &spectra {
+            let start = end;
+            end += size_of_val(values.as_slice());
+            let tensor = json!({"dtype": "F64", "shape": [values.len()], "data_offsets": [start, end]});
+            header.insert((*name).clone(), tensor);
         }
-        safetensors::serialize(views, Some(metadata))
+        let mut header = serde_json::to_vec(&header)?;
+        // The numbers begin at a multiple of their size.
+        header.resize(header.len().next_multiple_of(size_of::<f64>()), b' ');
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.append(&mut header);
+        bytes.extend(spectra.values().flat_map(|spectrum| &spectrum.values).flat_map(|value| value.to_le_bytes()));
+        Ok(bytes)
     }
 
     /// Whether a file of spectra is at `path`, judged by its header.

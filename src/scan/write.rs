@@ -20,6 +20,8 @@ pub(crate) struct Described<'a>(pub &'a Info);
 struct Entry<'a> {
     /// `null` for an infinite ratio, because JSON has no infinity.
     snr: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snr_doubt: Option<&'a str>,
     #[serde(flatten)]
     info: Described<'a>,
     #[serde(flatten)]
@@ -74,9 +76,10 @@ impl Serialize for All<'_> {
         let mut map = serializer.serialize_map(None)?;
         for Record { info, result } in &scan.records {
             let Ok(numbers) = result else { continue };
-            let (snr, statistic) = (finite(numbers.snr), numbers.statistic.as_ref());
+            let (snr, statistic) = (numbers.snr.and_then(finite), numbers.statistic.as_ref());
             let (info, statistics) = (Described(info), numbers.statistics.as_deref());
-            let entry = Entry { snr, info, statistic, pooled: None, statistics, delta: numbers.delta };
+            let (snr_doubt, delta) = (numbers.doubt.as_deref(), numbers.delta);
+            let entry = Entry { snr, snr_doubt, info, statistic, pooled: None, statistics, delta };
             map.serialize_entry(&entry.info.0.name, &entry)?;
         }
         for pool in &scan.pools {
@@ -85,6 +88,7 @@ impl Serialize for All<'_> {
             let info = &scan.info_of(pool);
             let entry = Entry {
                 snr: finite(snr),
+                snr_doubt: None,
                 info: Described(info),
                 statistic: None,
                 pooled,

@@ -17,7 +17,7 @@ pub use rules::{Count, Rules, SelectError, Types};
 use crate::modules;
 use crate::output::python_json;
 use crate::scan::{Pool, Record, Scan};
-use crate::statistic::{Criterion, Score};
+use crate::statistic::Score;
 
 /// The module types of a Llama-like model in the order in which the original laser-QLoRA notebook writes them.
 const SEED_ORDER: [&str; 7] = [
@@ -149,8 +149,9 @@ fn ranked(scan: &Scan) -> Vec<Candidate<'_>> {
             None => record.score(scan.ranking()),
         };
         // What did not change at all has no place in a ranking of changes.
-        let did_change = |score: &Score| scan.ranking().criterion != Criterion::RelativeNorm || score.value > 0.0;
-        score.filter(did_change).map(|score| (place, pool, score))
+        let members = pool.map_or(std::slice::from_ref(&place), |pool| &pool.members);
+        let is_changed = !members.iter().all(|place| scan.records()[*place].is_unchanged());
+        score.filter(|_| is_changed).map(|score| (place, pool, score))
     };
     let whole = scan.records().iter().enumerate().filter(|(_, record)| record.info.part_of.is_none());
     whole

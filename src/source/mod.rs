@@ -25,6 +25,7 @@ pub(crate) use form::{Form, is_training_state};
 pub use hub::{HubOptions, Token};
 pub use pair::Pair;
 use stamp::Stamp;
+pub(crate) use stamp::modified;
 
 /// A place that a model's files are read from.
 pub trait Source: Sync {

@@ -78,6 +78,12 @@ impl Stamp {
     }
 }
 
+/// The time of modification in the identity of a local file, which ends in a stamp. Copies of a file may have it in common.
+pub fn modified(identity: &str) -> Option<&str> {
+    // After the time, Unix has an inode and the time of the last metadata change.
+    identity.rsplit('|').nth(if cfg!(unix) { 2 } else { 0 })
+}
+
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}|{}", self.size, self.modified.as_nanos())?;

@@ -35,8 +35,8 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// The statistics of a weight with this `spectrum`. `laser` is that of laser-QLoRA.
-    pub fn of(spectrum: &Spectrum, laser: &Statistic) -> Self {
+    /// The statistics of a weight with this `spectrum`. `laser` is that of laser-QLoRA, if it is known.
+    pub fn of(spectrum: &Spectrum, laser: Option<&Statistic>) -> Self {
         let (lower, upper) = spectrum.enclosure();
         let bounds = Bounds { lower: &lower, upper: &upper };
         let values = &spectrum.values;
@@ -49,9 +49,14 @@ impl Statistics {
             mp: MpEdge::of(spectrum, bounds),
             effective_rank: entropy::effective_rank(values, bounds).map_err(Undefined::from),
             alpha: hill::alpha(values, bounds),
-            margin: (laser.noise == 0.0).then(|| if smallest == 0.0 { 0.0 } else { smallest / laser.threshold }),
+            margin: laser.filter(|laser| laser.noise == 0.0).map(|laser| margin(smallest, laser.threshold)),
         }
     }
+}
+
+/// The smallest singular value over the threshold. Both may be zero.
+fn margin(smallest: f64, threshold: f64) -> f64 {
+    if smallest == 0.0 { 0.0 } else { smallest / threshold }
 }
 
 /// Undefined statistics are `null`, and `reason` says why.
@@ -93,7 +98,7 @@ mod tests {
     }
 
     fn statistics(values: &[f64], shape: [usize; 2]) -> Statistics {
-        Statistics::of(&spectrum(values, shape), &Statistic::new(values, shape))
+        Statistics::of(&spectrum(values, shape), Some(&Statistic::new(values, shape)))
     }
 
     fn assert_near(found: f64, expected: f64) {
@@ -156,7 +161,7 @@ mod tests {
     fn what_rounding_leaves_open_is_not_told() {
         let gram = |values: &[f64]| {
             let spectrum = Spectrum { method: Method::Gram, ..spectrum(values, [4, 4000]) };
-            Statistics::of(&spectrum, &Statistic::new(values, [4, 4000]))
+            Statistics::of(&spectrum, Some(&Statistic::new(values, [4, 4000])))
         };
         let tiny = gram(&[9.0, 5.0, 1e-8, 1e-8]);
         let is_doubtful = |result: &Result<f64, Undefined>| matches!(result, Err(Undefined::Doubtful(_)));

@@ -14,12 +14,11 @@ use std::time::Duration;
 use anstyle::AnsiColor;
 use indicatif::{HumanBytes, MultiProgress, ProgressDrawTarget};
 use laser_scan::config::Change;
-use laser_scan::measure::{Plan, Resources};
+use laser_scan::measure::{self, Plan, Resources, Share};
 use laser_scan::modules::{self, Reason};
 use laser_scan::output::counted;
 use laser_scan::scan::Outputs;
 use laser_scan::select::Group;
-use laser_scan::spectrum;
 
 use chosen::ratio;
 pub use progress::Progress;
@@ -119,9 +118,17 @@ impl Terminal {
         if self.verbosity == Verbosity::Quiet { Ok(()) } else { self.output(sheet.text().as_bytes()) }
     }
 
-    /// Shows what would be scanned.
-    pub fn dry_run(&self, plan: &Plan, download: u64) -> io::Result<()> {
+    /// Shows what would be scanned, and the `shares` of all parts, if the plan is one of several.
+    pub fn dry_run(&self, plan: &Plan, download: u64, shares: &[Share]) -> io::Result<()> {
         let mut sheet = Sheet::default();
+        if let Some(portion) = &plan.part {
+            sheet.table(
+                ["part", "modules", "files", "size", "arithmetic"],
+                shares.iter().enumerate().map(share).collect(),
+            );
+            sheet.gap();
+            sheet.line(&format!("part {} of {}:", portion.part.number, portion.part.of));
+        }
         sheet.table(["type", "modules", "shape", "dtype", "arithmetic"], planned(plan));
         sheet.gap();
         sheet.line(&format!(
@@ -177,12 +184,25 @@ impl Terminal {
                 counted(factors, "factor"),
             ));
         }
+        if let Some(first) = plan.added.first() {
+            let others =
+                if plan.added.len() > 1 { format!(" and {} more", plan.added.len() - 1) } else { String::new() };
+            self.note(&format!(
+                "the adapter holds '{first}'{others}, which the base does not have: no change of it is measured"
+            ));
+        }
         if self.verbosity > Verbosity::Quiet {
             for format in &plan.quantizations {
-                self.warn(&format!(
-                    "the weights are quantised ({format}) and are dequantised: the numbers are those of the quantised \
-                     model, and those of the model that it was made from may differ"
-                ));
+                self.warn(&match &plan.base {
+                    None => format!(
+                        "the weights are quantised ({format}) and are dequantised: the numbers are those of the quantised \
+                         model, and those of the model that it was made from may differ"
+                    ),
+                    Some(_) => format!(
+                        "weights of one of the models are quantised ({format}) and are dequantised: what quantising changed is part of \
+                         every change"
+                    ),
+                });
             }
         }
     }
@@ -194,9 +214,14 @@ impl Terminal {
     pub fn begin(&self, plan: &Plan, resources: &Resources, download: u64) {
         let shards = plan.needed_shards().len();
         let download = if download > 0 { format!(", {} to download", HumanBytes(download)) } else { String::new() };
+        let part = plan.part.as_ref().map(|portion| format!("part {} of {}, ", portion.part.number, portion.part.of));
+        let what = match &plan.base {
+            None => format!("scanning '{}'", plan.model.spelling),
+            Some(base) => format!("measuring what '{}' changed in '{}'", plan.model.spelling, base.spelling),
+        };
         self.note(&format!(
-            "scanning '{}': {} in {}, {}{download}{}",
-            plan.model.spelling,
+            "{what}: {}{} in {}, {}{download}{}",
+            part.unwrap_or_default(),
             counted(plan.modules.len(), "module"),
             counted(shards, "file"),
             operations(plan.flops()),
@@ -239,7 +264,7 @@ impl Terminal {
             self.warn(&format!("{} could not be measured", counted(failed, "module")));
         }
         let spectra = has_spectra.then_some(&outputs.spectra);
-        let files = [&outputs.full, &outputs.top, &outputs.manifest].into_iter().chain(spectra);
+        let files = [&outputs.full].into_iter().chain(&outputs.top).chain([&outputs.manifest]).chain(spectra);
         let mut files: Vec<String> = files.map(|path| format!("'{}'", path.display())).collect();
         let last = files.pop().unwrap_or_default();
         self.note(&format!("wrote {} and {last} in {:.1} s", files.join(", "), elapsed.as_secs_f64()));
@@ -270,6 +295,13 @@ impl Terminal {
     }
 }
 
+/// The row of a part.
+fn share((at, share): (usize, &Share)) -> [String; 5] {
+    let Share { modules, files, bytes, flops } = *share;
+    let size = HumanBytes(bytes).to_string();
+    [(at + 1).to_string(), modules.to_string(), files.to_string(), size, operations(flops)]
+}
+
 /// The rows of a dry run's table, one for each type.
 fn planned(plan: &Plan) -> Vec<[String; 5]> {
     let mut types: Vec<(&str, Vec<usize>)> = Vec::new();
@@ -285,7 +317,7 @@ fn planned(plan: &Plan) -> Vec<[String; 5]> {
         let alike = places.iter().all(|place| of(place).shape() == first.shape());
         let dtype = first.weight.dtype();
         let one_dtype = places.iter().all(|place| of(place).weight.dtype() == dtype);
-        let flops: f64 = places.iter().map(|place| spectrum::flops(of(place).shape())).sum();
+        let flops: f64 = places.iter().map(|place| measure::flops(of(place))).sum();
         [
             kind.to_owned(),
             places.len().to_string(),

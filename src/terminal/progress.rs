@@ -5,10 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
-use laser_scan::measure::{Event, Outcome, Plan};
+use laser_scan::measure::{self, Event, Outcome, Plan};
 use laser_scan::modules::Module;
 use laser_scan::source::Transfer;
-use laser_scan::spectrum;
 
 use super::{Terminal, counted, harmless, ratio};
 
@@ -95,7 +94,7 @@ impl<'a> Progress<'a> {
     }
 
     fn see_finished(&self, module: &Module, outcome: &Outcome, elapsed: Duration) {
-        self.scan.inc((spectrum::flops(module.shape()) / UNIT) as u64);
+        self.scan.inc((measure::flops(module) / UNIT) as u64);
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         self.scan.set_message(format!("{done} of {} modules", self.plan.modules.len()));
         let name = &module.info.name;
@@ -103,7 +102,10 @@ impl<'a> Progress<'a> {
             Ok(measurement) => {
                 let number = match measurement.delta(None) {
                     Some(delta) => format!("relative norm {}", ratio(delta.relative_norm())),
-                    None => format!("snr {}", ratio(measurement.statistic.snr())),
+                    None => format!(
+                        "snr {}",
+                        measurement.statistic.as_ref().map_or_else(String::new, |one| ratio(one.snr()))
+                    ),
                 };
                 self.terminal.detail(&format!("{name}  {number}  {:.2} s", elapsed.as_secs_f64()));
             }

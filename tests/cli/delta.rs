@@ -1,12 +1,13 @@
 //! What a fine-tune or an adapter changed in its base.
 
+use std::collections::HashMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use safetensors::SafeTensors;
+use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
-use crate::support::checkpoint::{Tensor, file, layers, matrix, write_shards};
+use crate::support::checkpoint::{Tensor, file, file_with_metadata, layers, matrix, of_numbers, write_shards};
 use crate::support::hub::server;
 use crate::support::hub_server::{Access, Faults, MODEL};
 use crate::support::program::{Run, Workplace, entries, finish, in_project, tiny_mistral};
@@ -148,7 +149,7 @@ fn what_is_finished_is_not_measured_twice_unless_a_scale_changed() {
 fn equal_models_have_changed_nothing() {
     let place = Workplace::new();
     let run = delta(&place, &tiny_mistral(), &tiny_mistral(), &[]);
-    assert!(run.succeeded().stderr.contains("no module changed: the weights are equal"), "{}", run.stderr);
+    assert!(run.succeeded().stderr.contains("none of the 28 measured modules changed"), "{}", run.stderr);
     assert_eq!(place.json("laser_scan_tiny-mistral_delta_top_snr.json"), json!({}));
     place.run(&["report", "laser_scan_tiny-mistral_delta.json"]).succeeded();
 }
@@ -206,7 +207,10 @@ fn models_that_are_not_made_of_each_other_are_refused() {
     write_shards(&place.path("large"), &[("model.safetensors", layers(2, 16))]);
     write_shards(&place.path("long"), &[("model.safetensors", layers(3, 8))]);
     delta(&place, "small", "large", &[]).refused(1, &["is 8 x 8 in 'small', but 16 x 16 in 'large'"]);
-    delta(&place, "long", "small", &[]).refused(1, &["'small' does not have the module 'model.layers.2."]);
+    delta(&place, "long", "small", &[]).refused(1, &["'small' does not have the module 'model.layers.2.", "of 'long'"]);
+    delta(&place, "small", "long", &[]).refused(1, &["'small' does not have the module 'model.layers.2.", "of 'long'"]);
+    delta(&place, &deltas("lora"), &deltas("mistral"), &[])
+        .refused(1, &["is an adapter, not a base: the base comes first"]);
     delta(&place, "small", "nowhere", &[]).refused(1, &["nowhere"]);
     assert!(!place.files().iter().any(|file| file.starts_with("laser_scan")), "{:?}", place.files());
 }
@@ -243,9 +247,15 @@ fn adapters_that_change_more_than_a_product_are_refused() {
         vec![],
         &["changes single parameters, such as 'mlp.experts.up_proj'"],
     );
-    refused(config("layer_replication", json!([[0, 2], [1, 2]])), vec![], &["repeats layers"]);
+    refused(
+        config("layer_replication", json!([[0, 2], [1, 2]])),
+        vec![],
+        &["does more than add products to weights ('layer_replication'"],
+    );
     refused(config("peft_type", json!("LOHA")), vec![], &["is a LoHa adapter"]);
-    refused(config("lora_alpha", json!(null)), vec![], &["does not give 'lora_alpha'"]);
+    refused(config("kasa_config", json!({})), vec![], &["does more than add products to weights ('kasa_config'"]);
+    refused(config("lora_alpha", json!(null)), vec![], &["does not give a valid 'lora_alpha'"]);
+    refused(config("alpha_pattern", json!({"(": 2})), vec![], &["does not give a valid 'alpha_pattern'"]);
     let one = |name: &str, rows, columns| vec![matrix(&format!("base_model.model.{name}"), rows, columns)];
     let plain = || config("bias", json!("none"));
     refused(
@@ -265,11 +275,166 @@ fn adapters_that_change_more_than_a_product_are_refused() {
         &["factors of 'model.layers.0.mlp.up_proj' that do not fit together"],
     );
     refused(plain(), pair("model.layers.0.mlp.up_proj", 2, 24, 12), &["is 24 x 16 in", "24 x 12 in 'a'"]);
+    refused(
+        plain(),
+        one(&format!("{Q}.lora_A.other.weight"), 2, 16),
+        &["has several factors of", "such as those of several adapters"],
+    );
+    refused(plain(), one(&format!("{Q}.weight"), 16, 16), &["changes 'model.layers.0.self_attn.q_proj' twice"]);
+    refused(plain(), one("model.layers.0.mlp.experts.up_proj", 4, 16), &["up_proj', which is no factor that is known"]);
+    refused(
+        plain(),
+        one("model.layers.0.self_attn.k_proj.lora_diag.default", 1, 2),
+        &["which is no factor that is known"],
+    );
+    let byte = Tensor {
+        dtype: Dtype::I8,
+        bytes: vec![1; 128],
+        ..matrix("base_model.model.model.layers.0.self_attn.k_proj.weight", 8, 16)
+    };
+    refused(plain(), vec![byte], &["stores", "k_proj.weight' as I8, not as floating-point numbers"]);
     refused(plain(), pair("model.layers.7.mlp.up_proj", 2, 24, 16), &["changes 'model.layers.7.mlp.up_proj'"]);
     fs::remove_file(place.path("a/adapter_config.json")).expect("removed");
     delta(&place, &deltas("mistral"), "a", &[])
         .refused(1, &["has no adapter_config.json, without which its scale is not known"]);
     assert!(!place.files().iter().any(|file| file.starts_with("laser_scan")), "{:?}", place.files());
+}
+
+#[test]
+fn what_diffusers_writes_into_metadata_is_checked() {
+    let place = Workplace::new();
+    let factors = [
+        matrix(&format!("transformer.{Q}.lora_A.weight"), 2, 16),
+        matrix(&format!("transformer.{Q}.lora_B.weight"), 16, 2),
+    ];
+    let refused = |metadata: &str, part: &str| {
+        let metadata = HashMap::from([("lora_adapter_metadata".to_owned(), metadata.to_owned())]);
+        let bytes = file_with_metadata(&factors, Some(metadata));
+        place.write(&[("a/pytorch_lora_weights.safetensors", &bytes)]);
+        delta(&place, &deltas("mistral"), "a", &[]).refused(1, &[part]);
+    };
+    refused("not JSON", "does not give a valid 'lora_adapter_metadata'");
+    refused(r#"{"transformer.r": 2}"#, "does not give a valid 'lora_alpha'");
+    refused(r#"{"transformer.lora_alpha": 4, "transformer.init_lora_weights": "pissa"}"#, "began with 'pissa'");
+}
+
+/// The modules of a scan that changed.
+fn changed(full: &Value) -> Vec<String> {
+    let has = |record: &Value| record["delta"]["norm"].as_f64() > Some(0.0);
+    full.as_object().expect("modules").iter().filter(|(_, record)| has(record)).map(|(name, _)| name.clone()).collect()
+}
+
+#[test]
+fn what_an_adapter_holds_besides_is_told_or_known() {
+    let place = Workplace::new();
+    let config = json!({"peft_type": "LORA", "r": 2, "lora_alpha": 4});
+    let named = |name: &str, rows, columns| matrix(&format!("base_model.model.{name}"), rows, columns);
+    adapter(
+        &place,
+        &config,
+        vec![
+            named("score.weight", 2, 16),
+            named("lm_head.original_module.weight", 32, 16),
+            named("model.embed_tokens.base_layer.weight", 40, 16),
+            named("model.embed_tokens.token_adapter.trainable_tokens_delta", 1, 16),
+            named("model.layers.0.input_layernorm.weight", 1, 16),
+            named("model.layers.0.self_attn.k_proj.bias", 1, 8),
+            // As an adapter of the model without its head calls them.
+            named("layers.1.mlp.up_proj.lora_A.weight", 2, 16),
+            named("layers.1.mlp.up_proj.lora_B.weight", 24, 2),
+        ],
+    );
+    let run = delta(&place, &deltas("mistral"), "a", &[]);
+    assert!(
+        run.succeeded().stderr.contains("the adapter holds 'score', which the base does not have"),
+        "{}",
+        run.stderr
+    );
+    let found = changed(&place.json("laser_scan_a_delta.json"));
+    assert_eq!(found, [Q, "model.layers.1.mlp.up_proj"]);
+}
+
+#[test]
+fn parts_of_a_fused_module_change_whatever_the_filter_keeps() {
+    let place = Workplace::new();
+    let options = ["--split-fused", "--include", "*.q"];
+    delta(&place, &deltas("gpt2"), &deltas("transposed"), &options).succeeded();
+    let full = place.json("laser_scan_transposed_delta.json");
+    let expected: Value =
+        serde_json::from_slice(&fs::read(format!("{}/expected.json", deltas("transposed"))).expect("there"))
+            .expect("JSON");
+    let name = "transformer.h.0.attn.c_attn.q";
+    near(&full[name]["delta"]["norm"], &expected["modules"][name]["norm"], name);
+    assert_eq!(full.as_object().map(serde_json::Map::len), Some(2));
+}
+
+#[test]
+fn factors_beside_the_weights_of_a_model_are_not_passed_over() {
+    let place = Workplace::new();
+    let mut tensors = layers(2, 8);
+    let module = tensors[0].name.trim_end_matches(".weight").to_owned();
+    tensors.push(matrix(&format!("{module}.lora_A.default.weight"), 2, 8));
+    tensors.push(matrix(&format!("{module}.lora_B.default.weight"), 8, 2));
+    write_shards(&place.path("base"), &[("model.safetensors", layers(2, 8))]);
+    write_shards(&place.path("unmerged"), &[("model.safetensors", tensors)]);
+    delta(&place, "base", "unmerged", &[])
+        .refused(1, &["'unmerged' holds factors of adapters beside its weights", "merge them"]);
+}
+
+#[test]
+fn a_change_of_low_rank_that_is_not_exact_has_a_size_all_the_same() {
+    let place = Workplace::new();
+    let (rows, rank) = (96, 4);
+    let base: Vec<f32> = (0..rows * rows).map(|at| ((at * 7919) % 1009) as f32 / 5045.0 - 0.1).collect();
+    let factor =
+        |seed: usize| -> Vec<f32> { (0..rows * rank).map(|at| ((at * seed) % 997) as f32 / 9970.0 - 0.05).collect() };
+    let (up, down) = (factor(7907), factor(7901));
+    let product = |at: usize| (0..rank).map(|k| up[at / rows * rank + k] * down[k * rows + at % rows]).sum::<f32>();
+    let merged: Vec<f32> = base.iter().enumerate().map(|(at, weight)| weight + product(at)).collect();
+    let exact: f64 = merged.iter().zip(&base).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum::<f64>().sqrt();
+    for (name, numbers) in [("base", base), ("merged", merged)] {
+        write_shards(
+            &place.path(name),
+            &[("model.safetensors", vec![of_numbers(&format!("{Q}.weight"), rows, rows, numbers)])],
+        );
+    }
+    delta(&place, "base", "merged", &[]).succeeded();
+    let full = place.json("laser_scan_merged_delta.json");
+    near(&full[Q]["delta"]["norm"], &json!(exact), Q);
+    if full[Q]["snr"].is_null() {
+        assert!(full[Q]["snr_doubt"].as_str().is_some_and(|doubt| doubt.contains("rounding errors")), "{}", full[Q]);
+    }
+    // What is read is written again, and ranks.
+    assert!(place.run(&["show", "laser_scan_merged_delta.json"]).succeeded().stdout.contains("1 of 1"));
+    place.run(&["show", "laser_scan_merged_delta.json", "--format", "csv"]).succeeded();
+    place.run(&["report", "laser_scan_merged_delta.json"]).succeeded();
+    let run = delta(&place, "base", "merged", &["--top-n", "2"]);
+    assert!(run.succeeded().stderr.contains("nothing is measured anew"), "{}", run.stderr);
+    assert_eq!(place.json("laser_scan_merged_delta.json"), full);
+}
+
+#[test]
+fn what_did_not_change_is_not_chosen_by_any_statistic() {
+    let place = Workplace::new();
+    let options = ["--statistic", "laser", "--emit", "peft", "--no-head"];
+    let run = delta(&place, &deltas("mistral"), &deltas("whole"), &options);
+    assert!(!run.succeeded().stderr.contains("dead"), "{}", run.stderr);
+    let top = place.json("laser_scan_whole_delta_top_snr.json");
+    assert_eq!(top.get("self_attn.k_proj"), None, "{top}");
+    assert_eq!(top["self_attn.q_proj"], json!([Q]));
+}
+
+#[test]
+fn what_is_excluded_need_not_be_comparable() {
+    let place = Workplace::new();
+    let mut other = layers(2, 8);
+    let first = other[0].name.trim_end_matches(".weight").to_owned();
+    other[0] = matrix(&other[0].name, 4, 8);
+    write_shards(&place.path("base"), &[("model.safetensors", layers(2, 8))]);
+    write_shards(&place.path("cut"), &[("model.safetensors", other)]);
+    delta(&place, "base", "cut", &[])
+        .refused(1, &["is 8 x 8 in 'base', but 4 x 8 in 'cut'", &format!("--exclude '{first}'")]);
+    delta(&place, "base", "cut", &["--exclude", &first]).succeeded();
 }
 
 #[test]
@@ -284,7 +449,8 @@ fn an_adapter_of_the_head_alone_changes_nothing_that_is_measured() {
         ("a/adapter_model.safetensors", &file(&factors)),
         ("a/adapter_config.json", config.to_string().as_bytes()),
     ]);
-    delta(&place, &deltas("mistral"), "a", &[]).refused(1, &["'a' changes none of the modules", "that are measured"]);
+    delta(&place, &deltas("mistral"), "a", &[])
+        .refused(1, &["'a' changes none of the linear modules", "that are measured"]);
     delta(&place, &deltas("mistral"), "a", &["--all-linear"]).succeeded();
     let full = place.json("laser_scan_a_delta.json");
     assert!(full["lm_head"]["delta"]["relative_norm"].as_f64() > Some(0.0));

@@ -29,6 +29,7 @@ mod layouts;
 mod missing_modules;
 mod module_options;
 mod output_files;
+mod parts;
 mod report_page;
 #[cfg(target_os = "linux")]
 mod resource_limits;

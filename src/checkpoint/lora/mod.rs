@@ -20,7 +20,7 @@ use super::part::Part;
 use super::selection::Selection;
 use super::shard::{self, Shard};
 use super::weight::Weight;
-use super::{Matrices, adapter, explain};
+use super::{Matrices, adapter};
 use crate::source::Source;
 use names::{Meaning, meaning};
 use scale::Scales;
@@ -29,8 +29,20 @@ use scale::Scales;
 const FILES: [&str; 4] =
     ["adapter_model.safetensors", "pytorch_lora_weights.safetensors", "adapter_model.bin", "pytorch_lora_weights.bin"];
 
-/// Initialisations of PEFT that change the base's weights too, so that the factors are not all that differs from the base.
-const CHANGES_BASE: [&str; 5] = ["pissa", "olora", "corda", "loftq", "lora_ga"];
+/// Initialisations of PEFT after which the factors are not all that differs from the base: some change the base's weights too.
+const CHANGES_BASE: [&str; 6] = ["pissa", "olora", "corda", "loftq", "lora_ga", "mica"];
+
+/// The options by which PEFT's LoRA does more than add a product, under the names that `LoraConfig` gives them.
+const VARIANTS: [&str; 8] = [
+    "use_qalora",
+    "velora_config",
+    "monteclora_config",
+    "use_bdlora",
+    "arrow_config",
+    "kasa_config",
+    "alora_invocation_tokens",
+    "layer_replication",
+];
 
 /// A LoRA adapter.
 #[derive(Debug)]
@@ -60,23 +72,33 @@ pub struct LowRank {
 pub enum LoraError {
     #[error("is {0}, which is no product of two factors added to a weight: {MERGE}")]
     OtherKind(&'static str),
-    #[error("is a DoRA adapter, which scales whole columns too: {MERGE}")]
+    #[error("is a DoRA adapter, which scales whole rows too: {MERGE}")]
     Dora,
     #[error("began with '{0}', which changes the base's weights too: {MERGE}")]
     ChangesBase(String),
     #[error("changes single parameters, such as '{0}', and not modules: {MERGE}")]
     Parameters(String),
-    #[error("repeats layers of its base: {MERGE}")]
-    Replicates,
+    #[error("does more than add products to weights ('{0}' of its adapter_config.json): {MERGE}")]
+    Variant(&'static str),
     #[error("has the tensor '{0}', which is no factor that is known: {MERGE}")]
     UnknownFactor(String),
     #[error("has only one factor of two for '{0}': download or copy it again")]
     Unpaired(String),
-    #[error("has factors of '{0}' that do not fit together: download or copy it again")]
+    #[error("has several factors of '{0}' in one place, such as those of several adapters: {MERGE}")]
+    Twice(String),
+    #[error("has factors of '{0}' that do not fit together: {MERGE}")]
     Unfit(String),
+    #[error("stores '{tensor}' as {dtype}, not as floating-point numbers: {MERGE}")]
+    Dtype { tensor: String, dtype: String },
+    #[error("has an alpha of '{0}' that is no number: download or copy it again")]
+    Alpha(String),
+    #[error(
+        "has no adapter_model.safetensors, in which its factors should be: name the folder or the file that holds them"
+    )]
+    NoFile,
     #[error("has no adapter_config.json, without which its scale is not known: name the folder that has it")]
     NoScale,
-    #[error("has an adapter_config.json that does not give '{0}': download or copy it again")]
+    #[error("does not give a valid '{0}' in its configuration: download or copy it again")]
     Incomplete(&'static str),
 }
 
@@ -95,15 +117,15 @@ impl LowRank {
 }
 
 impl Lora {
-    /// Reads the headers of the adapter in `source`. The parts of its weights count their shards after those `before`.
+    /// Reads the headers of the adapter in `source`. Its own shards follow those of another model, `before`.
     pub fn open(source: &dyn Source, before: Vec<Shard>) -> Result<Self, CheckpointError> {
         let refused = |error| CheckpointError::Lora { model: source.model().spelling.clone(), error };
         let file = source.single_file().map(str::to_owned);
         let file =
             file.or_else(|| FILES.iter().find(|file| source.size(file).is_some()).map(|file| (*file).to_owned()));
-        let file = file.ok_or_else(|| explain::absence(source, ""))?;
+        let file = file.ok_or(LoraError::NoFile).map_err(refused)?;
         let config = config(source)?;
-        check_config(&config).map_err(refused)?;
+        config.as_ref().map_or(Ok(()), |config| check_config(|key| config.get(key))).map_err(refused)?;
         let read = shard::read(source, WeightFiles::One(file), &mut Vec::new())?;
         let first = before.len();
         let mut lora = Self { shards: before, changes: Vec::new(), whole: Vec::new() };
@@ -117,15 +139,26 @@ impl Lora {
     fn sort(&mut self, source: &dyn Source, at: usize, scales: &Scales) -> Result<(), CheckpointError> {
         let refused = |error| CheckpointError::Lora { model: source.model().spelling.clone(), error };
         let mut factors: BTreeMap<String, Factors> = BTreeMap::new();
+        let mut whole = Vec::new();
         let weight = |place: usize| Weight::plain(Part::new(at, self.shards[at].tensors[place].clone()));
         for (place, tensor) in self.shards[at].tensors.iter().enumerate() {
             let name = &tensor.name;
             match meaning(name) {
-                Meaning::Up(module) => factors.entry(module).or_default().up = Some(weight(place)),
-                Meaning::Down(module) => factors.entry(module).or_default().down = Some(weight(place)),
-                Meaning::Alpha(module) => factors.entry(module).or_default().alpha = Some(weight(place)),
+                Meaning::Up(module) => set(&mut factors, module, weight(place), |all| &mut all.up).map_err(refused)?,
+                Meaning::Down(module) => {
+                    set(&mut factors, module, weight(place), |all| &mut all.down).map_err(refused)?
+                }
+                Meaning::Alpha(module) => {
+                    set(&mut factors, module, weight(place), |all| &mut all.alpha).map_err(refused)?
+                }
                 Meaning::Magnitude => return Err(refused(LoraError::Dora)),
-                Meaning::Whole(module) => self.whole.push((module, Arc::new(weight(place)))),
+                Meaning::Whole(module) => {
+                    let weight = weight(place);
+                    if !weight.is_floating() {
+                        return Err(refused(LoraError::Dtype { tensor: name.clone(), dtype: weight.dtype() }));
+                    }
+                    whole.push((module, Arc::new(weight)));
+                }
                 Meaning::Beside => {}
                 Meaning::Unknown => {
                     let kind = adapter::kind(std::iter::once(name.as_str()));
@@ -135,7 +168,6 @@ impl Lora {
             }
         }
         let mut alphas = Alphas::new(source, &self.shards[at]);
-        // In the order of the model's layers, as far as the names are sorted by it.
         for (module, Factors { up, down, alpha }) in factors {
             let (Some(up), Some(down)) = (up, down) else { return Err(refused(LoraError::Unpaired(module))) };
             let own = alpha.map(|alpha| alphas.read(&alpha)).transpose()?;
@@ -143,13 +175,30 @@ impl Lora {
             let (rows, columns) = (Selection::default(), Selection::default());
             let mut change = LowRank { up, rows, down, columns, scale: 1.0 };
             let inner = change.rows.shape(&change.up.shape)[1];
-            if inner != change.rank() || inner == 0 || !change.up.is_floating() || !change.down.is_floating() {
+            if let Some(odd) = [&change.up, &change.down].into_iter().find(|factor| !factor.is_floating()) {
+                return Err(refused(LoraError::Dtype { tensor: odd.name.clone(), dtype: odd.dtype() }));
+            }
+            if inner != change.rank() || inner == 0 {
                 return Err(refused(LoraError::Unfit(module)));
             }
             change.scale = scales.of(&module, own, inner).map_err(refused)?;
             self.changes.push((module, change));
         }
+        self.whole = whole;
         Ok(())
+    }
+}
+
+/// Puts a tensor among those of its module. Fails if there is one in its place.
+fn set(
+    factors: &mut BTreeMap<String, Factors>,
+    module: String,
+    weight: Weight,
+    place: fn(&mut Factors) -> &mut Option<Weight>,
+) -> Result<(), LoraError> {
+    match place(factors.entry(module.clone()).or_default()).replace(weight) {
+        None => Ok(()),
+        Some(_) => Err(LoraError::Twice(module)),
     }
 }
 
@@ -174,7 +223,7 @@ impl<'a> Alphas<'a> {
     }
 
     fn read(&mut self, alpha: &Weight) -> Result<f64, CheckpointError> {
-        let unfit = || LoraError::Unfit(alpha.name.clone());
+        let unfit = || LoraError::Alpha(alpha.name.clone());
         let refused = |error| CheckpointError::Lora { model: self.source.model().spelling.clone(), error };
         if self.matrices.is_none() {
             let matrices = Matrices::new(std::slice::from_ref(self.shard));
@@ -203,25 +252,23 @@ fn config(source: &dyn Source) -> Result<Option<Value>, CheckpointError> {
     Ok(Some(Outline::Whole.read(&bytes).map_err(|error| super::description::not_json(FILE, &error))?))
 }
 
-/// Checks that the adapter is what it seems: that its factors are all that differs from the base.
-fn check_config(config: &Option<Value>) -> Result<(), LoraError> {
-    let Some(config) = config else { return Ok(()) };
-    let kind = adapter::called(config.get("peft_type").and_then(Value::as_str));
-    if config.get("peft_type").is_some() && kind != adapter::LORA {
+/// Checks that the factors are all that differs from the base. `value` gives what a configuration has under a key.
+fn check_config<'a>(value: impl Fn(&str) -> Option<&'a Value>) -> Result<(), LoraError> {
+    let text = |key: &str| value(key).and_then(Value::as_str);
+    let is_set = |key: &str| value(key).is_some_and(|value| !value.is_null() && *value != false);
+    let kind = adapter::called(text("peft_type"));
+    if value("peft_type").is_some() && kind != adapter::LORA {
         return Err(LoraError::OtherKind(kind));
     }
-    if config.get("use_dora").and_then(Value::as_bool) == Some(true) {
+    if is_set("use_dora") {
         return Err(LoraError::Dora);
     }
-    let start = config.get("init_lora_weights").and_then(Value::as_str).unwrap_or_default();
+    let start = text("init_lora_weights").unwrap_or_default();
     if CHANGES_BASE.iter().any(|known| start.to_ascii_lowercase().starts_with(known)) {
         return Err(LoraError::ChangesBase(start.to_owned()));
     }
-    if let Some(parameter) = config.pointer("/target_parameters/0").and_then(Value::as_str) {
+    if let Some(parameter) = value("target_parameters").and_then(|list| list.get(0)).and_then(Value::as_str) {
         return Err(LoraError::Parameters(parameter.to_owned()));
     }
-    if config.get("layer_replication").is_some_and(|layers| !layers.is_null()) {
-        return Err(LoraError::Replicates);
-    }
-    Ok(())
+    VARIANTS.iter().find(|key| is_set(key)).map_or(Ok(()), |key| Err(LoraError::Variant(key)))
 }

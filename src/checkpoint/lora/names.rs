@@ -1,5 +1,7 @@
 //! What the names of an adapter's tensors mean.
 
+use crate::checkpoint::adapter::is_factor;
+
 /// What PEFT puts before the names of a model's modules.
 const PEFT: &str = "base_model.model.";
 
@@ -12,7 +14,7 @@ pub enum Meaning {
     Down(String),
     /// What the scale is made of.
     Alpha(String),
-    /// The lengths of the columns, which DoRA trains too.
+    /// The lengths of the rows, which DoRA trains too.
     Magnitude,
     /// The weight of a module that was trained whole.
     Whole(String),
@@ -37,22 +39,25 @@ pub fn meaning(name: &str) -> Meaning {
             (processed, "down") if processed.ends_with("_lora") => {
                 return Meaning::Down(of_processor(&segments[..=at]));
             }
-            ("lora_embedding_A" | "lora_embedding_B", _) => return Meaning::Beside,
+            ("lora_embedding_A" | "lora_embedding_B" | "trainable_tokens_delta", _) => return Meaning::Beside,
             ("lora_magnitude_vector" | "dora_scale", _) => return Meaning::Magnitude,
-            ("alpha", "") => return Meaning::Alpha(until(at)),
+            ("alpha", "") if at > 0 => return Meaning::Alpha(until(at)),
             _ => {}
         }
     }
-    if crate::checkpoint::adapter::is_factor(name) {
+    if is_factor(name) {
         return Meaning::Unknown;
     }
     match segments.split_last() {
+        // The weight that a trained copy, or the factors of a grown vocabulary, have replaced.
+        _ if segments.contains(&"original_module") => Meaning::Beside,
         Some((&"weight", module)) => {
-            let module: Vec<&str> =
-                module.iter().copied().take_while(|segment| *segment != "modules_to_save").collect();
+            let is_of_peft = |segment: &&&str| matches!(**segment, "modules_to_save" | "base_layer");
+            let module: Vec<&str> = module.iter().take_while(|segment| !is_of_peft(segment)).copied().collect();
             Meaning::Whole(module.join("."))
         }
-        _ => Meaning::Beside,
+        Some((&("bias" | "diff_b"), _)) => Meaning::Beside,
+        _ => Meaning::Unknown,
     }
 }
 
@@ -91,6 +96,12 @@ mod tests {
             ("base_model.model.lm_head.weight", Meaning::Whole(module("lm_head"))),
             ("base_model.model.score.modules_to_save.default.weight", Meaning::Whole(module("score"))),
             ("base_model.model.model.layers.0.q_proj.bias", Meaning::Beside),
+            ("base_model.model.lm_head.original_module.weight", Meaning::Beside),
+            ("base_model.model.model.embed_tokens.base_layer.weight", Meaning::Whole(module("model.embed_tokens"))),
+            ("base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta", Meaning::Beside),
+            ("base_model.model.model.layers.0.mlp.experts.gate_up_proj", Meaning::Unknown),
+            ("lora_unet_mid_block_attn_to_q.diff", Meaning::Unknown),
+            ("base_model.model.layers.0.q_proj.lora_diag.default", Meaning::Unknown),
             ("base_model.model.layers.0.q.lora_magnitude_vector", Meaning::Magnitude),
             (
                 "unet.down_blocks.0.attn1.processor.to_out_lora.up.weight",

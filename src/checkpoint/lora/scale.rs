@@ -1,6 +1,6 @@
 //! By what an adapter multiplies the products of its factors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fancy_regex::Regex;
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::error::CheckpointError;
 use super::super::header::PREFIX;
 use super::super::shard::Shard;
-use super::LoraError;
+use super::{LoraError, check_config};
 use crate::source::{Source, SourceError};
 
 /// Where diffusers writes PEFT's configurations of a file's components, whose keys begin with a component's name.
@@ -40,21 +40,30 @@ impl Scales {
     /// What is known of the scales of the adapter in `shard`, with the `adapter_config.json` beside it.
     pub fn new(source: &dyn Source, shard: &Shard, config: Option<Value>) -> Result<Self, CheckpointError> {
         let refused = |error| CheckpointError::Lora { model: source.model().spelling.clone(), error };
-        if let Some(config) = config.filter(|config| config.get("peft_type").is_some()) {
-            return Scale::new(|key| config.get(key).cloned()).map(Self::Config).map_err(refused);
+        if let Some(config) = config {
+            return Scale::new(|key| config.get(key)).map(Self::Config).map_err(refused);
         }
         if let Some(metadata) = metadata(source, shard)? {
-            let of = |component: &str| {
-                let key = |key: &str| if component.is_empty() { key.to_owned() } else { format!("{component}.{key}") };
-                Scale::new(|name| metadata.get(key(name)).cloned()).map(|scale| (component.to_owned(), scale))
-            };
-            let alphas = metadata.as_object().into_iter().flat_map(|metadata| metadata.keys());
-            let components = alphas.filter_map(|key| key.strip_suffix("lora_alpha"));
-            let scales = components.map(|component| of(component.trim_end_matches('.'))).collect::<Result<_, _>>();
-            return scales.map(Self::Components).map_err(refused);
+            let all = serde_json::from_str(&metadata).map_err(|_| refused(LoraError::Incomplete(METADATA)))?;
+            return Self::of_components(&all).map_err(refused);
         }
         let is_of_peft = shard.tensors.iter().any(|tensor| tensor.name.starts_with("base_model.model."));
         Ok(if is_of_peft { Self::Unknown } else { Self::Beside })
+    }
+
+    /// The scales that the configurations `all` give, each key of which begins with a component's name.
+    fn of_components(all: &Value) -> Result<Self, LoraError> {
+        let keys = all.as_object().into_iter().flat_map(|all| all.keys());
+        let components: BTreeSet<&str> = keys.filter_map(|key| key.strip_suffix("lora_alpha")).collect();
+        if components.is_empty() {
+            return Err(LoraError::Incomplete("lora_alpha"));
+        }
+        let scale = |start: &str| {
+            let value = |key: &str| all.get(format!("{start}{key}"));
+            check_config(value)?;
+            Ok((start.trim_end_matches('.').to_owned(), Scale::new(value)?))
+        };
+        components.into_iter().map(scale).collect::<Result<_, _>>().map(Self::Components)
     }
 
     /// The scale for the module of this name, whose factors have this `rank` and perhaps an alpha of their `own`.
@@ -69,35 +78,40 @@ impl Scales {
                 scales.get(component).or_else(|| scales.get(""))
             }
         };
-        scale.map(|scale| scale.of(module, rank)).ok_or(LoraError::NoScale)
+        scale.ok_or(LoraError::NoScale)?.of(module, rank)
     }
 }
 
 impl Scale {
-    fn new(value: impl Fn(&str) -> Option<Value>) -> Result<Self, LoraError> {
-        let alpha = value("lora_alpha").as_ref().and_then(Value::as_f64);
+    fn new<'a>(value: impl Fn(&str) -> Option<&'a Value>) -> Result<Self, LoraError> {
+        let alpha = value("lora_alpha").and_then(Value::as_f64);
         let alpha = alpha.filter(|alpha| alpha.is_finite()).ok_or(LoraError::Incomplete("lora_alpha"))?;
         let incomplete = || LoraError::Incomplete("alpha_pattern");
         let mut patterns = Vec::new();
-        for (pattern, alpha) in value("alpha_pattern").as_ref().and_then(Value::as_object).into_iter().flatten() {
+        for (pattern, alpha) in value("alpha_pattern").and_then(Value::as_object).into_iter().flatten() {
             // As PEFT's get_pattern_key matches them.
             let pattern = Regex::new(&format!("^(?:.*\\.)?(?:{pattern})$")).map_err(|_| incomplete())?;
             patterns.push((pattern, alpha.as_f64().ok_or_else(incomplete)?));
         }
-        let is_of_root = value("use_rslora").as_ref().and_then(Value::as_bool).unwrap_or(false);
+        let is_of_root = value("use_rslora").and_then(Value::as_bool).unwrap_or(false);
         Ok(Self { alpha, patterns, is_of_root })
     }
 
-    fn of(&self, module: &str, rank: usize) -> f64 {
-        let own = self.patterns.iter().find(|(pattern, _)| pattern.is_match(module).unwrap_or(false));
-        let alpha = own.map_or(self.alpha, |(_, alpha)| *alpha);
+    fn of(&self, module: &str, rank: usize) -> Result<f64, LoraError> {
+        let mut alpha = self.alpha;
+        for (pattern, own) in &self.patterns {
+            if pattern.is_match(module).map_err(|_| LoraError::Incomplete("alpha_pattern"))? {
+                alpha = *own;
+                break;
+            }
+        }
         let rank = rank as f64;
-        alpha / if self.is_of_root { rank.sqrt() } else { rank }
+        Ok(alpha / if self.is_of_root { rank.sqrt() } else { rank })
     }
 }
 
 /// The configurations in the metadata of a safetensors file, if it has any.
-fn metadata(source: &dyn Source, shard: &Shard) -> Result<Option<Value>, SourceError> {
+fn metadata(source: &dyn Source, shard: &Shard) -> Result<Option<String>, SourceError> {
     #[derive(Deserialize)]
     struct Header {
         #[serde(rename = "__metadata__")]
@@ -109,8 +123,7 @@ fn metadata(source: &dyn Source, shard: &Shard) -> Result<Option<Value>, SourceE
     let header = source.read(&shard.file, PREFIX..shard.data_start)?;
     // The header was read before, so that it is valid.
     let header: Option<Header> = serde_json::from_slice(&header).ok();
-    let text = header.and_then(|header| header.metadata?.remove(METADATA));
-    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    Ok(header.and_then(|header| header.metadata?.remove(METADATA)))
 }
 
 #[cfg(test)]
@@ -121,7 +134,7 @@ mod tests {
 
     #[test]
     fn scales_are_those_of_peft() {
-        let scale = |config: Value| Scales::Config(Scale::new(|key| config.get(key).cloned()).expect("a scale"));
+        let scale = |config: Value| Scales::Config(Scale::new(|key| config.get(key)).expect("a scale"));
         let of = |scales: &Scales, module: &str| scales.of(module, None, 16).expect("a scale");
         let plain = scale(json!({"lora_alpha": 32, "alpha_pattern": {"q_proj": 4, "layers\\.1\\..*": 64}}));
         assert_eq!(of(&plain, "model.layers.0.mlp.up_proj"), 2.0);

@@ -1,6 +1,8 @@
 //! The tasks, for which the command line and the environment are fully resolved: nothing else reads either.
 
 mod export;
+mod merge;
+mod publication;
 mod scan;
 
 use std::path::PathBuf;
@@ -12,11 +14,14 @@ use laser_scan::source::{self, HubOptions, Source};
 use laser_scan::statistic::Ranking;
 
 pub use export::{ExportOutput, ExportTask};
+pub use merge::MergeTask;
+pub use publication::Publication;
 pub use scan::ScanTask;
 
 pub enum Task {
     Scan(Box<ScanTask>),
     Export(Box<ExportTask>),
+    Merge(Box<MergeTask>),
     Diff(DiffTask),
     Report(ReportTask),
     Show(ShowTask),

@@ -193,7 +193,7 @@ mod tests {
         let values = vec![4.0, 2.0, 1.0 / 3.0];
         let statistic = Statistic { sigma_max, ..Statistic::new(&values, [3, 5]) };
         let spectrum = Spectrum { values, method: Method::Gram, processor: Processor::Cpu, shape: [3, 5] };
-        Measurement { statistic, spectrum, base_norm: None }
+        Measurement { statistic: Some(statistic), spectrum, base_norm: None }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::statistic::Statistic;
 
 #[derive(Serialize, Deserialize)]
 pub struct Note {
-    statistic: Statistic,
+    statistic: Option<Statistic>,
     method: Method,
     processor: Processor,
     shape: [usize; 2],

@@ -2,8 +2,9 @@
 
 use std::cmp::Ordering;
 
+use crate::measure::flops;
 use crate::modules::Module;
-use crate::spectrum::{self, Device, Method};
+use crate::spectrum::{Device, Method};
 
 /// A module to be measured by a method. Tasks are ordered by their work and then by model order, so that the greatest
 /// task is the largest module, and of equal ones the first.
@@ -24,7 +25,7 @@ impl Task {
     /// The task for a weight whose bytes were there from the beginning.
     pub fn new(place: usize, module: &Module, method: Method) -> Self {
         let stored = module.bytes_in_memory();
-        Self { place, method, arrival: 0, shape: module.shape(), stored, flops: spectrum::flops(module.shape()) }
+        Self { place, method, arrival: 0, shape: module.shape(), stored, flops: flops(module) }
     }
 
     /// The task for a later arrival of the weight's bytes.

@@ -1,5 +1,6 @@
 //! Small checkpoints, sound and unsound.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
@@ -50,11 +51,16 @@ pub fn vector(name: &str, length: usize) -> Tensor {
 
 /// The bytes of a safetensors file with these tensors.
 pub fn file(tensors: &[Tensor]) -> Vec<u8> {
+    file_with_metadata(tensors, None)
+}
+
+/// The bytes of a safetensors file with these tensors and this metadata.
+pub fn file_with_metadata(tensors: &[Tensor], metadata: Option<HashMap<String, String>>) -> Vec<u8> {
     let views = tensors.iter().map(|tensor| {
         let view = TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes);
         (tensor.name.clone(), view.expect("a sound tensor"))
     });
-    safetensors::serialize(views, None).expect("a sound file")
+    safetensors::serialize(views, metadata).expect("a sound file")
 }
 
 /// The bytes of a file with this header, whatever it says, and as many bytes of data.

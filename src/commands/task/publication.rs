@@ -1,0 +1,25 @@
+use laser_scan::scan::{Destination, Pooling};
+use laser_scan::select::Rules;
+use laser_scan::statistic::Ranking;
+use laser_scan::trainers::{Adapter, Trainer};
+
+/// What is made of a scan's numbers once they are there.
+#[derive(Clone)]
+pub struct Publication {
+    pub pooling: Pooling,
+    /// `None`: as the numbers were ranked before.
+    pub ranking: Option<Ranking>,
+    /// Whether the other statistics are written too, even if none of them ranks.
+    pub all_statistics: bool,
+    /// Whether spectra are written.
+    pub has_spectra: bool,
+    pub rules: Rules,
+    /// The trainers whose configurations are written, each once.
+    pub emit: Vec<&'static dyn Trainer>,
+    pub adapter: Adapter,
+    pub destination: Destination,
+    pub overwrite: bool,
+    pub as_json: bool,
+    /// What a person runs after an interruption: "the same line", and the option to leave out.
+    pub resume_with: &'static str,
+}
