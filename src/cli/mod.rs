@@ -31,7 +31,7 @@ use scan::{DeltaArgs, ScanArgs};
 use selection::{ChoiceArgs, RankingArgs, SelectionArgs};
 
 use crate::commands::task::Task;
-use crate::terminal::{TerminalOptions, Verbosity};
+use crate::terminal::{LogFormat, TerminalOptions, Verbosity};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -94,10 +94,17 @@ pub struct MessageArgs {
     #[arg(short, long)]
     pub quiet: bool,
 
+    /// How messages on standard error are written: text, or json with one object a line, for machines
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = one_of(&LOG_FORMATS), hide_possible_values = true)]
+    pub log_format: LogFormat,
+
     /// When to use colour
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = one_of(&COLORS))]
     pub color: ColorChoice,
 }
+
+const LOG_FORMATS: [(&str, &str, LogFormat); 2] =
+    [("text", "Sentences for a person", LogFormat::Text), ("json", "One JSON object a line", LogFormat::Json)];
 
 const COLORS: [(&str, &str, ColorChoice); 3] = [
     ("auto", "On a terminal, unless NO_COLOR is set", ColorChoice::Auto),
@@ -152,7 +159,7 @@ impl UsageError {
 pub fn read() -> (TerminalOptions, Task) {
     let cli = Cli::try_parse().unwrap_or_else(|error| end(&error));
     let mut run = &cli.scan.run;
-    let (name, task, MessageArgs { quiet, color }) = match &cli.command {
+    let (name, task, MessageArgs { quiet, log_format, color }) = match &cli.command {
         None => (None, cli.scan.task().map(|task| Task::Scan(Box::new(task))), cli.scan.run.publish.messages),
         Some(Command::Export(arguments)) => {
             (Some("export"), arguments.task().map(|task| Task::Export(Box::new(task))), arguments.messages)
@@ -173,7 +180,7 @@ pub fn read() -> (TerminalOptions, Task) {
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
-    let options = TerminalOptions { verbosity, color, resume_with: run.resume_with() };
+    let options = TerminalOptions { verbosity, color, format: log_format, resume_with: run.resume_with() };
     (options, task.unwrap_or_else(|wrong| wrong.end(name)))
 }
 

@@ -17,5 +17,5 @@ pub(crate) use files::{beside_of, followed, replace_keeping};
 pub(crate) use python_json::python_json;
 pub use python_json::python_json_text;
 pub(crate) use temporary::{folder_of, sweep, temporary};
-pub use text::{counted, digits, grouped, is_deceptive, sha256, visible};
-pub(crate) use text::{in_file_name, timestamp};
+pub(crate) use text::in_file_name;
+pub use text::{counted, digits, grouped, is_deceptive, sha256, timestamp, visible};

@@ -3,6 +3,8 @@
 
 mod chosen;
 mod comparison;
+mod lines;
+mod log;
 mod progress;
 mod sheet;
 
@@ -19,8 +21,11 @@ use laser_scan::modules::{self, Reason};
 use laser_scan::output::counted;
 use laser_scan::scan::Outputs;
 use laser_scan::select::Group;
+use serde_json::json;
 
 use chosen::ratio;
+use lines::{Label, Lines};
+pub use log::LogFormat;
 pub use progress::Progress;
 use sheet::{Sheet, harmless, harmless_lines};
 
@@ -30,6 +35,7 @@ const LONGEST_VALUE: usize = 60;
 pub struct TerminalOptions {
     pub verbosity: Verbosity,
     pub color: anstream::ColorChoice,
+    pub format: LogFormat,
     /// What a person runs after an interruption, in words.
     pub resume_with: &'static str,
 }
@@ -43,6 +49,7 @@ pub enum Verbosity {
 
 pub struct Terminal {
     verbosity: Verbosity,
+    lines: Lines,
     bars: MultiProgress,
     /// How many modules of the scan are in its journal.
     journalled: AtomicUsize,
@@ -51,14 +58,21 @@ pub struct Terminal {
 
 impl Terminal {
     pub fn new(options: &TerminalOptions) -> Self {
-        let TerminalOptions { verbosity, color, resume_with } = *options;
+        let TerminalOptions { verbosity, color, format, resume_with } = *options;
         if color != anstream::ColorChoice::Auto {
             color.write_global();
         }
         // indicatif draws nothing where standard error is no terminal.
-        let target =
-            if verbosity == Verbosity::Quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        Self { verbosity, bars: MultiProgress::with_draw_target(target), journalled: AtomicUsize::new(0), resume_with }
+        let is_hidden = verbosity == Verbosity::Quiet || format == LogFormat::Json;
+        let target = if is_hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bars = MultiProgress::with_draw_target(target);
+        Self { verbosity, lines: Lines { format }, bars, journalled: AtomicUsize::new(0), resume_with }
+    }
+
+    /// Whether a line each half minute says how a run gets on: no bars are drawn, and `-q` is not given.
+    fn has_log(&self) -> bool {
+        let is_json = self.lines.format == LogFormat::Json;
+        self.verbosity > Verbosity::Quiet && (is_json || !io::stderr().is_terminal())
     }
 
     /// Prints a message unless `-q` is given.
@@ -85,19 +99,15 @@ impl Terminal {
     }
 
     /// Prints a line on standard error. The text may contain names and messages from files that others wrote.
-    fn say(&self, label: Option<(&str, AnsiColor)>, text: &str) {
-        let text = harmless(text);
-        let line = match label {
-            Some((label, color)) => {
-                let style = color.on_default().bold();
-                format!("{style}{label}{style:#}: {text}")
-            }
-            None => text,
-        };
-        self.bars.suspend(|| {
-            // There is nowhere to report that standard error is closed.
-            let _ = writeln!(anstream::stderr(), "{line}");
-        });
+    fn say(&self, label: Option<Label>, text: &str) {
+        self.bars.suspend(|| self.lines.say(label, text));
+    }
+
+    /// Writes an event, if events are written as JSON and `-q` is not given.
+    fn event(&self, name: &str, fields: serde_json::Value) {
+        if self.lines.format == LogFormat::Json && self.verbosity > Verbosity::Quiet {
+            self.lines.event(name, fields);
+        }
     }
 
     /// Writes `text` and a line end to standard output: unchanged for a program, made harmless on a terminal. A reader that stops
@@ -213,6 +223,17 @@ impl Terminal {
 
     pub fn begin(&self, plan: &Plan, resources: &Resources, download: u64) {
         let shards = plan.needed_shards().len();
+        self.event(
+            "begin",
+            json!({
+                "model": plan.model.spelling,
+                "part": plan.part.as_ref().map(|portion| portion.part),
+                "modules": plan.modules.len(),
+                "files": shards,
+                "flops": plan.flops(),
+                "download_bytes": download,
+            }),
+        );
         let download = if download > 0 { format!(", {} to download", HumanBytes(download)) } else { String::new() };
         let part = plan.part.as_ref().map(|portion| format!("part {} of {}, ", portion.part.number, portion.part.of));
         let what = match &plan.base {
@@ -268,6 +289,8 @@ impl Terminal {
         let mut files: Vec<String> = files.map(|path| format!("'{}'", path.display())).collect();
         let last = files.pop().unwrap_or_default();
         self.note(&format!("wrote {} and {last} in {:.1} s", files.join(", "), elapsed.as_secs_f64()));
+        let written: Vec<String> = outputs.results().iter().map(|path| path.display().to_string()).collect();
+        self.event("done", json!({"files": written, "seconds": elapsed.as_secs_f64(), "failed": failed}));
     }
 
     /// Tells what changed in a person's configuration.
@@ -291,7 +314,7 @@ impl Terminal {
             0 => format!("interrupted; run {line} to go on"),
             done => format!("interrupted; {done} modules are done: run {line} to go on from there"),
         };
-        let _ = writeln!(anstream::stderr(), "{text}");
+        self.lines.say(None, &text);
     }
 }
 

@@ -1,14 +1,16 @@
 //! Progress bars, and with `-v` a line for each module.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use laser_scan::measure::{self, Event, Outcome, Plan};
 use laser_scan::modules::Module;
 use laser_scan::source::Transfer;
+use serde_json::{Value, json};
 
+use super::log::{Bars, Log};
 use super::{Terminal, counted, harmless, ratio};
 
 /// The unit in which the progress of the arithmetic is counted, in floating-point operations.
@@ -19,8 +21,9 @@ pub struct Progress<'a> {
     terminal: &'a Terminal,
     plan: &'a Plan,
     scan: ProgressBar,
-    download: Mutex<Option<ProgressBar>>,
-    done: AtomicUsize,
+    download: Arc<Mutex<Option<ProgressBar>>>,
+    done: Arc<AtomicUsize>,
+    _log: Option<Log>,
     /// Whether a note has said that a device does not have enough memory.
     is_short: AtomicBool,
 }
@@ -32,14 +35,13 @@ impl<'a> Progress<'a> {
         scan.set_prefix("measured");
         scan.set_message(format!("0 of {} modules", plan.modules.len()));
         scan.enable_steady_tick(Duration::from_millis(250));
-        Self {
-            terminal,
-            plan,
-            scan,
-            download: Mutex::new(None),
-            done: AtomicUsize::new(0),
-            is_short: AtomicBool::new(false),
-        }
+        let (done, download) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(None)));
+        let log = terminal.has_log().then(|| {
+            let bars = Bars { scan: scan.clone(), unit: UNIT, modules: plan.modules.len() };
+            let (done, download) = (Arc::clone(&done), Arc::clone(&download));
+            Log::begin(terminal.lines, bars, move || done.load(Ordering::Relaxed), move || lock(&download).clone())
+        });
+        Self { terminal, plan, scan, download, done, _log: log, is_short: AtomicBool::new(false) }
     }
 
     pub fn see(&self, event: Event<'_>) {
@@ -98,6 +100,7 @@ impl<'a> Progress<'a> {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         self.scan.set_message(format!("{done} of {} modules", self.plan.modules.len()));
         let name = &module.info.name;
+        self.terminal.event("module", fields(name, outcome, elapsed));
         match outcome {
             Ok(measurement) => {
                 let number = match measurement.delta(None) {
@@ -152,8 +155,25 @@ impl<'a> Progress<'a> {
     }
 
     fn lock_download(&self) -> MutexGuard<'_, Option<ProgressBar>> {
-        self.download.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.download)
     }
+}
+
+/// What an event says about a module that is done.
+fn fields(name: &str, outcome: &Outcome, elapsed: Duration) -> Value {
+    let mut fields = json!({"module": name, "seconds": elapsed.as_secs_f64()});
+    match outcome {
+        Ok(measurement) => {
+            // JSON has no infinity.
+            let snr = measurement.statistic.as_ref().map(|one| one.snr()).filter(|snr| snr.is_finite());
+            fields["snr"] = json!(snr);
+            if let Some(delta) = measurement.delta(None) {
+                fields["relative_norm"] = json!(delta.relative_norm());
+            }
+        }
+        Err(reason) => fields["failed"] = reason.to_string().into(),
+    }
+    fields
 }
 
 impl Drop for Progress<'_> {
@@ -163,6 +183,10 @@ impl Drop for Progress<'_> {
         }
         self.scan.finish_and_clear();
     }
+}
+
+fn lock(download: &Mutex<Option<ProgressBar>>) -> MutexGuard<'_, Option<ProgressBar>> {
+    download.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn style(template: &str) -> ProgressStyle {

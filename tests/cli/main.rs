@@ -26,6 +26,7 @@ mod hub_token;
 mod hybrid_layers;
 mod interruption;
 mod layouts;
+mod log_lines;
 mod missing_modules;
 mod module_options;
 mod output_files;

@@ -1,0 +1,46 @@
+//! Lines on standard error.
+
+use std::io::Write as _;
+
+use anstyle::AnsiColor;
+use serde_json::{Value, json};
+
+use super::harmless;
+use super::log::{LogFormat, json_line};
+
+/// How a line stands out.
+pub type Label = (&'static str, AnsiColor);
+
+/// Writes lines on standard error. There is nowhere to report that it is closed.
+#[derive(Clone, Copy)]
+pub struct Lines {
+    pub format: LogFormat,
+}
+
+impl Lines {
+    /// Writes a message. The text may contain names and messages from files that others wrote.
+    pub fn say(self, label: Option<Label>, text: &str) {
+        match self.format {
+            LogFormat::Json => self.event(label.map_or("note", |(label, _)| label), json!({"message": harmless(text)})),
+            LogFormat::Text => match label {
+                Some((label, color)) => {
+                    let style = color.on_default().bold();
+                    write(&format!("{style}{label}{style:#}: {}", harmless(text)));
+                }
+                None => self.text(text),
+            },
+        }
+    }
+
+    pub fn text(self, text: &str) {
+        write(&harmless(text));
+    }
+
+    pub fn event(self, name: &str, fields: Value) {
+        write(&json_line(name, fields));
+    }
+}
+
+fn write(line: &str) {
+    let _ = writeln!(anstream::stderr(), "{line}");
+}

@@ -1,0 +1,178 @@
+//! How a run gets on, where standard error is no terminal: one line each half minute, or JSON for machines.
+
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime};
+
+use indicatif::{HumanBytes, HumanDuration, ProgressBar};
+use laser_scan::output::timestamp;
+use serde_json::{Map, Value, json};
+
+use super::{Lines, operations};
+
+/// How often there is news.
+const PERIOD: Duration = Duration::from_secs(30);
+
+/// How messages on standard error are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Sentences for a person.
+    #[default]
+    Text,
+    /// One JSON object a line, with the `time`, the `event` and its own fields.
+    Json,
+}
+
+/// What the bars of a run show, which count also where they are not drawn.
+#[derive(Clone)]
+pub struct Bars {
+    /// In units of `unit` floating-point operations.
+    pub scan: ProgressBar,
+    pub unit: f64,
+    pub modules: usize,
+}
+
+/// Writes a line each half minute until it is dropped.
+pub struct Log {
+    /// Dropped first, so that the thread ends.
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Log {
+    /// Begins to write how `bars` get on. `done` tells how many modules are done, and `download` what is being downloaded.
+    pub fn begin(
+        lines: Lines,
+        bars: Bars,
+        done: impl Fn() -> usize + Send + 'static,
+        download: impl Fn() -> Option<ProgressBar> + Send + 'static,
+    ) -> Self {
+        let (end, ended) = mpsc::channel();
+        let write = move || {
+            while ended.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
+                let news = News::of(&bars, done(), download().as_ref());
+                match lines.format {
+                    LogFormat::Text => lines.text(&news.sentence()),
+                    LogFormat::Json => lines.event("progress", news.fields()),
+                }
+            }
+        };
+        // Without a thread there is no news, which is no reason to end the run.
+        let thread = thread::Builder::new().name("log".to_owned()).spawn(write).ok();
+        Self { end: Some(end), thread }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.end.take();
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// How far a run is.
+#[derive(Debug, PartialEq)]
+struct News {
+    done: usize,
+    modules: usize,
+    flops_done: f64,
+    flops: f64,
+    flops_per_second: f64,
+    left: Option<Duration>,
+    /// How many bytes are there, how many there will be, and how many come in a second.
+    download: Option<[u64; 3]>,
+}
+
+impl News {
+    fn of(bars: &Bars, done: usize, download: Option<&ProgressBar>) -> Self {
+        let Bars { scan, unit, modules } = bars;
+        let download = download.map(|bar| [bar.position(), bar.length().unwrap_or(0), bar.per_sec() as u64]);
+        Self {
+            done,
+            modules: *modules,
+            flops_done: scan.position() as f64 * unit,
+            flops: scan.length().unwrap_or(0) as f64 * unit,
+            flops_per_second: scan.per_sec() * unit,
+            // Before the first module is done there is nothing to estimate from.
+            left: (scan.position() > 0).then(|| scan.eta()),
+            download,
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let mut text = format!(
+            "{} of {} modules, {:.0} % of the arithmetic",
+            self.done,
+            self.modules,
+            100.0 * self.flops_done / self.flops.max(1.0)
+        );
+        if let Some(left) = self.left {
+            text += &format!(", {}/s, {:#} left", operations(self.flops_per_second), HumanDuration(left));
+        }
+        if let Some([there, size, rate]) = self.download {
+            let [there, size, rate] = [there, size, rate].map(HumanBytes);
+            text += &format!("; downloaded {there} of {size}, {rate}/s");
+        }
+        text
+    }
+
+    fn fields(&self) -> Value {
+        let mut fields = json!({
+            "modules_done": self.done,
+            "modules": self.modules,
+            "flops_done": self.flops_done,
+            "flops": self.flops,
+            "flops_per_second": self.flops_per_second,
+            "seconds_left": self.left.map(|left| left.as_secs()),
+        });
+        if let Some([there, size, rate]) = self.download {
+            fields["download"] = json!({"bytes": there, "size": size, "bytes_per_second": rate});
+        }
+        fields
+    }
+}
+
+/// An event as one line of JSON.
+pub fn json_line(event: &str, fields: Value) -> String {
+    let mut line = Map::new();
+    line.insert("time".to_owned(), timestamp(SystemTime::now()).into());
+    line.insert("event".to_owned(), event.into());
+    if let Value::Object(fields) = fields {
+        line.extend(fields);
+    }
+    Value::Object(line).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_says_what_is_done_and_what_is_left() {
+        let news = News {
+            done: 12,
+            modules: 224,
+            flops_done: 5e11,
+            flops: 1e13,
+            flops_per_second: 2.5e10,
+            left: Some(Duration::from_secs(380)),
+            download: Some([1 << 30, 1 << 32, 80 << 20]),
+        };
+        assert_eq!(
+            news.sentence(),
+            "12 of 224 modules, 5 % of the arithmetic, 25.0 Gflop/s, 6m left; downloaded 1.00 GiB of 4.00 GiB, 80.00 MiB/s"
+        );
+        let first = News { done: 0, flops_done: 0.0, left: None, download: None, ..news };
+        assert_eq!(first.sentence(), "0 of 224 modules, 0 % of the arithmetic");
+        assert_eq!(first.fields()["seconds_left"], Value::Null);
+        assert_eq!(first.fields().get("download"), None);
+    }
+
+    #[test]
+    fn an_event_is_one_line_of_json() {
+        let line = json_line("warning", json!({"message": "one\ntwo"}));
+        let parsed: Value = serde_json::from_str(&line).expect("JSON");
+        assert!(!line.contains('\n') && parsed["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{line}");
+        assert_eq!((&parsed["event"], &parsed["message"]), (&json!("warning"), &json!("one\ntwo")));
+    }
+}
