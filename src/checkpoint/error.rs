@@ -41,6 +41,10 @@ pub enum CheckpointError {
         kind: &'static str,
         base: Option<String>,
     },
+    #[error("'{0}' is a PyTorch file, which must be whole before it is read: leave out --stream")]
+    NotStreamed(String),
+    #[error("'{0}' ends before its last tensor: it was changed, so run the same line again")]
+    Ended(String),
     #[error("'{model}' {error}")]
     Lora { model: String, error: LoraError },
     #[error("cannot read '{file}': {error}")]

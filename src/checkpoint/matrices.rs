@@ -98,6 +98,22 @@ impl Matrices {
         data_start + parts.map(end).max().unwrap_or(0)
     }
 
+    /// The shards and the ranges of their bytes that are read for the matrix `selection` of `weight`, which is not in a `.bin` file.
+    pub fn ranges(&self, weight: &Weight, selection: &Selection) -> Vec<(usize, Range<u64>)> {
+        let ranges = weight.parts().into_iter().map(|part| {
+            let Range { start, end } = match &weight.storage {
+                Storage::Plain(_) => whole_matrix(weight, part, selection),
+                Storage::Quantized(_) => part.tensor.bytes.clone(),
+            };
+            let first = match self.files[part.shard].content {
+                Content::Safetensors(data_start) => data_start,
+                Content::Pickle(_) => 0,
+            };
+            (part.shard, first + start..first + end)
+        });
+        ranges.collect()
+    }
+
     /// Asks the system to read the matrix `selection` of `weight` into its file cache without waiting for it.
     pub fn prefetch(&self, weight: &Weight, selection: &Selection) {
         if let Storage::Plain(part) = &weight.storage

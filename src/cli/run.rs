@@ -74,6 +74,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "K/N", conflicts_with_all = OF_CHOICE, help_heading = "Running")]
     part: Option<Part>,
 
+    /// Read the weights of a Hub model by byte range straight into memory, and write nothing but results to disk
+    #[arg(long, help_heading = "Running")]
+    stream: bool,
+
     /// Measure anew, whatever an interrupted or a finished scan has left
     #[arg(long, help_heading = "Running")]
     fresh: bool,
@@ -103,6 +107,7 @@ impl RunArgs {
                 include_conv: self.include_conv,
                 split_fused: self.split_fused,
                 transformers: self.transformers,
+                stream: self.stream,
                 threads: self.threads(),
                 // The free memory is looked up when the scan begins.
                 memory: 0,
@@ -120,6 +125,7 @@ impl RunArgs {
                 line: line_of(self.transformers),
             },
             part: self.part,
+            stream: self.stream,
             dry_run: self.dry_run,
             fresh: self.fresh,
             publication,

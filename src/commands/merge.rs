@@ -83,7 +83,7 @@ fn chosen(choice: &Options, measured: &Options) -> Options {
     let Options {
         revision, base_revision, include, exclude, all_linear, include_conv, split_fused, transformers, ..
     } = measured.clone();
-    let (threads, memory) = (measured.threads, measured.memory);
+    let (threads, memory, stream) = (measured.threads, measured.memory, measured.stream);
     Options {
         revision,
         base_revision,
@@ -95,6 +95,7 @@ fn chosen(choice: &Options, measured: &Options) -> Options {
         transformers,
         threads,
         memory,
+        stream,
         ..choice.clone()
     }
 }

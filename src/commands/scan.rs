@@ -52,7 +52,7 @@ fn measure(
     let outputs = prepare::outputs(task, &plan, source, terminal)?;
     let whole = plan;
     let plan = task.part.map_or_else(|| whole.clone(), |part| whole.part(part));
-    let download = plan.bytes_to_download(source);
+    let download = if task.stream { plan.bytes_to_stream(source) } else { plan.bytes_to_download(source) };
     if task.dry_run {
         let shares = task.part.map_or_else(Vec::new, |part| whole.shares(part.of));
         let json = || terminal.output(&plan.dry_run_json(download, &shares));
@@ -63,7 +63,8 @@ fn measure(
     if let Some(scan) = reuse::finished(task, &plan, &outputs, &devices, terminal) {
         return publish(&task.publication, terminal, &plan, scan, &outputs, None, begun);
     }
-    let resources = Resources { devices, threads: task.threads, memory: measure::memory_ceiling() };
+    let resources =
+        Resources { devices, threads: task.threads, memory: measure::memory_ceiling(), stream: task.stream };
     let journal = Journal::open(&outputs.journal, task.fresh)?;
     let planned = begun.elapsed();
     terminal.begin(&plan, &resources, download);

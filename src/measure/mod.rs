@@ -41,6 +41,8 @@ pub struct Resources {
     pub threads: usize,
     /// How many bytes of the system's memory all modules in work may take together.
     pub memory: u64,
+    /// Whether weights that are not on this machine are read by byte range, and not downloaded.
+    pub stream: bool,
 }
 
 /// The floating-point operations that measuring `module` takes: those of its spectrum, or of its norm alone where the spectrum of its
@@ -63,6 +65,8 @@ pub enum Event<'a> {
     Resumed { modules: usize, flops: f64 },
     /// News about a shard's download.
     Fetching { file: &'a str, transfer: Transfer },
+    /// So many of the `size` bytes that are read by byte range are in memory.
+    Streamed { received: u64, size: u64 },
     /// A shard is on disk.
     Fetched { file: &'a str },
     /// A module is done. It is noted in the journal once the files with its weight are complete.

@@ -1,6 +1,7 @@
 //! What a scan will do, which is known from headers alone, and the scan that results.
 
 use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +10,7 @@ use anyhow::Result;
 use super::division::{Load, divide};
 use super::run::Work;
 use super::{Event, Journal, Key, Measurement, Outcome, Resources, flops};
-use crate::checkpoint::{Checkpoint, Look, Selection, Storage, Weight};
+use crate::checkpoint::{Checkpoint, Look, Matrices, Selection, Storage, Weight};
 use crate::modules::{self, Change, Discovery, Filter, Line, Missing, Module, UnreadableError, Wanted};
 use crate::output::timestamp;
 use crate::scan::{
@@ -328,6 +329,16 @@ impl Plan {
     pub fn bytes_to_download(&self, source: &dyn Source) -> u64 {
         let shards = self.needed_shards().into_iter().map(|shard| &self.checkpoint.shards[shard]);
         shards.filter(|shard| source.path(&shard.file).is_none()).map(|shard| shard.size).sum()
+    }
+
+    /// The bytes of the ranges that are read if weights that are not on disk yet are streamed.
+    pub fn bytes_to_stream(&self, source: &dyn Source) -> u64 {
+        let files = Matrices::new(&self.checkpoint.shards);
+        let is_away = |shard: &usize| source.path(&self.checkpoint.shards[*shard].file).is_none();
+        let away = self.modules.iter().filter(|module| module.shards().iter().any(is_away));
+        let ranges = away.flat_map(Module::matrices).flat_map(|(weight, selection)| files.ranges(weight, selection));
+        let each: HashSet<(usize, Range<u64>)> = ranges.collect();
+        each.into_iter().map(|(_, range)| range.end - range.start).sum()
     }
 
     /// Measures every module that is not in `journal` yet, and notes it there. The outcomes are in the order of

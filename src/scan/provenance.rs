@@ -142,6 +142,9 @@ pub struct Options {
     #[serde(default)]
     pub ties: Ties,
     pub transformers: u8,
+    /// Whether weights were read by byte range, so that no hash of a whole file was checked. Older manifests do not tell.
+    #[serde(default)]
+    pub stream: bool,
     pub threads: usize,
     /// The limit in bytes.
     pub memory: u64,

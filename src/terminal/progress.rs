@@ -56,6 +56,12 @@ impl<'a> Progress<'a> {
                 self.scan.reset_eta();
             }
             Event::Fetching { file, transfer } => self.see_transfer(file, transfer),
+            Event::Streamed { received, size } => {
+                if self.lock_download().is_none() {
+                    self.see_transfer("into memory", Transfer::Started { size, resumed_at: 0 });
+                }
+                self.see_transfer("into memory", Transfer::Received(received));
+            }
             Event::Fetched { file } => {
                 if let Some(bar) = self.lock_download().take() {
                     bar.finish_and_clear();

@@ -38,6 +38,7 @@ mod scan;
 mod scan_files;
 mod sentence_transformers;
 mod statistics;
+mod streaming;
 mod support;
 mod trainers;
 mod unmatched_rules;

@@ -14,6 +14,8 @@ pub struct ScanTask {
     pub wanted: Wanted,
     /// The part to measure; `None`: the whole.
     pub part: Option<Part>,
+    /// Whether weights are read by byte range, and not downloaded.
+    pub stream: bool,
     pub dry_run: bool,
     /// Whether the journal of an interrupted scan, or a finished one, is ignored.
     pub fresh: bool,

@@ -16,6 +16,7 @@ mod positional;
 mod unguarded;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -30,6 +31,8 @@ pub struct Blob {
     name: String,
     arrivals: AtomicUsize,
     arriving: Mutex<Option<Arriving>>,
+    /// Bytes that are held in memory, by the place of the first in the file.
+    held: Mutex<BTreeMap<u64, Arc<[u8]>>>,
     whole: OnceLock<Whole>,
 }
 
@@ -52,7 +55,8 @@ impl Blob {
     /// The model's file `name`, without any bytes yet.
     pub fn new(name: &str) -> Self {
         let (arriving, whole) = (Mutex::new(None), OnceLock::new());
-        Self { name: name.to_owned(), arrivals: AtomicUsize::new(0), arriving, whole }
+        let held = Mutex::new(BTreeMap::new());
+        Self { name: name.to_owned(), arrivals: AtomicUsize::new(0), arriving, held, whole }
     }
 
     /// The file's path relative to the model's folder.
@@ -77,6 +81,9 @@ impl Blob {
     /// Reads the bytes `range`, or as many of them as are there. They are borrowed if the file is mapped.
     pub fn read(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
         let Some(whole) = self.whole.get() else {
+            if let Some(bytes) = self.read_held(&range) {
+                return Ok(Cow::Owned(bytes));
+            }
             let arriving = self.lock_arriving().clone();
             let Some(Arriving { file, length }) = arriving else { return Ok(Cow::Borrowed(&[])) };
             return positional::read(&file, range.start..range.end.min(length)).map(Cow::Owned);
@@ -85,6 +92,26 @@ impl Blob {
         let bytes = mapping.bytes();
         let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
         Ok(Cow::Borrowed(bytes.get(place(range.start)..place(range.end)).unwrap_or_default()))
+    }
+
+    /// The bytes `range`, if they are held in memory.
+    fn read_held(&self, range: &Range<u64>) -> Option<Vec<u8>> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let (start, bytes) =
+            held.range(..=range.start).next_back().map(|(start, bytes)| (*start, Arc::clone(bytes)))?;
+        drop(held);
+        let place = |at: u64| usize::try_from(at - start).ok();
+        Some(bytes.get(place(range.start)?..place(range.end)?)?.to_vec())
+    }
+
+    /// Holds these bytes of the file in memory, the first of which is in place `start`.
+    pub fn hold(&self, start: u64, bytes: Vec<u8>) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(start, bytes.into());
+    }
+
+    /// Drops the bytes that are held from `start` on.
+    pub fn release(&self, start: u64) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&start);
     }
 
     pub fn reader(&self) -> Reader<'_> {

@@ -1,13 +1,16 @@
 //! A plan -> the outcomes of its modules, on threads and GPUs.
 
+mod stream;
+
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rayon::Scope;
+use stream::Streamed;
 
 use super::arrival::{Measured, Unverified, Waiting};
 use super::attempt::{Attempt, attempt};
@@ -23,6 +26,9 @@ use crate::spectrum::{Device, Fault, Lane, Method, Processor};
 /// meanwhile, whose calls come on top of the stack.
 const STACK: usize = 16 << 20;
 
+/// The part of the memory that streamed weights may take before they are measured.
+const AHEAD: u64 = 4;
+
 /// The state that the threads of a running scan share.
 pub struct Work<'a> {
     plan: &'a Plan,
@@ -35,6 +41,11 @@ pub struct Work<'a> {
     weights: Matrices,
     unverified: Mutex<Unverified>,
     outcomes: Mutex<Vec<Option<Outcome>>>,
+    /// What is read by byte range, if the weights are not to be downloaded.
+    streamed: OnceLock<Streamed>,
+    /// How many bytes may be read ahead.
+    ahead: u64,
+    is_streaming: bool,
     /// The error that ends the scan.
     error: Mutex<Option<anyhow::Error>>,
 }
@@ -70,6 +81,9 @@ impl<'a> Work<'a> {
             weights: Matrices::new(&plan.checkpoint.shards),
             unverified: Mutex::new(Unverified::new(plan.checkpoint.shards.len())),
             outcomes: Mutex::new(outcomes),
+            streamed: OnceLock::new(),
+            ahead: resources.memory / AHEAD,
+            is_streaming: resources.stream,
             error: Mutex::new(None),
         }
     }
@@ -87,7 +101,7 @@ impl<'a> Work<'a> {
                 }
                 // The guard closes the schedule even after a panic, so that no lane waits for tasks that will not come.
                 let _closing = self.schedule.closing();
-                self.feed(source, scope).inspect_err(|_| self.schedule.abort())
+                self.bring(source, scope).inspect_err(|_| self.schedule.abort())
             })
         })?;
         if let Some(error) = self.error.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -101,6 +115,23 @@ impl<'a> Work<'a> {
 }
 
 impl Work<'_> {
+    /// Brings the weights, and offers the modules whose bytes are there.
+    fn bring<'scope>(&'scope self, source: &dyn Source, scope: &Scope<'scope>) -> Result<()> {
+        if self.is_streaming {
+            let streamed = self.streamed(source, self.ahead)?;
+            // Nothing is known of whole files, so that there is nothing to wait for.
+            let _ = self.streamed.set(streamed);
+        }
+        self.feed(source, scope)?;
+        self.stream(source, scope);
+        Ok(())
+    }
+
+    /// Whether a module is read by byte range.
+    fn is_streamed(&self, place: usize) -> bool {
+        self.streamed.get().is_some_and(|streamed| streamed.has(place))
+    }
+
     /// Downloads one shard after the other, and offers the modules whose bytes are there.
     fn feed<'scope>(&'scope self, source: &dyn Source, scope: &Scope<'scope>) -> Result<()> {
         let shards = &self.plan.checkpoint.shards;
@@ -109,7 +140,7 @@ impl Work<'_> {
         let mut waiting: Vec<Vec<(u64, usize)>> = vec![Vec::new(); shards.len()];
         let mut needed = vec![false; shards.len()];
         for (place, outcome) in self.lock_outcomes().iter().enumerate() {
-            if outcome.is_none() {
+            if outcome.is_none() && !self.is_streamed(place) {
                 let module = &self.plan.modules[place];
                 let shards = module.shards();
                 shards.iter().for_each(|shard| needed[*shard] = true);
@@ -162,6 +193,12 @@ impl Work<'_> {
             length.into_iter().for_each(received);
         };
         Ok(source.fetch(blob.name(), blob, &progress)?)
+    }
+
+    /// Offers modules whose bytes are in memory.
+    fn offer_all(&self, places: &[usize]) {
+        let task = |place: &usize| Task::new(*place, &self.plan.modules[*place], Method::Gram);
+        self.schedule.offer(places.iter().map(task).collect());
     }
 
     /// Offers the modules in `places`, whose bytes of shard `at` have arrived, and returns whether there are any.
@@ -320,7 +357,7 @@ impl Work<'_> {
         if self.is_void(task) {
             return Ok(());
         }
-        if !unverified.is_verified(self.last_shard(task)) {
+        if !self.is_streamed(task.place) && !unverified.is_verified(self.last_shard(task)) {
             if measured.outcome.is_ok() {
                 // The lock is still held, so that the outcome cannot be discarded before it is shown.
                 (self.observer)(Event::Finished { module, outcome: &measured.outcome, elapsed });
@@ -347,6 +384,7 @@ impl Work<'_> {
             (self.observer)(Event::Finished { module, outcome: &outcome, elapsed });
         }
         self.lock_outcomes()[task.place] = Some(outcome);
+        self.release(task.place);
         Ok(())
     }
 
