@@ -57,8 +57,7 @@ pub fn read_json(source: &dyn Source, file: &str) -> Result<Vec<u8>, CheckpointE
         );
         return Err(CheckpointError::Json { file: file.to_owned(), reason });
     }
-    let unreadable = |error| SourceError::Unreadable { path: source.path(file).unwrap_or_else(|| file.into()), error };
-    let bytes = source.blob(file)?.read(0..limit).map_err(unreadable)?.into_owned();
+    let bytes = source.whole(file, limit)?;
     if bytes.starts_with(header::LFS_POINTER) {
         return Err(CheckpointError::LfsPointer(file.to_owned()));
     }

@@ -41,7 +41,9 @@ pub enum CheckpointError {
         kind: &'static str,
         base: Option<String>,
     },
-    #[error("'{0}' is a PyTorch file, which must be whole before it is read: leave out --stream")]
+    #[error(
+        "'{0}' is a PyTorch file, which must be whole before it is read: download the model, and scan it without --stream"
+    )]
     NotStreamed(String),
     #[error("'{0}' ends before its last tensor: it was changed, so run the same line again")]
     Ended(String),

@@ -28,6 +28,8 @@ pub struct Shard {
     pub identity: String,
     /// Whether it is a file of a commit, which never changes.
     pub is_of_commit: bool,
+    /// Whether the identity is an ETag or a hash, the same on every machine.
+    pub has_etag: bool,
     /// The tensors in the order of their data.
     pub tensors: Vec<TensorInfo>,
     /// Pairs of an additional name and the tensor that it refers to.
@@ -126,9 +128,9 @@ fn read_one(source: &dyn Source, file: &str) -> Result<Shard, CheckpointError> {
     let header = if file.ends_with(".bin") { read_pickle(source, file, size) } else { read_header(source, file, size) };
     let (header, data_start) = header?;
     let identity = source.identity(file)?;
-    let is_of_commit = source.model().commit.is_some();
+    let (is_of_commit, has_etag) = (source.model().commit.is_some(), source.has_etags());
     let header::Header { tensors, aliases, others } = header;
-    Ok(Shard { file: file.to_owned(), size, identity, is_of_commit, tensors, aliases, others, data_start })
+    Ok(Shard { file: file.to_owned(), size, identity, is_of_commit, has_etag, tensors, aliases, others, data_start })
 }
 
 fn read_header(source: &dyn Source, file: &str, size: u64) -> Result<(header::Header, u64), CheckpointError> {

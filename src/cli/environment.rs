@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args};
-use laser_scan::source::{HubOptions, Token};
+use laser_scan::source::{HubOptions, SourceOptions, StoreOptions, Token};
 
 #[derive(Debug, Args)]
 pub struct HubArgs {
@@ -26,7 +26,11 @@ pub struct HubArgs {
 }
 
 impl HubArgs {
-    pub fn options(&self) -> HubOptions {
+    pub fn options(&self) -> SourceOptions {
+        SourceOptions { hub: self.hub(), stores: stores() }
+    }
+
+    fn hub(&self) -> HubOptions {
         let home = huggingface_home();
         let cache = self.cache_dir.clone();
         let cache = cache.or_else(|| path("HF_HUB_CACHE")).or_else(|| path("HUGGINGFACE_HUB_CACHE"));
@@ -39,6 +43,13 @@ impl HubArgs {
             offline: self.offline,
         }
     }
+}
+
+/// The variables that the tools of the object stores' owners read, too.
+fn stores() -> StoreOptions {
+    let is_of_store = |name: &str| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|start| name.starts_with(start));
+    let all = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    StoreOptions { variables: all.filter(|(name, _)| is_of_store(name)).collect() }
 }
 
 /// The folder in which Hugging Face's tools keep their files.

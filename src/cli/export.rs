@@ -108,8 +108,8 @@ impl ExportArgs {
         let trainer = self.trainer;
         let wanted = Wanted { convolutions: true, line: line_of(self.transformers.unwrap_or(5)), ..Wanted::default() };
         let request = |spelling: &String| {
-            let (spelling, revision, hub) = (spelling.clone(), self.revision.clone(), self.hub.options());
-            (ModelRequest { spelling, revision, hub }, wanted)
+            let (spelling, revision, options) = (spelling.clone(), self.revision.clone(), self.hub.options());
+            (ModelRequest { spelling, revision, options }, wanted)
         };
         Ok(ExportTask {
             trainer,

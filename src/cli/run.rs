@@ -138,7 +138,7 @@ impl RunArgs {
     }
 
     fn request(&self, Named { spelling, revision }: Named) -> ModelRequest {
-        ModelRequest { spelling, revision, hub: self.hub.options() }
+        ModelRequest { spelling, revision, options: self.hub.options() }
     }
 
     fn threads(&self) -> usize {

@@ -52,7 +52,11 @@ fn measure(
     let outputs = prepare::outputs(task, &plan, source, terminal)?;
     let whole = plan;
     let plan = task.part.map_or_else(|| whole.clone(), |part| whole.part(part));
-    let download = if task.stream { plan.bytes_to_stream(source) } else { plan.bytes_to_download(source) };
+    let download = if task.stream || source.is_streamed_only() {
+        plan.bytes_to_stream(source)
+    } else {
+        plan.bytes_to_download(source)
+    };
     if task.dry_run {
         let shares = task.part.map_or_else(Vec::new, |part| whole.shares(part.of));
         let json = || terminal.output(&plan.dry_run_json(download, &shares));

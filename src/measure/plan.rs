@@ -223,8 +223,8 @@ impl Plan {
         let files = self.checkpoint.shards.iter().map(|shard| WeightFile {
             file: shard.file.clone(),
             size: shard.size,
-            etag: shard.is_of_commit.then(|| shard.identity.clone()),
-            identity: (!shard.is_of_commit).then(|| shard.identity.clone()),
+            etag: shard.has_etag.then(|| shard.identity.clone()),
+            identity: (!shard.has_etag).then(|| shard.identity.clone()),
         });
         let Run { begun, planned, measured: taken, options } = run;
         Provenance {

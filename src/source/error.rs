@@ -32,7 +32,7 @@ pub enum SourceError {
     },
     #[error("'{path}' is a cache of the Hub's models: name one of them by its id, such as '{id}'")]
     HubCache { path: String, id: String },
-    #[error("'{0}' is on this machine and has no revisions")]
+    #[error("'{0}' is no model of the Hub and has no revisions")]
     NoRevisions(String),
     #[error("'{0}' is no .safetensors or .bin file: name a model's folder, one such file, or a Hub id")]
     NotWeights(String),
@@ -97,6 +97,16 @@ pub enum SourceError {
     RateLimited { retry_after: Option<Duration> },
     #[error("the Hub is not available now{}, and run the same line again", waiting_advice(&Some(*.retry_after)))]
     Unavailable { retry_after: Duration },
+    #[error("cannot use the address '{address}': {reason}")]
+    StoreAddress { address: String, reason: String },
+    #[error(
+        "'{address}' holds no file of a model: check the address; a web server must have the files under their usual names"
+    )]
+    StoreEmpty { address: String },
+    #[error("'{address}' refuses access ({reason}): check the bucket's name and the credentials in the environment")]
+    StoreAccess { address: String, reason: String },
+    #[error("'{address}' cannot be read ({reason}): check the network, and run the same line again")]
+    Store { address: String, reason: String },
     #[error("the Hub cannot be reached ({reason}): check the network")]
     Network { reason: String },
     #[error(

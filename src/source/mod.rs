@@ -11,8 +11,11 @@ mod hub;
 pub mod local;
 mod name;
 mod nearest;
+mod options;
 mod pair;
 mod stamp;
+#[cfg(feature = "object-stores")]
+mod store;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -23,6 +26,7 @@ pub(crate) use blob::Reader;
 pub use error::SourceError;
 pub(crate) use form::{Form, is_training_state};
 pub use hub::{HubOptions, Token};
+pub use options::{SourceOptions, StoreOptions};
 pub use pair::Pair;
 use stamp::Stamp;
 pub(crate) use stamp::modified;
@@ -65,6 +69,23 @@ pub trait Source: Sync {
     /// Fills `blob` with `file`, and checks the file's hash if it is downloaded and the hash is known. If the download fails, the
     /// bytes that have arrived are kept for the next attempt.
     fn fetch(&self, file: &str, blob: &Blob, progress: &dyn Fn(Transfer)) -> Result<(), SourceError>;
+
+    /// Reads the whole of a small `file`, at most `limit` bytes of it.
+    fn whole(&self, file: &str, limit: u64) -> Result<Vec<u8>, SourceError> {
+        let unreadable =
+            |error| SourceError::Unreadable { path: self.path(file).unwrap_or_else(|| file.into()), error };
+        Ok(self.blob(file)?.read(0..limit).map_err(unreadable)?.into_owned())
+    }
+
+    /// Whether identities are ETags or hashes of the content, which are the same on every machine.
+    fn has_etags(&self) -> bool {
+        self.model().commit.is_some()
+    }
+
+    /// Whether files are not brought to this machine, so that weights are read by byte range.
+    fn is_streamed_only(&self) -> bool {
+        false
+    }
 
     /// Fetches the whole of `file` without reporting progress.
     fn blob(&self, file: &str) -> Result<Blob, SourceError> {
@@ -116,9 +137,16 @@ pub enum Transfer {
 pub fn open<'a>(
     model: &str,
     revision: Option<&str>,
-    options: &HubOptions,
+    options: &SourceOptions,
     notify: &'a (dyn Fn(String) + Sync),
 ) -> Result<Box<dyn Source + 'a>, SourceError> {
+    #[cfg(feature = "object-stores")]
+    if store::is_address(model) {
+        if revision.is_some() {
+            return Err(SourceError::NoRevisions(model.to_owned()));
+        }
+        return Ok(Box::new(store::Store::open(model, &options.stores, notify)?));
+    }
     let path = Path::new(model);
     if path.exists() {
         if revision.is_some() {
@@ -132,7 +160,7 @@ pub fn open<'a>(
     if !hub::is_id(model) {
         return Err(SourceError::NoSuchPath { spelling: model.to_owned(), nearest: nearest::nearest(path) });
     }
-    match hub::Hub::open(model, revision, options, notify) {
+    match hub::Hub::open(model, revision, &options.hub, notify) {
         Ok(hub) => Ok(Box::new(hub)),
         Err(SourceError::NoSuchModel { id, had_token, .. }) => {
             Err(SourceError::NoSuchModel { id, had_token, nearest: nearest::nearest(path) })

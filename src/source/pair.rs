@@ -68,6 +68,15 @@ impl Source for Pair<'_> {
         self.of(file).and_then(|(source, file)| source.cached(file))
     }
 
+    fn whole(&self, file: &str, limit: u64) -> Result<Vec<u8>, SourceError> {
+        let (source, file) = self.expected(file)?;
+        source.whole(file, limit)
+    }
+
+    fn is_streamed_only(&self) -> bool {
+        self.base.is_streamed_only() || self.finetuned.is_streamed_only()
+    }
+
     fn read(&self, file: &str, range: Range<u64>) -> Result<Vec<u8>, SourceError> {
         let (source, file) = self.expected(file)?;
         source.read(file, range)

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use laser_scan::scan::Pooling;
 use laser_scan::select::Rules;
-use laser_scan::source::{self, HubOptions, Source};
+use laser_scan::source::{self, Source, SourceOptions};
 use laser_scan::statistic::Ranking;
 
 pub use export::{ExportOutput, ExportTask};
@@ -30,7 +30,7 @@ pub enum Task {
 pub struct ModelRequest {
     pub spelling: String,
     pub revision: Option<String>,
-    pub hub: HubOptions,
+    pub options: SourceOptions,
 }
 
 pub struct DiffTask {
@@ -83,6 +83,6 @@ pub enum ShowForm {
 impl ModelRequest {
     /// Finds the model. `news` gets messages for a person.
     pub fn open<'a>(&self, news: &'a (dyn Fn(String) + Sync)) -> Result<Box<dyn Source + 'a>> {
-        Ok(source::open(&self.spelling, self.revision.as_deref(), &self.hub, news)?)
+        Ok(source::open(&self.spelling, self.revision.as_deref(), &self.options, news)?)
     }
 }

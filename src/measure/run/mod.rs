@@ -117,7 +117,7 @@ impl<'a> Work<'a> {
 impl Work<'_> {
     /// Brings the weights, and offers the modules whose bytes are there.
     fn bring<'scope>(&'scope self, source: &dyn Source, scope: &Scope<'scope>) -> Result<()> {
-        if self.is_streaming {
+        if self.is_streaming || source.is_streamed_only() {
             let streamed = self.streamed(source, self.ahead)?;
             // Nothing is known of whole files, so that there is nothing to wait for.
             let _ = self.streamed.set(streamed);

@@ -68,7 +68,7 @@ impl Blob {
     pub fn length(&self) -> u64 {
         match self.whole.get() {
             Some(whole) => whole.stamp.size(),
-            None => self.lock_arriving().as_ref().map_or(0, |arriving| arriving.length),
+            None => self.lock_arriving().as_ref().map_or_else(|| self.held(), |arriving| arriving.length),
         }
     }
 
@@ -102,6 +102,12 @@ impl Blob {
         drop(held);
         let place = |at: u64| usize::try_from(at - start).ok();
         Some(bytes.get(place(range.start)?..place(range.end)?)?.to_vec())
+    }
+
+    /// How far the bytes reach that are held in memory.
+    fn held(&self) -> u64 {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.last_key_value().map_or(0, |(start, bytes)| start + bytes.len() as u64)
     }
 
     /// Holds these bytes of the file in memory, the first of which is in place `start`.
