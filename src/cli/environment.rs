@@ -46,7 +46,7 @@ impl HubArgs {
 }
 
 /// The variables that the tools of the object stores' owners read, too.
-fn stores() -> StoreOptions {
+pub fn stores() -> StoreOptions {
     let is_of_store = |name: &str| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|start| name.starts_with(start));
     let all = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     StoreOptions { variables: all.filter(|(name, _)| is_of_store(name)).collect() }

@@ -9,7 +9,7 @@ use laser_scan::select::{Count, Counted, Rules};
 use laser_scan::statistic::Ranking;
 use laser_scan::trainers::Trainer;
 
-use super::{AdapterArgs, MessageArgs, POOLINGS, SelectionArgs, UsageError, export, one_of};
+use super::{AdapterArgs, MessageArgs, POOLINGS, SelectionArgs, UsageError, environment, export, one_of};
 use crate::commands::task::Publication;
 
 #[derive(Debug, Args)]
@@ -48,7 +48,7 @@ pub struct PublishArgs {
     #[arg(long, help_heading = "Output")]
     no_spectra: bool,
 
-    /// The folder for the output files [default: the current one]
+    /// The folder for the output files, or its address such as s3://bucket/folder [default: the current one]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     output_dir: Option<PathBuf>,
 
@@ -93,6 +93,7 @@ impl PublishArgs {
             emit,
             adapter: self.adapter.adapter(),
             destination: Destination { folder, full, top },
+            stores: environment::stores(),
             overwrite: self.overwrite,
             as_json: self.json,
             resume_with,

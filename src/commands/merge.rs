@@ -8,16 +8,42 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use laser_scan::scan::{Options, Outputs, Part, PartScan, Provenance, Scan};
 use laser_scan::source::Model;
+use laser_scan::source::is_address;
 use rayon::prelude::*;
 
 use super::advice::Advise;
 use super::publish::{publish_whole, status};
 use super::ranked::usual;
+use super::remote::Remote;
 use super::task::MergeTask;
 use super::{emit, prepare};
 use crate::terminal::Terminal;
 
 pub fn run(task: &MergeTask, terminal: &Terminal) -> Result<ExitCode> {
+    let mut task = task.clone();
+    let _parts = bring(&mut task, terminal)?;
+    let remote = Remote::of(&mut task.publication, None, terminal)?;
+    let status = merge(&task, terminal)?;
+    if let Some(remote) = remote {
+        remote.send(&task.publication.stores, terminal)?;
+    }
+    Ok(status)
+}
+
+/// Brings the parts that are in object stores. They are in the folders that are returned, as long as these are kept.
+fn bring(task: &mut MergeTask, terminal: &Terminal) -> Result<Vec<Remote>> {
+    let mut brought = Vec::new();
+    for named in &mut task.parts {
+        let Some(address) = named.to_str().filter(|name| is_address(name)) else { continue };
+        let is_of_part = |file: &str| file.contains("_part-");
+        let remote = Remote::bring(address, &task.publication.stores, is_of_part, terminal)?;
+        *named = remote.path().to_owned();
+        brought.push(remote);
+    }
+    Ok(brought)
+}
+
+fn merge(task: &MergeTask, terminal: &Terminal) -> Result<ExitCode> {
     let begun = Instant::now();
     let paths = paths(&task.parts)?;
     let parts: Vec<PartScan> = paths.par_iter().map(|path| PartScan::read(path)).collect::<Result<_, _>>()?;

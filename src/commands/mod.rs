@@ -13,6 +13,7 @@ mod protected;
 mod publish;
 mod ranked;
 mod remedy;
+mod remote;
 mod report;
 mod reuse;
 mod scan;

@@ -11,11 +11,22 @@ use laser_scan::source::{Pair, Source};
 use laser_scan::spectrum::Device;
 
 use super::publish::{publish, status};
+use super::remote::Remote;
 use super::task::ScanTask;
 use super::{STANDARD_OUTPUT, prepare, reuse};
 use crate::terminal::{Progress, Terminal};
 
 pub fn run(task: &ScanTask, terminal: &Terminal) -> Result<ExitCode> {
+    let mut task = task.clone();
+    let remote = Remote::of(&mut task.publication, task.part, terminal)?;
+    let status = scan(&task, terminal)?;
+    if let Some(remote) = remote.filter(|_| !task.dry_run) {
+        remote.send(&task.publication.stores, terminal)?;
+    }
+    Ok(status)
+}
+
+fn scan(task: &ScanTask, terminal: &Terminal) -> Result<ExitCode> {
     let (date, begun) = (SystemTime::now(), Instant::now());
     let devices = prepare::devices(task, terminal)?;
     let news = |text: String| terminal.note(&text);

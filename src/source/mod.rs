@@ -26,10 +26,12 @@ pub(crate) use blob::Reader;
 pub use error::SourceError;
 pub(crate) use form::{Form, is_training_state};
 pub use hub::{HubOptions, Token};
-pub use options::{SourceOptions, StoreOptions};
+pub use options::{SourceOptions, StoreOptions, is_address};
 pub use pair::Pair;
 use stamp::Stamp;
 pub(crate) use stamp::modified;
+#[cfg(feature = "object-stores")]
+pub use store::Bucket;
 
 /// A place that a model's files are read from.
 pub trait Source: Sync {
@@ -141,7 +143,7 @@ pub fn open<'a>(
     notify: &'a (dyn Fn(String) + Sync),
 ) -> Result<Box<dyn Source + 'a>, SourceError> {
     #[cfg(feature = "object-stores")]
-    if store::is_address(model) {
+    if is_address(model) {
         if revision.is_some() {
             return Err(SourceError::NoRevisions(model.to_owned()));
         }

@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::HubOptions;
 
+/// The schemes of addresses of object stores and web servers.
+const SCHEMES: [&str; 9] = ["s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "https", "http"];
+
 /// How to reach the Hub and object stores.
 #[derive(Clone, Debug)]
 pub struct SourceOptions {
@@ -25,6 +28,11 @@ impl fmt::Debug for StoreOptions {
     }
 }
 
+/// Whether a model or a folder is named by the address of a store.
+pub fn is_address(spelling: &str) -> bool {
+    spelling.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,5 +41,15 @@ mod tests {
     fn secrets_are_not_shown() {
         let options = StoreOptions { variables: vec![("AWS_SECRET_ACCESS_KEY".into(), "hush".into())] };
         assert_eq!(format!("{options:?}"), r#"["AWS_SECRET_ACCESS_KEY"]"#);
+    }
+
+    #[test]
+    fn addresses_have_a_known_scheme() {
+        for address in ["s3://bucket/model", "gs://b", "az://c/m", "https://host/folder/", "S3://b/m"] {
+            assert!(is_address(address), "{address}");
+        }
+        for other in ["org/model", "./s3", "ftp://host/m", "hf://org/model", "C:/model"] {
+            assert!(!is_address(other), "{other}");
+        }
     }
 }

@@ -11,13 +11,10 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use object_store::path::Path as StorePath;
-use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 use reqwest::Url;
 
 use super::{Blob, Model, Source, SourceError, StoreOptions, Transfer, name};
-
-/// The schemes of addresses that are read here.
-const SCHEMES: [&str; 9] = ["s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "https", "http"];
 
 /// Files of a model that are asked for where a server cannot list them.
 const USUAL: [&str; 10] = [
@@ -56,14 +53,24 @@ pub struct Store<'a> {
     notify: &'a (dyn Fn(String) + Sync),
 }
 
-/// Whether a model is named by the address of a store.
-pub fn is_address(spelling: &str) -> bool {
-    spelling.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()))
-}
-
 impl<'a> Store<'a> {
     /// Opens the folder, or the one weight file, at the address `spelling`.
     pub fn open(
+        spelling: &str,
+        options: &StoreOptions,
+        notify: &'a (dyn Fn(String) + Sync),
+    ) -> Result<Self, SourceError> {
+        let store = Self::connect(spelling, options, notify)?;
+        if spelling.starts_with("http") {
+            store.ask_for_usual()?
+        } else {
+            store.list()?
+        }
+        Ok(store)
+    }
+
+    /// Reads the address, without a request.
+    fn connect(
         spelling: &str,
         options: &StoreOptions,
         notify: &'a (dyn Fn(String) + Sync),
@@ -76,7 +83,6 @@ impl<'a> Store<'a> {
             let reason = "credentials belong into environment variables, not into an address".to_owned();
             return Err(SourceError::StoreAddress { address, reason });
         }
-        let is_web = url.scheme().starts_with("http");
         let variables = options.variables.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
         let plain = (url.scheme() == "http").then(|| ("allow_http".to_owned(), "true".to_owned()));
         let opened = object_store::parse_url_opts(&url, variables.chain(plain));
@@ -99,13 +105,7 @@ impl<'a> Store<'a> {
             commit: None,
         };
         let objects = Mutex::default();
-        let store = Self { model, store, runtime, folder, objects, single_file, notify };
-        if is_web {
-            store.ask_for_usual()?
-        } else {
-            store.list()?
-        }
-        Ok(store)
+        Ok(Self { model, store, runtime, folder, objects, single_file, notify })
     }
 
     /// Finds all objects of the folder.
@@ -228,6 +228,44 @@ fn reason(error: &object_store::Error) -> String {
     words.join(" ").chars().take(LONGEST_REASON).collect()
 }
 
+/// A folder of an object store that results are written to and read from.
+pub struct Bucket<'a>(Store<'a>);
+
+impl<'a> Bucket<'a> {
+    /// Opens the folder at `address`, which may not exist yet.
+    pub fn open(
+        address: &str,
+        options: &StoreOptions,
+        notify: &'a (dyn Fn(String) + Sync),
+    ) -> Result<Self, SourceError> {
+        let store = Store::connect(address, options, notify)?;
+        if address.starts_with("http") || store.single_file.is_some() {
+            let reason = "results need a folder of S3, Google Cloud Storage or Azure".to_owned();
+            return Err(SourceError::StoreAddress { address: address.to_owned(), reason });
+        }
+        match store.list() {
+            Ok(()) | Err(SourceError::StoreEmpty { .. }) => Ok(Self(store)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The names of the files in the folder itself.
+    pub fn files(&self) -> Vec<String> {
+        self.0.files().into_iter().filter(|file| !file.contains('/')).collect()
+    }
+
+    pub fn read(&self, file: &str) -> Result<Vec<u8>, SourceError> {
+        self.0.read(file, 0..MOST_WHOLE)
+    }
+
+    /// Writes a file, in place of an earlier one. Readers see the old one or the new one.
+    pub fn write(&self, file: &str, content: Vec<u8>) -> Result<(), SourceError> {
+        let (path, content) = (self.0.path_of(file), PutPayload::from(content));
+        let put = || self.0.runtime.block_on(self.0.store.put(&path, content.clone()));
+        self.0.with_retries(file, put).map(|_| ())
+    }
+}
+
 impl Source for Store<'_> {
     fn model(&self) -> &Model {
         &self.model
@@ -307,16 +345,6 @@ impl Source for Store<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_have_a_known_scheme() {
-        for address in ["s3://bucket/model", "gs://b", "az://c/m", "https://host/folder/", "S3://b/m"] {
-            assert!(is_address(address), "{address}");
-        }
-        for other in ["org/model", "./s3", "ftp://host/m", "hf://org/model", "C:/model"] {
-            assert!(!is_address(other), "{other}");
-        }
-    }
 
     #[test]
     fn wrong_addresses_are_refused() {

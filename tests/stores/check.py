@@ -149,6 +149,23 @@ def check_s3(program, model, whole, folder):
     (folder / "merged").mkdir()
     scanner.succeeds("merge", "parts", "--output-dir", "merged")
     same(folder / "merged", whole)
+    # Machines that share nothing but a bucket.
+    results = "s3://models/results/here"
+    for part in (3, 1, 2):
+        sent = scanner.succeeds("--model", address, "--device", "cpu", "--part", f"{part}/3", "--output-dir", results)
+        assert "sent 3 files" in sent.stderr
+    again = scanner.succeeds("--model", address, "--device", "cpu", "--part", "2/3", "--output-dir", results)
+    assert "nothing is measured anew" in again.stderr
+    (folder / "from").mkdir()
+    scanner.succeeds("merge", results, "--output-dir", "from")
+    same(folder / "from", whole)
+    scanner.succeeds("merge", results, "--output-dir", results)
+    for end in RESULTS:
+        name = f"laser_scan_{model.name}{end}"
+        content = s3.get_object(Bucket="models", Key=f"results/here/{name}")["Body"].read()
+        assert content == (whole / name).read_bytes(), name
+    scanner.refuses("results need a folder of S3", "--model", str(model), "--output-dir", "https://127.0.0.1/x")
+    scanner.refuses("bucket does not exist", "--model", str(model), "--output-dir", "s3://no-such-bucket/x")
     file = f"{address}/model-00001-of-00002.safetensors"
     scanner.succeeds("--model", file, "--dry-run")
     scanner.succeeds("delta", address, str(model), "--output-dir", "delta")

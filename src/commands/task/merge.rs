@@ -4,6 +4,7 @@ use laser_scan::scan::Options;
 
 use super::Publication;
 
+#[derive(Clone)]
 pub struct MergeTask {
     /// The files of parts, or folders with such files.
     pub parts: Vec<PathBuf>,

@@ -27,6 +27,7 @@ pub enum Task {
     Show(ShowTask),
 }
 
+#[derive(Clone)]
 pub struct ModelRequest {
     pub spelling: String,
     pub revision: Option<String>,

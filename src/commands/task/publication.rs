@@ -1,5 +1,6 @@
 use laser_scan::scan::{Destination, Pooling};
 use laser_scan::select::Rules;
+use laser_scan::source::StoreOptions;
 use laser_scan::statistic::Ranking;
 use laser_scan::trainers::{Adapter, Trainer};
 
@@ -18,6 +19,8 @@ pub struct Publication {
     pub emit: Vec<&'static dyn Trainer>,
     pub adapter: Adapter,
     pub destination: Destination,
+    /// How object stores are reached, where results may be.
+    pub stores: StoreOptions,
     pub overwrite: bool,
     pub as_json: bool,
     /// What a person runs after an interruption: "the same line", and the option to leave out.

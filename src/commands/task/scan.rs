@@ -4,6 +4,7 @@ use laser_scan::spectrum::DeviceRequest;
 
 use super::{ModelRequest, Publication};
 
+#[derive(Clone)]
 pub struct ScanTask {
     pub model: ModelRequest,
     /// The model whose changes are measured; `None` if the weights themselves are.
