@@ -1,6 +1,9 @@
 //! Recognises adapters such as LoRA, which change a model's weights and are no model by themselves.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
 
 const ADAPTER: &str = "an adapter";
 pub const LORA: &str = "a LoRA adapter";
@@ -36,6 +39,12 @@ const KINDS: [Kind; 8] = [
     },
 ];
 
+/// Finds the segments of all kinds anywhere in a name, and what the older names of diffusers' factors have in common.
+static MARKS: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    let segments = KINDS.iter().flat_map(|kind| kind.segments.split_whitespace()).chain(["lora"]);
+    AhoCorasick::builder().ascii_case_insensitive(true).build(segments).expect("a few short words")
+});
+
 /// Prefixes of the names that kohya's scripts make from whole module names.
 const KOHYA: [&str; 3] = ["lora_unet_", "lora_te", "lora_transformer_"];
 
@@ -50,6 +59,10 @@ impl<'a> Factor<'a> {
     fn of(tensor: &'a str) -> Option<Self> {
         if KOHYA.iter().any(|start| tensor.starts_with(start)) {
             return Some(Self { module: "", kind: LORA });
+        }
+        // Most names of most models have nothing of an adapter's.
+        if !MARKS.is_match(tensor) {
+            return None;
         }
         let mut before = None;
         for (start, segment) in segments(tensor) {

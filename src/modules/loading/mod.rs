@@ -13,6 +13,9 @@ mod tables;
 mod tests;
 mod tree;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 pub use tables::Kind;
@@ -93,6 +96,15 @@ pub struct Loader {
     rules: Vec<Applied>,
     surveyed: Surveyed,
     older: Older,
+    /// What is known of stored tensors already: the largest models have 100,000, of which each is asked for several times.
+    known: RefCell<HashMap<String, Known>>,
+}
+
+/// What a stored tensor becomes.
+#[derive(Clone)]
+struct Known {
+    parameters: Vec<String>,
+    kind: Option<Kind>,
 }
 
 /// From where the names are known.
@@ -130,7 +142,7 @@ impl Loader {
 
     fn empty(origin: Origin) -> Self {
         let (rules, surveyed, older) = (Vec::new(), Surveyed::default(), Older::default());
-        Self { origin, tree: None, base: "", rules, surveyed, older }
+        Self { origin, tree: None, base: "", rules, surveyed, older, known: RefCell::default() }
     }
 
     /// diffusers loads what is stored under the names that its classes have.
@@ -165,6 +177,23 @@ impl Loader {
 
     /// The names in memory of the parameter that the stored `tensor` becomes, or of all parameters if it is divided.
     pub fn parameters(&self, tensor: &str) -> Vec<String> {
+        self.known(tensor, |known| known.parameters.clone())
+    }
+
+    /// What `of` takes from what is known of the stored `tensor`.
+    fn known<T>(&self, tensor: &str, of: impl Fn(&Known) -> T) -> T {
+        if let Some(known) = self.known.borrow().get(tensor) {
+            return of(known);
+        }
+        let parameters = self.found(tensor);
+        let kind = parameters.first().and_then(|parameter| self.kind(parameter));
+        let known = Known { parameters, kind };
+        let result = of(&known);
+        self.known.borrow_mut().insert(tensor.to_owned(), known);
+        result
+    }
+
+    fn found(&self, tensor: &str) -> Vec<String> {
         let Some(tree) = &self.tree else { return self.renamed(tensor) };
         let renamed: Vec<String> = self.renamed(tensor).into_iter().map(|name| self.based(name, tree)).collect();
         // A name that is not to be renamed.
@@ -215,7 +244,7 @@ impl Loader {
     /// What the stored `tensor` is for.
     pub fn kind_of_stored(&self, tensor: &str) -> Option<Kind> {
         self.tree.as_ref()?;
-        self.parameters(tensor).first().and_then(|parameter| self.kind(parameter))
+        self.known(tensor, |known| known.kind)
     }
 
     /// Whether blocks of attention and of a gated unit, in turn, become the halves of layers.

@@ -148,7 +148,10 @@ fn join(path: &str, name: &str) -> String {
 
 /// A name with stars for its numbers.
 fn starred(name: &str) -> String {
-    let segments: Vec<&str> =
-        name.split('.').map(|segment| if number(segment).is_some() { "*" } else { segment }).collect();
-    segments.join(".")
+    let mut starred = String::with_capacity(name.len());
+    for (at, segment) in name.split('.').enumerate() {
+        starred.push_str(if at > 0 { "." } else { "" });
+        starred.push_str(if number(segment).is_some() { "*" } else { segment });
+    }
+    starred
 }
