@@ -7,6 +7,9 @@ use super::HubOptions;
 /// The schemes of addresses of object stores and web servers.
 const SCHEMES: [&str; 9] = ["s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "https", "http"];
 
+/// The hosts of the Hub's pages.
+const HUB: [&str; 2] = ["huggingface.co", "hf.co"];
+
 /// How to reach the Hub and object stores.
 #[derive(Clone, Debug)]
 pub struct SourceOptions {
@@ -30,7 +33,14 @@ impl fmt::Debug for StoreOptions {
 
 /// Whether a model or a folder is named by the address of a store.
 pub fn is_address(spelling: &str) -> bool {
-    spelling.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()))
+    let Some((scheme, rest)) = spelling.split_once("://") else { return false };
+    let scheme = scheme.to_ascii_lowercase();
+    if !scheme.starts_with("http") {
+        return SCHEMES.contains(&scheme.as_str());
+    }
+    // An address of the Hub is meant as a model's name, and any other without a slash at its end may be one of a page.
+    let is_of_hub = HUB.iter().any(|host| rest.split('/').next() == Some(host));
+    SCHEMES.contains(&scheme.as_str()) && !is_of_hub && (rest.ends_with('/') || rest.ends_with(".safetensors"))
 }
 
 #[cfg(test)]
@@ -48,7 +58,15 @@ mod tests {
         for address in ["s3://bucket/model", "gs://b", "az://c/m", "https://host/folder/", "S3://b/m"] {
             assert!(is_address(address), "{address}");
         }
-        for other in ["org/model", "./s3", "ftp://host/m", "hf://org/model", "C:/model"] {
+        for other in [
+            "org/model",
+            "./s3",
+            "ftp://host/m",
+            "hf://org/model",
+            "C:/model",
+            "https://huggingface.co/org/model/",
+            "https://hub.example/org/model",
+        ] {
             assert!(!is_address(other), "{other}");
         }
     }
