@@ -47,7 +47,7 @@
 //! let plan = Plan::new(&model, &Filter::default(), Wanted::default())?;
 //! let journal = Journal::open("scan.journal".as_ref(), false)?;
 //! let devices = Device::open(&DeviceRequest::Auto)?.devices;
-//! let resources = Resources { devices, threads: 2, memory: memory_ceiling() };
+//! let resources = Resources { devices, threads: 2, memory: memory_ceiling(), stream: false };
 //! let outcomes = plan.run(&model, &journal, &resources, &|_| {})?;
 //! for (module, outcome) in plan.modules.iter().zip(&outcomes) {
 //!     if let Ok(measurement) = outcome {

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use super::absence::Absence;
 use super::header::HeaderError;
 use super::index::IndexError;
-use super::lora::LoraError;
+use super::lora::error::LoraError;
 use super::pickle::PickleError;
 use super::quantization::QuantizationError;
 use super::wrappers::WrapperError;
