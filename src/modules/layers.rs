@@ -12,7 +12,7 @@ use super::model::{Matrix, Model, is_of_experts};
 use super::name::{Place, is_called_linear, module_name, number};
 use super::role::{is_decoder, is_tower};
 use super::siblings::{Gap, MOST_MODULES, Siblings, in_layer, without_anything};
-use crate::checkpoint::{Config, MAX_LAYERS};
+use crate::checkpoint::{Config, MAX_LAYERS, Other};
 
 /// Groups of modules of which a layer has all if it has one.
 const TOGETHER: [&[&str]; 3] =
@@ -177,7 +177,10 @@ fn lacking(groups: &BTreeMap<String, BTreeSet<&str>>, beside: &HashMap<&str, BTr
     groups.iter().flat_map(lacks).collect()
 }
 
-/// The names of all modules and parameters of which a weight is stored, in whatever form.
+/// The names of all modules and parameters of which a weight is stored, in whatever form. Scales and the like belong to one that is
+/// listed itself.
 pub fn known(model: &Model<'_>) -> HashSet<String> {
-    model.component.tensor_names().map(|name| module_name(name).to_owned()).collect()
+    let weights = model.component.weights.iter().map(|weight| weight.name.as_str());
+    let others = model.component.others.iter().filter(|other| other.why != Other::Companion);
+    weights.chain(others.map(|other| other.name.as_str())).map(|name| module_name(name).to_owned()).collect()
 }
