@@ -39,7 +39,7 @@ pub struct MergeArgs {
 
 impl MergeArgs {
     pub fn task(&self) -> Result<MergeTask, UsageError> {
-        let publication = self.publish.publication(None, "the same line again")?;
+        let publication = self.publish.publication(None, Some("the same line again"))?;
         let ranking = publication.ranking.unwrap_or_else(Ranking::default);
         let options = self.publish.options(&publication.rules, ranking);
         Ok(MergeTask { parts: self.parts.clone(), is_partial: self.partial, options, publication })

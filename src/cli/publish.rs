@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use laser_scan::scan::{Destination, Options, Pooling};
 use laser_scan::select::{Count, Counted, Rules};
+use laser_scan::source::is_address;
 use laser_scan::statistic::Ranking;
 use laser_scan::trainers::Trainer;
 
@@ -75,7 +76,11 @@ pub struct PublishArgs {
 impl PublishArgs {
     /// What is to be made of the numbers. `usual` is by what modules are ranked if no option says so; `None`: as the numbers were
     /// before.
-    pub fn publication(&self, usual: Option<Ranking>, resume_with: &'static str) -> Result<Publication, UsageError> {
+    pub fn publication(
+        &self,
+        usual: Option<Ranking>,
+        resume_with: Option<&'static str>,
+    ) -> Result<Publication, UsageError> {
         if let Some(contradiction) = self.contradiction() {
             return Err(UsageError::conflict(contradiction));
         }
@@ -98,6 +103,11 @@ impl PublishArgs {
             as_json: self.json,
             resume_with,
         })
+    }
+
+    /// Whether results are sent to an object store once they are whole.
+    pub fn is_sent(&self) -> bool {
+        self.output_dir.as_ref().and_then(|folder| folder.to_str()).is_some_and(is_address)
     }
 
     /// What is wrong with a combination of options.

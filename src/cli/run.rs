@@ -133,8 +133,10 @@ impl RunArgs {
     }
 
     /// What a person runs after an interruption, in words.
-    pub fn resume_with(&self) -> &'static str {
-        if self.fresh { "the same line without --fresh" } else { "the same line again" }
+    /// `None` if nothing is kept to go on from.
+    pub fn resume_with(&self) -> Option<&'static str> {
+        let line = if self.fresh { "the same line without --fresh" } else { "the same line again" };
+        (!self.publish.is_sent()).then_some(line)
     }
 
     fn request(&self, Named { spelling, revision }: Named) -> ModelRequest {

@@ -53,10 +53,8 @@ impl Advise for OutputError {
 }
 
 /// Why the results could not be written, and how to write them from the journal.
-pub fn unwritten(error: OutputError, outputs: &Outputs, resume_with: &str) -> Error {
-    if !outputs.journal.exists() {
-        return error.into();
-    }
+pub fn unwritten(error: OutputError, outputs: &Outputs, resume_with: Option<&str>) -> Error {
+    let Some(resume_with) = resume_with.filter(|_| outputs.journal.exists()) else { return error.into() };
     let journal = outputs.journal.display();
     anyhow!(
         "{error}; nothing is lost: all that is measured is in '{journal}', so that {resume_with} writes it without measuring anew"

@@ -1,6 +1,8 @@
 //! Results in an object store: a folder on this machine stands in for theirs while a command runs.
 
 #[cfg(feature = "object-stores")]
+use std::collections::HashMap;
+#[cfg(feature = "object-stores")]
 use std::fs;
 use std::path::Path;
 #[cfg(feature = "object-stores")]
@@ -11,6 +13,8 @@ use anyhow::Context;
 use anyhow::Result;
 #[cfg(not(feature = "object-stores"))]
 use anyhow::bail;
+#[cfg(feature = "object-stores")]
+use laser_scan::output::sha256;
 use laser_scan::scan::Part;
 #[cfg(feature = "object-stores")]
 use laser_scan::source::Bucket;
@@ -24,9 +28,9 @@ use crate::terminal::Terminal;
 pub struct Remote {
     address: String,
     local: TempDir,
-    /// What was in the folder before the command ran.
+    /// The files that were in the folder before the command ran, with their hashes.
     #[cfg(feature = "object-stores")]
-    before: Vec<(String, Vec<u8>)>,
+    before: HashMap<String, String>,
 }
 
 impl Remote {
@@ -53,12 +57,12 @@ impl Remote {
         let news = |text: String| terminal.note(&text);
         let bucket = Bucket::open(address, options, &news)?;
         let local = tempfile::tempdir().context("cannot make a temporary folder")?;
-        let mut before = Vec::new();
+        let mut before = HashMap::new();
         for file in bucket.files().into_iter().filter(|file| wanted(file)) {
             let content = bucket.read(&file)?;
             let path = local.path().join(&file);
             fs::write(&path, &content).with_context(|| format!("cannot write '{}'", path.display()))?;
-            before.push((file, content));
+            before.insert(file, sha256(&content));
         }
         Ok(Self { address: address.to_owned(), local, before })
     }
@@ -104,7 +108,7 @@ impl Remote {
         for path in paths {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let content = fs::read(&path).with_context(|| format!("cannot read '{}'", path.display()))?;
-            if name.ends_with(".journal") || self.before.contains(&(name.clone(), content.clone())) {
+            if name.ends_with(".journal") || self.before.get(&name) == Some(&sha256(&content)) {
                 continue;
             }
             bucket.write(&name, content)?;

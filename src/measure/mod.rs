@@ -14,6 +14,7 @@ mod division;
 mod dry_run;
 mod journal;
 mod memory;
+mod parts;
 mod plan;
 mod reuse;
 mod run;
@@ -25,7 +26,8 @@ pub use attempt::Measurement;
 pub use delta::DeltaError;
 pub use journal::{Journal, JournalError, Key};
 pub use memory::ceiling as memory_ceiling;
-pub use plan::{Plan, Run, Share};
+pub use parts::Share;
+pub use plan::{Plan, Run};
 
 use crate::modules::{Change, Module};
 use crate::scan::Unmeasured;

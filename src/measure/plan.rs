@@ -7,15 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 
-use super::division::{Load, divide};
 use super::run::Work;
 use super::{Event, Journal, Key, Measurement, Outcome, Resources, flops};
 use crate::checkpoint::{Checkpoint, Look, Matrices, Selection, Storage, Weight};
 use crate::modules::{self, Change, Discovery, Filter, Line, Missing, Module, UnreadableError, Wanted};
 use crate::output::timestamp;
 use crate::scan::{
-    Base, Failure, Format, Host, LeftOut, Methods, Numbers, Options, Part, Portion, Processors, Provenance, Record,
-    Scan, Seconds, Surroundings, Unmeasured, WeightFile,
+    Base, Failure, Format, Host, LeftOut, Methods, Numbers, Options, Portion, Processors, Provenance, Record, Scan,
+    Seconds, Surroundings, Unmeasured, WeightFile,
 };
 use crate::source::{Model, Source};
 use crate::spectrum::{self, Device, Method, Processor};
@@ -54,17 +53,6 @@ pub struct Plan {
     pub quantizations: Vec<String>,
     /// The model whose changes are measured; `None` if weights themselves are.
     pub base: Option<Model>,
-}
-
-/// What a part of a scan takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
-pub struct Share {
-    pub modules: usize,
-    /// How many files have its modules.
-    pub files: usize,
-    /// The bytes of these files.
-    pub bytes: u64,
-    pub flops: f64,
 }
 
 /// What a run's provenance tells besides the measurements.
@@ -125,47 +113,6 @@ impl Plan {
             added: Vec::new(),
             part: None,
         })
-    }
-
-    /// Divides the modules into so many parts, at least one, as [`divide`] does. Returns the part of each, counted from 0.
-    fn division(&self, parts: usize) -> Vec<usize> {
-        let load = |module: &Module| {
-            let shard = module.shards().last().copied().unwrap_or(0);
-            Load { flops: flops(module), shard }
-        };
-        divide(&self.modules.iter().map(load).collect::<Vec<_>>(), parts)
-    }
-
-    /// A part of the plan. Every machine that has the same headers gets the same parts.
-    pub fn part(&self, part: Part) -> Self {
-        let part_of = self.division(part.of);
-        let own = |place: &usize| part_of[*place] + 1 == part.number;
-        let places: Vec<usize> = (0..self.modules.len()).filter(own).collect();
-        let name = |place: &usize| self.modules[*place].info.name.clone();
-        let portion = Portion {
-            part,
-            name: self.model.name.clone(),
-            total: self.modules.len(),
-            places: places.iter().map(|place| (name(place), *place)).collect(),
-        };
-        let modules = places.iter().map(|place| self.modules[*place].clone()).collect();
-        Self { modules, part: Some(portion), ..self.clone() }
-    }
-
-    /// What each of so many parts takes.
-    pub fn shares(&self, parts: usize) -> Vec<Share> {
-        let mut shares = vec![Share::default(); parts];
-        let mut shards = vec![BTreeSet::new(); parts];
-        for (module, part) in self.modules.iter().zip(self.division(parts)) {
-            shares[part].modules += 1;
-            shares[part].flops += flops(module);
-            shards[part].extend(module.shards());
-        }
-        for (share, shards) in shares.iter_mut().zip(shards) {
-            share.files = shards.len();
-            share.bytes = shards.into_iter().map(|shard| self.checkpoint.shards[shard].size).sum();
-        }
-        shares
     }
 
     /// Checks that all modules that should be measured are stored in a form that can be read. A scan that silently left

@@ -58,7 +58,14 @@ impl AdaptedNames {
                 }
             }
         }
-        let by_flattened = by_name.iter().map(|(name, adapted)| (name.replace('.', "_"), *adapted)).collect();
+        let mut by_flattened = HashMap::new();
+        for (name, adapted) in &by_name {
+            // Where two names become one, it is not clear which is meant.
+            let meant = by_flattened.entry(name.replace('.', "_")).or_insert(*adapted);
+            if meant != adapted {
+                *meant = Adapted::Entangled;
+            }
+        }
         Self { by_name, by_flattened, ties_embeddings }
     }
 

@@ -302,9 +302,9 @@ impl Source for Store<'_> {
             return Ok(Vec::new());
         }
         let bytes = self.with_retries(file, || {
-            let options = GetOptions::new()
-                .with_range(Some(GetRange::Bounded(range.clone())))
-                .with_if_match(object.e_tag.clone());
+            // A weak tag matches no condition (RFC 9110, 13.1.1); a change is then found at the end of the scan.
+            let tag = object.e_tag.clone().filter(|tag| !tag.starts_with("W/"));
+            let options = GetOptions::new().with_range(Some(GetRange::Bounded(range.clone()))).with_if_match(tag);
             self.runtime.block_on(async { self.store.get_opts(&object.location, options).await?.bytes().await })
         })?;
         if bytes.len() as u64 != range.end - range.start {

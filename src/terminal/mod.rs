@@ -37,7 +37,7 @@ pub struct TerminalOptions {
     pub color: anstream::ColorChoice,
     pub format: LogFormat,
     /// What a person runs after an interruption, in words.
-    pub resume_with: &'static str,
+    pub resume_with: Option<&'static str>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,7 +53,7 @@ pub struct Terminal {
     bars: MultiProgress,
     /// How many modules of the scan are in its journal.
     journalled: AtomicUsize,
-    resume_with: &'static str,
+    resume_with: Option<&'static str>,
 }
 
 impl Terminal {
@@ -309,10 +309,10 @@ impl Terminal {
     pub fn interrupted(&self) {
         let _ = self.bars.clear();
         self.bars.set_draw_target(ProgressDrawTarget::hidden());
-        let line = self.resume_with;
-        let text = match self.journalled.load(Ordering::Relaxed) {
-            0 => format!("interrupted; run {line} to go on"),
-            done => format!("interrupted; {done} modules are done: run {line} to go on from there"),
+        let text = match (self.resume_with, self.journalled.load(Ordering::Relaxed)) {
+            (None, _) => "interrupted; nothing is kept, because results are sent only when they are whole".to_owned(),
+            (Some(line), 0) => format!("interrupted; run {line} to go on"),
+            (Some(line), done) => format!("interrupted; {done} modules are done: run {line} to go on from there"),
         };
         self.lines.say(None, &text);
     }

@@ -23,6 +23,6 @@ pub struct Publication {
     pub stores: StoreOptions,
     pub overwrite: bool,
     pub as_json: bool,
-    /// What a person runs after an interruption: "the same line", and the option to leave out.
-    pub resume_with: &'static str,
+    /// What a person runs after an interruption: "the same line", and the option to leave out. `None` if nothing is kept.
+    pub resume_with: Option<&'static str>,
 }

@@ -26,9 +26,6 @@ use crate::spectrum::{Device, Fault, Lane, Method, Processor};
 /// meanwhile, whose calls come on top of the stack.
 const STACK: usize = 16 << 20;
 
-/// The part of the memory that streamed weights may take before they are measured.
-const AHEAD: u64 = 4;
-
 /// The state that the threads of a running scan share.
 pub struct Work<'a> {
     plan: &'a Plan,
@@ -43,9 +40,7 @@ pub struct Work<'a> {
     outcomes: Mutex<Vec<Option<Outcome>>>,
     /// What is read by byte range, if the weights are not to be downloaded.
     streamed: OnceLock<Streamed>,
-    /// How many bytes may be read ahead.
-    ahead: u64,
-    is_streaming: bool,
+    resources: &'a Resources,
     /// The error that ends the scan.
     error: Mutex<Option<anyhow::Error>>,
 }
@@ -82,8 +77,7 @@ impl<'a> Work<'a> {
             unverified: Mutex::new(Unverified::new(plan.checkpoint.shards.len())),
             outcomes: Mutex::new(outcomes),
             streamed: OnceLock::new(),
-            ahead: resources.memory / AHEAD,
-            is_streaming: resources.stream,
+            resources,
             error: Mutex::new(None),
         }
     }
@@ -117,10 +111,8 @@ impl<'a> Work<'a> {
 impl Work<'_> {
     /// Brings the weights, and offers the modules whose bytes are there.
     fn bring<'scope>(&'scope self, source: &dyn Source, scope: &Scope<'scope>) -> Result<()> {
-        if self.is_streaming || source.is_streamed_only() {
-            let streamed = self.streamed(source, self.ahead)?;
-            // Nothing is known of whole files, so that there is nothing to wait for.
-            let _ = self.streamed.set(streamed);
+        if self.resources.stream || source.is_streamed_only() {
+            let _ = self.streamed.set(self.streamed(source)?);
         }
         self.feed(source, scope)?;
         self.stream(source, scope);

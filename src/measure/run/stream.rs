@@ -25,6 +25,9 @@ const CONNECTIONS: usize = 8;
 /// The most bytes of one request. A connection that breaks off loses no more.
 const PIECE: u64 = 8 << 20;
 
+/// The part of the memory that weights may take before they are measured.
+const AHEAD: u64 = 4;
+
 /// How long a thread that waits for memory goes without looking whether the scan has ended.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -107,7 +110,7 @@ impl Unit {
 
 impl Work<'_> {
     /// What of the unknown outcomes is streamed: the modules whose shards are not all on this machine.
-    pub(super) fn streamed(&self, source: &dyn Source, most: u64) -> Result<Streamed, CheckpointError> {
+    pub(super) fn streamed(&self, source: &dyn Source) -> Result<Streamed, CheckpointError> {
         let shards = &self.plan.checkpoint.shards;
         let is_away = |shard: &usize| source.path(&shards[*shard].file).is_none();
         let places: Vec<usize> = self
@@ -125,6 +128,7 @@ impl Work<'_> {
             let module = &self.plan.modules[place];
             module.matrices().flat_map(|(weight, selection)| self.weights.ranges(weight, selection)).collect()
         };
+        let most = self.resources.memory / AHEAD;
         Ok(Streamed::new(places.into_iter(), needed, |place| flops(&self.plan.modules[place]), most))
     }
 
@@ -184,7 +188,7 @@ impl Work<'_> {
         let Some(unit) = streamed.unit_of.get(&place).map(|at| &streamed.units[*at]) else { return };
         if unit.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             for (shard, range) in &unit.ranges {
-                self.weights.blob(*shard).release(range.start);
+                self.weights.blob(*shard).release(range);
             }
             streamed.free(unit.bytes);
         }

@@ -31,10 +31,12 @@ pub struct Blob {
     name: String,
     arrivals: AtomicUsize,
     arriving: Mutex<Option<Arriving>>,
-    /// Bytes that are held in memory, by the place of the first in the file.
-    held: Mutex<BTreeMap<u64, Arc<[u8]>>>,
+    held: Mutex<Held>,
     whole: OnceLock<Whole>,
 }
+
+/// Bytes that are held in memory, by the places where they begin and end in the file, with how many need them.
+type Held = BTreeMap<(u64, u64), (Arc<[u8]>, usize)>;
 
 /// A file whose first `length` bytes are on disk.
 #[derive(Clone)]
@@ -96,9 +98,10 @@ impl Blob {
 
     /// The bytes `range`, if they are held in memory.
     fn read_held(&self, range: &Range<u64>) -> Option<Vec<u8>> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let (start, bytes) =
-            held.range(..=range.start).next_back().map(|(start, bytes)| (*start, Arc::clone(bytes)))?;
+        let held = self.lock_held();
+        let mut before = held.range(..=(range.start, u64::MAX)).rev();
+        let ((start, _), (bytes, _)) = before.find(|((_, end), _)| *end >= range.end)?;
+        let (start, bytes) = (*start, Arc::clone(bytes));
         drop(held);
         let place = |at: u64| usize::try_from(at - start).ok();
         Some(bytes.get(place(range.start)?..place(range.end)?)?.to_vec())
@@ -106,18 +109,28 @@ impl Blob {
 
     /// How far the bytes reach that are held in memory.
     fn held(&self) -> u64 {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.last_key_value().map_or(0, |(start, bytes)| start + bytes.len() as u64)
+        self.lock_held().keys().map(|(_, end)| *end).max().unwrap_or(0)
     }
 
     /// Holds these bytes of the file in memory, the first of which is in place `start`.
     pub fn hold(&self, start: u64, bytes: Vec<u8>) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(start, bytes.into());
+        let key = (start, start + bytes.len() as u64);
+        self.lock_held().entry(key).or_insert_with(|| (bytes.into(), 0)).1 += 1;
     }
 
-    /// Drops the bytes that are held from `start` on.
-    pub fn release(&self, start: u64) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&start);
+    /// Drops the bytes of `range`, once as many have released them as have held them.
+    pub fn release(&self, range: &Range<u64>) {
+        let key = (range.start, range.end);
+        let mut held = self.lock_held();
+        let Some((_, count)) = held.get_mut(&key) else { return };
+        *count -= 1;
+        if *count == 0 {
+            held.remove(&key);
+        }
+    }
+
+    fn lock_held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn reader(&self) -> Reader<'_> {
@@ -262,6 +275,22 @@ mod tests {
         assert_eq!((read(7..9), blob.check().is_ok()), (Vec::new(), true));
         fs::remove_file(&whole).expect("removed");
         assert!(matches!(blob.check(), Err(SourceError::Removed { .. })));
+    }
+
+    #[test]
+    fn held_bytes_stay_until_all_have_released_them() {
+        let blob = Blob::new("file");
+        let read = |range: Range<u64>| blob.read(range).expect("readable").into_owned();
+        blob.hold(10, b"abcdef".to_vec());
+        blob.hold(10, b"abc".to_vec());
+        blob.hold(10, b"abcdef".to_vec());
+        assert_eq!((read(11..13), read(12..16), blob.length()), (b"bc".to_vec(), b"cdef".to_vec(), 16));
+        blob.release(&(10..16));
+        assert_eq!(read(12..16), b"cdef");
+        blob.release(&(10..16));
+        assert_eq!((read(12..16), read(10..13)), (Vec::new(), b"abc".to_vec()));
+        blob.release(&(10..13));
+        assert_eq!((read(10..13), blob.length()), (Vec::new(), 0));
     }
 
     #[test]
