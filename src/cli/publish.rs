@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use clap::Args;
 use laser_scan::scan::{Destination, Options, Pooling};
 use laser_scan::select::{Count, Counted, Rules};
-use laser_scan::source::is_address;
 use laser_scan::statistic::Ranking;
 use laser_scan::trainers::Trainer;
 
@@ -107,7 +106,7 @@ impl PublishArgs {
 
     /// Whether results are sent to an object store once they are whole.
     pub fn is_sent(&self) -> bool {
-        self.output_dir.as_ref().and_then(|folder| folder.to_str()).is_some_and(is_address)
+        self.output_dir.as_ref().and_then(|folder| folder.to_str()).is_some_and(|folder| folder.contains("://"))
     }
 
     /// What is wrong with a combination of options.

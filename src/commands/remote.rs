@@ -18,7 +18,7 @@ use laser_scan::output::sha256;
 use laser_scan::scan::Part;
 #[cfg(feature = "object-stores")]
 use laser_scan::source::Bucket;
-use laser_scan::source::{StoreOptions, is_address};
+use laser_scan::source::StoreOptions;
 use tempfile::TempDir;
 
 use super::task::Publication;
@@ -73,7 +73,8 @@ impl Remote {
         let Some(address) = publication.destination.folder.as_ref().and_then(|folder| folder.to_str()) else {
             return Ok(None);
         };
-        if !is_address(address) {
+        // No folder of this machine is meant by an address, whatever its scheme.
+        if !address.contains("://") {
             return Ok(None);
         }
         let of_part = part.map(|part| format!("_part-{}-of-{}", part.number, part.of));
