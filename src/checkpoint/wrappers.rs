@@ -65,7 +65,9 @@ impl Wrappers {
     pub fn of(names: &[&str]) -> Result<Self, WrapperError> {
         let mut wrappers = Self { leading: leading(names), ..Self::default() };
         for name in names {
-            wrappers.note_trained(&wrappers.without_tuners(name))?;
+            if wrappers.may_touch(name) {
+                wrappers.note_trained(&wrappers.without_tuners(name))?;
+            }
         }
         let mut found = BTreeSet::new();
         let mut stored: HashMap<Cow<'_, str>, &str> = HashMap::new();
@@ -88,6 +90,9 @@ impl Wrappers {
 
     /// The model's own name for the tensor called `stored` in a file, borrowed if it is the same.
     pub fn own<'a>(&self, stored: &'a str) -> Cow<'a, str> {
+        if !self.may_touch(stored) {
+            return Cow::Borrowed(stored);
+        }
         let name = self.without_tuners(stored);
         let whole = trained(&name).map(|(module, leaf, _)| (module, leaf));
         let unchanged = || original(&name).filter(|(module, _)| !self.trained.contains_key(*module));
@@ -109,7 +114,7 @@ impl Wrappers {
 
     /// Whether a tensor, by its [`Self::own`] name, was replaced by one that is stored beside it.
     pub fn is_replaced(&self, own: &str) -> bool {
-        original(own).is_some_and(|(module, _)| self.trained.contains_key(module))
+        !self.trained.is_empty() && original(own).is_some_and(|(module, _)| self.trained.contains_key(module))
     }
 
     fn note_trained(&mut self, name: &str) -> Result<(), WrapperError> {
@@ -121,6 +126,13 @@ impl Wrappers {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether there may be something to take off. Most models have no such name, and the largest have 100,000 others.
+    fn may_touch(&self, stored: &str) -> bool {
+        let is_mark =
+            |segment| is_anywhere(segment) || [BASE_LAYER, MODULES_TO_SAVE, ORIGINAL_MODULE].contains(&segment);
+        !self.leading.is_empty() || stored.starts_with(DIFFUSION_MODEL) || stored.split('.').any(is_mark)
     }
 
     /// The name without all wrappers but PEFT's around modules that are trained whole.
@@ -136,7 +148,7 @@ impl Wrappers {
 
 /// The wrappers with which all `names` begin, the outermost first. What PEFT and trl put beside the model may lack theirs.
 fn leading(names: &[&str]) -> Vec<&'static str> {
-    let bare: Vec<Cow<'_, str>> = names.iter().map(|name| borrowed_if_same(name, without_anywhere(name))).collect();
+    let bare: Vec<Cow<'_, str>> = names.iter().map(|name| without_anywhere(name)).collect();
     let mut rest: Vec<&str> = bare.iter().map(AsRef::as_ref).collect();
     let mut leading = Vec::new();
     let is_beside = |name: &str| name.split('.').next() == Some(VALUE_HEAD) || adapter::is_factor(name);
@@ -161,10 +173,17 @@ fn borrowed_if_same(stored: &str, own: String) -> Cow<'_, str> {
     if own == stored { Cow::Borrowed(stored) } else { Cow::Owned(own) }
 }
 
-fn without_anywhere(name: &str) -> String {
+fn is_anywhere(segment: &str) -> bool {
+    ANYWHERE.contains(&segment)
+}
+
+fn without_anywhere(name: &str) -> Cow<'_, str> {
     let (path, leaf) = name.rsplit_once('.').map_or((None, name), |(path, leaf)| (Some(path), leaf));
-    let own = path.into_iter().flat_map(|path| path.split('.')).filter(|segment| !ANYWHERE.contains(segment));
-    own.chain([leaf]).collect::<Vec<_>>().join(".")
+    let path = || path.into_iter().flat_map(|path| path.split('.'));
+    if !path().any(is_anywhere) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(path().filter(|segment| !is_anywhere(segment)).chain([leaf]).collect::<Vec<_>>().join("."))
 }
 
 /// Whether the segment at this place is PEFT's and not the model's own: it stands directly before what is stored of the

@@ -1,6 +1,9 @@
 //! The components of a checkpoint -> their linear modules.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+
+use rayon::prelude::*;
 
 use super::architectures::{self, Architecture};
 use super::left_out::LeftOut;
@@ -28,12 +31,13 @@ pub fn discover(components: &[Component], wanted: Wanted, is_alike: &Alike<'_>) 
         let classes = (wanted.line != Line::Five).then(|| Loader::new(config, names, Line::Five));
         let known = classes.as_ref().unwrap_or(&loader);
         let places = Places::of_tensors(component.weights.iter().map(|weight| weight.name.as_str()));
-        let role = |weight: &Weight| {
+        let role = |weight: &Arc<Weight>| {
             let kind = known.kind_of_stored(&weight.name);
             let place = places.place(module_name(&weight.name));
             Role::of(&place, kind, weight.shape.first().copied(), architecture, config)
         };
-        let ties = Ties::find(component, config, &role, wanted.line, is_alike)?;
+        let roles: Vec<Role> = component.weights.par_iter().map(role).collect();
+        let ties = Ties::find(component, config, &roles, wanted.line, is_alike)?;
         let one_channel = convolution::of_one_channel(&component.weights, &places);
         let transposed = transposed::by_bias(&component.weights);
         let model =
@@ -69,8 +73,8 @@ fn discover_component(model: &Model<'_>, discovery: &mut Discovery) {
     }
     discovery.missing.extend(gaps.into_iter().map(|gap| naming.missing(gap)));
     found.sort_by_cached_key(|matrix| matrix.place.model_order());
-    discovery.modules.extend(found.into_iter().flat_map(|matrix| naming.modules(matrix)));
-    discovery.others.extend(others.into_iter().flat_map(|matrix| naming.modules(matrix)));
+    discovery.modules.par_extend(found.into_par_iter().flat_map_iter(|matrix| naming.modules(matrix)));
+    discovery.others.par_extend(others.into_par_iter().flat_map_iter(|matrix| naming.modules(matrix)));
 }
 
 /// What decides how the modules of a model are named.
@@ -103,8 +107,6 @@ impl<'m, 'a> Naming<'m, 'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::checkpoint::{Config, Dtype, Look, Part, TensorInfo, Weight};
     use crate::modules::{InMemory, Line};

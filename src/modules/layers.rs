@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use rayon::prelude::*;
 use serde_json::Value;
 
 use super::missing::Cause;
@@ -59,7 +60,14 @@ fn stacks(model: &Model<'_>) -> Stacks {
         // A number that is followed only by a parameter's name belongs to a module, not to a layer.
         let place = model.places.place(name.rsplit_once('.').map_or(name, |(module, _)| module));
         if let Some(layer) = place.layer.filter(|_| place.is_named) {
-            stacks.entry(place.stack.clone()).or_insert_with(|| (BTreeSet::new(), place)).0.insert(layer);
+            match stacks.get_mut(place.stack()) {
+                Some((layers, _)) => {
+                    layers.insert(layer);
+                }
+                None => {
+                    stacks.insert(place.stack().to_owned(), (BTreeSet::from([layer]), place));
+                }
+            }
         }
     }
     stacks
@@ -98,7 +106,7 @@ fn is_only_decoder(stack: &str, stacks: &Stacks) -> bool {
 /// The matrices of the first layer of `stack` that all its layers with matrices have, and whether their shapes are
 /// equal in all layers.
 fn common<'a>(stack: &str, found: &[Matrix<'a>]) -> (Vec<Matrix<'a>>, bool) {
-    let of_stack = || found.iter().filter(|matrix| matrix.place.layer.is_some() && matrix.place.stack == stack);
+    let of_stack = || found.iter().filter(|matrix| matrix.place.layer.is_some() && matrix.place.stack() == stack);
     let mut shapes: HashMap<String, Vec<[usize; 2]>> = HashMap::new();
     for matrix in of_stack() {
         if let Some(name) = matrix.place.in_layer("*") {
@@ -118,18 +126,24 @@ fn common<'a>(stack: &str, found: &[Matrix<'a>]) -> (Vec<Matrix<'a>>, bool) {
 /// stored and other layers have both, or the projection of one expert.
 pub fn without_modules<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known: &HashSet<String>) -> Vec<Gap<'a>> {
     let differs = has_attentions(model.config);
-    let mut groups: BTreeMap<String, BTreeMap<String, BTreeSet<&str>>> = BTreeMap::new();
+    let mut members: HashMap<&str, BTreeSet<&str>> = HashMap::new();
     let mut beside: HashMap<&str, BTreeSet<&str>> = HashMap::new();
-    for name in known.iter().filter(|name| model.reason_against(name, None).is_none()) {
-        let Some((path, member)) = group(name).filter(|(_, member)| !differs || !TOGETHER[0].contains(member)) else {
-            let linear = name.rsplit_once('.').filter(|_| is_called_linear(name) || siblings.has(name));
-            if let Some((path, leaf)) = linear {
-                beside.entry(path).or_default().insert(leaf);
-            }
-            continue;
-        };
-        let Some(starred) = model.places.place(&format!("{path}.*")).in_layer("*") else { continue };
-        groups.entry(starred).or_default().entry(path.to_owned()).or_default().insert(member);
+    let wanted: Vec<&String> = known.par_iter().filter(|name| model.reason_against(name, None).is_none()).collect();
+    for name in wanted {
+        let of_group = group(name).filter(|(_, member)| !differs || !TOGETHER[0].contains(member));
+        if let Some((path, member)) = of_group {
+            members.entry(path).or_default().insert(member);
+        } else if let Some((path, leaf)) = name.rsplit_once('.')
+            && (is_called_linear(name) || siblings.has(name))
+        {
+            beside.entry(path).or_default().insert(leaf);
+        }
+    }
+    let mut groups: BTreeMap<String, BTreeMap<&str, BTreeSet<&str>>> = BTreeMap::new();
+    for (path, members) in members {
+        if let Some(starred) = model.places.place(&format!("{path}.*")).in_layer("*") {
+            groups.entry(starred).or_default().insert(path, members);
+        }
     }
     let missing = groups.values().flat_map(|groups| lacking(groups, &beside));
     missing.filter(|module| siblings.has(module)).map(|module| without_anything(&module, siblings)).collect()
@@ -157,7 +171,7 @@ fn group(name: &str) -> Option<(&str, &str)> {
 
 /// The modules that most groups have and a few lack. If many groups lack something, that is intended, and likewise if
 /// other linear modules are `beside` a group than beside most.
-fn lacking(groups: &BTreeMap<String, BTreeSet<&str>>, beside: &HashMap<&str, BTreeSet<&str>>) -> Vec<String> {
+fn lacking(groups: &BTreeMap<&str, BTreeSet<&str>>, beside: &HashMap<&str, BTreeSet<&str>>) -> Vec<String> {
     let mut counts: HashMap<&BTreeSet<&str>, usize> = HashMap::new();
     for members in groups.values() {
         *counts.entry(members).or_default() += 1;
@@ -170,7 +184,7 @@ fn lacking(groups: &BTreeMap<String, BTreeSet<&str>>, beside: &HashMap<&str, BTr
     let beside = |path: &str| beside.get(path).into_iter().flatten();
     let usual: HashSet<&str> =
         groups.iter().filter(|(_, members)| *members == most).flat_map(|(path, _)| beside(path)).copied().collect();
-    let lacks = |(path, members): (&String, &BTreeSet<&str>)| -> Vec<String> {
+    let lacks = |(path, members): (&&str, &BTreeSet<&str>)| -> Vec<String> {
         let is_part = members.is_subset(most) && beside(path).all(|leaf| usual.contains(leaf));
         most.difference(members).filter(|_| is_part).map(|member| format!("{path}.{member}")).collect()
     };

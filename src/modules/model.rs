@@ -110,9 +110,9 @@ impl Model<'_> {
         is_tripled && path.is_some_and(|path| self.places.has(&format!("{path}out_proj{WEIGHT}")))
     }
 
-    /// The role of the module called `name`, whose weight has so many rows.
-    fn role(&self, name: &str, rows: Option<usize>) -> Role {
-        Role::of(&self.places.place(name), self.kind_of_module(name), rows, self.architecture, self.config)
+    /// The role of the module at this `place`, whose weight has so many rows.
+    fn role(&self, place: &Place, rows: Option<usize>) -> Role {
+        Role::of(place, self.kind_of_module(&place.name), rows, self.architecture, self.config)
     }
 
     /// Fails if the convolution called `name` does not multiply with one matrix of outputs by inputs and positions.
@@ -130,11 +130,17 @@ impl Model<'_> {
 
     /// Why the module called `name`, whose weight has so many rows, should not be measured, if there is a reason.
     pub fn reason_against(&self, name: &str, rows: Option<usize>) -> Option<Reason> {
+        self.reason_at(&self.places.place(name), rows)
+    }
+
+    /// As [`Self::reason_against`], for the module at this `place`.
+    pub fn reason_at(&self, place: &Place, rows: Option<usize>) -> Option<Reason> {
+        let name = place.name.as_str();
         let kind = self.kind_of_module(name);
         if kind == Some(Kind::Other) && self.architecture.stack(name).is_none() {
             return Some(Reason::NoWeight);
         }
-        match self.role(name, rows) {
+        match Role::of(place, kind, rows, self.architecture, self.config) {
             Role::Linear => None,
             Role::Head if self.ties.contains(name) => Some(Reason::TiedHead),
             role if role.is_linear() && self.wanted.all_linear => None,
@@ -198,7 +204,10 @@ impl Model<'_> {
         };
         let memory = self.in_memory(parameters, &place, stack.is_some(), selection.band.is_some());
         let shape = selection.shape(&weight.shape);
-        let role = self.role(stored, Some(shape[0]));
+        let role = match &stack {
+            Some(stack) => self.role(&self.places.place(stack), Some(shape[0])),
+            None => self.role(&place, Some(shape[0])),
+        };
         let name = self.component.full_name(&place.name);
         let info = Info {
             kind: self.component.full_name(&place.kind(several)),

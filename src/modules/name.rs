@@ -36,26 +36,38 @@ const LINEAR_ENDINGS: [&str; 4] = ["_proj", "_linear", "_lin", "_fc"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     pub name: String,
-    /// What precedes the container of layers, such as `model` or `model.decoder`, with the container's name if nothing
-    /// precedes it or if there are several.
-    pub stack: String,
+    /// How many bytes of the name are its stack's.
+    pub(super) stack_end: usize,
     /// `None` for a module outside a stack of layers.
     pub layer: Option<usize>,
     /// Whether the layers' container has a name that only such containers have.
     pub is_named: bool,
-    /// What follows the layer's number, or the full name without one.
-    pub(super) within: String,
-    /// The same with `*` in place of numbers that do not tell types of modules apart.
-    pub(super) pattern: String,
+    /// Where in the name begins what follows the layer's number.
+    pub(super) within_start: usize,
+    /// What follows the layer's number with `*` in place of numbers that do not tell types of modules apart; `None` without such
+    /// numbers.
+    pub(super) pattern: Option<String>,
 }
 
 impl Place {
+    /// What precedes the container of layers, such as `model` or `model.decoder`, with the container's name if nothing
+    /// precedes it or if there are several.
+    pub fn stack(&self) -> &str {
+        &self.name[..self.stack_end]
+    }
+
+    /// What follows the layer's number, or the full name without one.
+    fn within(&self) -> &str {
+        &self.name[self.within_start..]
+    }
+
     /// The type within which the module is ranked. It includes the stack if there are `several`, so that an encoder's
     /// modules do not compete with a decoder's.
     pub fn kind(&self, several: Several) -> String {
+        let pattern = self.pattern.as_deref().unwrap_or(self.within());
         let mut within = Vec::new();
         let mut is_side = false;
-        for segment in self.pattern.split('.') {
+        for segment in pattern.split('.') {
             let is_number = segment == "*" || number(segment).is_some();
             // The blocks of all sides of a UNet are compared with each other.
             let is_of_side = SIDES.contains(&segment) || (is_side && is_number);
@@ -64,10 +76,10 @@ impl Place {
                 within.push(segment);
             }
         }
-        let within = if within.is_empty() { self.pattern.clone() } else { within.join(".") };
+        let within = if within.is_empty() { pattern.to_owned() } else { within.join(".") };
         let several = if self.is_named { several.named } else { several.any };
-        if several && self.layer.is_some() && !self.stack.is_empty() {
-            format!("{}.{within}", self.stack)
+        if several && self.layer.is_some() && self.stack_end > 0 {
+            format!("{}.{within}", self.stack())
         } else {
             within
         }
@@ -81,7 +93,7 @@ impl Place {
     /// The path of the module's layer.
     fn own_layer(&self) -> Option<&str> {
         self.layer?;
-        self.name.strip_suffix(&self.within)?.strip_suffix('.')
+        Some(&self.name[..self.within_start - 1])
     }
 
     /// The path of the module's layer, with `layer` in place of its number.
@@ -92,12 +104,14 @@ impl Place {
 
     /// The name of the module's counterpart in another layer.
     pub fn in_layer(&self, layer: &str) -> Option<String> {
-        Some(format!("{}.{}", self.layer_path(layer)?, self.within))
+        Some(format!("{}.{}", self.layer_path(layer)?, self.within()))
     }
 
     /// The place of the module's counterpart in another layer.
     pub fn moved(&self, layer: usize) -> Option<Self> {
-        Some(Self { name: self.in_layer(&layer.to_string())?, layer: Some(layer), ..self.clone() })
+        let name = self.in_layer(&layer.to_string())?;
+        let within_start = name.len() - self.within().len();
+        Some(Self { name, layer: Some(layer), within_start, ..self.clone() })
     }
 
     /// The name of the counterpart, in another layer, of something else called `name` in the module's layer.
@@ -109,11 +123,11 @@ impl Place {
     /// A key that sorts modules into model order: by stack, by layer, attention before the rest, then in the order of
     /// [`LEAVES`]. Modules outside the layers come last.
     pub fn model_order(&self) -> impl Ord + use<> {
-        let attention = self.within.split('.').any(|segment| segment.to_ascii_lowercase().contains("att"));
-        let leaf = self.within.rsplit('.').next().unwrap_or_default();
+        let attention = self.within().split('.').any(|segment| segment.to_ascii_lowercase().contains("att"));
+        let leaf = self.within().rsplit('.').next().unwrap_or_default();
         let rank = LEAVES.iter().position(|known| *known == leaf).unwrap_or(LEAVES.len());
-        let within = (!attention, numbers(&self.within), rank);
-        (self.layer.is_none(), self.stack.clone(), self.layer, within, self.name.clone())
+        let within = (!attention, numbers(self.within()), rank);
+        (self.layer.is_none(), self.stack().to_owned(), self.layer, within, self.name.clone())
     }
 }
 
@@ -129,7 +143,7 @@ impl Several {
     pub fn among<'p>(places: impl Iterator<Item = &'p Place> + Clone) -> Self {
         let are_several = |only_named: bool| {
             let places = places.clone().filter(|place| place.layer.is_some() && (place.is_named || !only_named));
-            let mut stacks = places.map(|place| &place.stack);
+            let mut stacks = places.map(Place::stack);
             let first = stacks.next();
             stacks.any(|stack| Some(stack) != first)
         };
@@ -174,7 +188,7 @@ mod tests {
 
     #[test]
     fn layers_are_numbers_after_a_container() {
-        let place = |name: &str| (by_name(name).stack, by_name(name).layer);
+        let place = |name: &str| (by_name(name).stack().to_owned(), by_name(name).layer);
         assert_eq!(place("model.layers.3.mlp.up_proj"), ("model".into(), Some(3)));
         assert_eq!(place("h.0.attn.c_attn"), ("h".into(), Some(0)));
         assert_eq!(place("down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"), (String::new(), None));

@@ -161,20 +161,21 @@ impl<'a> Places<'a> {
         let nodes = self.nodes_of(&segments);
         let first = segments.iter().position(|segment| number(segment).is_some());
         let layer = first.filter(|at| self.is_layer(&segments, &nodes, *at));
-        let pattern = |(at, segment): (usize, &&str)| {
-            let is_any = number(segment).is_some() && self.is_any(&segments, &nodes, at);
-            if is_any { ANY.to_owned() } else { (*segment).to_owned() }
-        };
         let start = layer.map_or(0, |at| at + 1);
-        let pattern: Vec<String> = segments.iter().enumerate().skip(start).map(pattern).collect();
-        let stack = layer.map_or(0, |at| self.stack_end(&segments, &nodes, at));
+        let is_any = |at: &usize| number(segments[*at]).is_some() && self.is_any(&segments, &nodes, *at);
+        let pattern = (start..segments.len()).any(|at| is_any(&at)).then(|| {
+            let starred = |at: usize| if is_any(&at) { ANY } else { segments[at] };
+            (start..segments.len()).map(starred).collect::<Vec<_>>().join(".")
+        });
+        // How many bytes of the name are these segments, each with a dot after it.
+        let length = |count: usize| segments[..count].iter().map(|segment| segment.len() + 1).sum::<usize>();
         Place {
             name: name.to_owned(),
-            stack: segments[..stack].join("."),
+            stack_end: layer.map_or(0, |at| length(self.stack_end(&segments, &nodes, at)).saturating_sub(1)),
             layer: layer.and_then(|at| number(segments[at])),
             is_named: layer.is_some_and(|at| at > 0 && is_layers(segments[at - 1])),
-            within: segments[start..].join("."),
-            pattern: pattern.join("."),
+            within_start: length(start),
+            pattern,
         }
     }
 

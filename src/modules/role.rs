@@ -81,7 +81,7 @@ impl Role {
         let leaf = segments[segments.len() - 1];
         // The configuration counts the language model's layers, not those of an encoder or a vision tower.
         let beyond = place.layer.filter(|_| place.is_named).zip(config.layer_count);
-        let beyond = beyond.is_some_and(|(layer, count)| is_decoder(&place.stack) && layer >= count);
+        let beyond = beyond.is_some_and(|(layer, count)| is_decoder(place.stack()) && layer >= count);
         let is_outside = place.layer.is_none();
         let counts =
             |parts: &[&str]| rows.is_some_and(|rows| is_outside && config.numbers_called(parts).contains(&rows));

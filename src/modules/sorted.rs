@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::left_out::Reason;
 use super::model::{Matrix, Model};
 use super::name::module_name;
@@ -31,24 +33,15 @@ impl<'a> Sorted<'a> {
     pub fn new(model: &Model<'a>) -> Self {
         let component = model.component;
         let mut sorted = Self { found: Vec::new(), others: Vec::new(), left: Vec::new() };
-        for weight in &component.weights {
-            let reason = match model.matrices(weight) {
-                Ok(_) if !weight.is_floating() => Reason::Dtype(weight.dtype()),
-                Ok(matrices) => {
-                    match model.reason_against(module_name(&weight.name), matrices.first().map(|one| one.shape()[0])) {
-                        None => {
-                            sorted.found.extend(matrices);
-                            continue;
-                        }
-                        Some(reason) if reason.is_linear() => {
-                            sorted.others.extend(matrices);
-                            reason
-                        }
-                        Some(reason) => reason,
-                    }
-                }
-                Err(reason) => reason,
+        let judged: Vec<_> = component.weights.par_iter().map(|weight| (weight, judge(model, weight))).collect();
+        for (weight, (matrices, reason)) in judged {
+            let Some(reason) = reason else {
+                sorted.found.extend(matrices);
+                continue;
             };
+            if reason.is_linear() {
+                sorted.others.extend(matrices);
+            }
             sorted.left.push(Left { name: &weight.name, stored: weight.stored_name(), weight: Some(weight), reason });
         }
         sorted.left.extend(component.others.iter().map(|other| {
@@ -63,4 +56,19 @@ impl<'a> Sorted<'a> {
         }));
         sorted
     }
+}
+
+/// The matrices in `weight`, and why they are not measured, if there is a reason.
+fn judge<'a>(model: &Model<'a>, weight: &'a Arc<Weight>) -> (Vec<Matrix<'a>>, Option<Reason>) {
+    let matrices = match model.matrices(weight) {
+        Err(reason) => return (Vec::new(), Some(reason)),
+        Ok(_) if !weight.is_floating() => return (Vec::new(), Some(Reason::Dtype(weight.dtype()))),
+        Ok(matrices) => matrices,
+    };
+    let rows = matrices.first().map(|one| one.shape()[0]);
+    let reason = match matrices.first().filter(|one| one.stack.is_none()) {
+        Some(one) => model.reason_at(&one.place, rows),
+        None => model.reason_against(module_name(&weight.name), rows),
+    };
+    (matrices, reason)
 }

@@ -9,7 +9,7 @@
 use std::collections::HashSet;
 
 use super::name::module_name;
-use super::{Line, Role, role as roles};
+use super::{Line, Role, role as by_name};
 use crate::checkpoint::{Component, Config, Look, Weight};
 use crate::source::SourceError;
 
@@ -29,20 +29,20 @@ pub struct Ties {
 }
 
 impl Ties {
-    /// Finds the ties in a component with this completed `config`, whose weights' modules have these roles, for a
-    /// `line` of transformers. Fails if weights that must be compared cannot be read.
+    /// Finds the ties in a component with this completed `config`, whose weights' modules have these `roles`, for a `line` of
+    /// transformers. Fails if weights that must be compared cannot be read.
     pub fn find(
         component: &Component,
         config: &Config,
-        role: &dyn Fn(&Weight) -> Role,
+        roles: &[Role],
         line: Line,
         is_alike: &Alike<'_>,
     ) -> Result<Self, SourceError> {
-        let is = |weight: &Weight, wanted: Role| role(weight) == wanted;
-        let of = |wanted: Role| component.weights.iter().filter(move |weight| is(weight, wanted));
+        let with_roles = || component.weights.iter().zip(roles);
+        let of = |wanted: Role| with_roles().filter(move |(_, role)| **role == wanted).map(|(weight, _)| weight);
         let mut stored = HashSet::new();
         let mut has_head = false;
-        for head in of(Role::Head).filter(|weight| roles::is_output(module_name(&weight.name))) {
+        for head in of(Role::Head).filter(|weight| by_name::is_output(module_name(&weight.name))) {
             has_head = true;
             let embeddings = of(Role::Embedding).filter(|embedding| embedding.shape == head.shape);
             if is_tied(head, embeddings.map(AsRef::as_ref), config, line, is_alike)? {

@@ -9,12 +9,16 @@ pub fn python_json(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, PrettyFormatter::with_indent(b"    "));
     // Writing to memory cannot fail, and the values here have only strings as keys.
     value.serialize(&mut serializer).expect("plain data has a JSON form");
+    // Nearly all of what is written is plain already.
+    if bytes.iter().all(|byte| is_plain(char::from(*byte))) {
+        return bytes;
+    }
     escape_all_but_ascii(&String::from_utf8_lossy(&bytes)).into_bytes()
 }
 
 /// The same as text, with a final newline.
 pub fn python_json_text(value: &(impl Serialize + ?Sized)) -> String {
-    String::from_utf8_lossy(&python_json(value)).into_owned() + "\n"
+    String::from_utf8(python_json(value)).expect("only ASCII is written") + "\n"
 }
 
 /// Escapes all but printable ASCII in strings, as Python does, with UTF-16 for other characters. Outside of strings JSON has
@@ -22,13 +26,17 @@ pub fn python_json_text(value: &(impl Serialize + ?Sized)) -> String {
 fn escape_all_but_ascii(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {
-        if matches!(character, ' '..='~' | '\n') {
+        if is_plain(character) {
             escaped.push(character);
         } else {
             escaped.extend(character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
         }
     }
     escaped
+}
+
+fn is_plain(character: char) -> bool {
+    matches!(character, ' '..='~' | '\n')
 }
 
 #[cfg(test)]

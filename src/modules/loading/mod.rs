@@ -8,14 +8,16 @@
 mod older;
 mod registered;
 mod rules;
+mod search;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-use std::cell::RefCell;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use tables::Kind;
@@ -96,8 +98,8 @@ pub struct Loader {
     rules: Vec<Applied>,
     surveyed: Surveyed,
     older: Older,
-    /// What is known of stored tensors already: the largest models have 100,000, of which each is asked for several times.
-    known: RefCell<HashMap<String, Known>>,
+    /// What the model's tensors become: the largest models have 100,000, of which each is asked for several times.
+    known: HashMap<String, Known>,
 }
 
 /// What a stored tensor becomes.
@@ -119,6 +121,13 @@ enum Origin {
 impl Loader {
     /// The names for a model with this configuration under a `line` of transformers. `names` are those of all its tensors.
     pub fn new<'n>(config: &Config, names: impl Iterator<Item = &'n str> + Clone, line: Line) -> Self {
+        let mut loader = Self::by_configuration(config, names.clone(), line);
+        let names: Vec<&str> = names.collect();
+        loader.known = names.into_par_iter().map(|name| (name.to_owned(), loader.found(name))).collect();
+        loader
+    }
+
+    fn by_configuration<'n>(config: &Config, names: impl Iterator<Item = &'n str> + Clone, line: Line) -> Self {
         if config.is_of_diffusers {
             return Self::of_diffusers(config);
         }
@@ -142,7 +151,7 @@ impl Loader {
 
     fn empty(origin: Origin) -> Self {
         let (rules, surveyed, older) = (Vec::new(), Surveyed::default(), Older::default());
-        Self { origin, tree: None, base: "", rules, surveyed, older, known: RefCell::default() }
+        Self { origin, tree: None, base: "", rules, surveyed, older, known: HashMap::new() }
     }
 
     /// diffusers loads what is stored under the names that its classes have.
@@ -177,23 +186,21 @@ impl Loader {
 
     /// The names in memory of the parameter that the stored `tensor` becomes, or of all parameters if it is divided.
     pub fn parameters(&self, tensor: &str) -> Vec<String> {
-        self.known(tensor, |known| known.parameters.clone())
+        self.known(tensor).into_owned().parameters
     }
 
-    /// What `of` takes from what is known of the stored `tensor`.
-    fn known<T>(&self, tensor: &str, of: impl Fn(&Known) -> T) -> T {
-        if let Some(known) = self.known.borrow().get(tensor) {
-            return of(known);
-        }
-        let parameters = self.found(tensor);
+    /// What the stored `tensor` becomes, which may be none of those that the model has.
+    fn known(&self, tensor: &str) -> Cow<'_, Known> {
+        self.known.get(tensor).map_or_else(|| Cow::Owned(self.found(tensor)), Cow::Borrowed)
+    }
+
+    fn found(&self, tensor: &str) -> Known {
+        let parameters = self.loaded(tensor);
         let kind = parameters.first().and_then(|parameter| self.kind(parameter));
-        let known = Known { parameters, kind };
-        let result = of(&known);
-        self.known.borrow_mut().insert(tensor.to_owned(), known);
-        result
+        Known { parameters, kind }
     }
 
-    fn found(&self, tensor: &str) -> Vec<String> {
+    fn loaded(&self, tensor: &str) -> Vec<String> {
         let Some(tree) = &self.tree else { return self.renamed(tensor) };
         let renamed: Vec<String> = self.renamed(tensor).into_iter().map(|name| self.based(name, tree)).collect();
         // A name that is not to be renamed.
@@ -225,6 +232,9 @@ impl Loader {
         if let Some(known) = all.iter().position(|name| tree.kind(name).is_some()) {
             return all.swap_remove(known);
         }
+        if tree.kind(&name).is_some() {
+            return name;
+        }
         // What the table lacks is where most of its path is.
         all.insert(0, name);
         let nearest = (0..all.len()).min_by_key(|at| tree.unknown(&all[*at])).unwrap_or(0);
@@ -244,7 +254,7 @@ impl Loader {
     /// What the stored `tensor` is for.
     pub fn kind_of_stored(&self, tensor: &str) -> Option<Kind> {
         self.tree.as_ref()?;
-        self.known(tensor, |known| known.kind)
+        self.known(tensor).kind
     }
 
     /// Whether blocks of attention and of a gated unit, in turn, become the halves of layers.

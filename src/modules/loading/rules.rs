@@ -7,16 +7,17 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use fancy_regex::{Captures, Regex};
-
 use super::super::name::number;
+use super::search::Search;
 use super::tables::{Action, Rule};
 
 /// A rule, ready to be applied to names.
 pub struct Applied {
     rule: Rule,
-    /// One group `g0`, `g1` … for each pattern.
-    regex: Regex,
+    /// One group for each pattern.
+    search: Search,
+    /// The numbers of those groups.
+    groups: Vec<usize>,
     /// For each pattern, a text that a name must contain to match it.
     needles: Vec<String>,
     scope: Option<Scope>,
@@ -46,9 +47,10 @@ impl Applied {
         let mut order: Vec<usize> = (0..rule.from.len()).collect();
         order.sort_by_key(|at| std::cmp::Reverse(rule.from[*at].len()));
         let branches: Vec<String> = order.into_iter().map(|at| branch(at, &rule.from[at])).collect();
-        let regex = Regex::new(&branches.join("|")).ok()?;
+        let search = Search::new(&branches.join("|"))?;
+        let groups = (0..rule.from.len()).map(|at| search.group(&group(at))).collect::<Option<Vec<usize>>>()?;
         let needles = rule.from.iter().map(|pattern| needle(pattern)).collect();
-        Some(Self { rule, regex, needles, scope })
+        Some(Self { rule, search, groups, needles, scope })
     }
 
     /// Whether the rule makes one layer of two blocks.
@@ -70,12 +72,12 @@ impl Applied {
         if !self.needles.iter().any(|needle| key.contains(needle.as_str())) {
             return None;
         }
-        let captures = self.regex.captures(key).ok().flatten()?;
-        let pattern = (0..self.rule.from.len()).find(|at| captures.name(&group(*at)).is_some())?;
+        let captures = self.search.find(key)?;
+        let pattern = self.groups.iter().position(|own| captures[*own].is_some())?;
         if self.rule.action == Action::Group && pattern > 0 && !surveyed.active.get(at).is_some_and(|active| *active) {
             return None;
         }
-        let found = captures.get(0)?.as_str();
+        let found = captures[0]?;
         let renamed =
             |to: &str| format!("{prefix}{}", key.replacen(found, &self.replacement(to, pattern, &captures), 1));
         Some(match self.rule.action {
@@ -98,13 +100,13 @@ impl Applied {
     }
 
     /// What is put in the place of what the pattern at `pattern` has found.
-    fn replacement(&self, to: &str, pattern: usize, captures: &Captures<'_>) -> String {
-        let own = self.regex.capture_names().position(|name| name == Some(group(pattern).as_str())).unwrap_or(0);
+    fn replacement(&self, to: &str, pattern: usize, captures: &[Option<&str>]) -> String {
+        let own = self.groups[pattern];
         let mut text = to.to_owned();
         for back in 1..captures.len() - own {
             let mark = format!("\\{back}");
             if text.contains(&mark) {
-                let captured = captures.get(own + back).map_or("", |group| group.as_str());
+                let captured = captures[own + back].unwrap_or_default();
                 text = text.replace(&mark, &self.shifted(captured));
             }
         }
@@ -135,10 +137,11 @@ impl Surveyed {
                 *count = (*count).max(expert + 1);
             }
             for at in &guards {
-                let guard = |key: &str| {
-                    rules[*at].regex.captures(key).ok().flatten().is_some_and(|found| found.name("g0").is_some())
-                };
-                surveyed.active[*at] |= rules[*at].within(name).is_some_and(|(_, key)| guard(key));
+                let rule = &rules[*at];
+                let is_first =
+                    |found: Vec<Option<&str>>| rule.groups.first().is_some_and(|first| found[*first].is_some());
+                let guard = |key: &str| rule.search.find(key).is_some_and(is_first);
+                surveyed.active[*at] |= rule.within(name).is_some_and(|(_, key)| guard(key));
             }
         }
         surveyed
@@ -151,9 +154,14 @@ fn group(at: usize) -> String {
 
 /// A pattern as a group. One that ends in a letter or a digit ends with a segment, or before a dot or the like.
 fn branch(at: usize, pattern: &str) -> String {
-    let ends_within = pattern.ends_with(|last: char| last.is_ascii_alphanumeric());
+    let is_within = |last: char| last.is_ascii_alphanumeric();
+    let end = match pattern.strip_suffix(is_within) {
+        // What follows is no more of a word. After a letter, the end of a word says the same, and is found much faster.
+        Some(rest) if !rest.ends_with('\\') => r"\b",
+        Some(_) => r"(?!\w)",
+        None => "",
+    };
     let pattern = pattern.replace("*.", r".*\.");
-    let end = if ends_within { r"(?!\w)" } else { "" };
     format!("(?P<{}>{pattern}{end})", group(at))
 }
 
