@@ -96,7 +96,7 @@ impl PublishArgs {
             rules: self.selection.rules(counted)?,
             emit,
             adapter: self.adapter.adapter(),
-            destination: Destination { folder, full, top },
+            destination: Destination { folder, full, top, address: None },
             stores: environment::stores(),
             overwrite: self.overwrite,
             as_json: self.json,

@@ -64,8 +64,8 @@ pub fn publish_whole(
     let top = select::top_json(selection.as_ref().map_or(&[][..], |selection| &selection.groups));
     scan.write(outputs, &top).map_err(|error| unwritten(error, outputs, publication.resume_with))?;
     written();
-    let selection =
-        selection.with_context(|| format!("the numbers are in '{}', but nothing is chosen", outputs.full.display()))?;
+    let selection = selection
+        .with_context(|| format!("the numbers are in '{}', but nothing is chosen", outputs.shown(&outputs.full)))?;
     let shown = if publication.as_json { terminal.output(&top) } else { terminal.top(&selection) };
     shown.context(STANDARD_OUTPUT)?;
     caution(scan, terminal);

@@ -85,6 +85,7 @@ impl Remote {
         };
         let remote = Self::bring(address, &publication.stores, is_ours, terminal)?;
         publication.destination.folder = Some(remote.path().to_owned());
+        publication.destination.address = Some(remote.address.clone());
         Ok(Some(remote))
     }
 

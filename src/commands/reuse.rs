@@ -31,7 +31,7 @@ pub fn finished(
     let date = scan.provenance.as_ref().map_or("", |provenance| &provenance.date);
     terminal.note(&format!(
         "'{}' has the numbers of these weights, measured {date}: nothing is measured anew (--fresh measures again)",
-        outputs.full.display()
+        outputs.shown(&outputs.full)
     ));
     if let Err(error) = spectra
         && publication.has_spectra

@@ -61,15 +61,20 @@ fn measure(
     (date, begun): (SystemTime, Instant),
 ) -> Result<ExitCode> {
     let outputs = prepare::outputs(task, &plan, source, terminal)?;
-    let whole = plan;
-    let plan = task.part.map_or_else(|| whole.clone(), |part| whole.part(part));
+    let shares = match task.part {
+        Some(part) if task.dry_run => plan.shares(part.of),
+        _ => Vec::new(),
+    };
+    let plan = match task.part {
+        Some(part) => plan.into_part(part),
+        None => plan,
+    };
     let download = if task.stream || source.is_streamed_only() {
         plan.bytes_to_stream(source)
     } else {
         plan.bytes_to_download(source)
     };
     if task.dry_run {
-        let shares = task.part.map_or_else(Vec::new, |part| whole.shares(part.of));
         let json = || terminal.output(&plan.dry_run_json(download, &shares));
         let shown = if task.publication.as_json { json() } else { terminal.dry_run(&plan, download, &shares) };
         shown.context(STANDARD_OUTPUT)?;

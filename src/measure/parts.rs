@@ -29,19 +29,14 @@ impl Plan {
     }
 
     /// A part of the plan. Every machine that has the same headers gets the same parts.
-    pub fn part(&self, part: Part) -> Self {
+    pub fn into_part(self, part: Part) -> Self {
         let part_of = self.division(part.of);
-        let own = |place: &usize| part_of[*place] + 1 == part.number;
-        let places: Vec<usize> = (0..self.modules.len()).filter(own).collect();
-        let name = |place: &usize| self.modules[*place].info.name.clone();
-        let portion = Portion {
-            part,
-            name: self.model.name.clone(),
-            total: self.modules.len(),
-            places: places.iter().map(|place| (name(place), *place)).collect(),
-        };
-        let modules = places.iter().map(|place| self.modules[*place].clone()).collect();
-        Self { modules, part: Some(portion), ..self.clone() }
+        let total = self.modules.len();
+        let own = self.modules.into_iter().enumerate().filter(|(place, _)| part_of[*place] + 1 == part.number);
+        let (places, modules): (Vec<usize>, Vec<Module>) = own.unzip();
+        let names = modules.iter().map(|module| module.info.name.clone());
+        let portion = Portion { part, name: self.model.name.clone(), total, places: names.zip(places).collect() };
+        Self { modules, part: Some(portion), ..self }
     }
 
     /// What each of so many parts takes.

@@ -13,6 +13,8 @@ pub struct Destination {
     pub folder: Option<PathBuf>,
     pub full: Option<PathBuf>,
     pub top: Option<PathBuf>,
+    /// Where people find the folder, if it only stands in for one elsewhere, such as in an object store.
+    pub address: Option<String>,
 }
 
 /// The files that a scan writes.
@@ -26,6 +28,8 @@ pub struct Outputs {
     pub spectra: PathBuf,
     /// The journal of a scan that is not finished.
     pub journal: PathBuf,
+    /// A folder that stands in for another one, and the address of that.
+    stand_in: Option<(PathBuf, String)>,
 }
 
 impl Outputs {
@@ -43,7 +47,17 @@ impl Outputs {
             spectra: followed(spectra_of(&full)),
             journal: journal.into(),
             full,
+            stand_in: destination.address.clone().map(|address| (folder, address)),
         }
+    }
+
+    /// Where people find one of the files.
+    pub fn shown(&self, file: &Path) -> String {
+        let elsewhere = self.stand_in.as_ref().and_then(|(folder, address)| {
+            let within = file.strip_prefix(folder).or_else(|_| file.strip_prefix(real(folder))).ok()?;
+            Some(format!("{}/{}", address.trim_end_matches('/'), within.display()))
+        });
+        elsewhere.unwrap_or_else(|| file.display().to_string())
     }
 
     /// The files for a part of the scan of the model called `name`.
@@ -150,8 +164,11 @@ mod tests {
             folder: Some("out".into()),
             full: Some("laser_scan_mistral.json".into()),
             top: Some("laser_scan_mistral_top_snr.json".into()),
+            address: Some("s3://bucket/results/".into()),
         };
         let outputs = Outputs::new("m", &destination);
+        assert_eq!(outputs.shown(Path::new("out/a.json")), "s3://bucket/results/a.json");
+        assert_eq!(outputs.shown(&outputs.full), "laser_scan_mistral.json");
         assert_eq!(outputs.full, Path::new("laser_scan_mistral.json"));
         assert_eq!(outputs.journal, Path::new("laser_scan_mistral.json.journal"));
         assert_eq!(outputs.manifest, Path::new("laser_scan_mistral_run.json"));
@@ -163,7 +180,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = |name: &str| Some(folder.path().join(name));
         let prepare = |full: &str, top: &str| {
-            let destination = Destination { folder: path("."), full: path(full), top: path(top) };
+            let destination = Destination { folder: path("."), full: path(full), top: path(top), address: None };
             Outputs::new("m", &destination).prepare(&[folder.path().join("model.safetensors")])
         };
         fs::create_dir(folder.path().join("sub")).expect("created");

@@ -274,7 +274,7 @@ impl Terminal {
         if renamed > 0 {
             self.note(&format!(
                 "{renamed} of the {count} chosen are called otherwise in memory: 'target' in '{}' is what a trainer sees",
-                outputs.full.display()
+                outputs.shown(&outputs.full)
             ));
         }
     }
@@ -286,10 +286,10 @@ impl Terminal {
         }
         let spectra = has_spectra.then_some(&outputs.spectra);
         let files = [&outputs.full].into_iter().chain(&outputs.top).chain([&outputs.manifest]).chain(spectra);
-        let mut files: Vec<String> = files.map(|path| format!("'{}'", path.display())).collect();
+        let mut files: Vec<String> = files.map(|path| format!("'{}'", outputs.shown(path))).collect();
         let last = files.pop().unwrap_or_default();
         self.note(&format!("wrote {} and {last} in {:.1} s", files.join(", "), elapsed.as_secs_f64()));
-        let written: Vec<String> = outputs.results().iter().map(|path| path.display().to_string()).collect();
+        let written: Vec<String> = outputs.results().into_iter().map(|path| outputs.shown(path)).collect();
         self.event("done", json!({"files": written, "seconds": elapsed.as_secs_f64(), "failed": failed}));
     }
 

@@ -153,7 +153,7 @@ def check_s3(program, model, whole, folder):
     results = "s3://models/results/here"
     for part in (3, 1, 2):
         sent = scanner.succeeds("--model", address, "--device", "cpu", "--part", f"{part}/3", "--output-dir", results)
-        assert "sent 3 files" in sent.stderr
+        assert "sent 3 files" in sent.stderr and f"wrote '{results}/laser_scan_" in sent.stderr, sent.stderr
     again = scanner.succeeds("--model", address, "--device", "cpu", "--part", "2/3", "--output-dir", results)
     assert "nothing is measured anew" in again.stderr
     (folder / "from").mkdir()
