@@ -15,8 +15,9 @@ pub struct AdapterArgs {
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub rank: Option<u32>,
 
-    /// Set the rank so that as many parameters are trained as by plain LoRA of rank R over all linear modules, rounded to a
-    /// multiple of 8
+    /// Set the rank so that as many parameters are trained as by plain LoRA of rank R over all linear modules, by a multiple of 8
+    /// where one comes within 2 %. No module gets a rank above its smaller side; what that leaves over goes to the others where the
+    /// trainer takes a rank for each module
     #[arg(
         long,
         value_name = "R",
@@ -32,6 +33,10 @@ pub struct AdapterArgs {
     /// Let alpha grow with the rank: --alpha is that of the rank given to --match-rank
     #[arg(long, requires = "match_rank", conflicts_with = "rank")]
     pub scale_alpha: bool,
+
+    /// Scale adapters by alpha over the rank's root, as rsLoRA does, which keeps them effective at high ranks
+    #[arg(long)]
+    pub use_rslora: bool,
 
     /// Leave out the head, which is trained with whatever is chosen unless it shares the embedding's weight
     #[arg(long)]
@@ -56,6 +61,7 @@ impl AdapterArgs {
                 None => Rank::Fixed(self.rank()),
             },
             alpha: if self.scale_alpha { Alpha::Follows(alpha) } else { Alpha::Stays(alpha) },
+            rslora: self.use_rslora,
             head: !self.no_head,
             head_rank: self.head_rank.map(u64::from),
         }
@@ -67,16 +73,18 @@ impl AdapterArgs {
 
     /// Whether an option of the adapter is given that makes sense only for a configuration.
     pub fn is_given(&self) -> bool {
-        self.match_rank.is_some() || self.head_rank.is_some() || self.alpha.is_some()
+        self.match_rank.is_some() || self.head_rank.is_some() || self.alpha.is_some() || self.use_rslora
     }
 
     /// What is wrong if the trainer does not support an option that is given.
     pub fn contradiction(&self, trainer: &dyn Trainer) -> Option<String> {
-        let Profile { key, has_adapters, has_rank_pattern, .. } = trainer.profile();
+        let Profile { key, has_adapters, has_rank_pattern, rslora, .. } = trainer.profile();
         if !has_adapters && (self.is_given() || self.rank.is_some()) {
             Some(format!("{key} trains the weights themselves, without adapters: leave out ranks and alphas"))
         } else if self.head_rank.is_some() && !has_rank_pattern {
             Some(format!("{key} knows one rank for all modules: leave out --head-rank"))
+        } else if self.use_rslora && rslora.is_none() {
+            Some(format!("{key} has no rsLoRA: leave out --use-rslora"))
         } else {
             None
         }

@@ -14,9 +14,9 @@ use crate::commands::task::{ModelRequest, ScanTask};
 
 /// The options that are about the choice, which is made when parts are merged.
 #[rustfmt::skip]
-const OF_CHOICE: [&str; 17] = [
+const OF_CHOICE: [&str; 18] = [
     "top_n", "top_percent", "global", "types", "layers", "statistic", "ties", "budget", "pool_experts", "emit", "top_output", "rank",
-    "match_rank", "alpha", "scale_alpha", "no_head", "head_rank",
+    "match_rank", "alpha", "scale_alpha", "use_rslora", "no_head", "head_rank",
 ];
 
 /// A model as the user names it.

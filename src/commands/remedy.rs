@@ -41,7 +41,8 @@ pub fn in_words(Remark { text, remedy }: &Remark) -> String {
 }
 
 fn with_options(text: impl Display, remedy: &Remedy) -> String {
-    let is_sentence = matches!(remedy, Remedy::NoHead | Remedy::NoHeadNorEmbedding | Remedy::PrintInstead);
+    let is_sentence =
+        matches!(remedy, Remedy::NoHead | Remedy::NoHeadNorEmbedding | Remedy::PrintInstead | Remedy::ScaleAlpha);
     format!("{text}{} {}", if is_sentence { ';' } else { ':' }, options(remedy))
 }
 
@@ -52,12 +53,15 @@ fn options(remedy: &Remedy) -> String {
         Remedy::LeaveOut => "leave it out with --types or --layers",
         Remedy::LeaveTypesOut => "leave them out with --types then",
         Remedy::OtherTypes => "choose others with --types",
+        Remedy::OtherTrainer => "take another trainer",
         Remedy::OtherTypesOrTrainer => "choose others with --types, or take another trainer",
         Remedy::AddModule => "choose one too, or do without --no-head",
         Remedy::GiveModel => "give the model with --model",
         Remedy::GiveRank => "give --rank",
         Remedy::GiveAlpha => "give --alpha",
+        Remedy::ScaleAlpha => "--scale-alpha lets it grow too, and --use-rslora divides it by the rank's root",
         Remedy::NoHeadRank => "leave out --head-rank",
+        Remedy::NoRslora => "leave out --use-rslora",
         Remedy::NoHead => "--no-head leaves it out",
         Remedy::NoHeadNorEmbedding => "--no-head leaves it out with the head",
         Remedy::PrintInstead => "without --into their lines are printed",

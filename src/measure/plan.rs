@@ -223,6 +223,7 @@ impl Plan {
     /// What is known of the model besides the modules to measure.
     pub fn surroundings(&self) -> Surroundings {
         let types = self.checkpoint.components.iter().filter_map(|component| component.config.model_type.clone());
+        let classes = self.checkpoint.components.iter().filter_map(|component| component.config.architecture.clone());
         let others = self.others.iter().map(|module| &module.info).filter(|info| info.part_of.is_none());
         // What changed is trained in the base.
         let model = self.base.as_ref().unwrap_or(&self.model);
@@ -230,6 +231,7 @@ impl Plan {
             // Only models of the Hub have a commit.
             model: if model.commit.is_some() { &model.spelling } else { &model.name }.clone(),
             model_types: types.collect(),
+            architectures: classes.collect(),
             components: self.checkpoint.components.iter().filter_map(|component| component.name.clone()).collect(),
             transformers: self.line.version(),
             ties_embeddings: self.ties_embeddings,

@@ -157,12 +157,22 @@ impl Serialize for Around<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(scan) = self;
         let Some(around) = &scan.surroundings else { return serializer.serialize_none() };
-        let Surroundings { model, model_types, transformers, components, ties_embeddings, modules, names } = around;
+        let Surroundings {
+            model,
+            model_types,
+            architectures,
+            transformers,
+            components,
+            ties_embeddings,
+            modules,
+            names,
+        } = around;
         let failed = scan.records.iter().filter(|record| record.result.is_err()).map(|record| &record.info);
         let unmeasured: Vec<Outside<'_>> = failed.filter(|info| info.part_of.is_none()).map(Outside).collect();
-        let mut map = serializer.serialize_struct("Surroundings", 8)?;
+        let mut map = serializer.serialize_struct("Surroundings", 9)?;
         map.serialize_field("model", model)?;
         map.serialize_field("model_types", model_types)?;
+        map.serialize_field("architectures", architectures)?;
         map.serialize_field("transformers", transformers)?;
         map.serialize_field("components", components)?;
         map.serialize_field("ties_embeddings", ties_embeddings)?;
@@ -206,6 +216,7 @@ fn surroundings(manifest: &Json) -> Result<(Surroundings, Vec<Info>), ReadError>
     let surroundings = Surroundings {
         model: around.required("model", "a name", |value| value.text().map(str::to_owned))?,
         model_types: around.required("model_types", "a list of names", texts)?,
+        architectures: around.field("architectures", "a list of names", texts)?.unwrap_or_default(),
         transformers: around.required("transformers", "4 or 5", version)?,
         components: around.field("components", "a list of names", texts)?.unwrap_or_default(),
         ties_embeddings: around.flag("ties_embeddings")?,

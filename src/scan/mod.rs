@@ -80,6 +80,8 @@ pub struct Surroundings {
     pub model: String,
     /// The `model_type` of each component that has one.
     pub model_types: Vec<String>,
+    /// The class of each component whose configuration names one.
+    pub architectures: Vec<String>,
     /// The line of transformers whose names in memory are used: 4 or 5.
     pub transformers: u8,
     /// The names of the components, if the model is a pipeline of several.

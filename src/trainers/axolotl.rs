@@ -8,7 +8,7 @@ use super::{Export, ExportError, Format, Trainer};
 
 /// Keys that change which modules are trained. An adapter that is trained further keeps its own modules, and replicated layers
 /// shift the numbers of those above them.
-const CONFLICTS: [&str; 12] = [
+const CONFLICTS: [&str; 10] = [
     "lora_model_dir",
     "peft_layers_to_transform",
     "peft_layers_pattern",
@@ -16,8 +16,6 @@ const CONFLICTS: [&str; 12] = [
     "peft_trainable_token_indices",
     "lora_exclude_modules",
     "lora_modules_to_save",
-    "lora_rank_pattern",
-    "lora_alpha_pattern",
     "unfrozen_parameters",
     "spectrum_top_fraction",
     "spectrum_model_name",
@@ -47,8 +45,12 @@ impl Trainer for Axolotl {
                 "lora_target_modules",
                 "lora_target_parameters",
                 "lora_rank_pattern",
+                "lora_alpha_pattern",
+                "peft_use_rslora",
             ],
             has_rank_pattern: true,
+            has_whole_alpha: true,
+            rslora: Some("peft_use_rslora"),
             user_config: Some(UserConfig {
                 adapter: Some(AdapterKeys { rank: "lora_r", alpha: "lora_alpha" }),
                 conflicts: &CONFLICTS,
@@ -83,12 +85,18 @@ impl Trainer for Axolotl {
             settings.insert(2, ("lora_dropout", Value::Number(0)));
             settings.push(("lora_target_parameters", Value::List(names.parameters)));
         }
-        let pattern = peft::rank_pattern(choice);
-        if pattern.is_empty() {
-            resets.push(("lora_rank_pattern", Value::Map(Vec::new())));
-        } else {
-            settings.push(("lora_rank_pattern", Value::Map(pattern)));
+        // Axolotl takes only whole alphas.
+        let alphas = peft::alpha_pattern(choice).into_iter().map(|(name, alpha)| (name, alpha.round().max(1.0) as u64));
+        for (key, pattern) in
+            [("lora_rank_pattern", peft::rank_pattern(choice)), ("lora_alpha_pattern", alphas.collect())]
+        {
+            if pattern.is_empty() {
+                resets.push((key, Value::Map(Vec::new())));
+            } else {
+                settings.push((key, Value::Map(pattern)));
+            }
         }
+        settings.extend(choice.lora.rslora.then_some(("peft_use_rslora", Value::Flag(true))));
         let documents = vec![self.document(choice, Format::Yaml, yaml::document(&settings))];
         Ok(Export { documents, settings, resets, notes: names.notes, ..Export::default() })
     }

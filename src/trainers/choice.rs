@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use super::document::Remark;
 use super::lora::Lora;
-use super::profile::Profile;
 use super::remedy::Remedy;
 use super::resolve::{self, Rule, Universe};
 use super::targets::{Target, Targets, belongs};
-use super::{Adapter, ExportError, Request};
+use super::{Adapter, ExportError, Request, Trainer};
 use crate::modules::Architecture;
+use crate::output::grouped;
 use crate::scan::Surroundings;
 use crate::select::{Candidate, Selection};
 
@@ -33,11 +33,12 @@ pub struct Choice<'a> {
 
 impl<'a> Choice<'a> {
     /// What `request` chooses of the model, or of one `component` of a pipeline.
-    pub fn new(trainer: &'static Profile, request: &Request<'a>, component: Option<&str>) -> Result<Self, ExportError> {
+    pub fn new(trainer: &dyn Trainer, request: &Request<'a>, component: Option<&str>) -> Result<Self, ExportError> {
         let Request { selection, adapter } = *request;
         let around = selection.scan.surroundings.as_ref();
-        let targets = Targets::new(selection.scan, component);
-        let mut chosen = targets.chosen(selection)?;
+        let targets = Targets::new(selection.scan, component, &*trainer.naming(around)?);
+        let trainer = trainer.profile();
+        let mut chosen = targets.chosen(selection, trainer.name)?;
         chosen.retain(|place| adapter.head || !targets.all[*place].is_head);
         if chosen.is_empty() {
             return Err(ExportError::Nothing);
@@ -92,13 +93,14 @@ impl<'a> Choice<'a> {
         ExportError::Unsupported { trainer: self.trainer, what: what.into(), remedy: remedy.into() }
     }
 
-    /// The note on the head, for every trainer.
-    pub fn note(&self) -> Option<Remark> {
+    /// The note on the head, which takes so many `parameters`, for every trainer.
+    pub fn note(&self, parameters: Option<u64>) -> Option<Remark> {
         let heads: Vec<&str> = self.heads.iter().map(|head| self.target(*head).name.as_str()).collect();
         if self.adapter.head && self.is_tied() {
             Some("the head is left out: it shares the embedding's weight".to_owned().into())
         } else if !heads.is_empty() {
-            let text = format!("the head is trained too: {}", resolve::listed(&heads));
+            let cost = parameters.map_or_else(String::new, |count| format!(", with {} parameters", grouped(count)));
+            let text = format!("the head is trained too: {}{cost}", resolve::listed(&heads));
             Some(Remark::new(text, Remedy::NoHead))
         } else {
             None

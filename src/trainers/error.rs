@@ -5,6 +5,9 @@ use super::remedy::Remedy;
 pub enum ExportError {
     #[error("'{name}' is one parameter in memory for {held} modules, of which the choice has {chosen}")]
     Together { name: String, chosen: usize, held: usize },
+    /// The same, for a trainer that has one module for all experts of a layer.
+    #[error("{trainer} has one module for the {held} experts of '{name}', of which the choice has {chosen}")]
+    Stacked { trainer: &'static str, name: String, chosen: usize, held: usize },
     /// The same, where a library makes one module of several that are no experts.
     #[error("'{name}' is one module in memory for {held} on disk, of which the choice has {chosen}")]
     Merged { name: String, chosen: usize, held: usize },
@@ -56,7 +59,7 @@ impl ExportError {
     /// What a person can do about it, unless the message itself says so.
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::Together { .. } | Self::Apart { .. } => Some(Remedy::PoolExperts),
+            Self::Together { .. } | Self::Stacked { .. } | Self::Apart { .. } => Some(Remedy::PoolExperts),
             Self::Components(component, _) => Some(Remedy::OneComponent(component.clone())),
             Self::HitsNothing { .. } | Self::HitsMore { .. } | Self::Missed { .. } | Self::Merged { .. } => {
                 Some(Remedy::LeaveOut)

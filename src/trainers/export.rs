@@ -10,6 +10,10 @@ use super::{ExportError, Request, Trainer};
 
 /// The configuration with which `trainer` trains exactly what is chosen, if it can.
 pub fn export(trainer: &dyn Trainer, request: &Request<'_>) -> Result<Export, ExportError> {
+    if request.adapter.rslora && trainer.profile().rslora.is_none() {
+        let (trainer, what) = (trainer.profile().name, "has no rsLoRA".to_owned());
+        return Err(ExportError::Unsupported { trainer, what, remedy: Some(Remedy::NoRslora) });
+    }
     if request.adapter.head_rank.is_some() && !trainer.profile().has_rank_pattern {
         let what = "knows one rank for all modules".to_owned();
         return Err(ExportError::Unsupported {
@@ -32,17 +36,22 @@ pub fn export_model(
     component: Option<&str>,
 ) -> Result<Export, ExportError> {
     let guessed = vouched(request.selection)?;
-    let mut choice = Choice::new(trainer.profile(), request, component)?;
+    let mut choice = Choice::new(trainer, request, component)?;
     let trained = trainer.trains(&choice);
     let is_adapted = trainer.profile().has_adapters;
     let numbers = if is_adapted {
-        choice.lora = Lora::new(choice.adapter, &choice.targets, &trained)?;
+        choice.lora = Lora::new(choice.adapter, trainer.profile(), &choice.targets, &trained)?;
         choice.lora.note(choice.adapter, &choice.targets, &trained)
     } else {
         lora::weights(&choice.targets, &trained)
     };
     let mut export = trainer.export(&choice)?;
-    export.notes.splice(0..0, numbers.map(Remark::from).into_iter().chain(choice.note()));
+    let head_rank = is_adapted.then(|| choice.lora.head_rank.unwrap_or(choice.lora.rank));
+    let head = choice.note(lora::of_heads(&choice.targets, &trained, head_rank));
+    export.notes.splice(0..0, numbers.map(Remark::from).into_iter().chain(head));
+    if is_adapted {
+        export.warnings.extend(choice.lora.warnings(choice.adapter, &choice.targets, &trained));
+    }
     export.warnings.extend(choice.warning().into_iter().chain(guessed));
     export.warnings.extend(is_adapted.then(|| bypassed(&choice)).flatten().map(Remark::from));
     Ok(export)
@@ -98,7 +107,8 @@ mod tests {
         scan.surroundings = Some(Surroundings { model: "sd".into(), components: names, ..Surroundings::default() });
         let all = Rules { count: Count::All, global: false, budget: None, types: Types::default(), layers: None };
         let selection = Selection::new(&scan, &all).expect("all");
-        let adapter = Adapter { rank: Rank::Fixed(8), alpha: Alpha::Stays(16.0), head: true, head_rank: None };
+        let adapter =
+            Adapter { rank: Rank::Fixed(8), alpha: Alpha::Stays(16.0), rslora: false, head: true, head_rank: None };
         let request = Request { selection: &selection, adapter };
 
         let documents = export(&Pipelines, &request).expect("both").documents;

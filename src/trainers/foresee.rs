@@ -22,6 +22,7 @@ impl ExportError {
             Self::Components(..) | Self::Unadaptable { .. } | Self::Unsupported { .. } => Cause::Types,
             Self::Renamed(_)
             | Self::Together { .. }
+            | Self::Stacked { .. }
             | Self::Merged { .. }
             | Self::HitsNothing { .. }
             | Self::HitsMore { .. }
@@ -49,7 +50,11 @@ pub fn foresee(trainer: &dyn Trainer, request: &Request<'_>, rules: &Rules) -> R
     }
     // If the first modules of each type include only some of those in one parameter, so do as many others.
     match export(trainer, request) {
-        Err(error @ (ExportError::Together { .. } | ExportError::Merged { .. })) if every_type_is_chosen => Err(error),
+        Err(error @ (ExportError::Together { .. } | ExportError::Stacked { .. } | ExportError::Merged { .. }))
+            if every_type_is_chosen =>
+        {
+            Err(error)
+        }
         _ => Ok(()),
     }
 }

@@ -22,6 +22,9 @@ const CONFLICTS: [&str; 6] = [
     "use_unsloth",
 ];
 
+/// Keys by which a configuration of Axolotl is recognised.
+pub const FOREIGN: &[&str] = &["base_model", "adapter", "lora_r", "lora_target_modules", "unfrozen_parameters"];
+
 /// As the only name, this stands for all linear modules.
 const ALL: &str = "all";
 
@@ -137,14 +140,17 @@ impl Trainer for LlamaFactory {
                 "lora_target",
                 "freeze_vision_tower",
                 "freeze_multi_modal_projector",
+                "use_rslora",
             ],
             user_config: Some(UserConfig {
                 adapter: Some(AdapterKeys { rank: "lora_rank", alpha: "lora_alpha" }),
                 conflicts: &CONFLICTS,
                 naming: &[],
                 needs: None,
-                foreign: &["base_model", "adapter", "lora_r", "lora_target_modules", "unfrozen_parameters"],
+                foreign: FOREIGN,
             }),
+            has_whole_alpha: true,
+            rslora: Some("use_rslora"),
             ..Profile::USUAL
         }
     }
@@ -157,6 +163,7 @@ impl Trainer for LlamaFactory {
             ("lora_alpha", Value::Decimal(choice.lora.alpha)),
             ("lora_target", Value::Text(names.join(","))),
         ];
+        settings.extend(choice.lora.rslora.then_some(("use_rslora", Value::Flag(true))));
         let mut resets = Vec::new();
         if let Some(composite) = composite(choice) {
             for (key, is_frozen) in composite.freezing(choice, &names)? {
@@ -207,6 +214,12 @@ impl Composite {
         choice.check(Rule::Substring { forbidden: &forbidden }, names, &choice.wanted())?;
         Ok(freezing)
     }
+}
+
+/// The texts in whose modules nothing is trained by default.
+pub fn frozen(choice: &Choice<'_>) -> Vec<&'static str> {
+    let parts = composite(choice).map(|composite| [composite.never, composite.tower, composite.projector].concat());
+    parts.unwrap_or_default()
 }
 
 fn composite(choice: &Choice<'_>) -> Option<&'static Composite> {

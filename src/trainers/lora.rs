@@ -6,19 +6,25 @@
 
 use serde_json::{Value, json};
 
-use super::ExportError;
-use super::targets::Targets;
+use super::document::Remark;
+use super::ranks::{self, Adaptable};
+use super::remedy::Remedy;
+use super::targets::{Target, Targets};
+use super::{ExportError, Profile};
 use crate::output::{counted, grouped};
 use crate::select::Cost;
 
-/// What a rank is rounded to.
-pub const STEP: u64 = 8;
+/// How far alpha over rank may fall below that of plain LoRA before it is warned of.
+const MOST_DAMPING: f64 = 4.0;
 
 /// The adapter that a user asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct Adapter {
     pub rank: Rank,
     pub alpha: Alpha,
+    /// Whether what the matrices add is scaled by alpha over the rank's root instead of the rank (Kalajdzievski, "A Rank
+    /// Stabilization Scaling Factor for Fine-Tuning with LoRA", 2023).
+    pub rslora: bool,
     /// Whether the projection onto the vocabulary is trained too.
     pub head: bool,
     /// The rank of the head, if it differs.
@@ -50,86 +56,201 @@ pub enum Alpha {
 }
 
 /// The numbers with which LoRA is trained.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Lora {
     pub rank: u64,
     pub alpha: f64,
+    pub rslora: bool,
     /// The rank of the head, if it differs.
     pub head_rank: Option<u64>,
+    /// The places of the targets that cannot use the rank, with the rank that each has instead.
+    pub lower: Vec<(usize, u64)>,
 }
 
 impl Lora {
     /// The numbers for the targets that are `trained`. Heads are not counted where a rank is computed.
-    pub fn new(adapter: Adapter, targets: &Targets, trained: &[usize]) -> Result<Self, ExportError> {
+    pub fn new(adapter: Adapter, trainer: &Profile, targets: &Targets, trained: &[usize]) -> Result<Self, ExportError> {
         let (_, chosen) = split_heads(targets, trained);
-        let rank = match adapter.rank {
-            Rank::Fixed(rank) => rank,
+        let (rank, lower) = match adapter.rank {
+            Rank::Fixed(rank) => (rank, Vec::new()),
             Rank::Matching(plain) => {
-                let known = targets.plain().zip(cost(targets, &chosen));
+                let known = targets.plain().zip(adaptable(targets, &chosen));
                 let ((all, _), some) = known.ok_or(ExportError::NoShapes)?;
-                if all.sides == 0 || some.sides == 0 {
+                if all.sides == 0 || ranks::used(&some, 1) == 0 {
                     return Err(ExportError::Incomparable);
                 }
-                matching(plain, all.sides, some.sides)
+                let rank = ranks::matching(&some, plain.saturating_mul(all.sides), trainer.has_rank_pattern);
+                let limits = chosen.iter().zip(&some).map(|(place, adapter)| (*place, adapter.limit));
+                (rank, limits.filter(|(_, limit)| *limit < rank).collect())
             }
         };
         let alpha = match (adapter.alpha, adapter.rank) {
-            (Alpha::Follows(alpha), Rank::Matching(plain)) => alpha * rank as f64 / plain as f64,
+            (Alpha::Follows(alpha), Rank::Matching(plain)) => {
+                let alpha = alpha * rank as f64 / plain as f64;
+                if trainer.has_whole_alpha { alpha.round().max(1.0) } else { alpha }
+            }
             (Alpha::Follows(alpha) | Alpha::Stays(alpha), _) => alpha,
         };
-        Ok(Self { rank, alpha, head_rank: adapter.head_rank.filter(|head| *head != rank) })
+        let head_rank = adapter.head_rank.filter(|head| *head != rank);
+        Ok(Self { rank, alpha, rslora: adapter.rslora, head_rank, lower })
+    }
+
+    /// The alpha with which an adapter of another `rank` is scaled as the others are.
+    pub fn alpha_at(&self, rank: u64) -> f64 {
+        self.alpha * damping(rank, self.rslora) / damping(self.rank, self.rslora)
+    }
+
+    /// What the adapters' products are multiplied with.
+    pub fn factor(&self) -> f64 {
+        self.alpha / damping(self.rank, self.rslora)
     }
 
     /// The alpha as a number in JSON, without a decimal point if it is whole.
     pub fn alpha_in_json(&self) -> Value {
-        let is_whole = self.alpha.fract() == 0.0 && self.alpha.abs() < 1e15;
-        if is_whole { json!(self.alpha as i64) } else { json!(self.alpha) }
+        in_json(self.alpha)
+    }
+
+    /// The parameters of adapters beside the targets in these places; `None` if a shape is not known.
+    fn parameters(&self, targets: &Targets, places: &[usize]) -> Option<u64> {
+        let rank = |place: &usize| {
+            let lower = self.lower.iter().find(|(lower, _)| lower == place);
+            lower.map_or(self.rank, |(_, rank)| *rank)
+        };
+        let of = |place: &usize| Some(rank(place).saturating_mul(targets.all[*place].cost?.sides));
+        places.iter().map(of).try_fold(0_u64, |sum, parameters| Some(sum.saturating_add(parameters?)))
     }
 
     /// The note on how many parameters are trained, and how the rank was computed, if all shapes are known.
     pub fn note(&self, adapter: Adapter, targets: &Targets, trained: &[usize]) -> Option<String> {
-        let (heads, chosen) = split_heads(targets, trained);
-        let some = cost(targets, &chosen)?;
-        let trained = self.rank.saturating_mul(some.sides);
+        let (_, chosen) = split_heads(targets, trained);
+        let parameters = self.parameters(targets, &chosen)?;
         let mut text = format!(
             "rank {}: {} trainable parameters in {}",
             self.rank,
-            grouped(trained),
+            grouped(parameters),
             counted(chosen.len(), "module")
         );
         if let (Rank::Matching(plain), Some((all, count))) = (adapter.rank, targets.plain()) {
             let budget = plain.saturating_mul(all.sides);
             text += &format!(
-                ", where plain LoRA of rank {plain} has {} in all {count} ({:.1} %): {plain} · {} / {} = {:.2}, rounded to a \
-                 multiple of {STEP}",
+                ", where plain LoRA of rank {plain} has {} in all {count} ({:.1} %)",
                 grouped(budget),
-                100.0 * trained as f64 / budget as f64,
-                grouped(all.sides),
-                grouped(some.sides),
-                plain as f64 * all.sides as f64 / some.sides as f64,
+                100.0 * parameters as f64 / budget as f64,
             );
         }
-        if let Some(head) = cost(targets, &heads).filter(|head| head.sides > 0) {
-            let rank = self.head_rank.unwrap_or(self.rank);
-            text += &format!("; the head adds {}", grouped(rank.saturating_mul(head.sides)));
+        if let Some((place, rank)) = self.lower.iter().min_by_key(|(_, rank)| *rank) {
+            let name = &targets.all[*place].name;
+            let others = match self.lower.len() - 1 {
+                0 => String::new(),
+                others => format!(", and {} too", counted(others, "other")),
+            };
+            text += &format!("; '{name}' can hold no more than rank {rank} and has that{others}");
         }
+        text += &format!("; {}", self.scaling(adapter));
         Some(text)
     }
+
+    /// What the adapters' products are multiplied with, beside what it is in plain LoRA if the rank is made to match that.
+    fn scaling(&self, adapter: Adapter) -> String {
+        let divisor = |rank: u64| if self.rslora { format!("√{rank}") } else { rank.to_string() };
+        let (alpha, factor) = (self.alpha, self.factor());
+        let own = format!("alpha / rank is {alpha} / {} = {}", divisor(self.rank), short(factor));
+        match adapter.rank {
+            Rank::Matching(plain) => format!("{own}, in plain LoRA {}", short(self.plain_factor(adapter, plain))),
+            Rank::Fixed(_) => own,
+        }
+    }
+
+    fn plain_factor(&self, adapter: Adapter, plain: u64) -> f64 {
+        let (Alpha::Stays(alpha) | Alpha::Follows(alpha)) = adapter.alpha;
+        alpha / damping(plain, self.rslora)
+    }
+
+    /// What may surprise whoever trains with these numbers.
+    pub fn warnings(&self, adapter: Adapter, targets: &Targets, trained: &[usize]) -> Vec<Remark> {
+        let (_, chosen) = split_heads(targets, trained);
+        let mut warnings: Vec<Remark> = Vec::new();
+        let Rank::Matching(plain) = adapter.rank else {
+            warnings.extend(self.above_limits(targets, &chosen).map(Remark::from));
+            return warnings;
+        };
+        warnings.extend(self.missed(plain, targets, &chosen).map(Remark::from));
+        let factor = self.factor();
+        let fall = self.plain_factor(adapter, plain) / factor;
+        if fall > MOST_DAMPING {
+            let text = format!(
+                "what the adapters add is scaled by {}, {} times less than in plain LoRA, because alpha stays where the rank grows",
+                short(factor),
+                short(fall)
+            );
+            warnings.push(Remark::new(text, Remedy::ScaleAlpha));
+        }
+        warnings
+    }
+
+    /// What a rank that was asked for is too high for.
+    fn above_limits(&self, targets: &Targets, chosen: &[usize]) -> Option<String> {
+        let above = |place: &&usize| targets.all[**place].limit.is_some_and(|limit| limit < self.rank);
+        let mut above = chosen.iter().filter(above);
+        let first = &targets.all[*above.next()?];
+        let others = match above.count() {
+            0 => String::new(),
+            others => format!(" and what {} can", counted(others, "other module")),
+        };
+        let (rank, name, limit) = (self.rank, &first.name, first.limit?);
+        Some(format!("rank {rank} exceeds what '{name}' can hold, {limit}{others}: a lower one trains as much"))
+    }
+
+    /// Why the budget is missed, if it is.
+    fn missed(&self, plain: u64, targets: &Targets, chosen: &[usize]) -> Option<String> {
+        let budget = plain.saturating_mul(targets.plain()?.0.sides);
+        let some = adaptable(targets, chosen)?;
+        let part = self.parameters(targets, chosen)? as f64 / budget as f64;
+        if (part - 1.0).abs() <= ranks::TOLERANCE {
+            return None;
+        }
+        let percent = format!("{:.0} % of the budget", 100.0 * part);
+        let wanted = budget as f64 / ranks::used(&some, 1) as f64;
+        let smallest = chosen.iter().zip(&some).min_by_key(|(_, adapter)| adapter.limit);
+        Some(match smallest {
+            Some((place, adapter)) if wanted > adapter.limit as f64 && part < 1.0 => format!(
+                "rank {wanted:.0} exceeds what '{}' can hold, {}: {percent} is used",
+                targets.all[*place].name, adapter.limit
+            ),
+            _ => format!("a rank is a whole number, and {} comes nearest: {percent} is used", self.rank),
+        })
+    }
+}
+
+/// What alpha is divided by.
+fn damping(rank: u64, rslora: bool) -> f64 {
+    if rslora { (rank as f64).sqrt() } else { rank as f64 }
+}
+
+/// A number in JSON, without a decimal point if it is whole.
+pub fn in_json(number: f64) -> Value {
+    let is_whole = number.fract() == 0.0 && number.abs() < 1e15;
+    if is_whole { json!(number as i64) } else { json!(number) }
+}
+
+/// A number with three significant digits at most.
+fn short(number: f64) -> String {
+    crate::output::digits(number, 3)
 }
 
 /// The note on how many parameters are trained without adapters, if all shapes are known.
 pub fn weights(targets: &Targets, trained: &[usize]) -> Option<String> {
-    let (heads, chosen) = split_heads(targets, trained);
+    let (_, chosen) = split_heads(targets, trained);
     let elements = cost(targets, &chosen)?.elements;
-    let head = cost(targets, &heads).filter(|head| head.elements > 0);
-    let head = head.map_or_else(String::new, |head| format!("; the head adds {}", grouped(head.elements)));
-    Some(format!("{} weights are trained in {}{head}", grouped(elements), counted(chosen.len(), "module")))
+    Some(format!("{} weights are trained in {}", grouped(elements), counted(chosen.len(), "module")))
 }
 
-/// The rank at which modules with `some` inputs and outputs have as many parameters as those with `all` at rank `plain`.
-fn matching(plain: u64, all: u64, some: u64) -> u64 {
-    let exact = plain as f64 * all as f64 / some as f64;
-    ((exact / STEP as f64).round() as u64).max(1).saturating_mul(STEP)
+/// The parameters that training the heads among these places takes, by adapters of this rank or by themselves; `None` without
+/// heads, or if a shape is not known.
+pub fn of_heads(targets: &Targets, trained: &[usize], rank: Option<u64>) -> Option<u64> {
+    let (heads, _) = split_heads(targets, trained);
+    let cost = cost(targets, &heads).filter(|_| !heads.is_empty())?;
+    Some(rank.map_or(cost.elements, |rank| rank.saturating_mul(cost.sides)))
 }
 
 /// The heads in these `places`, and the others.
@@ -142,16 +263,7 @@ fn cost(targets: &Targets, places: &[usize]) -> Option<Cost> {
     places.iter().map(|place| targets.all[*place].cost).sum()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranks_are_those_of_the_seed() {
-        // Inputs and outputs of the seven modules of a layer of Mistral-7B, of 32 layers.
-        let layer = 2 * 8192 + 2 * 5120 + 3 * 18432;
-        let rank = |layers: u64| matching(32, 32 * layer, layers * layer);
-        assert_eq!([rank(32), rank(16), rank(4), rank(3), rank(31)], [32, 64, 256, 344, 32]);
-        assert_eq!(matching(1, 8, 8), 8, "never less than a step");
-    }
+fn adaptable(targets: &Targets, places: &[usize]) -> Option<Vec<Adaptable>> {
+    let of = |target: &Target| Some(Adaptable { sides: target.cost?.sides, limit: target.limit? });
+    places.iter().map(|place| of(&targets.all[*place])).collect()
 }

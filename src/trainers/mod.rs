@@ -15,16 +15,22 @@ mod export;
 mod expression;
 mod foresee;
 mod llama_factory;
+mod llama_factory_full;
 mod lora;
+mod mlx_lm;
 mod ms_swift;
+mod ms_swift_full;
+mod nemo_automodel;
 mod peft;
 mod profile;
+mod ranks;
 mod recognize;
 mod remedy;
 mod resolve;
 mod spectrum;
 mod targets;
 mod trainer;
+mod trl;
 mod unsloth;
 mod vouched;
 pub mod yaml;
@@ -34,12 +40,12 @@ pub use document::{Document, Export, Format, Remark};
 pub use error::ExportError;
 pub use export::export;
 pub use foresee::foresee;
-pub(crate) use lora::STEP;
 pub use lora::{Adapter, Alpha, Rank};
 pub use profile::{AdapterKeys, Profile, UserConfig};
+pub(crate) use ranks::{STEP, TOLERANCE};
 pub use recognize::is_export;
 pub use remedy::Remedy;
-pub(crate) use targets::Targets;
+pub(crate) use targets::{AsLoaded, Targets};
 pub use trainer::Trainer;
 
 use crate::select::Selection;
@@ -49,9 +55,15 @@ pub const ALL: &[&dyn Trainer] = &[
     &axolotl::Axolotl,
     &axolotl_full::AxolotlFull,
     &llama_factory::LlamaFactory,
+    &llama_factory_full::LlamaFactoryFull,
     &peft::Peft,
+    &trl::Trl,
     &ms_swift::MsSwift,
+    &ms_swift_full::MsSwiftFull,
     &unsloth::Unsloth,
+    &mlx_lm::MlxLm,
+    &nemo_automodel::NemoAutomodel,
+    &nemo_automodel::NemoAutomodelFull,
     &spectrum::Spectrum,
 ];
 

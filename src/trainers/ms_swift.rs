@@ -19,7 +19,17 @@ impl Trainer for MsSwift {
             key: "ms-swift",
             name: "ms-swift",
             formats: &[Format::Yaml, Format::Args],
-            keys: &["lora_rank", "lora_alpha", "lora_dropout", "target_modules", "target_regex", "target_parameters"],
+            keys: &[
+                "lora_rank",
+                "lora_alpha",
+                "lora_dropout",
+                "target_modules",
+                "target_regex",
+                "target_parameters",
+                "use_rslora",
+            ],
+            has_whole_alpha: true,
+            rslora: Some("use_rslora"),
             ..Profile::USUAL
         }
     }
@@ -35,6 +45,7 @@ impl Trainer for MsSwift {
             ("lora_alpha", Value::Decimal(choice.lora.alpha)),
             modules,
         ];
+        settings.extend(choice.lora.rslora.then_some(("use_rslora", Value::Flag(true))));
         if !names.parameters.is_empty() {
             settings.insert(2, ("lora_dropout", Value::Number(0)));
             settings.push(("target_parameters", Value::List(names.parameters)));

@@ -1,6 +1,6 @@
 //! PEFT: the names of modules and of parameters, and the JSON that `LoraConfig(**…)` takes.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
@@ -10,12 +10,22 @@ use super::profile::Profile;
 use super::remedy::Remedy;
 use super::resolve::Rule;
 use super::targets::Target;
-use super::{Export, ExportError, Format, Trainer, expression};
+use super::{Export, ExportError, Format, Trainer, expression, lora};
 use crate::modules::{self, Refused, WEIGHT, rewritten_by_peft};
 use crate::output;
 
 /// The last segments of the names of modules that PEFT refuses to adapt in a Mamba.
 const REFUSED_OF_MAMBAS: [&str; 2] = ["out_proj", "conv1d"];
+
+/// Endings of the names of classes, with the tasks that PEFT knows for them.
+const TASKS: [(&str, &str); 6] = [
+    ("ForCausalLM", "CAUSAL_LM"),
+    ("LMHeadModel", "CAUSAL_LM"),
+    ("ForSequenceClassification", "SEQ_CLS"),
+    ("ForTokenClassification", "TOKEN_CLS"),
+    ("ForQuestionAnswering", "QUESTION_ANS"),
+    ("EncoderModel", "FEATURE_EXTRACTION"),
+];
 
 const NO_DROPOUT: &str = "lora_dropout is 0: parameters cannot be trained with any";
 
@@ -36,8 +46,11 @@ impl Trainer for Peft {
                 "target_parameters",
                 "rank_pattern",
                 "alpha_pattern",
+                "use_rslora",
+                "task_type",
             ],
             has_rank_pattern: true,
+            rslora: Some("use_rslora"),
             ..Profile::USUAL
         }
     }
@@ -59,7 +72,15 @@ impl Trainer for Peft {
             config.insert("target_parameters".into(), json!(names.parameters));
         }
         config.insert("rank_pattern".into(), Value::Object(pattern));
-        config.insert("alpha_pattern".into(), json!({}));
+        let alphas: Map<String, Value> =
+            alpha_pattern(choice).into_iter().map(|(pattern, alpha)| (pattern, lora::in_json(alpha))).collect();
+        config.insert("alpha_pattern".into(), Value::Object(alphas));
+        if choice.lora.rslora {
+            config.insert("use_rslora".into(), json!(true));
+        }
+        if let Some(task) = task_type(choice) {
+            config.insert("task_type".into(), json!(task));
+        }
         let text = output::python_json_text(&config);
         let documents = vec![self.document(choice, Format::Json, text)];
         Ok(Export { documents, notes: names.notes, ..Export::default() })
@@ -185,7 +206,7 @@ impl Trained {
 /// Whether PEFT takes an expression as it is. Where version 5 of transformers has experts as parameters, PEFT keeps only the
 /// last segments of the names that match, and so loses the choice of layers (`_resolve_string_target_modules` in
 /// `peft/utils/transformers_weight_conversion.py`).
-fn keeps_expressions(choice: &Choice<'_>) -> bool {
+pub fn keeps_expressions(choice: &Choice<'_>) -> bool {
     let is_of_mixture =
         |target: &Target| target.is_parameter || target.is_router || modules::without_expert(&target.name).is_some();
     choice.around.is_some_and(|around| around.transformers < 5 || !choice.targets.all.iter().any(is_of_mixture))
@@ -212,9 +233,36 @@ fn rewritten(choice: &Choice<'_>) -> Vec<&'static str> {
     choice.model_types().flat_map(rewritten_by_peft).copied().collect()
 }
 
-/// The modules with a rank of their own, as regular expressions, and those ranks.
+/// The modules with a rank of their own, as regular expressions, and those ranks: one expression for all that share one.
 pub fn rank_pattern(choice: &Choice<'_>) -> Vec<(String, u64)> {
-    let Some(rank) = choice.lora.head_rank else { return Vec::new() };
     let heads = choice.trained().map(|place| choice.target(place)).filter(|target| target.is_head);
-    heads.map(|head| (expression::literally(&head.name), rank)).collect()
+    let heads = heads.filter_map(|head| Some((expression::literally(&head.name), choice.lora.head_rank?)));
+    heads.chain(lower(choice)).collect()
+}
+
+/// The same modules but the head, with the alphas that scale their adapters as the others are scaled.
+pub fn alpha_pattern(choice: &Choice<'_>) -> Vec<(String, f64)> {
+    lower(choice).map(|(pattern, rank)| (pattern, choice.lora.alpha_at(rank))).collect()
+}
+
+/// The modules that cannot use the rank of the others. PEFT matches the module that a parameter is in.
+fn lower(choice: &Choice<'_>) -> impl Iterator<Item = (String, u64)> {
+    let mut alike: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    for (place, rank) in &choice.lora.lower {
+        let target = choice.target(*place);
+        let module = if target.is_parameter {
+            target.name.rsplit_once('.').map_or("", |(module, _)| module)
+        } else {
+            &target.name
+        };
+        alike.entry(*rank).or_default().push(module.to_owned());
+    }
+    alike.into_iter().map(|(rank, names)| (expression::exactly(&names), rank))
+}
+
+/// What PEFT calls the model's task, by which it chooses its wrapper; `None` if the model's class does not tell.
+fn task_type(choice: &Choice<'_>) -> Option<&'static str> {
+    let classes = &choice.around?.architectures;
+    let [class] = classes.as_slice() else { return None };
+    TASKS.iter().find(|(ending, _)| class.ends_with(ending)).map(|(_, task)| *task)
 }

@@ -18,6 +18,10 @@ pub struct Profile {
     pub has_adapters: bool,
     /// Whether modules can have different ranks.
     pub has_rank_pattern: bool,
+    /// Whether it takes only whole numbers for alpha.
+    pub has_whole_alpha: bool,
+    /// The key that makes its adapters rsLoRA's, if it has them.
+    pub rslora: Option<&'static str>,
     /// Whether it can train the head along with the chosen modules.
     pub takes_head: bool,
     /// Why it trains more parameters than a budget allows, if it does.
@@ -35,6 +39,8 @@ impl Profile {
         keys: &[],
         has_adapters: true,
         has_rank_pattern: false,
+        has_whole_alpha: false,
+        rslora: None,
         takes_head: true,
         exceeds_budgets: None,
         user_config: None,

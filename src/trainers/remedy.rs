@@ -13,13 +13,18 @@ pub enum Remedy {
     LeaveTypesOut,
     OtherTypes,
     OtherTypesOrTrainer,
+    OtherTrainer,
     /// Choose a module as well, or let the head be trained.
     AddModule,
     /// Give the model that was scanned.
     GiveModel,
     GiveRank,
     GiveAlpha,
+    /// Let alpha grow with the rank, or divide it by the rank's root.
+    ScaleAlpha,
     NoHeadRank,
+    /// Leave out rsLoRA.
+    NoRslora,
     NoHead,
     /// Leave out the head, and with it the input embedding.
     NoHeadNorEmbedding,

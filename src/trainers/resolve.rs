@@ -35,8 +35,12 @@ pub enum Rule<'a> {
     /// Axolotl, `unfrozen_parameters`: `re.match` over parameters, which is anchored at the beginning, and at the end only if
     /// the expression ends with `$`. Axolotl escapes dots, so that a name between `^` and `$` is literal.
     ParameterMatch,
-    /// PEFT's rule for `layers_to_transform`: a module's last segments, in these layers.
-    InLayers { layers: &'a [usize] },
+    /// mlx-lm and NeMo Automodel: a module's whole name.
+    ModuleName,
+    /// ms-swift, `trainable_parameters_regex`: over parameters, by an expression that is anchored at both ends.
+    ParameterExpression,
+    /// LLaMA-Factory, `freeze`: anywhere in a parameter's name, unless one of the `forbidden` texts is in it too.
+    ParameterSubstring { forbidden: &'a [&'a str] },
 }
 
 /// A name that a pattern hits.
@@ -140,22 +144,12 @@ impl Universe {
             Rule::ModuleSuffix => by(&self.modules, &suffixes(patterns)),
             Rule::ModuleExpression => by(&self.modules, &full_matches(patterns)),
             Rule::ParameterSuffix => by(&self.parameters, &suffixes(patterns)),
-            Rule::Substring { forbidden } => {
-                let within = substrings(patterns);
-                by(&self.modules, &|name| {
-                    let is_forbidden = forbidden.iter().any(|forbidden| name.contains(forbidden));
-                    if is_forbidden { Vec::new() } else { within(name) }
-                })
-            }
+            Rule::ModuleName => by(&self.modules, &equals(patterns)),
+            Rule::ParameterExpression => by(&self.parameters, &full_matches(patterns)),
+            Rule::Substring { forbidden } => by(&self.modules, &substrings(patterns, forbidden)),
+            Rule::ParameterSubstring { forbidden } => by(&self.parameters, &substrings(patterns, forbidden)),
             Rule::ParameterMatch => {
                 patterns.iter().enumerate().flat_map(|(at, pattern)| self.matching(at, pattern)).collect()
-            }
-            Rule::InLayers { layers } => {
-                let suffixes = suffixes(patterns);
-                by(&self.modules, &|name| {
-                    let is_in = first_number(name).is_some_and(|layer| layers.contains(&layer));
-                    if is_in { suffixes(name) } else { Vec::new() }
-                })
             }
         }
     }
@@ -171,10 +165,20 @@ fn suffixes(patterns: &[String]) -> impl Fn(&str) -> Vec<usize> {
     }
 }
 
-/// For a name, the places of the patterns that occur in it.
-fn substrings(patterns: &[String]) -> impl Fn(&str) -> Vec<usize> {
+/// For a name, the place of the pattern that equals it.
+fn equals(patterns: &[String]) -> impl Fn(&str) -> Vec<usize> {
+    let places: HashMap<&str, usize> =
+        patterns.iter().enumerate().map(|(at, pattern)| (pattern.as_str(), at)).collect();
+    move |name| places.get(name).copied().into_iter().collect()
+}
+
+/// For a name, the places of the patterns that occur in it, unless something `forbidden` does too.
+fn substrings(patterns: &[String], forbidden: &[&str]) -> impl Fn(&str) -> Vec<usize> {
     let automaton = AhoCorasick::new(patterns).ok();
     move |name| {
+        if forbidden.iter().any(|forbidden| name.contains(forbidden)) {
+            return Vec::new();
+        }
         let found = automaton.iter().flat_map(|automaton| automaton.find_overlapping_iter(name));
         let mut places: Vec<usize> = found.map(|found| found.pattern().as_usize()).collect();
         places.sort_unstable();
@@ -193,12 +197,6 @@ fn full_matches(patterns: &[String]) -> impl Fn(&str) -> Vec<usize> {
             |at: &usize| expressions[*at].as_ref().is_some_and(|expression| expression.is_match(name).unwrap_or(false));
         (0..expressions.len()).filter(matches).collect()
     }
-}
-
-/// The number that PEFT takes for the layer: the first segment that is a number, after the second and before the last.
-fn first_number(name: &str) -> Option<usize> {
-    let (path, _) = name.rsplit_once('.')?;
-    path.split('.').skip(2).find_map(|segment| segment.parse().ok())
 }
 
 /// Whether a name matches itself as a regular expression after Axolotl has escaped its dots.
@@ -228,7 +226,7 @@ mod tests {
         let modules = vec![info("vision.model.layers.1.mlp.gate_proj")];
         let mut scan = Scan::new(scanned.map(record).to_vec(), Format::LaserScan);
         scan.surroundings = Some(Surroundings { modules, names, ..Surroundings::default() });
-        let targets = Targets::new(&scan, None);
+        let targets = Targets::new(&scan, None, &super::super::targets::AsLoaded);
         (Universe::new(&targets), targets)
     }
 
@@ -279,10 +277,19 @@ mod tests {
     }
 
     #[test]
-    fn layers_are_the_first_number() {
-        let numbers = ["model.layers.3.experts.7.up", "layers.3.up", "a.b.c", "a.b.5"].map(first_number);
-        assert_eq!(numbers, [Some(3), None, None, None]);
-        assert_eq!(hit(Rule::InLayers { layers: &[11] }, "gate_proj"), ["model.layers.11.mlp.gate_proj"]);
+    fn whole_names_are_compared_whole() {
+        assert_eq!(hit(Rule::ModuleName, "model.layers.1.mlp.gate_proj"), ["model.layers.1.mlp.gate_proj"]);
+        assert_eq!(hit(Rule::ModuleName, "mlp.gate_proj"), [""; 0]);
+        let expression = r"^model\.layers\.(1|11)\.mlp\.gate_proj\.weight$";
+        let both = ["model.layers.1.mlp.gate_proj.weight", "model.layers.11.mlp.gate_proj.weight"];
+        assert_eq!(hit(Rule::ParameterExpression, expression), both);
+    }
+
+    #[test]
+    fn blocks_are_found_anywhere_in_parameters() {
+        let rule = Rule::ParameterSubstring { forbidden: &["vision"] };
+        assert_eq!(hit(rule, ".11.mlp"), ["model.layers.11.mlp.gate_proj.weight"]);
+        assert_eq!(hit(rule, ".1.norm"), ["model.layers.1.norm.weight"]);
     }
 
     #[test]

@@ -16,14 +16,34 @@ pub struct Target {
     pub layer: Option<usize>,
     /// `None` if a shape is not known.
     pub cost: Option<Cost>,
+    /// The highest rank that an adapter beside it can use; `None` if a shape is not known.
+    pub limit: Option<u64>,
     /// Whether it is the projection onto the vocabulary.
     pub is_head: bool,
     /// Whether it is the linear map that chooses among experts.
     pub is_router: bool,
+    /// Whether it holds experts that are modules of their own on disk.
+    is_of_experts: bool,
     /// Whether a scan ranks it by default.
     is_ranked: bool,
     /// The places of the modules on disk that it holds: those of a scan's records, and after them those of what is around.
     pub members: Vec<usize>,
+}
+
+/// The names under which a trainer knows what a scan has.
+pub trait Naming {
+    /// What a module is for the trainer.
+    fn memory(&self, info: &Info) -> InMemory;
+}
+
+/// The names of the loaded model, by which most trainers go.
+#[derive(Debug)]
+pub struct AsLoaded;
+
+impl Naming for AsLoaded {
+    fn memory(&self, info: &Info) -> InMemory {
+        info.memory.clone()
+    }
 }
 
 /// All that a model, or one component of a pipeline, has in memory, as far as it is known.
@@ -41,8 +61,10 @@ impl Target {
             is_parameter: info.memory.parameter().is_some(),
             layer: info.layer,
             cost: None,
+            limit: None,
             is_head: role == Role::Head && modules::is_output(&info.name),
             is_router: role == Role::Router,
+            is_of_experts: modules::without_expert(&info.name).is_some(),
             is_ranked: role == Role::Linear,
             members: Vec::new(),
         }
@@ -56,13 +78,15 @@ impl Target {
 
 impl Targets {
     /// The targets of a scan and of the model around it, or of one `component` of it.
-    pub fn new(scan: &Scan, component: Option<&str>) -> Self {
+    pub fn new(scan: &Scan, component: Option<&str>, naming: &dyn Naming) -> Self {
         let is_in = |name: &str| component.is_none_or(|component| belongs(name, component));
         let around = scan.surroundings.iter().flat_map(|around| &around.modules);
         // A scan's file does not say what its modules are for. So their names decide here, and a configuration that is written
         // with the scan is the same as one that is written from its file.
         let records = scan.records().iter().map(|record| (&record.info, modules::role_by_name(&record.info.name)));
-        let infos: Vec<(&Info, Role)> = records.chain(around.map(|info| (info, info.role))).collect();
+        let infos = records.chain(around.map(|info| (info, info.role)));
+        let named = |(info, role): (&Info, Role)| (Info { memory: naming.memory(info), ..info.clone() }, role);
+        let infos: Vec<(Info, Role)> = infos.map(named).collect();
         let mut all: Vec<Target> = Vec::new();
         let mut places: HashMap<&str, usize> = HashMap::new();
         let whole = infos.iter().enumerate().filter(|(_, (info, _))| info.part_of.is_none() && is_in(&info.name));
@@ -76,15 +100,17 @@ impl Targets {
             }
         }
         for target in &mut all {
-            let members: Vec<Info> = target.members.iter().map(|place| share(infos[*place].0, &target.name)).collect();
+            let members: Vec<Info> = target.members.iter().map(|place| share(&infos[*place].0, &target.name)).collect();
             target.cost = Cost::of(members.iter());
+            let limits = members.iter().map(|info| info.shape.map(|[rows, columns]| rows.min(columns) as u64));
+            target.limit = limits.min().flatten();
         }
         Self { all, others: scan.surroundings.as_ref().map_or_else(Vec::new, |around| others(around, component)) }
     }
 
     /// The places of the targets that hold the chosen modules, in the order of the choice. A target that also holds a module
     /// that is not chosen is an error.
-    pub fn chosen(&self, selection: &Selection<'_>) -> Result<Vec<usize>, ExportError> {
+    pub fn chosen(&self, selection: &Selection<'_>, trainer: &'static str) -> Result<Vec<usize>, ExportError> {
         let members: Vec<usize> = selection.chosen().flat_map(|candidate| candidate.members()).copied().collect();
         let wanted: HashSet<usize> = members.iter().copied().collect();
         let mut holders: HashMap<usize, Vec<usize>> = HashMap::new();
@@ -101,6 +127,8 @@ impl Targets {
                     let (name, held) = (target.name.clone(), target.members.len());
                     return Err(if target.is_parameter {
                         ExportError::Together { name, chosen: count, held }
+                    } else if target.is_of_experts {
+                        ExportError::Stacked { trainer, name, chosen: count, held }
                     } else {
                         ExportError::Merged { name, chosen: count, held }
                     });

@@ -7,11 +7,18 @@ use super::choice::Choice;
 use super::document::{Document, Export, Format};
 use super::error::ExportError;
 use super::profile::Profile;
+use super::targets::{AsLoaded, Naming};
 use crate::output::in_file_name;
+use crate::scan::Surroundings;
 
 /// A program that fine-tunes models, and its configuration. An implementation is one file and one line in [`super::ALL`].
 pub trait Trainer: fmt::Debug + Sync {
     fn profile(&self) -> &'static Profile;
+
+    /// The names by which it knows the modules of a model. It fails if it does not know the model.
+    fn naming(&self, _around: Option<&Surroundings>) -> Result<Box<dyn Naming>, ExportError> {
+        Ok(Box::new(AsLoaded))
+    }
 
     /// The configuration for a choice within one model. It fails if the trainer cannot train exactly what is chosen.
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError>;

@@ -17,6 +17,23 @@ pub enum Value {
     Map(Vec<(String, u64)>),
 }
 
+/// A value, or a section with values of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Node {
+    Value(Value),
+    Section(Entries),
+    Sections(Vec<Entries>),
+}
+
+/// What a section sets each key to.
+pub type Entries = Vec<(&'static str, Node)>;
+
+impl From<Value> for Node {
+    fn from(value: Value) -> Self {
+        Self::Value(value)
+    }
+}
+
 /// The quotes of a scalar. One that cannot be written without quotes, or without escapes, gets the next that can hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Quotes {
@@ -81,16 +98,36 @@ impl Element<'_> {
 
 /// Lines that set each key to its value.
 pub fn document(entries: &[(&str, Value)]) -> String {
-    let mut lines = String::new();
-    for (key, value) in entries {
-        lines.push_str(&scalar(key, Quotes::None));
-        match value.inline(Quotes::None) {
-            Some(value) => lines.extend([": ", &value, "\n"]),
-            None => lines.push_str(":\n"),
+    entries.iter().map(|(key, value)| entry(key, value)).collect()
+}
+
+/// Lines that set each key to its value or to its section.
+pub fn nested(entries: &[(&'static str, Node)]) -> String {
+    let lines = |(key, node): &(&'static str, Node)| match node {
+        Node::Value(value) => entry(key, value),
+        Node::Section(entries) => format!("{key}:\n{}", indented("  ", "  ", &nested(entries))),
+        Node::Sections(sections) => {
+            let sections = sections.iter().map(|entries| indented("  - ", "    ", &nested(entries)));
+            format!("{key}:\n{}", sections.collect::<String>())
         }
-        for element in value.elements() {
-            lines.extend(["  ", &element.line("- "), "\n"]);
-        }
+    };
+    entries.iter().map(lines).collect()
+}
+
+/// These lines with something before the first, and something before the others.
+fn indented(first: &str, others: &str, lines: &str) -> String {
+    let start = |at| if at == 0 { first } else { others };
+    lines.lines().enumerate().map(|(at, line)| format!("{}{line}\n", start(at))).collect()
+}
+
+fn entry(key: &str, value: &Value) -> String {
+    let mut lines = scalar(key, Quotes::None);
+    match value.inline(Quotes::None) {
+        Some(value) => lines.extend([": ", &value, "\n"]),
+        None => lines.push_str(":\n"),
+    }
+    for element in value.elements() {
+        lines.extend(["  ", &element.line("- "), "\n"]);
     }
     lines
 }
@@ -205,6 +242,21 @@ mod tests {
             lora_target_linear: false\nlora_target_modules:\n  - layers.0.mlp.up_proj\n  - 'no'\nempty: []\n\
             rank_pattern:\n  ^model.layers.0.mlp.up_proj.weight$: 8\n  '1': 2\nalpha_pattern: {}\n";
         assert_eq!(document(&entries), expected);
+    }
+
+    #[test]
+    fn sections_are_indented() {
+        let list = || Node::Value(Value::List(vec!["a.b".to_owned(), "no".to_owned()]));
+        let of = |text: &str| vec![("path", Node::Value(Value::Text(text.to_owned())))];
+        let inner = vec![("rank", Value::Number(8).into()), ("keys", list())];
+        let entries = [
+            ("plain", Value::Flag(true).into()),
+            ("lora", Node::Section(inner)),
+            ("freeze", Node::Section(vec![("all", Node::Sections(vec![of("*"), [of("b"), of("c")].concat()]))])),
+        ];
+        let expected = "plain: true\nlora:\n  rank: 8\n  keys:\n    - a.b\n    - 'no'\nfreeze:\n  all:\n    - path: '*'\n    \
+            - path: b\n      path: c\n";
+        assert_eq!(nested(&entries), expected);
     }
 
     #[test]

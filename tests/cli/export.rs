@@ -9,7 +9,10 @@ use crate::support::program::{Workplace, in_project, tiny_mistral};
 use crate::support::scans::{MISTRAL, seed_config, seed_layers, write, write_mistral};
 
 /// The trainers: five of adapters, two of the weights themselves.
-const TRAINERS: [&str; 7] = ["axolotl", "llama-factory", "peft", "ms-swift", "unsloth", "axolotl-full", "spectrum"];
+/// Those with adapters, and those without.
+const ADAPTERS: [&str; 8] =
+    ["axolotl", "llama-factory", "peft", "trl", "ms-swift", "unsloth", "mlx-lm", "nemo-automodel"];
+const WEIGHTS: [&str; 4] = ["axolotl-full", "ms-swift-full", "nemo-automodel-full", "spectrum"];
 
 /// The items of a list in YAML.
 fn items(yaml: &str) -> Vec<&str> {
@@ -36,9 +39,11 @@ fn the_seeds_example_is_what_it_made_by_hand() {
     }
     assert_eq!((items.len(), items.last()), (7 * 16 + 1, Some(&"lm_head")));
     // The numbers behind the rank: 32 layers with 81,920 inputs and outputs each.
-    for part in
-        ["83,886,080 trainable parameters in 112 modules", "in all 224 (100.0 %)", "32 · 2,621,440 / 1,310,720 = 64.00"]
-    {
+    for part in [
+        "83,886,080 trainable parameters in 112 modules",
+        "plain LoRA of rank 32 has 83,886,080 in all 224 (100.0 %)",
+        "alpha / rank is 16 / 64 = 0.250, in plain LoRA 0.500",
+    ] {
         assert!(run.stderr.contains(part), "{}", run.stderr);
     }
     let rank = |arguments: &[&str]| {
@@ -160,7 +165,7 @@ fn configurations_are_those_of_the_golden_files() {
     let place = Workplace::new();
     let golden = in_project("tests/golden/export");
     let model = tiny_mistral();
-    for (kind, rank) in [(&TRAINERS[..5], &["--match-rank", "8"][..]), (&TRAINERS[5..], &[])] {
+    for (kind, rank) in [(&ADAPTERS[..], &["--match-rank", "8"][..]), (&WEIGHTS, &[])] {
         let emits: Vec<&str> = kind.iter().flat_map(|trainer| ["--emit", trainer]).collect();
         place.run(&[&["--model", &model, "--top-n", "2", "-q"], &emits[..], rank].concat()).succeeded();
         for trainer in kind {
@@ -175,7 +180,7 @@ fn configurations_are_those_of_the_golden_files() {
         let names = entries.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name().into_string());
         files.extend(names.map(|name| format!("{folder}{}", name.expect("UTF-8"))));
     }
-    assert_eq!(files.len(), 11);
+    assert_eq!(files.len(), 18);
     for file in files {
         let exported = place.bytes(&format!("exported/{file}"));
         assert_eq!(exported, place.bytes(&file), "{file}: the scan emits what 'export' writes");
@@ -337,12 +342,14 @@ fn names_that_hit_too_much_are_refused() {
     });
     manifest["surroundings"]["modules"].as_array_mut().expect("a list").push(tower);
     write(&place, "scan_run.json", &manifest);
-    // It takes no expression either.
-    let run = place.run(&["export", "llama-factory", "scan.json"]);
-    run.refused(1, &["'model.layers.30.self_attn.q_proj'", "'tower.model.layers.30.self_attn.q_proj'", "not chosen"]);
-    place.run(&["export", "axolotl-full", "scan.json"]).succeeded();
-    let run = place.run(&["export", "unsloth", "scan.json", "--top-n", "1", "--types", "*.q_proj"]);
-    assert!(run.succeeded().stderr.contains("1 modules beside the 1 that are chosen"), "{}", run.stderr);
+    // These take no expression.
+    for trainer in ["llama-factory", "unsloth"] {
+        let run = place.run(&["export", trainer, "scan.json"]);
+        run.refused(1, &["'model.layers.30.self_attn.q_proj'", "'tower.model.layers.30.self_attn.q_proj'", "not chosen"]);
+    }
+    for trainer in ["axolotl-full", "ms-swift-full", "nemo-automodel", "nemo-automodel-full", "mlx-lm", "trl"] {
+        place.run(&["export", trainer, "scan.json"]).succeeded();
+    }
 }
 
 #[test]
@@ -354,7 +361,7 @@ fn the_rank_counts_the_head_on_neither_side() {
         );
         place.json("laser_scan_tiny-mistral_peft.json")["r"].clone()
     };
-    assert_eq!((rank(&["-q"]), rank(&["-q", "--all-linear"])), (json!(64), json!(64)));
+    assert_eq!((rank(&["-q"]), rank(&["-q", "--all-linear"])), (json!(69), json!(69)));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::experts;
 use super::histogram::{Histogram, curve};
 use super::number::rounded;
 use crate::output::digits;
-use crate::trainers::{STEP, Targets};
+use crate::trainers::{AsLoaded, STEP, TOLERANCE, Targets};
 
 /// As many digits of a number are shown.
 const DIGITS: usize = 5;
@@ -28,6 +28,7 @@ pub fn data(page: &Page<'_>, content: &Content<'_>) -> String {
     data.insert("file".into(), json!(page.file));
     data.insert("value".into(), json!(content.value_name()));
     data.insert("step".into(), json!(STEP));
+    data.insert("tolerance".into(), json!(TOLERANCE));
     data.insert("types".into(), content.types.iter().map(|row| row.kind).collect());
     data.insert("modules".into(), Value::Object(modules));
     data.insert("targets".into(), targets);
@@ -89,13 +90,13 @@ fn histograms(content: &Content<'_>) -> (Value, Value) {
 ///
 /// A target can be trained only if all modules that it holds are chosen, so that it is said how many they are.
 fn targets(page: &Page<'_>, content: &Content<'_>, modules: &mut Map<String, Value>) -> Value {
-    let targets = Targets::new(page.selection.scan, None);
+    let targets = Targets::new(page.selection.scan, None, &AsLoaded);
     let mut owner: HashMap<usize, usize> = HashMap::new();
     for (place, module) in content.modules.iter().enumerate() {
         owner.extend(module.members.iter().map(|member| (*member, place)));
     }
     let mut of = vec![Vec::new(); content.modules.len()];
-    let mut lists: [Vec<Value>; 5] = Default::default();
+    let mut lists: [Vec<Value>; 6] = Default::default();
     for target in &targets.all {
         let mut holders: Vec<Option<usize>> = target.members.iter().map(|member| owner.get(member).copied()).collect();
         holders.sort_unstable();
@@ -107,6 +108,7 @@ fn targets(page: &Page<'_>, content: &Content<'_>, modules: &mut Map<String, Val
             name,
             json!(holders.len()),
             json!(target.cost.map(|cost| cost.sides)),
+            json!(target.limit),
             json!(u8::from(target.is_parameter)),
             json!(u8::from(target.is_head)),
         ];
@@ -114,6 +116,8 @@ fn targets(page: &Page<'_>, content: &Content<'_>, modules: &mut Map<String, Val
     }
     modules.insert("targets".into(), json!(of));
     let plain = targets.plain().map(|(cost, count)| json!({"sides": cost.sides, "count": count}));
-    let [name, held, sides, parameter, head] = lists;
-    json!({"name": name, "held": held, "sides": sides, "parameter": parameter, "head": head, "plain": plain})
+    let [name, held, sides, limit, parameter, head] = lists;
+    json!({
+        "name": name, "held": held, "sides": sides, "limit": limit, "parameter": parameter, "head": head, "plain": plain,
+    })
 }

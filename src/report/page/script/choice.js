@@ -63,6 +63,7 @@ function showCost() {
   const sides = isHead => targets
     .filter(({ target }) => Boolean(data.targets.head[target]) === isHead)
     .reduce((sum, { target }) => sum + (data.targets.sides[target] ?? NaN), 0);
+  const linear = targets.map(({ target }) => target).filter(target => !data.targets.head[target]);
   const [some, head, rank, plain] = [sides(false), sides(true), loraRank(), data.targets.plain];
   const total = chosen.reduce((sum, isChosen) => sum + isChosen, 0);
   const all = modules.rank.filter(place => place > 0).length;
@@ -71,16 +72,32 @@ function showCost() {
   const part = known && plain && plain.sides > 0 ? `, ${digits(Number(((100 * some) / plain.sides).toPrecision(3)))} % of plain LoRA's` : '';
   byId('trainable').textContent = known ? `${grouped(rank * (some + head))} parameters at rank ${rank}${part}` : 'not known, because a shape is missing';
   byId('matching').textContent = known && plain && some > 0
-    ? `${grouped(matchingRank(rank, plain.sides, some))}, to train as many as plain LoRA of rank ${rank} in all ${grouped(plain.count)} linear modules`
+    ? `${grouped(matchingRank(rank * plain.sides, linear))}, to train as many as plain LoRA of rank ${rank} in all ${grouped(plain.count)} linear modules`
     : 'not known';
   byId('export-note').textContent = exportNote(cut);
   showExport();
 }
 
-// The rank at which modules with `some` inputs and outputs have as many parameters as those with `all` at rank `plain`, as
-// --match-rank computes it.
-function matchingRank(plain, all, some) {
-  return Math.max(1, Math.round((plain * all) / some / data.step)) * data.step;
+// The rank at which the adapters of these targets have as many parameters as the budget, as --match-rank computes it for PEFT:
+// no adapter has a rank above the shorter side of its weight.
+function matchingRank(budget, targets) {
+  const most = Math.max(1, ...targets.map(target => data.targets.limit[target]));
+  const used = rank => targets.reduce((sum, target) => sum + Math.min(rank, data.targets.limit[target]) * data.targets.sides[target], 0);
+  const missed = rank => Math.abs(used(rank) / budget - 1);
+  const nearest = (...ranks) => {
+    const [low, high] = ranks.map(rank => Math.min(most, Math.max(1, rank)));
+    return missed(high) < missed(low) ? high : low;
+  };
+  let [low, high] = [1, most];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (used(middle) <= budget) low = middle;
+    else high = middle - 1;
+  }
+  const exact = nearest(low, low + 1);
+  const step = Math.floor(exact / data.step) * data.step;
+  const round = nearest(step, step + data.step);
+  return round % data.step === 0 && missed(round) <= data.tolerance ? round : exact;
 }
 
 function exportNote(cut) {
