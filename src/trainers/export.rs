@@ -50,7 +50,7 @@ pub fn export_model(
     let head = choice.note(lora::of_heads(&choice.targets, &trained, head_rank));
     export.notes.splice(0..0, numbers.map(Remark::from).into_iter().chain(head));
     if is_adapted {
-        export.warnings.extend(choice.lora.warnings(choice.adapter, &choice.targets, &trained));
+        export.warnings.extend(choice.lora.warnings(choice.adapter, trainer.profile(), &choice.targets, &trained));
     }
     export.warnings.extend(choice.warning().into_iter().chain(guessed));
     export.warnings.extend(is_adapted.then(|| bypassed(&choice)).flatten().map(Remark::from));

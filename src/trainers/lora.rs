@@ -167,14 +167,14 @@ impl Lora {
     }
 
     /// What may surprise whoever trains with these numbers.
-    pub fn warnings(&self, adapter: Adapter, targets: &Targets, trained: &[usize]) -> Vec<Remark> {
+    pub fn warnings(&self, adapter: Adapter, trainer: &Profile, targets: &Targets, trained: &[usize]) -> Vec<Remark> {
         let (_, chosen) = split_heads(targets, trained);
         let mut warnings: Vec<Remark> = Vec::new();
         let Rank::Matching(plain) = adapter.rank else {
             warnings.extend(self.above_limits(targets, &chosen).map(Remark::from));
             return warnings;
         };
-        warnings.extend(self.missed(plain, targets, &chosen).map(Remark::from));
+        warnings.extend(self.missed(plain, trainer, targets, &chosen).map(Remark::from));
         let factor = self.factor();
         let fall = self.plain_factor(adapter, plain) / factor;
         if fall > MOST_DAMPING {
@@ -202,7 +202,7 @@ impl Lora {
     }
 
     /// Why the budget is missed, if it is.
-    fn missed(&self, plain: u64, targets: &Targets, chosen: &[usize]) -> Option<String> {
+    fn missed(&self, plain: u64, trainer: &Profile, targets: &Targets, chosen: &[usize]) -> Option<String> {
         let budget = plain.saturating_mul(targets.plain()?.0.sides);
         let some = adaptable(targets, chosen)?;
         let part = self.parameters(targets, chosen)? as f64 / budget as f64;
@@ -211,13 +211,17 @@ impl Lora {
         }
         let percent = format!("{:.0} % of the budget", 100.0 * part);
         let wanted = budget as f64 / ranks::used(&some, 1) as f64;
-        let smallest = chosen.iter().zip(&some).min_by_key(|(_, adapter)| adapter.limit);
-        Some(match smallest {
-            Some((place, adapter)) if wanted > adapter.limit as f64 && part < 1.0 => format!(
-                "rank {wanted:.0} exceeds what '{}' can hold, {}: {percent} is used",
-                targets.all[*place].name, adapter.limit
-            ),
-            _ => format!("a rank is a whole number, and {} comes nearest: {percent} is used", self.rank),
+        let (place, adapter) = chosen.iter().zip(&some).min_by_key(|(_, adapter)| adapter.limit)?;
+        let is_full = some.iter().all(|adapter| adapter.limit <= self.rank);
+        Some(if part >= 1.0 || (self.rank < adapter.limit && !is_full) {
+            format!("a rank is a whole number, and {} comes nearest: {percent} is used", self.rank)
+        } else if trainer.has_rank_pattern {
+            format!("no chosen module can hold more than the rank that it has: {percent} is used")
+        } else {
+            format!(
+                "rank {wanted:.0} exceeds what '{}' can hold, {}, and {} has one rank for all: {percent} is used",
+                targets.all[*place].name, adapter.limit, trainer.name
+            )
         })
     }
 }
@@ -266,4 +270,93 @@ fn cost(targets: &Targets, places: &[usize]) -> Option<Cost> {
 fn adaptable(targets: &Targets, places: &[usize]) -> Option<Vec<Adaptable>> {
     let of = |target: &Target| Some(Adaptable { sides: target.cost?.sides, limit: target.limit? });
     places.iter().map(|place| of(&targets.all[*place])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::modules::Info;
+    use crate::scan::{Format, Numbers, Record, Scan};
+    use crate::trainers::AsLoaded;
+
+    const EACH: Profile = Profile { has_rank_pattern: true, ..Profile::USUAL };
+
+    fn targets(shapes: &[[usize; 2]]) -> Targets {
+        let record = |(at, shape): (usize, &[usize; 2])| {
+            let info = Info { shape: Some(*shape), ..Info::of_name(&format!("layers.{at}.up"), "up".to_owned()) };
+            Record { info, result: Ok(Numbers::ratio(1.0)) }
+        };
+        let records = shapes.iter().enumerate().map(record).collect();
+        Targets::new(&Scan::new(records, Format::LaserScan), None, &AsLoaded)
+    }
+
+    fn adapter(rank: Rank, alpha: Alpha) -> Adapter {
+        Adapter { rank, alpha, rslora: false, head: true, head_rank: None }
+    }
+
+    fn said(adapter: Adapter, trainer: &Profile, targets: &Targets, chosen: &[usize]) -> Vec<String> {
+        let lora = Lora::new(adapter, trainer, targets, chosen).expect("shapes");
+        lora.warnings(adapter, trainer, targets, chosen).into_iter().map(|remark| remark.text).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_budget_is_kept_or_a_sentence_says_why_not(
+            shapes in prop::collection::vec(prop::array::uniform2(1_usize..700), 1..30),
+            picks in prop::collection::vec(any::<bool>(), 30),
+            plain in 1_u64..100,
+            each in any::<bool>(),
+        ) {
+            let chosen: Vec<usize> = (0..shapes.len()).filter(|place| picks[*place]).collect();
+            prop_assume!(!chosen.is_empty());
+            let (targets, trainer) = (targets(&shapes), if each { &EACH } else { &Profile::USUAL });
+            let adapter = adapter(Rank::Matching(plain), Alpha::Stays(16.0));
+            let lora = Lora::new(adapter, trainer, &targets, &chosen).expect("shapes");
+            let rank = |place: usize| lora.lower.iter().find(|(lower, _)| *lower == place).map_or(lora.rank, |(_, rank)| *rank);
+            let mut used = 0;
+            for place in &chosen {
+                let [rows, columns] = shapes[*place].map(|extent| extent as u64);
+                prop_assert!(rank(*place) >= 1 && rank(*place) <= rows.min(columns));
+                used += rank(*place) * (rows + columns);
+            }
+            prop_assert!(each || lora.lower.is_empty());
+            let budget = plain * shapes.iter().flatten().sum::<usize>() as u64;
+            let is_kept = (used as f64 / budget as f64 - 1.0).abs() <= ranks::TOLERANCE;
+            let explains = |text: &String| text.ends_with(&format!("{:.0} % of the budget is used", 100.0 * used as f64 / budget as f64));
+            let warnings = said(adapter, trainer, &targets, &chosen);
+            prop_assert_eq!(!is_kept, warnings.iter().any(explains), "{:?}", warnings);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_said() {
+        let narrow = targets(&[[192, 576], [576, 576], [576, 1536]]);
+        let matching = adapter(Rank::Matching(480), Alpha::Stays(960.0));
+        let one = said(matching, &Profile { name: "T", ..Profile::USUAL }, &narrow, &[0]);
+        let text =
+            "rank 2520 exceeds what 'layers.0.up' can hold, 192, and T has one rank for all: 8 % of the budget is used";
+        assert_eq!(one, [text]);
+        let text = "no chosen module can hold more than the rank that it has: 8 % of the budget is used";
+        assert_eq!(said(matching, &EACH, &narrow, &[0]), [text]);
+        let whole = said(adapter(Rank::Matching(1), Alpha::Stays(1.0)), &EACH, &narrow, &[1, 2]);
+        assert_eq!(whole, ["a rank is a whole number, and 1 comes nearest: 81 % of the budget is used"]);
+        let high = said(adapter(Rank::Fixed(200), Alpha::Stays(1.0)), &EACH, &narrow, &[0, 1]);
+        assert_eq!(high, ["rank 200 exceeds what 'layers.0.up' can hold, 192: a lower one trains as much"]);
+    }
+
+    #[test]
+    fn what_adapters_add_keeps_its_size_or_it_is_said() {
+        let alike = targets(&[[512, 512]; 16]);
+        let few = |alpha| said(adapter(Rank::Matching(16), alpha), &EACH, &alike, &[0, 1]);
+        let text = "what the adapters add is scaled by 0.125, 8.00 times less than in plain LoRA, because alpha stays where the rank grows";
+        assert_eq!(few(Alpha::Stays(16.0)), [text]);
+        assert!(few(Alpha::Follows(16.0)).is_empty());
+        let mut rslora = Adapter { rslora: true, ..adapter(Rank::Matching(16), Alpha::Stays(16.0)) };
+        assert!(said(rslora, &EACH, &alike, &[0, 1]).is_empty());
+        rslora.rank = Rank::Fixed(16);
+        let lora = Lora::new(rslora, &EACH, &alike, &[0]).expect("shapes");
+        assert_eq!((lora.factor(), lora.alpha_at(4)), (4.0, 8.0));
+    }
 }

@@ -345,7 +345,10 @@ fn names_that_hit_too_much_are_refused() {
     // These take no expression.
     for trainer in ["llama-factory", "unsloth"] {
         let run = place.run(&["export", trainer, "scan.json"]);
-        run.refused(1, &["'model.layers.30.self_attn.q_proj'", "'tower.model.layers.30.self_attn.q_proj'", "not chosen"]);
+        run.refused(
+            1,
+            &["'model.layers.30.self_attn.q_proj'", "'tower.model.layers.30.self_attn.q_proj'", "not chosen"],
+        );
     }
     for trainer in ["axolotl-full", "ms-swift-full", "nemo-automodel", "nemo-automodel-full", "mlx-lm", "trl"] {
         place.run(&["export", trainer, "scan.json"]).succeeded();

@@ -67,6 +67,6 @@ tests_of_each! { entries("tests/trainers/models"), [llama llava mixtral qwen2_ti
 fn every_case_is_of_a_model_that_is_here() {
     let models = entries("tests/trainers/models");
     let cases = cases();
-    assert_eq!(cases.len(), 62);
+    assert_eq!(cases.len(), 128);
     assert!(cases.iter().all(|case| models.iter().any(|model| case["model"] == model.as_str())));
 }

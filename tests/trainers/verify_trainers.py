@@ -11,9 +11,10 @@ Nothing of the trainers is rewritten here: each configuration goes through the f
 which does not import without a GPU, those that decide on the targets are cut out of its files. Heavy packages that none of
 them calls are stubbed. Python 3.11, no GPU, and no network once the packages are there:
 
-    pip install torch==2.15.0 torchvision==0.29.2 transformers==5.23.0 peft==0.21.2 accelerate==1.15.0 pyyaml==6.0.4 \\
-        requests==2.34.2 addict==2.4.0
-    pip install --no-deps axolotl==0.19.0 llamafactory==0.9.5 ms-swift==4.6.0 unsloth==2026.10.9
+    pip install torch==2.15.0 torchvision==0.29.2 transformers==5.24.0 peft==0.21.2 accelerate==1.15.0 pyyaml==6.0.4 \\
+        requests==2.34.2 addict==2.4.0 'mlx[cpu]==0.32.4'
+    pip install --no-deps axolotl==0.19.0 llamafactory==0.9.5 ms-swift==4.6.0 unsloth==2026.10.9 trl==1.16.0 mlx-lm==0.32.2 \\
+        nemo-automodel==0.7.0
 
 Keys of a case in the golden file, where they are not obvious:
 
@@ -27,6 +28,7 @@ Keys of a case in the golden file, where they are not obvious:
 """
 import argparse
 import ast
+import bisect
 import contextlib
 import importlib
 import json
@@ -43,6 +45,7 @@ from importlib.metadata import version
 from pathlib import Path
 from unittest.mock import MagicMock
 
+import numpy
 import peft
 import torch
 import transformers
@@ -51,7 +54,9 @@ from peft.tuners.lora.layer import LoraLayer, ParamWrapper
 from peft.utils import ModulesToSaveWrapper
 
 HERE = Path(__file__).resolve().parent
-PACKAGES = ("torch", "transformers", "peft", "axolotl", "llamafactory", "ms-swift", "unsloth")
+PACKAGES = (
+    "torch", "transformers", "peft", "axolotl", "llamafactory", "ms-swift", "unsloth", "trl", "mlx", "mlx-lm", "nemo-automodel",
+)
 TOP_N, RANK, ALPHA = 3, 4, 12  # the last two are nobody's defaults
 
 # The tiny models: class, config, and the options of the scans and exports that they go through. The dense one has 12 layers, so
@@ -72,7 +77,7 @@ LLAVA = dict(
 POOLED, ATTENTION = ("--pool-experts", "mean"), ("--types", "self_attn.*")
 SCAN_ONLY, EXPORT_ONLY = {"--all-linear"}, {"--no-head"}
 MODELS = {
-    "llama": ("LlamaForCausalLM", "LlamaConfig", dict(DECODER, num_hidden_layers=12), [(), ("--no-head",)]),
+    "llama": ("LlamaForCausalLM", "LlamaConfig", dict(DECODER, num_hidden_layers=12), [(), ("--no-head",), ("--layers", "10-11")]),
     "qwen2_tied": ("Qwen2ForCausalLM", "Qwen2Config", dict(DECODER, tie_word_embeddings=True), [()]),
     "qwen3_moe": (
         "Qwen3MoeForCausalLM", "Qwen3MoeConfig",
@@ -121,11 +126,11 @@ def bare(*names):
         sys.modules[name].__path__ = [str(folder)]
 
 
-def cut_out(file, *names):
-    """Top-level functions and constants of a file that cannot be imported."""
+def cut_out(file, *names, **others):
+    """Top-level functions and constants of a file that cannot be imported, with the `others` that they use."""
     tree = ast.parse(file.read_text())
     tree.body = [n for n in tree.body if {getattr(n, "name", ""), *(getattr(t, "id", "") for t in getattr(n, "targets", ()))} & {*names}]
-    namespace = dict(vars(typing), re=re, logger=MagicMock())
+    namespace = dict(vars(typing), re=re, np=numpy, logger=MagicMock(), **others)
     exec(compile(tree, file, "exec"), namespace)
     return types.SimpleNamespace(**namespace)
 
@@ -144,14 +149,27 @@ def import_trainers():
         schema="axolotl.utils.schemas.peft", adapter="axolotl.loaders.adapter", dict="axolotl.utils.dict", freeze="axolotl.utils.freeze",
         spectrum="axolotl.integrations.spectrum", factory="llamafactory.model.adapter",
         factory_arguments="llamafactory.hparams.finetuning_args", swift="swift.pipelines.train.tuner",
+        trl="trl.trainer.model_config", nemo="nemo_automodel.components._peft.lora", nemo_freeze="nemo_automodel.components.utils.model_utils",
+        mlx="mlx_lm.utils", mlx_lora="mlx_lm.tuner.lora", mlx_tuner="mlx_lm.tuner.utils", mlx_tree="mlx.utils",
     )
     bare("llamafactory", "llamafactory.model", "llamafactory.model.model_utils", "llamafactory.hparams")
     bare("swift", "swift.pipelines", "swift.pipelines.train")
     own = ("swift.arguments", "swift.trainers", "swift.tuner_plugin", "swift.tuners", "swift.utils")
-    with stubs("bitsandbytes", "bitsandbytes.nn", "datasets", "posthog", "trl", *own):
+    # Its kernels are compiled when they are imported, by a newer Triton than may be there.
+    sys.modules["nemo_automodel.components._peft.lora_kernel"] = MagicMock(name="lora_kernel")
+    with stubs("bitsandbytes", "bitsandbytes.nn", "datasets", "posthog", *own):
         modules = {key: importlib.import_module(name) for key, name in names.items()}
     tuners = sys.modules["swift.tuners"] = MagicMock(LoraConfig=SwiftLoraConfig)  # imported by the function that is called
     tuners.Swift.prepare_model = peft.get_peft_model
+    modules["swift_freeze"] = cut_out(
+        Path(sys.modules["swift"].__path__[0]) / "utils" / "transformers_utils.py", "get_n_params_grads", "freeze_parameters",
+        "activate_parameters", nn=torch.nn, nullcontext=contextlib.nullcontext, bisect_right=bisect.bisect_right,
+        is_deepspeed_zero3_enabled=lambda: False,
+    )
+    modules["trl_peft"] = cut_out(
+        package_dir("trl") / "trainer" / "utils.py", "get_peft_config", ModelConfig=None, LoraConfig=peft.LoraConfig,
+        is_peft_available=lambda: True,
+    )
     modules["unsloth"] = cut_out(
         package_dir("unsloth") / "models" / "_utils.py", "EMBEDDING_MODULES", "_embedding_leaf", "_redirect_embedding_targets",
         "is_moe_model", "_MOE_BROAD_MLP_TARGETS", "_moe_parameter_names", "_resolve_moe_parameter_name", "_moe_parameter_exists",
@@ -203,6 +221,48 @@ def by_ms_swift(code, model, configuration, folder):
     return code.swift.prepare_adapter(types.SimpleNamespace(**{**defaults, **configuration}), model)
 
 
+def by_ms_swift_full(code, model, configuration, folder):
+    code.swift_freeze.freeze_parameters(model, configuration["freeze_parameters_ratio"], [], None)
+    code.swift_freeze.activate_parameters(model, [], configuration["trainable_parameters_regex"])
+    return model
+
+
+def by_llama_factory_full(code, model, configuration, folder):
+    arguments = code.factory_arguments.FinetuningArguments(**configuration)
+    code.factory._setup_freeze_tuning(model, arguments, True, False)
+    return model
+
+
+def by_trl(code, model, configuration, folder):
+    return peft.get_peft_model(model, code.trl_peft.get_peft_config(code.trl.ModelConfig(**configuration)))
+
+
+def by_nemo(code, model, configuration, folder):
+    settings = configuration["peft"]
+    assert settings.pop("_target_") == "nemo_automodel.components._peft.lora.PeftConfig"
+    code.nemo.apply_lora_to_linear_modules(model, code.nemo.PeftConfig(**settings))
+    adapted = {name: module for name, module in model.named_modules() if isinstance(module, code.nemo.LinearLoRA)}
+    return Taken({*adapted}, size(model), {module.scale for module in adapted.values()})
+
+
+def by_nemo_full(code, model, configuration, folder):
+    code.nemo_freeze.apply_parameter_freezing(model, configuration["freeze_config"])
+    return model
+
+
+def by_mlx(code, model, configuration, folder):
+    """As `train_model` in its `lora.py` does it, on the files that the other trainers load with transformers."""
+    config = json.loads((HERE / "models" / folder.name / "config.json").read_text())
+    older = dict(num_experts=config.get("num_local_experts"), rope_theta=10000.0)  # keys of transformers 4
+    model = code.mlx.load_model(HERE / "models" / folder.name, model_config=older)[0]
+    model.freeze()
+    code.mlx_tuner.linear_to_lora_layers(model, configuration["num_layers"], configuration["lora_parameters"])
+    kinds = (code.mlx_lora.LoRALinear, code.mlx_lora.LoRASwitchLinear)
+    adapted = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
+    trainable = sum(p.size for _, p in code.mlx_tree.tree_flatten(model.trainable_parameters()))
+    return Taken({*adapted}, trainable, {module.scale for module in adapted.values()})
+
+
 def by_unsloth(code, model, configuration, folder):
     """As `FastLanguageModel.get_peft_model` does it."""
     configuration = dict(configuration)
@@ -222,19 +282,37 @@ TRAINERS = {
     "axolotl-full": (by_axolotl_full, ()),
     "spectrum": (by_spectrum, ()),
     "llama-factory": (by_llama_factory, LORA),
+    "llama-factory-full": (by_llama_factory_full, ()),
     "ms-swift": (by_ms_swift, LORA),
+    "ms-swift-full": (by_ms_swift_full, ()),
     "unsloth": (by_unsloth, LORA),
+    "trl": (by_trl, LORA),
+    "mlx-lm": (by_mlx, LORA),
+    "nemo-automodel": (by_nemo, LORA),
+    "nemo-automodel-full": (by_nemo_full, ()),
 }
-# What they train beyond what was chosen: Spectrum always the embedding and the head, and biases as its patterns have no end;
-# Unsloth all modules of the chosen names in any chosen layer.
-ADDED = {"spectrum": r"lm_head|model\.embed_tokens|.*\.bias", "unsloth": ".*"}
+# What they train beyond what was chosen: Spectrum always the embedding and the head, and biases as its patterns have no end. Who
+# unfreezes modules or blocks trains their biases too.
+ADDED = {"spectrum": r"lm_head|model\.embed_tokens|.*\.bias", "llama-factory-full": r".*\.bias", "nemo-automodel-full": r".*\.bias"}
 # Unsloth would train a head whole, so that it does not get one.
 WITHOUT_HEAD = {"unsloth"}
 # Who cannot be given parameters, and so no experts.
-MODULES_ONLY = {"llama-factory", "unsloth"}
+MODULES_ONLY = {"llama-factory", "unsloth", "nemo-automodel", "nemo-automodel-full"}
 
 
 # What is chosen, and what is hit.
+
+
+class Taken(typing.NamedTuple):
+    """What a trainer that is not built on PEFT has made of a choice: the modules, their numbers, and what they are scaled by."""
+
+    hit: set
+    trainable: int
+    scales: set
+
+
+def size(model):
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def short(parameter):
@@ -272,6 +350,8 @@ def chosen_by_spectrum(scan, top, options, folder):
 
 def hit(model):
     """Modules with an adapter; of a model without adapters, those whose parameters are trained."""
+    if isinstance(model, Taken):
+        return model.hit
     if not isinstance(model, peft.PeftModel):
         return {short(n) for n, p in model.named_parameters() if p.requires_grad}
     found = set()
@@ -286,13 +366,24 @@ def hit(model):
 
 def scales(model):
     """The factors that the adapters' products are multiplied with: alpha by rank."""
+    if isinstance(model, Taken):
+        return model.scales
     return {scale for module in model.modules() if isinstance(module, LoraLayer) for scale in module.scaling.values()}
+
+
+def in_mlx(name):
+    """What mlx-lm calls a module on disk: all experts of a layer are one."""
+    name = re.sub(r"\.experts\.(\d+\.)?", ".switch_mlp.", name)
+    return re.sub(r"(?<=switch_mlp\.)w[123]$", lambda leaf: dict(w1="gate_proj", w2="down_proj", w3="up_proj")[leaf[0]], name)
 
 
 def adapters_size(model, names):
     """How many numbers adapters of the asked rank have: per matrix, that many rows and columns."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    shapes = [parameters.get(n, parameters.get(n + ".weight")).shape for n in names]
+    found = {n: parameters.get(n, parameters.get(n + ".weight")) for n in names}
+    if any(p is None for p in found.values()):
+        return None  # another program's modules
+    shapes = [p.shape for p in found.values()]
     return sum(math.prod(s[:-2]) * RANK * (s[-2] + s[-1]) for s in shapes)
 
 
@@ -314,6 +405,10 @@ def scanned(binary, name, options, folder):
 
 def refusal_is_right(scan, top, options, trainer):
     """Whether experts that are one parameter were chosen one by one, or for a trainer that takes no parameters."""
+    if trainer == "llama-factory-full":
+        return "--layers" not in options  # it freezes all but whole blocks of the first or last layers
+    if trainer == "mlx-lm" and "llava" in options:
+        return True  # its names of multimodal models are its own
     parameters = [n for names in top.values() for n in names if scan[n].get("target_is_parameter")]
     return bool(parameters) and (trainer in MODULES_ONLY or "--pool-experts" not in options)
 
@@ -326,25 +421,30 @@ def check(code, binary, name, options, on_scan, trainer, scan, top, folder):
     output, refused = call(binary, "export", trainer, file, *arguments[1:], "-q")
     case = dict(model=name, scan=on_scan, arguments=arguments)
     if refused:
-        wrong = [] if refusal_is_right(scan, top, options, trainer) else [f"refused: {refused}"]
+        wrong = [] if refusal_is_right(scan, top, (*options, name), trainer) else [f"refused: {refused}"]
         return dict(case, refused=refused), wrong
     if trainer == "spectrum":
         call(binary, "export", trainer, file, *arguments[1:], "-q", "--output-dir", folder)
     model = load(name)
     wanted = chosen_by_spectrum(scan, top, options, folder) if trainer == "spectrum" else chosen(model, scan, top, options, trainer)
-    size = adapters_size(model, wanted)
+    if trainer == "mlx-lm":
+        is_pool = lambda record: record.get("target_is_parameter") and record.get("target", record["module"]) == record["module"]
+        members = (record["module"] for record in scan.values() if in_memory(record) <= wanted and not is_pool(record))
+        wanted = {in_mlx(name) for name in members} | (wanted & {"lm_head"})
+    numbers = adapters_size(model, wanted)
     configuration = yaml.safe_load(output)
     model = run(code, model, configuration, folder)
-    found, trainable = hit(model), sum(p.numel() for p in model.parameters() if p.requires_grad)
+    found, trainable = hit(model), model.trainable if isinstance(model, Taken) else size(model)
+    has_adapters = isinstance(model, (peft.PeftModel, Taken))
     extra, missing = sorted(found - wanted), sorted(wanted - found)
     wrong = [f"not chosen, but trained: {n}" for n in extra if not re.fullmatch(ADDED.get(trainer, "$^"), n)]
     wrong += [f"chosen, but not trained: {n}" for n in missing]
     if trainer == "spectrum":  # what it printed is Spectrum's own list, which trains the input embedding with the head
         listed = hit(by_axolotl_full(code, load(name), configuration, folder)) - {"model.embed_tokens", "model.language_model.embed_tokens"}
         wrong += [f"by the list: {n}" for n in listed ^ chosen(load(name), scan, top, options, trainer)]
-    if found == wanted and isinstance(model, peft.PeftModel) and trainable != size:
-        wrong.append(f"{trainable} numbers are trained, not {size}")
-    if isinstance(model, peft.PeftModel) and scales(model) != {ALPHA / RANK}:
+    if found == wanted and has_adapters and numbers not in (None, trainable):
+        wrong.append(f"{trainable} numbers are trained, not {numbers}")
+    if has_adapters and scales(model) != {ALPHA / RANK}:
         wrong.append(f"scaled by {scales(model)}, not by {ALPHA / RANK}")
     return dict(case, output=output, hit=sorted(found), extra=extra, trainable=trainable), wrong
 
@@ -358,8 +458,8 @@ def verify(binary):
             on_scan = ("--top-n", str(TOP_N), *(o for o in options if o not in EXPORT_ONLY))
             scan, top = scanned(binary, name, on_scan, folder)
             for trainer in TRAINERS:
-                if (name, trainer) == ("llava", "unsloth"):
-                    continue  # it turns the names into patterns of its own for multimodal models
+                if (name, trainer) == ("llava", "unsloth") or (options[:1], trainer) == (("--layers",), "spectrum"):
+                    continue  # the one has patterns of its own for multimodal models, the other has no choice of layers
                 try:
                     case, faults = check(code, binary, name, options, on_scan, trainer, scan, top, folder)
                     cases.append(case)
