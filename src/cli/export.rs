@@ -67,7 +67,7 @@ pub struct ExportArgs {
     #[arg(long, value_name = "LINE", value_parser = line, requires = "model", help_heading = "The model")]
     transformers: Option<u8>,
 
-    /// Change the keys in this YAML configuration of Axolotl or LLaMA-Factory, and keep the rest of it as it is; the file as it
+    /// Change the keys in this YAML configuration of Axolotl, LLaMA-Factory or TRL, and keep the rest of it as it is; the file as it
     /// was is kept as FILE.bak
     #[arg(long, value_name = "FILE", help_heading = "Output", conflicts_with_all = ["output", "output_dir", "format"])]
     into: Option<PathBuf>,
@@ -88,7 +88,7 @@ pub struct ExportArgs {
     #[arg(long, help_heading = "Output", conflicts_with = "into")]
     overwrite: bool,
 
-    /// The form: yaml, json, sorted-json (spectrum), or args, for a command line (llama-factory, ms-swift) [default: the first
+    /// The form: yaml, json, sorted-json (spectrum), or args, for a command line (llama-factory, ms-swift, trl) [default: the first
     /// that the trainer has]
     #[arg(long, value_name = "FORMAT", value_parser = one_of(&FORMATS), help_heading = "Output")]
     format: Option<Format>,

@@ -94,6 +94,7 @@ impl PublishArgs {
             all_statistics: self.statistics,
             has_spectra: !self.no_spectra,
             rules: self.selection.rules(counted)?,
+            choice: self.selection.options(),
             emit,
             adapter: self.adapter.adapter(),
             destination: Destination { folder, full, top, address: None },

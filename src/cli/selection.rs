@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use clap::Args;
 use laser_scan::select::{Budget, Count, Counted, Layers, Rules, Types};
 use laser_scan::statistic::{Criterion, Ranking, Ties};
+use laser_scan::trainers::quoted;
 
 use super::{UsageError, at_least_one, one_of};
 
@@ -91,8 +92,8 @@ pub struct SelectionArgs {
     pub choice: ChoiceArgs,
 
     /// Choose no more than can be trained with so many parameters, such as 40M, beside the head; filled highest ratio first over
-    /// all types, and what does not fit is passed over. LoRA of --rank counts, or the weights themselves for axolotl-full and
-    /// spectrum
+    /// all types, and what does not fit is passed over. LoRA of --rank counts, or the weights themselves for spectrum and
+    /// for trainers that end in -full
     #[arg(long, value_name = "PARAMETERS", value_parser = parameters)]
     pub budget: Option<u64>,
 }
@@ -113,6 +114,22 @@ impl ChoiceArgs {
 impl SelectionArgs {
     pub fn rules(&self, counted: Counted) -> Result<Rules, UsageError> {
         self.choice.rules(self.budget.map(|parameters| Budget { parameters, counted }))
+    }
+}
+
+impl SelectionArgs {
+    /// The options that were given, as they are written on a command line. What is in the scan's files is left out.
+    pub fn options(&self) -> Vec<String> {
+        let ChoiceArgs { top_n, top_percent, global, types, layers, ranking: _ } = &self.choice;
+        let mut options = Vec::new();
+        let mut add = |option: &str, value: String| options.extend([option.to_owned(), value]);
+        top_n.iter().for_each(|count| add("--top-n", count.to_string()));
+        top_percent.iter().for_each(|percent| add("--top-percent", percent.to_string()));
+        types.iter().for_each(|glob| add("--types", quoted(glob)));
+        layers.iter().for_each(|layers| add("--layers", layers.to_string()));
+        self.budget.iter().for_each(|budget| add("--budget", budget.to_string()));
+        options.extend(global.then(|| "--global".to_owned()));
+        options
     }
 }
 

@@ -9,7 +9,7 @@ use laser_scan::modules::Missing;
 use laser_scan::scan::{INCOMPLETE_POOL, Outputs, Scan};
 use laser_scan::select::{self, Selection};
 use laser_scan::statistic::Ranking;
-use laser_scan::trainers::Request;
+use laser_scan::trainers::{self, Request};
 
 use super::advice::{Advise, unwritten};
 use super::caution::caution;
@@ -76,7 +76,21 @@ pub fn publish_whole(
     let request = Request { selection: &selection, adapter: publication.adapter };
     let emitted = emit::emit(publication, &request, &prepare::protected(publication, outputs), terminal);
     terminal.finish(outputs, scan.spectra.is_some(), begun.elapsed(), lost);
+    if publication.emit.is_empty() {
+        terminal.note(&next(publication, scan, outputs));
+    }
     emitted
+}
+
+/// What a person can do with the scan next.
+fn next(publication: &Publication, scan: &Scan, outputs: &Outputs) -> String {
+    let is_pipeline = scan.surroundings.as_ref().is_some_and(|around| !around.components.is_empty());
+    let file = trainers::quoted(&outputs.shown(&outputs.full));
+    let trainer = if is_pipeline { "peft" } else { "axolotl" };
+    let words = ["export", trainer, &file].into_iter().chain(publication.choice.iter().map(String::as_str));
+    let line = words.collect::<Vec<_>>().join(" ");
+    let into = if is_pipeline { "" } else { " --into config.yml" };
+    format!("next: laser-scan {line}{into}; 'laser-scan export --help' has the other trainers")
 }
 
 /// Writes a part, of which nothing is chosen.

@@ -40,6 +40,7 @@ mod sentence_transformers;
 mod statistics;
 mod streaming;
 mod support;
+mod trainer_rules;
 mod trainers;
 mod unmatched_rules;
 mod wrapped_names;

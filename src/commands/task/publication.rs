@@ -15,6 +15,8 @@ pub struct Publication {
     /// Whether spectra are written.
     pub has_spectra: bool,
     pub rules: Rules,
+    /// The options by which `export` makes the same choice, as they are written on a command line.
+    pub choice: Vec<String>,
     /// The trainers whose configurations are written, each once.
     pub emit: Vec<&'static dyn Trainer>,
     pub adapter: Adapter,
