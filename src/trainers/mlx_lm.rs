@@ -14,12 +14,13 @@ use crate::modules::name::number;
 use crate::modules::{InMemory, Info};
 use crate::scan::Surroundings;
 
-/// The architectures whose modules have their names on disk in mlx-lm 0.32.2, as its `sanitize` leaves them, but for experts.
+/// The architectures whose modules have their names on disk in mlx-lm 0.32.2, but for experts. Each was seen to: a small model that
+/// transformers saved was loaded by mlx-lm, and all that was chosen of it was found.
 #[rustfmt::skip]
 const KNOWN: [&str; 30] = [
-    "cohere", "cohere2", "deepseek", "deepseek_v2", "dots1", "exaone4", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "glm4_moe",
-    "granite", "helium", "llama", "mistral", "mixtral", "nemotron", "olmo", "olmo2", "olmo3", "olmoe", "phi", "phi3", "qwen2",
-    "qwen2_moe", "qwen3", "qwen3_moe", "smollm3", "starcoder2",
+    "cohere", "cohere2", "ernie4_5", "exaone4", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "glm4_moe", "granite", "helium", "llama",
+    "ministral3", "mistral", "mixtral", "nemotron", "olmo2", "olmo3", "olmoe", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe",
+    "seed_oss", "smollm3", "stablelm", "starcoder2",
 ];
 
 /// What the projections of experts are called on disk, where mlx-lm gives them other names.
