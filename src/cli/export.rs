@@ -11,10 +11,11 @@ use laser_scan::trainers::{ALL, Format, Profile, Trainer};
 use super::{AdapterArgs, HubArgs, MessageArgs, POOLINGS, SelectionArgs, UsageError, line, line_of, one_of};
 use crate::commands::task::{ExportOutput, ExportTask, ModelRequest};
 
-const FORMATS: [(&str, &str, Format); 4] = [
+const FORMATS: [(&str, &str, Format); 5] = [
     ("yaml", "YAML", Format::Yaml),
     ("json", "JSON", Format::Json),
     ("sorted-json", "JSON, sorted by ratio", Format::SortedJson),
+    ("toml", "TOML", Format::Toml),
     ("args", "Options for a command line", Format::Args),
 ];
 
@@ -88,7 +89,7 @@ pub struct ExportArgs {
     #[arg(long, help_heading = "Output", conflicts_with = "into")]
     overwrite: bool,
 
-    /// The form: yaml, json, sorted-json (spectrum), or args, for a command line (llama-factory, ms-swift, trl) [default: the first
+    /// The form: yaml, json, toml, sorted-json (spectrum), or args, for a command line (llama-factory, ms-swift, trl) [default: the first
     /// that the trainer has]
     #[arg(long, value_name = "FORMAT", value_parser = one_of(&FORMATS), help_heading = "Output")]
     format: Option<Format>,

@@ -36,7 +36,7 @@ impl<'a> Choice<'a> {
     pub fn new(trainer: &dyn Trainer, request: &Request<'a>, component: Option<&str>) -> Result<Self, ExportError> {
         let Request { selection, adapter } = *request;
         let around = selection.scan.surroundings.as_ref();
-        let targets = Targets::new(selection.scan, component, &*trainer.naming(around)?);
+        let targets = Targets::new(selection.scan, component, &*trainer.naming(selection.scan)?);
         let trainer = trainer.profile();
         let mut chosen = targets.chosen(selection, trainer.name)?;
         chosen.retain(|place| adapter.head || !targets.all[*place].is_head);

@@ -10,6 +10,7 @@ pub enum Format {
     Json,
     /// JSON, sorted by ratio.
     SortedJson,
+    Toml,
     /// Options for a command line.
     Args,
 }
@@ -50,6 +51,7 @@ impl Format {
             Self::Yaml => "yaml",
             Self::Json => "json",
             Self::SortedJson => "sorted-json",
+            Self::Toml => "toml",
             Self::Args => "args",
         }
     }
@@ -58,6 +60,7 @@ impl Format {
         match self {
             Self::Yaml => "yml",
             Self::Json | Self::SortedJson => "json",
+            Self::Toml => "toml",
             Self::Args => "args",
         }
     }

@@ -8,6 +8,8 @@ pub enum ExportError {
     /// The same, for a trainer that has one module for all experts of a layer.
     #[error("{trainer} has one module for the {held} experts of '{name}', of which the choice has {chosen}")]
     Stacked { trainer: &'static str, name: String, chosen: usize, held: usize },
+    #[error("what {trainer} calls '{name}' is not known")]
+    Unnamed { trainer: &'static str, name: String },
     /// The same, where a library makes one module of several that are no experts.
     #[error("'{name}' is one module in memory for {held} on disk, of which the choice has {chosen}")]
     Merged { name: String, chosen: usize, held: usize },
@@ -61,9 +63,11 @@ impl ExportError {
         match self {
             Self::Together { .. } | Self::Stacked { .. } | Self::Apart { .. } => Some(Remedy::PoolExperts),
             Self::Components(component, _) => Some(Remedy::OneComponent(component.clone())),
-            Self::HitsNothing { .. } | Self::HitsMore { .. } | Self::Missed { .. } | Self::Merged { .. } => {
-                Some(Remedy::LeaveOut)
-            }
+            Self::HitsNothing { .. }
+            | Self::HitsMore { .. }
+            | Self::Missed { .. }
+            | Self::Merged { .. }
+            | Self::Unnamed { .. } => Some(Remedy::LeaveOut),
             Self::NoShapes => Some(Remedy::GiveModel),
             Self::Incomparable => Some(Remedy::GiveRank),
             Self::Unadaptable { .. } => Some(Remedy::OtherTypes),

@@ -24,6 +24,7 @@ impl ExportError {
             | Self::Together { .. }
             | Self::Stacked { .. }
             | Self::Merged { .. }
+            | Self::Unnamed { .. }
             | Self::HitsNothing { .. }
             | Self::HitsMore { .. }
             | Self::Missed { .. }

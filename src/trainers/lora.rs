@@ -85,6 +85,7 @@ impl Lora {
             }
         };
         let alpha = match (adapter.alpha, adapter.rank) {
+            _ if trainer.has_rank_for_alpha => rank as f64,
             (Alpha::Follows(alpha), Rank::Matching(plain)) => {
                 let alpha = alpha * rank as f64 / plain as f64;
                 if trainer.has_whole_alpha { alpha.round().max(1.0) } else { alpha }

@@ -12,7 +12,7 @@ use super::yaml::{self, Node, Value};
 use super::{Export, ExportError, Format, Trainer};
 use crate::modules::name::number;
 use crate::modules::{InMemory, Info};
-use crate::scan::Surroundings;
+use crate::scan::Scan;
 
 /// The architectures whose modules have their names on disk in mlx-lm 0.32.2, but for experts. Each was seen to: a small model that
 /// transformers saved was loaded by mlx-lm, and all that was chosen of it was found.
@@ -33,8 +33,8 @@ pub struct MlxLm;
 struct Mlx;
 
 impl Naming for Mlx {
-    fn memory(&self, info: &Info) -> InMemory {
-        InMemory::Modules(vec![stacked(&info.name).unwrap_or_else(|| info.name.clone())])
+    fn memory(&self, info: &Info) -> Option<InMemory> {
+        Some(InMemory::Modules(vec![stacked(&info.name).unwrap_or_else(|| info.name.clone())]))
     }
 }
 
@@ -59,7 +59,8 @@ impl Trainer for MlxLm {
         }
     }
 
-    fn naming(&self, around: Option<&Surroundings>) -> Result<Box<dyn Naming>, ExportError> {
+    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
+        let around = scan.surroundings.as_ref();
         let unsupported = |what: String| ExportError::Unsupported {
             trainer: self.profile().name,
             what,

@@ -56,35 +56,40 @@ impl Trainer for Peft {
     }
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
-        let names = Names::checked(choice)?;
-        let pattern: Map<String, Value> =
-            rank_pattern(choice).into_iter().map(|(pattern, rank)| (pattern, json!(rank))).collect();
-        let mut config = Map::new();
-        config.insert("r".into(), json!(choice.lora.rank));
-        config.insert("lora_alpha".into(), choice.lora.alpha_in_json());
-        let modules = match names.modules {
-            Modules::List(names) => json!(names),
-            Modules::Expression(expression) => json!(expression),
-        };
-        config.insert("target_modules".into(), modules);
-        if !names.parameters.is_empty() {
-            config.insert("lora_dropout".into(), json!(0));
-            config.insert("target_parameters".into(), json!(names.parameters));
-        }
-        config.insert("rank_pattern".into(), Value::Object(pattern));
-        let alphas: Map<String, Value> =
-            alpha_pattern(choice).into_iter().map(|(pattern, alpha)| (pattern, lora::in_json(alpha))).collect();
-        config.insert("alpha_pattern".into(), Value::Object(alphas));
-        if choice.lora.rslora {
-            config.insert("use_rslora".into(), json!(true));
-        }
-        if let Some(task) = task_type(choice) {
-            config.insert("task_type".into(), json!(task));
-        }
-        let text = output::python_json_text(&config);
-        let documents = vec![self.document(choice, Format::Json, text)];
-        Ok(Export { documents, notes: names.notes, ..Export::default() })
+        let (config, notes) = config(choice)?;
+        let documents = vec![self.document(choice, Format::Json, output::python_json_text(&config))];
+        Ok(Export { documents, notes, ..Export::default() })
     }
+}
+
+/// What `LoraConfig` is given, and remarks on it.
+pub fn config(choice: &Choice<'_>) -> Result<(Map<String, Value>, Vec<Remark>), ExportError> {
+    let names = Names::checked(choice)?;
+    let pattern: Map<String, Value> =
+        rank_pattern(choice).into_iter().map(|(pattern, rank)| (pattern, json!(rank))).collect();
+    let mut config = Map::new();
+    config.insert("r".into(), json!(choice.lora.rank));
+    config.insert("lora_alpha".into(), choice.lora.alpha_in_json());
+    let modules = match names.modules {
+        Modules::List(names) => json!(names),
+        Modules::Expression(expression) => json!(expression),
+    };
+    config.insert("target_modules".into(), modules);
+    if !names.parameters.is_empty() {
+        config.insert("lora_dropout".into(), json!(0));
+        config.insert("target_parameters".into(), json!(names.parameters));
+    }
+    config.insert("rank_pattern".into(), Value::Object(pattern));
+    let alphas: Map<String, Value> =
+        alpha_pattern(choice).into_iter().map(|(pattern, alpha)| (pattern, lora::in_json(alpha))).collect();
+    config.insert("alpha_pattern".into(), Value::Object(alphas));
+    if choice.lora.rslora {
+        config.insert("use_rslora".into(), json!(true));
+    }
+    if let Some(task) = task_type(choice) {
+        config.insert("task_type".into(), json!(task));
+    }
+    Ok((config, names.notes))
 }
 
 /// The names that PEFT is given.

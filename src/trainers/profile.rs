@@ -18,6 +18,8 @@ pub struct Profile {
     pub has_adapters: bool,
     /// Whether modules can have different ranks.
     pub has_rank_pattern: bool,
+    /// Whether it takes the rank for alpha, so that what adapters add is not scaled.
+    pub has_rank_for_alpha: bool,
     /// Whether it takes only whole numbers for alpha.
     pub has_whole_alpha: bool,
     /// The key that makes its adapters rsLoRA's, if it has them.
@@ -39,6 +41,7 @@ impl Profile {
         keys: &[],
         has_adapters: true,
         has_rank_pattern: false,
+        has_rank_for_alpha: false,
         has_whole_alpha: false,
         rslora: None,
         takes_head: true,

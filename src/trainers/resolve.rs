@@ -31,16 +31,30 @@ pub enum Rule<'a> {
     /// PEFT, `target_parameters`: the same as [`Rule::ModuleSuffix`], over parameters.
     ParameterSuffix,
     /// LLaMA-Factory on multimodal models: anywhere in a module's name, unless one of the `forbidden` texts is in it too.
-    Substring { forbidden: &'a [&'a str] },
+    Substring {
+        forbidden: &'a [&'a str],
+    },
     /// Axolotl, `unfrozen_parameters`: `re.match` over parameters, which is anchored at the beginning, and at the end only if
     /// the expression ends with `$`. Axolotl escapes dots, so that a name between `^` and `$` is literal.
     ParameterMatch,
-    /// mlx-lm and NeMo Automodel: a module's whole name.
+    /// mlx-lm, NeMo Automodel and LyCORIS: a module's whole name.
     ModuleName,
+    /// OneTrainer: by expressions that are anchored at both ends, over modules or over parameters.
+    ModuleSearch,
+    ParameterSearch,
+    /// ai-toolkit: anywhere in a module's name behind the `prefix`, or in a parameter's.
+    PrefixedSubstring {
+        prefix: &'a str,
+    },
+    PrefixedParameterSubstring {
+        prefix: &'a str,
+    },
     /// ms-swift, `trainable_parameters_regex`: over parameters, by an expression that is anchored at both ends.
     ParameterExpression,
     /// LLaMA-Factory, `freeze`: anywhere in a parameter's name, unless one of the `forbidden` texts is in it too.
-    ParameterSubstring { forbidden: &'a [&'a str] },
+    ParameterSubstring {
+        forbidden: &'a [&'a str],
+    },
 }
 
 /// A name that a pattern hits.
@@ -142,10 +156,18 @@ impl Universe {
         };
         match rule {
             Rule::ModuleSuffix => by(&self.modules, &suffixes(patterns)),
-            Rule::ModuleExpression => by(&self.modules, &full_matches(patterns)),
+            Rule::ModuleExpression | Rule::ModuleSearch => by(&self.modules, &full_matches(patterns)),
             Rule::ParameterSuffix => by(&self.parameters, &suffixes(patterns)),
             Rule::ModuleName => by(&self.modules, &equals(patterns)),
-            Rule::ParameterExpression => by(&self.parameters, &full_matches(patterns)),
+            Rule::ParameterExpression | Rule::ParameterSearch => by(&self.parameters, &full_matches(patterns)),
+            Rule::PrefixedSubstring { prefix } => {
+                let within = substrings(patterns, &[]);
+                by(&self.modules, &|name| within(&format!("{prefix}{name}")))
+            }
+            Rule::PrefixedParameterSubstring { prefix } => {
+                let within = substrings(patterns, &[]);
+                by(&self.parameters, &|name| within(&format!("{prefix}{name}")))
+            }
             Rule::Substring { forbidden } => by(&self.modules, &substrings(patterns, forbidden)),
             Rule::ParameterSubstring { forbidden } => by(&self.parameters, &substrings(patterns, forbidden)),
             Rule::ParameterMatch => {

@@ -40,7 +40,7 @@ impl Trainer for Spectrum {
         let ending = match format {
             Format::SortedJson => "_sorted.json",
             Format::Json => ".json",
-            Format::Yaml | Format::Args => "_unfrozenparameters.yaml",
+            Format::Yaml | Format::Toml | Format::Args => "_unfrozenparameters.yaml",
         };
         let slug = in_file_name(&model.replace(['/', '_'], "-"));
         format!("{FOLDER}/snr_results_{slug}{ending}")

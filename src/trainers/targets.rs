@@ -32,8 +32,8 @@ pub struct Target {
 
 /// The names under which a trainer knows what a scan has.
 pub trait Naming {
-    /// What a module is for the trainer.
-    fn memory(&self, info: &Info) -> InMemory;
+    /// What a module is for the trainer; `None` if it is not known.
+    fn memory(&self, info: &Info) -> Option<InMemory>;
 }
 
 /// The names of the loaded model, by which most trainers go.
@@ -41,8 +41,8 @@ pub trait Naming {
 pub struct AsLoaded;
 
 impl Naming for AsLoaded {
-    fn memory(&self, info: &Info) -> InMemory {
-        info.memory.clone()
+    fn memory(&self, info: &Info) -> Option<InMemory> {
+        Some(info.memory.clone())
     }
 }
 
@@ -50,6 +50,8 @@ impl Naming for AsLoaded {
 #[derive(Debug)]
 pub struct Targets {
     pub all: Vec<Target>,
+    /// The places of the modules for which the trainer has no name that is known.
+    unnamed: Vec<usize>,
     /// Names of all other parameters: of norms, embeddings and so on.
     pub others: Vec<String>,
 }
@@ -85,8 +87,15 @@ impl Targets {
         // with the scan is the same as one that is written from its file.
         let records = scan.records().iter().map(|record| (&record.info, modules::role_by_name(&record.info.name)));
         let infos = records.chain(around.map(|info| (info, info.role)));
-        let named = |(info, role): (&Info, Role)| (Info { memory: naming.memory(info), ..info.clone() }, role);
-        let infos: Vec<(Info, Role)> = infos.map(named).collect();
+        let mut unnamed = Vec::new();
+        let named = |(place, (info, role)): (usize, (&Info, Role))| {
+            let memory = naming.memory(info).unwrap_or_else(|| {
+                unnamed.push(place);
+                InMemory::Modules(Vec::new())
+            });
+            (Info { memory, ..info.clone() }, role)
+        };
+        let infos: Vec<(Info, Role)> = infos.enumerate().map(named).collect();
         let mut all: Vec<Target> = Vec::new();
         let mut places: HashMap<&str, usize> = HashMap::new();
         let whole = infos.iter().enumerate().filter(|(_, (info, _))| info.part_of.is_none() && is_in(&info.name));
@@ -105,7 +114,11 @@ impl Targets {
             let limits = members.iter().map(|info| info.shape.map(|[rows, columns]| rows.min(columns) as u64));
             target.limit = limits.min().flatten();
         }
-        Self { all, others: scan.surroundings.as_ref().map_or_else(Vec::new, |around| others(around, component)) }
+        Self {
+            all,
+            unnamed,
+            others: scan.surroundings.as_ref().map_or_else(Vec::new, |around| others(around, component)),
+        }
     }
 
     /// The places of the targets that hold the chosen modules, in the order of the choice. A target that also holds a module
@@ -119,6 +132,10 @@ impl Targets {
         }
         let mut places = Vec::new();
         let mut seen = HashSet::new();
+        if let Some(place) = members.iter().find(|member| self.unnamed.contains(member)) {
+            let name = selection.scan.records()[*place].info.name.clone();
+            return Err(ExportError::Unnamed { trainer, name });
+        }
         for member in members {
             for at in holders.get(&member).into_iter().flatten().copied().filter(|at| seen.insert(*at)) {
                 let target = &self.all[at];

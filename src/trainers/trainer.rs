@@ -9,14 +9,14 @@ use super::error::ExportError;
 use super::profile::Profile;
 use super::targets::{AsLoaded, Naming};
 use crate::output::in_file_name;
-use crate::scan::Surroundings;
+use crate::scan::Scan;
 
 /// A program that fine-tunes models, and its configuration. An implementation is one file and one line in [`super::ALL`].
 pub trait Trainer: fmt::Debug + Sync {
     fn profile(&self) -> &'static Profile;
 
-    /// The names by which it knows the modules of a model. It fails if it does not know the model.
-    fn naming(&self, _around: Option<&Surroundings>) -> Result<Box<dyn Naming>, ExportError> {
+    /// The names by which it knows the modules of a `scan`. It fails if it does not know the model.
+    fn naming(&self, _scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
         Ok(Box::new(AsLoaded))
     }
 

@@ -1,6 +1,7 @@
 //! Whether anything vouches for the names in memory of what is chosen.
 
 use super::ExportError;
+use super::diffusion::{self, Form};
 use super::document::Remark;
 use super::resolve::listed;
 use crate::modules::{Info, KnownBy, is_renamed_elsewhere};
@@ -9,6 +10,10 @@ use crate::select::Selection;
 /// The warning that names are guessed, if those of some chosen modules are. Fails if the guess must be wrong: if a library
 /// has the architecture, but none of these modules, or if it is known to rename such modules of other architectures.
 pub fn vouched(selection: &Selection<'_>) -> Result<Option<Remark>, ExportError> {
+    // The tables of diffusion models have the names of single files in their original form, which no library's class has.
+    if diffusion::family(selection.scan).is_some_and(|(_, form)| form == Form::Original) {
+        return Ok(None);
+    }
     let records = selection.scan.records();
     let fits = |info: &Info| info.known_by != KnownBy::NoFit;
     if let Some(first) = records.first().filter(|_| !records.iter().any(|record| fits(&record.info))) {

@@ -1,0 +1,104 @@
+//! ostris' ai-toolkit: parts of its YAML configuration. See its `toolkit/lora_special.py` and `toolkit/models/base_model.py`.
+//!
+//! It looks for words anywhere in a name that begins with that of the network: without this beginning,
+//! `transformer_blocks.1.attn.to_q` would also be found in `single_transformer_blocks.1.attn.to_q`.
+
+use super::choice::Choice;
+use super::diffusion::{self, Family, Form};
+use super::profile::Profile;
+use super::resolve::Rule;
+use super::targets::Naming;
+use super::yaml::{self, Node, Value};
+use super::{Export, ExportError, Format, Trainer};
+use crate::modules::WEIGHT;
+use crate::scan::Scan;
+
+/// With adapters.
+#[derive(Debug)]
+pub struct AiToolkit;
+
+/// Without adapters.
+#[derive(Debug)]
+pub struct AiToolkitFull;
+
+/// The names of ai-toolkit's own model classes: diffusers' for most families, original ones for Flux.2.
+fn form(family: &Family) -> Option<Form> {
+    match family.key {
+        "flux2" => Some(Form::Original),
+        "hunyuan-video" => None,
+        _ => Some(Form::Diffusers),
+    }
+}
+
+impl Trainer for AiToolkit {
+    fn profile(&self) -> &'static Profile {
+        &Profile {
+            key: "ai-toolkit",
+            name: "ai-toolkit",
+            formats: &[Format::Yaml],
+            keys: &["network"],
+            has_rank_for_alpha: true,
+            ..Profile::USUAL
+        }
+    }
+
+    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
+        diffusion::naming(self.profile(), scan, form)
+    }
+
+    fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
+        let (family, _) = diffusion::family(choice.selection.scan).ok_or(ExportError::Nothing)?;
+        let is_unet = matches!(family.key, "sd" | "sdxl");
+        let prefix = if is_unet { "lora_unet." } else { "transformer." };
+        let names: Vec<String> = choice.trained().map(|place| choice.target(place).name.clone()).collect();
+        let words: Vec<String> = names.iter().map(|name| format!("{prefix}{name}")).collect();
+        choice.check(Rule::PrefixedSubstring { prefix }, &words, &choice.wanted())?;
+        let mut only = vec![("only_if_contains", Value::List(words).into())];
+        // Without this, what is outside the blocks is passed over.
+        let is_in_blocks = |name: &String| family.blocks.iter().any(|block| name.contains(block));
+        if !is_unet && !names.iter().all(is_in_blocks) {
+            only.insert(0, ("transformer_only", Value::Flag(false).into()));
+        }
+        let network = vec![
+            ("type", Value::Text("lora".into()).into()),
+            ("linear", Value::Number(choice.lora.rank).into()),
+            ("linear_alpha", Value::Number(choice.lora.rank).into()),
+            ("network_kwargs", Node::Section(only)),
+        ];
+        let text = yaml::nested(&[("network", Node::Section(network))]);
+        let note = "ai-toolkit takes the rank for alpha, so that what the adapters add is not scaled".to_owned();
+        Ok(Export {
+            documents: vec![self.document(choice, Format::Yaml, text)],
+            notes: vec![note.into()],
+            ..Export::default()
+        })
+    }
+}
+
+impl Trainer for AiToolkitFull {
+    fn profile(&self) -> &'static Profile {
+        &Profile {
+            key: "ai-toolkit-full",
+            name: "ai-toolkit",
+            formats: &[Format::Yaml],
+            keys: &["model"],
+            has_adapters: false,
+            ..Profile::USUAL
+        }
+    }
+
+    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
+        diffusion::naming(self.profile(), scan, form)
+    }
+
+    /// Some classes begin parameters' names with the network's name once, others twice. Both hold what is written here.
+    fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
+        let prefix = "transformer.";
+        let names = choice.trained().map(|place| format!("{prefix}{}{WEIGHT}", choice.target(place).name));
+        let words: Vec<String> = names.collect();
+        choice.check(Rule::PrefixedParameterSubstring { prefix }, &words, &choice.wanted())?;
+        let model = Node::Section(vec![("only_if_contains", Value::List(words).into())]);
+        let text = yaml::nested(&[("model", model)]);
+        Ok(Export { documents: vec![self.document(choice, Format::Yaml, text)], ..Export::default() })
+    }
+}

@@ -1,0 +1,91 @@
+//! diffusers: `LoraConfig` for a component's `add_adapter`, and the list that its example scripts take. Also SimpleTuner's list, which
+//! goes to the same place.
+//!
+//! The names are those within the component: one that begins with the component's own name finds nothing.
+
+use serde_json::json;
+
+use super::choice::Choice;
+use super::diffusion::{self, Form};
+use super::peft;
+use super::profile::Profile;
+use super::remedy::Remedy;
+use super::targets::Naming;
+use super::yaml::Value;
+use super::{Export, ExportError, Format, Trainer, args};
+use crate::output;
+use crate::scan::Scan;
+
+#[derive(Debug)]
+pub struct Diffusers;
+
+#[derive(Debug)]
+pub struct SimpleTuner;
+
+impl Trainer for Diffusers {
+    fn profile(&self) -> &'static Profile {
+        &Profile {
+            key: "diffusers",
+            name: "diffusers",
+            formats: &[Format::Json, Format::Args],
+            keys: &["rank", "lora_layers", "lora_alpha"],
+            has_rank_pattern: true,
+            rslora: Some("use_rslora"),
+            ..Profile::USUAL
+        }
+    }
+
+    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
+        diffusion::naming(self.profile(), scan, |_| Some(Form::Diffusers))
+    }
+
+    fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
+        let (config, notes) = peft::config(choice)?;
+        let mut documents = vec![self.document(choice, Format::Json, output::python_json_text(&config))];
+        // The scripts take a list and one rank.
+        let list =
+            peft::Names::modules_only(choice).ok().filter(|_| choice.lora.lower.is_empty() && !choice.lora.rslora);
+        if let Some(names) = list.filter(|names| !names.iter().any(|name| name.contains(','))) {
+            let settings = [
+                ("rank", Value::Number(choice.lora.rank)),
+                ("lora_alpha", Value::Decimal(choice.lora.alpha)),
+                ("lora_layers", Value::Text(names.join(","))),
+            ];
+            documents.push(self.document(choice, Format::Args, args::line(choice.trainer, &settings)?));
+        }
+        Ok(Export { documents, notes, ..Export::default() })
+    }
+}
+
+impl Trainer for SimpleTuner {
+    fn profile(&self) -> &'static Profile {
+        &Profile {
+            key: "simpletuner",
+            name: "SimpleTuner",
+            formats: &[Format::Json],
+            keys: &["model_type", "lora_type", "lora_rank", "lora_alpha", "peft_lora_target_modules"],
+            ..Profile::USUAL
+        }
+    }
+
+    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
+        diffusion::naming(self.profile(), scan, |_| Some(Form::Diffusers))
+    }
+
+    fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
+        let names = peft::Names::modules_only(choice)?;
+        if names.is_empty() {
+            return Err(choice.unsupported("takes all modules for an empty list", Remedy::AddModule));
+        }
+        let config = json!({
+            "model_type": "lora",
+            // For LyCORIS the list is ignored.
+            "lora_type": "standard",
+            "lora_rank": choice.lora.rank,
+            "lora_alpha": choice.lora.alpha_in_json(),
+            "peft_lora_target_modules": names,
+        });
+        let documents = vec![self.document(choice, Format::Json, output::python_json_text(&config))];
+        Ok(Export { documents, ..Export::default() })
+    }
+}

@@ -1,0 +1,47 @@
+//! Diffusion models, whose modules have two sets of names: those of diffusers, and the original ones of the model's authors.
+//!
+//! kohya's trainers, musubi, ComfyUI and single-file checkpoints keep the original names. They fuse what diffusers has apart, so
+//! that one module there may be several of diffusers.
+
+mod families;
+mod forms;
+mod unet;
+
+pub use forms::{Family, Form, Translated};
+
+use super::ExportError;
+use super::profile::Profile;
+use super::remedy::Remedy;
+use super::targets::{AsLoaded, Naming};
+use crate::scan::Scan;
+
+/// The family of a scanned model and the form of its names, if it is a diffusion model that is known.
+pub fn family(scan: &Scan) -> Option<(&'static Family, Form)> {
+    let around = scan.surroundings.as_ref();
+    let scanned = scan.records().iter().map(|record| record.info.name.as_str());
+    let others = around.into_iter().flat_map(|around| {
+        let modules = around.modules.iter().map(|info| info.name.as_str());
+        modules.chain(around.names.iter().map(|name| name.rsplit_once('.').map_or(name.as_str(), |(module, _)| module)))
+    });
+    Family::of(around, scanned.chain(others))
+}
+
+/// The names in the form that a `trainer` has for a diffusion model's family. It fails for other models, and where the trainer has
+/// no form for the family.
+pub fn naming(
+    trainer: &Profile,
+    scan: &Scan,
+    form: impl Fn(&Family) -> Option<Form>,
+) -> Result<Box<dyn Naming>, ExportError> {
+    let unsupported =
+        |what: String| ExportError::Unsupported { trainer: trainer.name, what, remedy: Some(Remedy::OtherTrainer) };
+    let Some((family, own)) = family(scan) else {
+        let what = "trains diffusion models, and this model is none whose names are known".to_owned();
+        return Err(unsupported(what));
+    };
+    match form(family) {
+        None => Err(unsupported(format!("has no name for single modules of models like this one ({})", family.key))),
+        Some(form) if form == own => Ok(Box::new(AsLoaded)),
+        Some(to) => Ok(Box::new(Translated { family, to })),
+    }
+}

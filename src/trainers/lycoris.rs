@@ -1,0 +1,169 @@
+//! LyCORIS: the preset, a TOML file, of kohya's sd-scripts, the kohya_ss GUI and musubi-tuner, and the JSON of SimpleTuner. See its
+//! `lycoris/kohya.py` and `lycoris/wrapper.py`.
+//!
+//! A preset without a list of classes wraps everything, so that the lists are there and empty. LoRA, LoKr and whole weights
+//! (`algo=full`) take the same preset.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::choice::Choice;
+use super::diffusion::{self, Form};
+use super::profile::Profile;
+use super::remedy::Remedy;
+use super::resolve::{Rule, is_literal};
+use super::targets::Naming;
+use super::{Export, ExportError, Format, Trainer, toml_keys};
+use crate::output;
+use crate::scan::Scan;
+
+/// Last segments of the names of convolutions, which LyCORIS wraps only where it is told to.
+const CONVOLUTIONS: [&str; 8] =
+    ["op", "conv", "conv1", "conv2", "conv_in", "conv_out", "conv_shortcut", "skip_connection"];
+
+/// Ends of other such names.
+const CONVOLUTION_ENDS: [&str; 4] = ["in_layers.2", "out_layers.3", "input_blocks.0.0", "out.2"];
+
+const KEYS: [&str; 7] = [
+    "enable_conv",
+    "use_fnmatch",
+    "unet_target_module",
+    "unet_target_name",
+    "text_encoder_target_module",
+    "text_encoder_target_name",
+    "name_algo_map",
+];
+
+/// In kohya's trainers, with the names of their own model classes.
+#[derive(Debug)]
+pub struct Lycoris;
+
+/// In SimpleTuner, with the names of diffusers.
+#[derive(Debug)]
+pub struct SimpleTunerLycoris;
+
+/// A preset, in the order of its keys.
+#[derive(Serialize)]
+struct Preset {
+    enable_conv: bool,
+    use_fnmatch: bool,
+    unet_target_module: [String; 0],
+    unet_target_name: Vec<String>,
+    text_encoder_target_module: [String; 0],
+    text_encoder_target_name: [String; 0],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    name_algo_map: BTreeMap<String, Own>,
+}
+
+/// What a module has for itself.
+#[derive(Serialize)]
+struct Own {
+    dim: u64,
+    alpha: f64,
+}
+
+impl Trainer for Lycoris {
+    fn profile(&self) -> &'static Profile {
+        &Profile { key: "lycoris", name: "LyCORIS", formats: &[Format::Toml], has_rank_pattern: true, ..Profile::USUAL }
+    }
+
+    /// sd-scripts has diffusers' names for Stable Diffusion 1.5 and 2, and original ones for all others.
+    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
+        diffusion::naming(self.profile(), scan, |family| {
+            Some(if family.key == "sd" { Form::Diffusers } else { Form::Original })
+        })
+    }
+
+    fn is_own_file(&self, bytes: &[u8]) -> bool {
+        toml_keys::are_all(bytes, &KEYS)
+    }
+
+    fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
+        let names = names(choice)?;
+        let own = own(choice, &names);
+        let preset = Preset {
+            enable_conv: names.iter().any(|name| is_convolution(name)),
+            use_fnmatch: true,
+            unet_target_module: [],
+            unet_target_name: names,
+            text_encoder_target_module: [],
+            text_encoder_target_name: [],
+            name_algo_map: own,
+        };
+        // Texts, numbers and flags under keys that are texts have a form in TOML.
+        let text = toml::to_string(&preset).expect("plain data has a TOML form");
+        let document = self.document(choice, Format::Toml, text);
+        let line = format!(
+            "train with --network_module lycoris.kohya --network_dim {} --network_alpha {} --network_args \"preset={}\" \"algo=lora\"",
+            choice.lora.rank, choice.lora.alpha, document.file
+        );
+        Ok(Export { documents: vec![document], notes: vec![line.into()], ..Export::default() })
+    }
+}
+
+impl Trainer for SimpleTunerLycoris {
+    fn profile(&self) -> &'static Profile {
+        &Profile {
+            key: "simpletuner-lycoris",
+            name: "LyCORIS in SimpleTuner",
+            formats: &[Format::Json],
+            keys: &["algo", "multiplier", "linear_dim", "linear_alpha", "apply_preset"],
+            has_rank_pattern: true,
+            ..Profile::USUAL
+        }
+    }
+
+    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
+        diffusion::naming(self.profile(), scan, |_| Some(Form::Diffusers))
+    }
+
+    fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
+        let names = names(choice)?;
+        let own = own(choice, &names);
+        let config = json!({
+            "algo": "lora",
+            "multiplier": 1.0,
+            "linear_dim": choice.lora.rank,
+            "linear_alpha": choice.lora.alpha_in_json(),
+            "apply_preset": {
+                "enable_conv": names.iter().any(|name| is_convolution(name)),
+                "target_module": [],
+                "use_fnmatch": true,
+                "target_name": names,
+                "name_algo_map": own,
+            },
+        });
+        let document = self.document(choice, Format::Json, output::python_json_text(&config));
+        let line = format!(
+            "in SimpleTuner's config.json: \"lora_type\": \"lycoris\", \"lycoris_config\": \"{}\"",
+            document.file
+        );
+        Ok(Export { documents: vec![document], notes: vec![line.into()], ..Export::default() })
+    }
+}
+
+/// The whole names of what is trained, none of which a pattern would take for more.
+fn names(choice: &Choice<'_>) -> Result<Vec<String>, ExportError> {
+    let names: Vec<String> = choice.trained().map(|place| choice.target(place).name.clone()).collect();
+    if let Some(name) = names.iter().find(|name| !is_literal(name)) {
+        let what = format!("takes patterns, and '{name}' has more in it than letters and digits");
+        return Err(choice.unsupported(what, Remedy::LeaveOut));
+    }
+    choice.check(Rule::ModuleName, &names, &choice.wanted())?;
+    Ok(names)
+}
+
+/// The modules with a rank of their own. A convolution has none without it.
+fn own(choice: &Choice<'_>, names: &[String]) -> BTreeMap<String, Own> {
+    let of = |name: &String, rank: u64| (name.clone(), Own { dim: rank, alpha: choice.lora.alpha_at(rank) });
+    let lower = choice.lora.lower.iter().map(|(place, rank)| of(&choice.target(*place).name, *rank));
+    let convolutions = names.iter().filter(|name| is_convolution(name)).map(|name| of(name, choice.lora.rank));
+    convolutions.chain(lower).collect()
+}
+
+fn is_convolution(name: &str) -> bool {
+    CONVOLUTIONS.contains(&name.rsplit('.').next().unwrap_or(name))
+        || CONVOLUTION_ENDS.iter().any(|end| name.ends_with(end))
+}
