@@ -12,7 +12,7 @@ use super::{Export, ExportError, Format, Trainer, quoted, toml_keys};
 use crate::scan::Scan;
 
 /// The classes of blocks within which musubi-tuner trains, by the beginnings of their names.
-const BLOCKS: [&str; 9] = [
+const BLOCKS: [&str; 8] = [
     "blocks.",
     "transformer_blocks.",
     "double_blocks.",
@@ -21,7 +21,6 @@ const BLOCKS: [&str; 9] = [
     "noise_refiner.",
     "context_refiner.",
     "joint_blocks.",
-    "txt_in.",
 ];
 
 /// The families that musubi-tuner trains.

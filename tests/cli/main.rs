@@ -10,6 +10,7 @@ mod config_json;
 mod delta;
 mod diff_and_report;
 #[cfg(unix)]
+mod diffusion;
 mod exclusion_advice;
 mod export;
 mod expressions;

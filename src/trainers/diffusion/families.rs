@@ -38,7 +38,7 @@ pub const FAMILIES: &[Family] = &[
     Family {
         key: "wan",
         classes: &["WanTransformer3DModel"],
-        mark: "blocks.*.self_attn.norm_q",
+        mark: "blocks.*.cross_attn.o",
         blocks: &["blocks"],
         names: Names::Table(&[WAN]),
     },

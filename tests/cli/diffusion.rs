@@ -1,0 +1,319 @@
+//! Diffusion models end to end: scanned, exported to each trainer that serves them, and applied by the trainer's rule, which is
+//! written down here once more, from the trainers' own code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use fancy_regex::Regex;
+use serde_json::Value;
+
+use crate::support::checkpoint::{Tensor, matrix, write_shards, zeros};
+use crate::support::program::{Workplace, entries, in_project};
+use crate::support::tests_of_each;
+
+/// A module of a model.
+#[derive(Clone)]
+struct Module {
+    name: String,
+    shape: Vec<usize>,
+    /// Its name in the original form, which it may share with others that are parts of the same module there.
+    original: Option<String>,
+}
+
+/// The configuration and the modules that `make_diffusion.py` wrote.
+fn family(name: &str) -> (Value, Vec<Module>) {
+    let path = in_project(&format!("tests/trainers/diffusion/{name}.json"));
+    let json: Value = serde_json::from_slice(&fs::read(path).expect("a family")).expect("JSON");
+    let mut modules = Vec::new();
+    for entry in json["modules"].as_array().expect("modules") {
+        let pattern = entry[0].as_str().expect("a name");
+        let numbers: Vec<u64> = match entry[1].as_array() {
+            Some(numbers) => numbers.iter().map(|number| number.as_u64().expect("a number")).collect(),
+            None => (0..entry[1].as_u64().expect("a count")).collect(),
+        };
+        for number in numbers {
+            let numbered = |name: &str| name.replacen('*', &number.to_string(), 1);
+            modules.push(Module {
+                name: numbered(pattern),
+                shape: serde_json::from_value(entry[2].clone()).expect("a shape"),
+                original: entry[3].as_str().map(numbered),
+            });
+        }
+    }
+    (json["config"].clone(), modules)
+}
+
+fn tensor(name: &str, shape: &[usize]) -> Tensor {
+    if shape.len() == 1 {
+        return zeros(name, safetensors::Dtype::F32, shape);
+    }
+    Tensor { shape: shape.to_vec(), ..matrix(name, shape[0], shape[1..].iter().product()) }
+}
+
+/// Writes the model `m` as diffusers does.
+fn write(place: &Workplace, config: &Value, modules: &[Module]) {
+    let tensors = modules.iter().map(|module| tensor(&format!("{}.weight", module.name), &module.shape)).collect();
+    write_shards(&place.path("m"), &[("diffusion_pytorch_model.safetensors", tensors)]);
+    fs::write(place.path("m/config.json"), config.to_string()).expect("written");
+}
+
+/// Writes `m.safetensors`, a single file in the original form.
+fn write_original(place: &Workplace, modules: &[Module]) {
+    let mut shapes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for module in modules {
+        let Some(original) = &module.original else { continue };
+        let shape = shapes.entry(original).or_insert_with(|| [&[0], &module.shape[1..]].concat());
+        shape[0] += module.shape[0];
+    }
+    let tensors =
+        shapes.iter().map(|(name, shape)| tensor(&format!("model.diffusion_model.{name}.weight"), shape)).collect();
+    write_shards(&place.path(""), &[("m.safetensors", tensors)]);
+}
+
+/// The names of a configuration's list.
+fn strings(list: &Value) -> Vec<String> {
+    list.as_array().expect("a list").iter().map(|text| text.as_str().expect("a string").to_owned()).collect()
+}
+
+fn matches(expression: &str, name: &str) -> bool {
+    Regex::new(expression).expect("an expression").is_match(name).expect("matched")
+}
+
+fn whole(expression: &str, name: &str) -> bool {
+    matches(&format!("^(?:{expression})$"), name)
+}
+
+/// The items of the list `key` in YAML.
+fn items(yaml: &str, key: &str) -> Vec<String> {
+    let lines = yaml.lines().skip_while(|line| line.trim() != format!("{key}:")).skip(1);
+    lines.map_while(|line| line.trim().strip_prefix("- ")).map(str::to_owned).collect()
+}
+
+/// Whether the `trainer` trains the module called `name` when it is given this configuration. For trainers without adapters it is
+/// asked for the module's weight.
+fn trains(trainer: &str, text: &str, name: &str) -> bool {
+    let json = || serde_json::from_str::<Value>(text).expect("JSON");
+    let table = || text.parse::<toml::Table>().expect("TOML");
+    let ends =
+        |targets: &[String]| targets.iter().any(|target| name == target || name.ends_with(&format!(".{target}")));
+    match trainer {
+        "diffusers" => match &json()["target_modules"] {
+            Value::String(expression) => whole(expression, name),
+            list => ends(&strings(list)),
+        },
+        "simpletuner" => ends(&strings(&json()["peft_lora_target_modules"])),
+        "simpletuner-lycoris" => {
+            let preset = &json()["apply_preset"];
+            // Without the list, everything of the usual classes is trained.
+            assert_eq!(
+                (&preset["target_module"], &preset["use_fnmatch"]),
+                (&Value::Array(Vec::new()), &Value::Bool(true))
+            );
+            strings(&preset["target_name"]).iter().any(|target| target == name)
+        }
+        "lycoris" => {
+            let preset = table();
+            let list = |key: &str| preset[key].as_array().expect("a list").clone();
+            for key in ["unet_target_module", "text_encoder_target_module", "text_encoder_target_name"] {
+                assert!(list(key).is_empty(), "{key}");
+            }
+            list("unet_target_name").iter().any(|target| target.as_str() == Some(name))
+        }
+        "ai-toolkit" => {
+            let words = items(text, "only_if_contains");
+            let prefix = if words[0].starts_with("lora_unet.") { "lora_unet." } else { "transformer." };
+            let blocks = ["transformer_blocks", "blocks", "layers", "refiner"];
+            let is_reached = prefix == "lora_unet."
+                || text.contains("transformer_only: false")
+                || blocks.iter().any(|block| name.contains(block));
+            is_reached && words.iter().any(|word| format!("{prefix}{name}").contains(word.as_str()))
+        }
+        "ai-toolkit-full" => {
+            let words = items(text, "only_if_contains");
+            let hits = |beginning: &str| words.iter().any(|word| format!("{beginning}{name}").contains(word.as_str()));
+            // Some of its classes have the beginning twice.
+            assert_eq!(hits("transformer."), hits("transformer.transformer."));
+            hits("transformer.")
+        }
+        "onetrainer" | "onetrainer-full" => {
+            let filter = json()["layer_filter"].as_str().expect("a filter").to_owned();
+            assert_eq!(
+                (&json()["layer_filter_preset"], &json()["layer_filter_regex"]),
+                (&"custom".into(), &true.into())
+            );
+            filter.split(',').any(|pattern| pattern.is_empty() || matches(pattern, name))
+        }
+        "musubi" => {
+            let arguments = table()["network_args"].clone();
+            let patterns = |at: usize, key: &str| -> Vec<String> {
+                let list = arguments[at].as_str().and_then(|text| text.strip_prefix(key)).expect("patterns").to_owned();
+                assert!(!list.contains('='), "it is split at every sign of equality");
+                list.trim_matches(['[', ']']).split(", ").map(|item| item[2..item.len() - 1].to_owned()).collect()
+            };
+            let excluded = patterns(0, "exclude_patterns=").iter().any(|pattern| whole(pattern, name));
+            !excluded || patterns(1, "include_patterns=").iter().any(|pattern| whole(pattern, name))
+        }
+        "sd-scripts" => {
+            let argument = text.split("network_reg_dims=").nth(1).expect("ranks").trim_end().trim_end_matches('\'');
+            let adapter = format!("lora_unet_{}", name.replace('.', "_"));
+            let rules: Vec<(&str, u64)> = argument
+                .split(',')
+                .map(|rule| rule.split_once('=').expect("a rank"))
+                .map(|(expression, rank)| (expression, rank.parse().expect("a number")))
+                .collect();
+            let found: Vec<u64> =
+                rules.iter().filter(|(expression, _)| matches(expression, &adapter)).map(|(_, rank)| *rank).collect();
+            // One matches, so that it does not matter whether the first or the last one counts.
+            assert_eq!(found.len(), 1, "{adapter}");
+            found[0] > 0
+        }
+        "diffusion-pipe" => !whole(table()["adapter"]["exclude_modules"].as_str().expect("an expression"), name),
+        other => panic!("{other}"),
+    }
+}
+
+/// Whether a trainer has the original names of this family.
+fn has_originals(trainer: &str, family: &str) -> bool {
+    match trainer {
+        "lycoris" => family != "sd15",
+        "musubi" | "sd-scripts" => true,
+        "ai-toolkit" | "ai-toolkit-full" => family == "flux2",
+        "diffusion-pipe" => matches!(family, "wan" | "flux2" | "z_image"),
+        _ => false,
+    }
+}
+
+/// The trainers that serve a family.
+fn trainers(family: &str) -> Vec<&'static str> {
+    let mut trainers = vec!["diffusers", "simpletuner", "lycoris", "simpletuner-lycoris"];
+    if family != "hunyuan_video" {
+        trainers.extend(["ai-toolkit", "ai-toolkit-full"]);
+    }
+    if family != "wan" {
+        trainers.extend(["onetrainer", "onetrainer-full"]);
+    }
+    if !matches!(family, "sd3" | "sd15" | "sdxl") {
+        trainers.push("musubi");
+    }
+    if !matches!(family, "hunyuan_video" | "sd15" | "sdxl") {
+        trainers.push("diffusion-pipe");
+    }
+    trainers.extend((family == "flux").then_some("sd-scripts"));
+    trainers
+}
+
+/// All of two layers is chosen, so that what trainers have as one is chosen whole; and layer 11 begins as layer 1 does. The sides of a
+/// U-Net have no layers.
+fn choice(family: &str) -> &'static [&'static str] {
+    match family {
+        "sd15" | "sdxl" => &["--top-n", "2"],
+        // The first two layers are refiners' too, which some trainers do not reach.
+        "hunyuan_video" | "z_image" => &["--top-percent", "100", "--layers", "7"],
+        _ => &["--top-percent", "100", "--layers", "1,7"],
+    }
+}
+
+/// The chosen modules, as the file of the best has them.
+fn chosen(place: &Workplace, file: &str) -> BTreeSet<String> {
+    let top = place.json(file);
+    top.as_object().expect("types").values().flat_map(strings).collect()
+}
+
+fn suffix(trainer: &str) -> &'static str {
+    if trainer.ends_with("-full") { ".weight" } else { "" }
+}
+
+/// Every trainer that serves a family trains exactly what is chosen, whichever form the scanned model has.
+fn exported(name: &str) {
+    let (config, modules) = family(name);
+    let place = Workplace::new();
+    write(&place, &config, &modules);
+    place.run(&[&["--model", "m", "-q"], choice(name)].concat()).succeeded();
+    let chosen = chosen(&place, "laser_scan_m_top_snr.json");
+    assert!(chosen.len() > 7);
+    for trainer in trainers(name) {
+        let export = place.run(&[&["export", trainer, "laser_scan_m.json"], choice(name)].concat());
+        let text = &export.succeeded().stdout;
+        let called = |module: &Module| match &module.original {
+            Some(original) if has_originals(trainer, name) => original.clone(),
+            _ => module.name.clone(),
+        };
+        for module in &modules {
+            let is_trained = trains(trainer, text, &format!("{}{}", called(module), suffix(trainer)));
+            assert_eq!(is_trained, chosen.contains(&module.name), "{trainer}: {}", module.name);
+        }
+    }
+}
+
+tests_of_each! {
+    entries("tests/trainers/diffusion").iter().map(|file| file.trim_end_matches(".json")).collect::<Vec<_>>(),
+    [flux flux2 hunyuan_video qwen_image sd15 sd3 sdxl wan z_image],
+    exported
+}
+
+/// A single file in the original form gives the same as the model of diffusers that it is.
+#[test]
+fn single_files_are_exported_alike() {
+    std::thread::scope(|scope| {
+        for name in ["flux", "flux2", "hunyuan_video", "qwen_image", "sd3", "sdxl", "wan", "z_image"] {
+            scope.spawn(move || single_file(name));
+        }
+    });
+}
+
+fn single_file(name: &str) {
+    let (_, modules) = family(name);
+    let place = Workplace::new();
+    write_original(&place, &modules);
+    place.run(&[&["--model", "m.safetensors", "-q", "--include-conv"], choice(name)].concat()).succeeded();
+    let chosen = chosen(&place, "laser_scan_m_top_snr.json");
+    assert!(chosen.len() > 5, "{name}: {chosen:?}");
+    for trainer in trainers(name) {
+        let export = place.run(&[&["export", trainer, "laser_scan_m.json"], choice(name)].concat());
+        let text = &export.succeeded().stdout;
+        assert!(!export.stderr.contains("nothing vouches"), "{trainer}: {}", export.stderr);
+        for module in &modules {
+            let Some(original) = &module.original else { continue };
+            let called = if has_originals(trainer, name) { original } else { &module.name };
+            let is_trained = trains(trainer, text, &format!("{called}{}", suffix(trainer)));
+            assert_eq!(is_trained, chosen.contains(original), "{name}, {trainer}: {called}");
+        }
+    }
+}
+
+/// What is silently missed or trained too much, according to those who have seen it.
+#[test]
+fn what_trainers_miss_in_silence_is_refused_or_avoided() {
+    let (config, modules) = family("flux");
+    let place = Workplace::new();
+    write(&place, &config, &modules);
+    place.run(&["--model", "m", "-q"]).succeeded();
+    let export =
+        |trainer: &str, options: &[&str]| place.run(&[&["export", trainer, "laser_scan_m.json"], options].concat());
+    // A part of what is one module to the trainer.
+    let run = export("lycoris", &["--top-n", "1", "--types", "*.attn.to_q"]);
+    run.refused(1, &["single_blocks.", "one module", "of which the choice has 1", "--types"]);
+    // The root's proj_out, whose name is also the end of those in all single blocks.
+    export("simpletuner", &["--types", "proj_out"]).refused(1, &["'proj_out'", "not chosen"]);
+    let root = export("diffusers", &["--types", "proj_out"]);
+    assert!(root.succeeded().stdout.contains(r#""target_modules": "^proj_out$""#), "{}", root.stdout);
+    // What is outside the blocks, which two trainers never reach and one passes over by default.
+    for trainer in ["musubi", "sd-scripts", "diffusion-pipe"] {
+        export(trainer, &["--types", "x_embedder"]).refused(1, &["only what is within the model's blocks"]);
+    }
+    let outside = export("ai-toolkit", &["--types", "x_embedder"]);
+    assert!(outside.succeeded().stdout.contains("transformer_only: false"), "{}", outside.stdout);
+    let inside = export("ai-toolkit", &["--top-n", "1", "--types", "*.norm.linear"]);
+    assert!(!inside.succeeded().stdout.contains("transformer_only"), "{}", inside.stdout);
+    // Alpha is the rank there, whatever is asked for.
+    let run = export("ai-toolkit", &["--top-n", "1", "--rank", "8", "--alpha", "4"]);
+    assert!(run.succeeded().stdout.contains("linear: 8\n  linear_alpha: 8\n"), "{}", run.stdout);
+    // A comma at the end of OneTrainer's filter matches everything.
+    let filter = export("onetrainer", &["--top-n", "1", "--types", "proj_out"]);
+    assert!(filter.succeeded().stdout.contains("\"layer_filter\": \"^proj_out$\""), "{}", filter.stdout);
+    export("musubi", &["--types", "nothing"]).refused(1, &["nothing"]);
+    // Language models have other trainers.
+    let llama = Workplace::new();
+    crate::support::scans::write_mistral(&llama);
+    llama.run(&["export", "lycoris", "scan.json"]).refused(1, &["trains diffusion models", "another trainer"]);
+}
