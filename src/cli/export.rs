@@ -142,17 +142,9 @@ impl ExportArgs {
             let (last, others) = keys.split_last()?;
             Some(format!("--into edits configurations of {} and {last}", others.join(", ")))
         } else {
-            unbounded(&[self.trainer], self.selection.budget).or_else(|| self.adapter.contradiction(self.trainer))
+            self.adapter.contradiction(self.trainer)
         }
     }
-}
-
-/// Why a budget cannot be kept, if one of the trainers exceeds it.
-pub fn unbounded(trainers: &[&dyn Trainer], budget: Option<u64>) -> Option<String> {
-    budget?;
-    let (key, why) =
-        trainers.iter().map(|trainer| trainer.profile()).find_map(|it| Some((it.key, it.exceeds_budgets?)))?;
-    Some(format!("{key} {why}, so that no budget can be kept: leave out --budget"))
 }
 
 pub fn trainer() -> impl TypedValueParser<Value = &'static dyn Trainer> {

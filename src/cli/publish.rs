@@ -122,8 +122,7 @@ impl PublishArgs {
         } else if budget && mixed {
             "--budget counts adapters for some of these trainers and weights for others: emit for one kind at a time"
         } else {
-            return export::unbounded(&self.emit, self.selection.budget)
-                .or_else(|| self.emit.iter().find_map(|trainer| self.adapter.contradiction(*trainer)));
+            return self.emit.iter().find_map(|trainer| self.adapter.contradiction(*trainer));
         };
         Some(text.to_owned())
     }

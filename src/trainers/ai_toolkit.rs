@@ -6,6 +6,7 @@
 use super::choice::Choice;
 use super::diffusion::{self, Family, Form};
 use super::profile::Profile;
+use super::remedy::Remedy;
 use super::resolve::Rule;
 use super::targets::Naming;
 use super::yaml::{self, Node, Value};
@@ -51,6 +52,10 @@ impl Trainer for AiToolkit {
         let is_unet = matches!(family.key, "sd" | "sdxl");
         let prefix = if is_unet { "lora_unet." } else { "transformer." };
         let names: Vec<String> = choice.trained().map(|place| choice.target(place).name.clone()).collect();
+        if let Some(name) = names.iter().find(|name| !is_unet && diffusion::is_convolution(name)) {
+            let what = format!("adapts convolutions only in U-Nets, and '{name}' is one");
+            return Err(choice.unsupported(what, Remedy::LeaveOut));
+        }
         let words: Vec<String> = names.iter().map(|name| format!("{prefix}{name}")).collect();
         choice.check(Rule::PrefixedSubstring { prefix }, &words, &choice.wanted())?;
         let mut only = vec![("only_if_contains", Value::List(words).into())];
@@ -59,12 +64,14 @@ impl Trainer for AiToolkit {
         if !is_unet && !names.iter().all(is_in_blocks) {
             only.insert(0, ("transformer_only", Value::Flag(false).into()));
         }
-        let network = vec![
-            ("type", Value::Text("lora".into()).into()),
-            ("linear", Value::Number(choice.lora.rank).into()),
-            ("linear_alpha", Value::Number(choice.lora.rank).into()),
-            ("network_kwargs", Node::Section(only)),
-        ];
+        let rank = || Node::Value(Value::Number(choice.lora.rank));
+        let mut network =
+            vec![("type", Value::Text("lora".into()).into()), ("linear", rank()), ("linear_alpha", rank())];
+        if is_unet {
+            // Without these, convolutions are passed over.
+            network.extend([("conv", rank()), ("conv_alpha", rank())]);
+        }
+        network.push(("network_kwargs", Node::Section(only)));
         let text = yaml::nested(&[("network", Node::Section(network))]);
         let note = "ai-toolkit takes the rank for alpha, so that what the adapters add is not scaled".to_owned();
         Ok(Export {

@@ -82,7 +82,7 @@ impl Trainer for SdScripts {
             key: "sd-scripts",
             name: "sd-scripts",
             formats: &[Format::Args],
-            keys: &["network_dim", "network_alpha", "network_args"],
+            keys: &["network_train_unet_only", "network_dim", "network_alpha", "network_args"],
             ..Profile::USUAL
         }
     }

@@ -19,13 +19,6 @@ use super::{Export, ExportError, Format, Trainer, toml_keys};
 use crate::output;
 use crate::scan::Scan;
 
-/// Last segments of the names of convolutions, which LyCORIS wraps only where it is told to.
-const CONVOLUTIONS: [&str; 8] =
-    ["op", "conv", "conv1", "conv2", "conv_in", "conv_out", "conv_shortcut", "skip_connection"];
-
-/// Ends of other such names.
-const CONVOLUTION_ENDS: [&str; 4] = ["in_layers.2", "out_layers.3", "input_blocks.0.0", "out.2"];
-
 const KEYS: [&str; 7] = [
     "enable_conv",
     "use_fnmatch",
@@ -84,7 +77,7 @@ impl Trainer for Lycoris {
         let names = names(choice)?;
         let own = own(choice, &names);
         let preset = Preset {
-            enable_conv: names.iter().any(|name| is_convolution(name)),
+            enable_conv: names.iter().any(|name| diffusion::is_convolution(name)),
             use_fnmatch: true,
             unet_target_module: [],
             unet_target_name: names,
@@ -128,7 +121,7 @@ impl Trainer for SimpleTunerLycoris {
             "linear_dim": choice.lora.rank,
             "linear_alpha": choice.lora.alpha_in_json(),
             "apply_preset": {
-                "enable_conv": names.iter().any(|name| is_convolution(name)),
+                "enable_conv": names.iter().any(|name| diffusion::is_convolution(name)),
                 "target_module": [],
                 "use_fnmatch": true,
                 "target_name": names,
@@ -159,11 +152,7 @@ fn names(choice: &Choice<'_>) -> Result<Vec<String>, ExportError> {
 fn own(choice: &Choice<'_>, names: &[String]) -> BTreeMap<String, Own> {
     let of = |name: &String, rank: u64| (name.clone(), Own { dim: rank, alpha: choice.lora.alpha_at(rank) });
     let lower = choice.lora.lower.iter().map(|(place, rank)| of(&choice.target(*place).name, *rank));
-    let convolutions = names.iter().filter(|name| is_convolution(name)).map(|name| of(name, choice.lora.rank));
+    let convolutions =
+        names.iter().filter(|name| diffusion::is_convolution(name)).map(|name| of(name, choice.lora.rank));
     convolutions.chain(lower).collect()
-}
-
-fn is_convolution(name: &str) -> bool {
-    CONVOLUTIONS.contains(&name.rsplit('.').next().unwrap_or(name))
-        || CONVOLUTION_ENDS.iter().any(|end| name.ends_with(end))
 }

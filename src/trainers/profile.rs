@@ -26,8 +26,6 @@ pub struct Profile {
     pub rslora: Option<&'static str>,
     /// Whether it can train the head along with the chosen modules.
     pub takes_head: bool,
-    /// Why it trains more parameters than a budget allows, if it does.
-    pub exceeds_budgets: Option<&'static str>,
     /// What matters in the YAML configurations that people write for it, if they do.
     pub user_config: Option<UserConfig>,
 }
@@ -45,7 +43,6 @@ impl Profile {
         has_whole_alpha: false,
         rslora: None,
         takes_head: true,
-        exceeds_budgets: None,
         user_config: None,
     };
 

@@ -91,7 +91,7 @@ def choice(page):
     sides = 4 * (2 * 256 + 2 * 160 + 3 * 480)
     expect("parameters", text(page, "#trainable"), f"{32 * sides:,} parameters at rank 32, 100 % of plain LoRA's")
     set_value(page, "#n-exact", "2")
-    expect("the matching rank", text(page, "#matching").split(",")[0], "64")
+    expect("the matching rank", text(page, "#matching").split(",")[0], "69")
     page.click("#export summary")
     page.click("[name=form][value=peft]")
     config = json.loads(page.run("document.getElementById('export-text').value"))

@@ -121,6 +121,8 @@ fn trains(trainer: &str, text: &str, name: &str) -> bool {
         }
         "ai-toolkit" => {
             let words = items(text, "only_if_contains");
+            // Convolutions are adapted only in U-Nets, and with a rank of their own.
+            assert_eq!(words[0].starts_with("lora_unet."), text.contains("\n  conv: "));
             let prefix = if words[0].starts_with("lora_unet.") { "lora_unet." } else { "transformer." };
             let blocks = ["transformer_blocks", "blocks", "layers", "refiner"];
             let is_reached = prefix == "lora_unet."
@@ -316,4 +318,39 @@ fn what_trainers_miss_in_silence_is_refused_or_avoided() {
     let llama = Workplace::new();
     crate::support::scans::write_mistral(&llama);
     llama.run(&["export", "lycoris", "scan.json"]).refused(1, &["trains diffusion models", "another trainer"]);
+}
+
+/// The configuration of every trainer for a small Flux. `LASER_SCAN_BLESS=1 cargo test` writes the golden files anew.
+#[test]
+fn configurations_are_those_of_the_golden_files() {
+    let (config, modules) = family("flux");
+    let place = Workplace::new();
+    write(&place, &config, &modules);
+    let choice = ["--top-percent", "100", "--layers", "7", "--rank", "8", "--alpha", "4", "-q"];
+    place.run(&["--model", "m", "--top-n", "1", "-q"]).succeeded();
+    let golden = in_project("tests/golden/export/diffusion");
+    for trainer in trainers("flux") {
+        let options = if trainer.ends_with("-full") { &choice[..4] } else { &choice };
+        let line = ["export", trainer, "laser_scan_m.json", "--output-dir", "exported"];
+        place.run(&[&line[..], options].concat()).succeeded();
+    }
+    let files: Vec<_> = fs::read_dir(place.path("exported")).expect("a folder").flatten().collect();
+    assert_eq!(files.len(), trainers("flux").len() + 2, "two have two forms");
+    for file in files {
+        let (name, text) = (file.file_name(), fs::read_to_string(file.path()).expect("UTF-8"));
+        let expected = std::path::Path::new(&golden).join(&name);
+        if std::env::var_os("LASER_SCAN_BLESS").is_some() {
+            fs::create_dir_all(&golden).expect("created");
+            fs::write(&expected, &text).expect("written");
+        }
+        let expected = fs::read_to_string(&expected).unwrap_or_else(|error| panic!("{}: {error}", expected.display()));
+        assert_eq!(text, expected, "{}", name.display());
+        // What an export wrote is replaced by the next without being asked.
+        let trainer = trainers("flux")
+            .into_iter()
+            .filter(|trainer| name.to_string_lossy().contains(&format!("_{trainer}.")))
+            .max();
+        let line = ["export", trainer.expect("a trainer"), "laser_scan_m.json", "--output-dir", "exported", "-q"];
+        place.run(&[&line[..], &choice[..4]].concat()).succeeded();
+    }
 }

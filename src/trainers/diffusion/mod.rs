@@ -15,6 +15,22 @@ use super::remedy::Remedy;
 use super::targets::{AsLoaded, Naming};
 use crate::scan::Scan;
 
+/// Last segments of the names of convolutions, in either form.
+#[rustfmt::skip]
+const CONVOLUTIONS: [&str; 9] = [
+    "op", "conv", "conv1", "conv2", "conv_in", "conv_out", "conv_shortcut", "skip_connection", "patch_embedding",
+];
+
+/// Ends of other such names.
+const CONVOLUTION_ENDS: [&str; 7] =
+    ["in_layers.2", "out_layers.3", "input_blocks.0.0", "out.2", "pos_embed.proj", "x_embedder.proj", "img_in.proj"];
+
+/// Whether a module is a convolution by its name. Some trainers pass over those unless they are told not to.
+pub fn is_convolution(name: &str) -> bool {
+    let leaf = name.rsplit('.').next().unwrap_or(name);
+    CONVOLUTIONS.contains(&leaf) || CONVOLUTION_ENDS.iter().any(|end| name.ends_with(end))
+}
+
 /// The family of a scanned model and the form of its names, if it is a diffusion model that is known.
 pub fn family(scan: &Scan) -> Option<(&'static Family, Form)> {
     let around = scan.surroundings.as_ref();
