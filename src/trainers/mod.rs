@@ -2,31 +2,27 @@
 //!
 //! A trainer is one file, which implements [`Trainer`], and one line in [`ALL`]. The trainers share the targets in memory that
 //! are chosen (`choice.rs`, `targets.rs`), the rank (`lora.rs`), the check that the names hit what was chosen and nothing else
-//! (`resolve.rs`), and the forms of a configuration (`yaml.rs`, `args.rs`).
+//! (`resolve.rs`), and the forms of a configuration (`yaml.rs`, `args.rs`). Those of diffusion models are in `diffusion`, beside the
+//! two sets of names that such models have.
 
-mod ai_toolkit;
 mod args;
 mod axolotl;
 mod axolotl_full;
 mod bypassed;
 mod choice;
-mod diffusers;
 mod diffusion;
 mod document;
 mod error;
 mod export;
 mod expression;
 mod foresee;
-mod kohya;
 mod llama_factory;
 mod llama_factory_full;
 mod lora;
-mod lycoris;
 mod mlx_lm;
 mod ms_swift;
 mod ms_swift_full;
 mod nemo_automodel;
-mod onetrainer;
 mod peft;
 mod profile;
 mod ranks;
@@ -35,7 +31,6 @@ mod remedy;
 mod resolve;
 mod spectrum;
 mod targets;
-mod toml_keys;
 mod trainer;
 mod trl;
 mod unsloth;
@@ -72,17 +67,17 @@ pub const ALL: &[&dyn Trainer] = &[
     &nemo_automodel::NemoAutomodel,
     &nemo_automodel::NemoAutomodelFull,
     &spectrum::Spectrum,
-    &diffusers::Diffusers,
-    &diffusers::SimpleTuner,
-    &lycoris::Lycoris,
-    &lycoris::SimpleTunerLycoris,
-    &ai_toolkit::AiToolkit,
-    &ai_toolkit::AiToolkitFull,
-    &onetrainer::OneTrainer,
-    &onetrainer::OneTrainerFull,
-    &kohya::Musubi,
-    &kohya::SdScripts,
-    &kohya::DiffusionPipe,
+    &diffusion::Diffusers,
+    &diffusion::SimpleTuner,
+    &diffusion::Lycoris,
+    &diffusion::SimpleTunerLycoris,
+    &diffusion::AiToolkit,
+    &diffusion::AiToolkitFull,
+    &diffusion::OneTrainer,
+    &diffusion::OneTrainerFull,
+    &diffusion::Musubi,
+    &diffusion::SdScripts,
+    &diffusion::DiffusionPipe,
 ];
 
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@
 //! (`library/sdxl_model_util.py`). A star stands for the same number on both sides. Several names of diffusers are the parts of one
 //! original module, from its first row to its last.
 
-use super::forms::{Family, Names};
+use super::family::{Family, Names};
 
 pub const FAMILIES: &[Family] = &[
     Family {

@@ -3,11 +3,24 @@
 //! kohya's trainers, musubi, ComfyUI and single-file checkpoints keep the original names. They fuse what diffusers has apart, so
 //! that one module there may be several of diffusers.
 
+mod ai_toolkit;
+mod diffusers;
 mod families;
+mod family;
 mod forms;
+mod kohya;
+mod lycoris;
+mod onetrainer;
+mod toml_keys;
 mod unet;
 
-pub use forms::{Family, Form, Translated};
+pub use ai_toolkit::{AiToolkit, AiToolkitFull};
+pub use diffusers::{Diffusers, SimpleTuner};
+pub use family::{Family, Form};
+pub use forms::Translated;
+pub use kohya::{DiffusionPipe, Musubi, SdScripts};
+pub use lycoris::{Lycoris, SimpleTunerLycoris};
+pub use onetrainer::{OneTrainer, OneTrainerFull};
 
 use super::ExportError;
 use super::profile::Profile;

@@ -1,15 +1,16 @@
 //! kohya's own networks: musubi-tuner's patterns and sd-scripts' ranks by expression, as arguments. See `networks/lora.py` of
 //! musubi-tuner and `networks/lora_flux.py` of sd-scripts.
 
-use super::choice::Choice;
-use super::diffusion::{self, Form};
-use super::expression::exactly;
-use super::profile::Profile;
-use super::remedy::Remedy;
-use super::resolve::{Rule, is_literal};
-use super::targets::Naming;
-use super::{Export, ExportError, Format, Trainer, quoted, toml_keys};
+use super::Form;
+use super::toml_keys;
 use crate::scan::Scan;
+use crate::trainers::choice::Choice;
+use crate::trainers::expression::exactly;
+use crate::trainers::profile::Profile;
+use crate::trainers::remedy::Remedy;
+use crate::trainers::resolve::{Rule, is_literal};
+use crate::trainers::targets::Naming;
+use crate::trainers::{Export, ExportError, Format, Trainer, quoted};
 
 /// The classes of blocks within which musubi-tuner trains, by the beginnings of their names.
 const BLOCKS: [&str; 8] = [
@@ -44,7 +45,7 @@ impl Trainer for Musubi {
     }
 
     fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        diffusion::naming(self.profile(), scan, |family| MUSUBI.contains(&family.key).then_some(Form::Original))
+        super::naming(self.profile(), scan, |family| MUSUBI.contains(&family.key).then_some(Form::Original))
     }
 
     fn is_own_file(&self, bytes: &[u8]) -> bool {
@@ -89,7 +90,7 @@ impl Trainer for SdScripts {
 
     /// Of its own networks, only those of Flux and HunyuanImage take a rank by expression.
     fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        diffusion::naming(self.profile(), scan, |family| (family.key == "flux").then_some(Form::Original))
+        super::naming(self.profile(), scan, |family| (family.key == "flux").then_some(Form::Original))
     }
 
     /// Expressions are looked for in the names of adapters. The second one matches what the first does not, so that it does not
@@ -128,7 +129,7 @@ impl Trainer for DiffusionPipe {
 
     /// It has diffusers' names for Flux, Qwen-Image and Stable Diffusion 3, and original ones for others. It ignores the key for SDXL.
     fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        diffusion::naming(self.profile(), scan, |family| match family.key {
+        super::naming(self.profile(), scan, |family| match family.key {
             "flux" | "qwen-image" | "sd3" => Some(Form::Diffusers),
             "wan" | "flux2" | "z-image" => Some(Form::Original),
             _ => None,

@@ -5,17 +5,17 @@
 
 use serde_json::{Map, json};
 
-use super::choice::Choice;
-use super::diffusion::{self, Family, Form};
-use super::expression::literally;
-use super::profile::Profile;
-use super::remedy::Remedy;
-use super::resolve::Rule;
-use super::targets::Naming;
-use super::{Export, ExportError, Format, Trainer};
+use super::{Family, Form};
 use crate::modules::name::number;
 use crate::output;
 use crate::scan::Scan;
+use crate::trainers::choice::Choice;
+use crate::trainers::expression::literally;
+use crate::trainers::profile::Profile;
+use crate::trainers::remedy::Remedy;
+use crate::trainers::resolve::Rule;
+use crate::trainers::targets::Naming;
+use crate::trainers::{Export, ExportError, Format, Trainer};
 
 /// With adapters.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Trainer for OneTrainer {
     }
 
     fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        diffusion::naming(self.profile(), scan, form)
+        super::naming(self.profile(), scan, form)
     }
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
@@ -67,7 +67,7 @@ impl Trainer for OneTrainerFull {
     }
 
     fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        diffusion::naming(self.profile(), scan, form)
+        super::naming(self.profile(), scan, form)
     }
 
     /// With `compile`, blocks are wrapped before the filter is applied, and the wrapper's name stands in those of parameters.

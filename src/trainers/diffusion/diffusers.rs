@@ -5,16 +5,16 @@
 
 use serde_json::json;
 
-use super::choice::Choice;
-use super::diffusion::{self, Form};
-use super::peft;
-use super::profile::Profile;
-use super::remedy::Remedy;
-use super::targets::Naming;
-use super::yaml::Value;
-use super::{Export, ExportError, Format, Trainer, args};
+use super::Form;
 use crate::output;
 use crate::scan::Scan;
+use crate::trainers::choice::Choice;
+use crate::trainers::peft;
+use crate::trainers::profile::Profile;
+use crate::trainers::remedy::Remedy;
+use crate::trainers::targets::Naming;
+use crate::trainers::yaml::Value;
+use crate::trainers::{Export, ExportError, Format, Trainer, args};
 
 #[derive(Debug)]
 pub struct Diffusers;
@@ -36,7 +36,7 @@ impl Trainer for Diffusers {
     }
 
     fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        diffusion::naming(self.profile(), scan, |_| Some(Form::Diffusers))
+        super::naming(self.profile(), scan, |_| Some(Form::Diffusers))
     }
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
@@ -69,7 +69,7 @@ impl Trainer for SimpleTuner {
     }
 
     fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        diffusion::naming(self.profile(), scan, |_| Some(Form::Diffusers))
+        super::naming(self.profile(), scan, |_| Some(Form::Diffusers))
     }
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {

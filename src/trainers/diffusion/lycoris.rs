@@ -9,15 +9,16 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::json;
 
-use super::choice::Choice;
-use super::diffusion::{self, Form};
-use super::profile::Profile;
-use super::remedy::Remedy;
-use super::resolve::{Rule, is_literal};
-use super::targets::Naming;
-use super::{Export, ExportError, Format, Trainer, toml_keys};
+use super::Form;
+use super::toml_keys;
 use crate::output;
 use crate::scan::Scan;
+use crate::trainers::choice::Choice;
+use crate::trainers::profile::Profile;
+use crate::trainers::remedy::Remedy;
+use crate::trainers::resolve::{Rule, is_literal};
+use crate::trainers::targets::Naming;
+use crate::trainers::{Export, ExportError, Format, Trainer};
 
 const KEYS: [&str; 7] = [
     "enable_conv",
@@ -64,7 +65,7 @@ impl Trainer for Lycoris {
 
     /// sd-scripts has diffusers' names for Stable Diffusion 1.5 and 2, and original ones for all others.
     fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        diffusion::naming(self.profile(), scan, |family| {
+        super::naming(self.profile(), scan, |family| {
             Some(if family.key == "sd" { Form::Diffusers } else { Form::Original })
         })
     }
@@ -77,7 +78,7 @@ impl Trainer for Lycoris {
         let names = names(choice)?;
         let own = own(choice, &names);
         let preset = Preset {
-            enable_conv: names.iter().any(|name| diffusion::is_convolution(name)),
+            enable_conv: names.iter().any(|name| super::is_convolution(name)),
             use_fnmatch: true,
             unet_target_module: [],
             unet_target_name: names,
@@ -109,7 +110,7 @@ impl Trainer for SimpleTunerLycoris {
     }
 
     fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        diffusion::naming(self.profile(), scan, |_| Some(Form::Diffusers))
+        super::naming(self.profile(), scan, |_| Some(Form::Diffusers))
     }
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
@@ -121,7 +122,7 @@ impl Trainer for SimpleTunerLycoris {
             "linear_dim": choice.lora.rank,
             "linear_alpha": choice.lora.alpha_in_json(),
             "apply_preset": {
-                "enable_conv": names.iter().any(|name| diffusion::is_convolution(name)),
+                "enable_conv": names.iter().any(|name| super::is_convolution(name)),
                 "target_module": [],
                 "use_fnmatch": true,
                 "target_name": names,
@@ -152,7 +153,6 @@ fn names(choice: &Choice<'_>) -> Result<Vec<String>, ExportError> {
 fn own(choice: &Choice<'_>, names: &[String]) -> BTreeMap<String, Own> {
     let of = |name: &String, rank: u64| (name.clone(), Own { dim: rank, alpha: choice.lora.alpha_at(rank) });
     let lower = choice.lora.lower.iter().map(|(place, rank)| of(&choice.target(*place).name, *rank));
-    let convolutions =
-        names.iter().filter(|name| diffusion::is_convolution(name)).map(|name| of(name, choice.lora.rank));
+    let convolutions = names.iter().filter(|name| super::is_convolution(name)).map(|name| of(name, choice.lora.rank));
     convolutions.chain(lower).collect()
 }

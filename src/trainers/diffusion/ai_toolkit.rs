@@ -3,16 +3,16 @@
 //! It looks for words anywhere in a name that begins with that of the network: without this beginning,
 //! `transformer_blocks.1.attn.to_q` would also be found in `single_transformer_blocks.1.attn.to_q`.
 
-use super::choice::Choice;
-use super::diffusion::{self, Family, Form};
-use super::profile::Profile;
-use super::remedy::Remedy;
-use super::resolve::Rule;
-use super::targets::Naming;
-use super::yaml::{self, Node, Value};
-use super::{Export, ExportError, Format, Trainer};
+use super::{Family, Form};
 use crate::modules::WEIGHT;
 use crate::scan::Scan;
+use crate::trainers::choice::Choice;
+use crate::trainers::profile::Profile;
+use crate::trainers::remedy::Remedy;
+use crate::trainers::resolve::Rule;
+use crate::trainers::targets::Naming;
+use crate::trainers::yaml::{self, Node, Value};
+use crate::trainers::{Export, ExportError, Format, Trainer};
 
 /// With adapters.
 #[derive(Debug)]
@@ -44,15 +44,15 @@ impl Trainer for AiToolkit {
     }
 
     fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        diffusion::naming(self.profile(), scan, form)
+        super::naming(self.profile(), scan, form)
     }
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
-        let (family, _) = diffusion::family(choice.selection.scan).ok_or(ExportError::Nothing)?;
+        let (family, _) = super::family(choice.selection.scan).ok_or(ExportError::Nothing)?;
         let is_unet = matches!(family.key, "sd" | "sdxl");
         let prefix = if is_unet { "lora_unet." } else { "transformer." };
         let names: Vec<String> = choice.trained().map(|place| choice.target(place).name.clone()).collect();
-        if let Some(name) = names.iter().find(|name| !is_unet && diffusion::is_convolution(name)) {
+        if let Some(name) = names.iter().find(|name| !is_unet && super::is_convolution(name)) {
             let what = format!("adapts convolutions only in U-Nets, and '{name}' is one");
             return Err(choice.unsupported(what, Remedy::LeaveOut));
         }
@@ -95,7 +95,7 @@ impl Trainer for AiToolkitFull {
     }
 
     fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        diffusion::naming(self.profile(), scan, form)
+        super::naming(self.profile(), scan, form)
     }
 
     /// Some classes begin parameters' names with the network's name once, others twice. Both hold what is written here.
