@@ -89,7 +89,7 @@ pub struct ExportArgs {
     #[arg(long, help_heading = "Output", conflicts_with = "into")]
     overwrite: bool,
 
-    /// The form: yaml, json, toml, sorted-json (spectrum), or args, for a command line (llama-factory, ms-swift, trl) [default: the first
+    /// The form, if the trainer has several: args is for a command line, sorted-json for spectrum [default: the first
     /// that the trainer has]
     #[arg(long, value_name = "FORMAT", value_parser = one_of(&FORMATS), help_heading = "Output")]
     format: Option<Format>,

@@ -41,8 +41,10 @@ pub fn in_words(Remark { text, remedy }: &Remark) -> String {
 }
 
 fn with_options(text: impl Display, remedy: &Remedy) -> String {
-    let is_sentence =
-        matches!(remedy, Remedy::NoHead | Remedy::NoHeadNorEmbedding | Remedy::PrintInstead | Remedy::ScaleAlpha);
+    let is_sentence = matches!(
+        remedy,
+        Remedy::NoHead | Remedy::NoHeadNorEmbedding | Remedy::PrintInstead | Remedy::ScaleAlpha | Remedy::LetAlphaGrow
+    );
     format!("{text}{} {}", if is_sentence { ';' } else { ':' }, options(remedy))
 }
 
@@ -59,6 +61,8 @@ fn options(remedy: &Remedy) -> String {
         Remedy::GiveModel => "give the model with --model",
         Remedy::GiveRank => "give --rank",
         Remedy::GiveAlpha => "give --alpha",
+        Remedy::LetAlphaGrow => "--scale-alpha lets it grow too",
+        Remedy::AllOrNone => "choose all of them or none, with --types and --layers",
         Remedy::ScaleAlpha => "--scale-alpha lets it grow too, and --use-rslora divides it by the rank's root",
         Remedy::NoHeadRank => "leave out --head-rank",
         Remedy::NoRslora => "leave out --use-rslora",

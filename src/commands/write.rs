@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use laser_scan::output;
 use laser_scan::trainers::{self, Export, Format};
 
@@ -19,6 +19,13 @@ pub fn all_forms(export: &Export, folder: &Path, protected: &Protected<'_>, term
     let files: Vec<(&Path, &[u8])> = paths.iter().map(PathBuf::as_path).zip(contents).collect();
     output::write_all(&files)?;
     remark(export, &paths, terminal);
+    let forms = export
+        .absent
+        .iter()
+        .flat_map(|(format, why)| paths.first().map(|path| (path.with_extension(format.ending()), why)));
+    for (path, why) in forms.filter(|(path, _)| path.exists()) {
+        terminal.warn(&format!("'{}' is of an earlier choice: {why}", path.display()));
+    }
     Ok(())
 }
 
@@ -40,6 +47,9 @@ pub fn one_form(
     protected: &Protected<'_>,
     terminal: &Terminal,
 ) -> Result<()> {
+    if let Some((_, why)) = export.absent.iter().find(|(absent, _)| format == Some(*absent)) {
+        bail!("{why}: give it in another form");
+    }
     let document = export.documents.iter().find(|document| format.is_none_or(|format| document.format == format));
     let text = document.map_or("", |document| &document.text);
     if let Some(path) = path {

@@ -36,7 +36,7 @@ impl<'a> Choice<'a> {
     pub fn new(trainer: &dyn Trainer, request: &Request<'a>, component: Option<&str>) -> Result<Self, ExportError> {
         let Request { selection, adapter } = *request;
         let around = selection.scan.surroundings.as_ref();
-        let targets = Targets::new(selection.scan, component, &*trainer.naming(selection.scan)?);
+        let targets = Targets::new(selection.scan, component, &*trainer.naming(selection.scan, component)?);
         let trainer = trainer.profile();
         let mut chosen = targets.chosen(selection, trainer.name)?;
         chosen.retain(|place| adapter.head || !targets.all[*place].is_head);
@@ -105,6 +105,15 @@ impl<'a> Choice<'a> {
         } else {
             None
         }
+    }
+
+    /// The note that biases are trained too, for a trainer that unfreezes whole modules, if there are any.
+    pub fn biases(&self) -> Option<Remark> {
+        let others: HashSet<&str> = self.targets.others.iter().map(String::as_str).collect();
+        let biases: Vec<String> = self.trained().map(|place| format!("{}.bias", self.target(place).name)).collect();
+        let names: Vec<&str> = biases.iter().map(String::as_str).filter(|name| others.contains(name)).collect();
+        let text = |names| format!("{} trains biases with their weights: {names}", self.trainer);
+        (!names.is_empty()).then(|| text(resolve::listed(&names)).into())
     }
 
     /// Whether the head shares the embedding's weight.

@@ -19,6 +19,8 @@ pub enum Format {
 pub struct Export {
     /// The configuration in all forms of the trainer, the default first.
     pub documents: Vec<Document>,
+    /// Forms of the trainer in which this choice cannot be given, and why.
+    pub absent: Vec<(Format, String)>,
     /// The keys to set in an existing YAML configuration.
     pub settings: Vec<(&'static str, Value)>,
     /// Keys to set only if the existing configuration has them, because their old values would change what is trained.
@@ -56,7 +58,7 @@ impl Format {
         }
     }
 
-    pub(super) fn ending(self) -> &'static str {
+    pub fn ending(self) -> &'static str {
         match self {
             Self::Yaml => "yml",
             Self::Json | Self::SortedJson => "json",

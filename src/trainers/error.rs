@@ -11,8 +11,8 @@ pub enum ExportError {
     #[error("what {trainer} calls '{name}' is not known")]
     Unnamed { trainer: &'static str, name: String },
     /// The same, where a library makes one module of several that are no experts.
-    #[error("'{name}' is one module in memory for {held} on disk, of which the choice has {chosen}")]
-    Merged { name: String, chosen: usize, held: usize },
+    #[error("{trainer} has one module, '{name}', for {held} of the scan, of which the choice has {chosen}")]
+    Merged { trainer: &'static str, name: String, chosen: usize, held: usize },
     /// The same, for a trainer that is given the ratios of all modules.
     #[error("'{name}' is one parameter in memory for {held} modules, and {trainer} ranks what is in memory")]
     Apart { trainer: &'static str, name: String, held: usize },
@@ -63,11 +63,10 @@ impl ExportError {
         match self {
             Self::Together { .. } | Self::Stacked { .. } | Self::Apart { .. } => Some(Remedy::PoolExperts),
             Self::Components(component, _) => Some(Remedy::OneComponent(component.clone())),
-            Self::HitsNothing { .. }
-            | Self::HitsMore { .. }
-            | Self::Missed { .. }
-            | Self::Merged { .. }
-            | Self::Unnamed { .. } => Some(Remedy::LeaveOut),
+            Self::HitsNothing { .. } | Self::HitsMore { .. } | Self::Missed { .. } | Self::Unnamed { .. } => {
+                Some(Remedy::LeaveOut)
+            }
+            Self::Merged { .. } => Some(Remedy::AllOrNone),
             Self::NoShapes => Some(Remedy::GiveModel),
             Self::Incomparable => Some(Remedy::GiveRank),
             Self::Unadaptable { .. } => Some(Remedy::OtherTypes),

@@ -2,6 +2,7 @@
 
 use super::bypassed::bypassed;
 use super::choice::{Choice, components};
+use super::diffusion;
 use super::document::{Export, Remark};
 use super::lora::{self, Lora};
 use super::remedy::Remedy;
@@ -40,7 +41,12 @@ pub fn export_model(
     let trained = trainer.trains(&choice);
     let is_adapted = trainer.profile().has_adapters;
     let numbers = if is_adapted {
-        choice.lora = Lora::new(choice.adapter, trainer.profile(), &choice.targets, &trained)?;
+        choice.lora = Lora::new(
+            choice.adapter,
+            (trainer.profile(), trainer.takes_alpha(request.selection.scan)),
+            &choice.targets,
+            &trained,
+        )?;
         choice.lora.note(choice.adapter, &choice.targets, &trained)
     } else {
         lora::weights(&choice.targets, &trained)
@@ -48,6 +54,14 @@ pub fn export_model(
     let mut export = trainer.export(&choice)?;
     let head_rank = is_adapted.then(|| choice.lora.head_rank.unwrap_or(choice.lora.rank));
     let head = choice.note(lora::of_heads(&choice.targets, &trained, head_rank));
+    if let Some(component) = component {
+        export.notes.push(format!("the names are those within the component '{component}'").into());
+    }
+    let is_of_diffusion = diffusion::family(request.selection.scan).is_some();
+    if is_of_diffusion && !trainer.profile().takes_diffusion {
+        let text = format!("{} trains language models, and this is a diffusion model", trainer.profile().name);
+        export.warnings.push(Remark::new(text, Remedy::OtherTrainer));
+    }
     export.notes.splice(0..0, numbers.map(Remark::from).into_iter().chain(head));
     if is_adapted {
         export.warnings.extend(choice.lora.warnings(choice.adapter, trainer.profile(), &choice.targets, &trained));

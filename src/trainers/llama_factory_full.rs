@@ -60,17 +60,14 @@ impl Trainer for LlamaFactoryFull {
             ("freeze_trainable_layers", Value::Decimal(blocks.count(choice)?)),
             ("freeze_trainable_modules", Value::Text(modules.join(","))),
         ];
-        let mut resets = Vec::new();
-        if heads.is_empty() {
-            resets.push(("freeze_extra_modules", Value::Text(String::new())));
-        } else {
+        if !heads.is_empty() {
             settings.push(("freeze_extra_modules", Value::Text(heads.join(","))));
         }
         let documents = vec![
             self.document(choice, Format::Yaml, yaml::document(&settings)),
             self.document(choice, Format::Args, args::line(choice.trainer, &settings)?),
         ];
-        Ok(Export { documents, settings, resets, ..Export::default() })
+        Ok(Export { documents, settings, notes: choice.biases().into_iter().collect(), ..Export::default() })
     }
 }
 

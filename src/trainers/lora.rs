@@ -61,6 +61,8 @@ pub struct Lora {
     pub rank: u64,
     pub alpha: f64,
     pub rslora: bool,
+    /// Whether the trainer scales by alpha; otherwise it takes the rank for it.
+    pub is_scaled: bool,
     /// The rank of the head, if it differs.
     pub head_rank: Option<u64>,
     /// The places of the targets that cannot use the rank, with the rank that each has instead.
@@ -69,7 +71,12 @@ pub struct Lora {
 
 impl Lora {
     /// The numbers for the targets that are `trained`. Heads are not counted where a rank is computed.
-    pub fn new(adapter: Adapter, trainer: &Profile, targets: &Targets, trained: &[usize]) -> Result<Self, ExportError> {
+    pub fn new(
+        adapter: Adapter,
+        (trainer, is_scaled): (&Profile, bool),
+        targets: &Targets,
+        trained: &[usize],
+    ) -> Result<Self, ExportError> {
         let (_, chosen) = split_heads(targets, trained);
         let (rank, lower) = match adapter.rank {
             Rank::Fixed(rank) => (rank, Vec::new()),
@@ -85,7 +92,7 @@ impl Lora {
             }
         };
         let alpha = match (adapter.alpha, adapter.rank) {
-            _ if trainer.has_rank_for_alpha => rank as f64,
+            _ if !is_scaled => rank as f64,
             (Alpha::Follows(alpha), Rank::Matching(plain)) => {
                 let alpha = alpha * rank as f64 / plain as f64;
                 if trainer.has_whole_alpha { alpha.round().max(1.0) } else { alpha }
@@ -93,7 +100,11 @@ impl Lora {
             (Alpha::Follows(alpha) | Alpha::Stays(alpha), _) => alpha,
         };
         let head_rank = adapter.head_rank.filter(|head| *head != rank);
-        Ok(Self { rank, alpha, rslora: adapter.rslora, head_rank, lower })
+        if trainer.has_whole_alpha && alpha.fract() != 0.0 {
+            let what = format!("takes only a whole number for alpha, and it is {alpha}");
+            return Err(ExportError::Unsupported { trainer: trainer.name, what, remedy: Some(Remedy::GiveAlpha) });
+        }
+        Ok(Self { rank, alpha, rslora: adapter.rslora, is_scaled, head_rank, lower })
     }
 
     /// The alpha with which an adapter of another `rank` is scaled as the others are.
@@ -153,9 +164,12 @@ impl Lora {
 
     /// What the adapters' products are multiplied with, beside what it is in plain LoRA if the rank is made to match that.
     fn scaling(&self, adapter: Adapter) -> String {
-        let divisor = |rank: u64| if self.rslora { format!("√{rank}") } else { rank.to_string() };
-        let (alpha, factor) = (self.alpha, self.factor());
-        let own = format!("alpha / rank is {alpha} / {} = {}", divisor(self.rank), short(factor));
+        if !self.is_scaled {
+            return "the trainer takes the rank for alpha, so that what adapters add is not scaled".to_owned();
+        }
+        let root = if self.rslora { "√" } else { "" };
+        let (alpha, rank, factor) = (self.alpha, self.rank, self.factor());
+        let own = format!("alpha / {root}rank is {alpha} / {root}{rank} = {}", short(factor));
         match adapter.rank {
             Rank::Matching(plain) => format!("{own}, in plain LoRA {}", short(self.plain_factor(adapter, plain))),
             Rank::Fixed(_) => own,
@@ -164,7 +178,7 @@ impl Lora {
 
     fn plain_factor(&self, adapter: Adapter, plain: u64) -> f64 {
         let (Alpha::Stays(alpha) | Alpha::Follows(alpha)) = adapter.alpha;
-        alpha / damping(plain, self.rslora)
+        if self.is_scaled { alpha / damping(plain, self.rslora) } else { 1.0 }
     }
 
     /// What may surprise whoever trains with these numbers.
@@ -184,7 +198,8 @@ impl Lora {
                 short(factor),
                 short(fall)
             );
-            warnings.push(Remark::new(text, Remedy::ScaleAlpha));
+            let remedy = if trainer.rslora.is_some() { Remedy::ScaleAlpha } else { Remedy::LetAlphaGrow };
+            warnings.push(Remark::new(text, remedy));
         }
         warnings
     }
@@ -196,10 +211,10 @@ impl Lora {
         let first = &targets.all[*above.next()?];
         let others = match above.count() {
             0 => String::new(),
-            others => format!(" and what {} can", counted(others, "other module")),
+            others => format!(" and {}", counted(others, "other module")),
         };
         let (rank, name, limit) = (self.rank, &first.name, first.limit?);
-        Some(format!("rank {rank} exceeds what '{name}' can hold, {limit}{others}: a lower one trains as much"))
+        Some(format!("rank {rank} is more than '{name}' ({limit}){others} can hold: a lower one trains as much"))
     }
 
     /// Why the budget is missed, if it is.
@@ -217,7 +232,9 @@ impl Lora {
         Some(if part >= 1.0 || (self.rank < adapter.limit && !is_full) {
             format!("a rank is a whole number, and {} comes nearest: {percent} is used", self.rank)
         } else if trainer.has_rank_pattern {
-            format!("no chosen module can hold more than the rank that it has: {percent} is used")
+            format!(
+                "no chosen module can hold more than the rank that it has: {percent} is used, and more modules would use it"
+            )
         } else {
             format!(
                 "rank {wanted:.0} exceeds what '{}' can hold, {}, and {} has one rank for all: {percent} is used",
@@ -298,7 +315,7 @@ mod tests {
     }
 
     fn said(adapter: Adapter, trainer: &Profile, targets: &Targets, chosen: &[usize]) -> Vec<String> {
-        let lora = Lora::new(adapter, trainer, targets, chosen).expect("shapes");
+        let lora = Lora::new(adapter, (trainer, true), targets, chosen).expect("shapes");
         lora.warnings(adapter, trainer, targets, chosen).into_iter().map(|remark| remark.text).collect()
     }
 
@@ -314,7 +331,7 @@ mod tests {
             prop_assume!(!chosen.is_empty());
             let (targets, trainer) = (targets(&shapes), if each { &EACH } else { &Profile::USUAL });
             let adapter = adapter(Rank::Matching(plain), Alpha::Stays(16.0));
-            let lora = Lora::new(adapter, trainer, &targets, &chosen).expect("shapes");
+            let lora = Lora::new(adapter, (trainer, true), &targets, &chosen).expect("shapes");
             let rank = |place: usize| lora.lower.iter().find(|(lower, _)| *lower == place).map_or(lora.rank, |(_, rank)| *rank);
             let mut used = 0;
             for place in &chosen {
@@ -325,7 +342,7 @@ mod tests {
             prop_assert!(each || lora.lower.is_empty());
             let budget = plain * shapes.iter().flatten().sum::<usize>() as u64;
             let is_kept = (used as f64 / budget as f64 - 1.0).abs() <= ranks::TOLERANCE;
-            let explains = |text: &String| text.ends_with(&format!("{:.0} % of the budget is used", 100.0 * used as f64 / budget as f64));
+            let explains = |text: &String| text.contains(&format!("{:.0} % of the budget is used", 100.0 * used as f64 / budget as f64));
             let warnings = said(adapter, trainer, &targets, &chosen);
             prop_assert_eq!(!is_kept, warnings.iter().any(explains), "{:?}", warnings);
         }
@@ -339,12 +356,12 @@ mod tests {
         let text =
             "rank 2520 exceeds what 'layers.0.up' can hold, 192, and T has one rank for all: 8 % of the budget is used";
         assert_eq!(one, [text]);
-        let text = "no chosen module can hold more than the rank that it has: 8 % of the budget is used";
+        let text = "no chosen module can hold more than the rank that it has: 8 % of the budget is used, and more modules would use it";
         assert_eq!(said(matching, &EACH, &narrow, &[0]), [text]);
         let whole = said(adapter(Rank::Matching(1), Alpha::Stays(1.0)), &EACH, &narrow, &[1, 2]);
         assert_eq!(whole, ["a rank is a whole number, and 1 comes nearest: 81 % of the budget is used"]);
         let high = said(adapter(Rank::Fixed(200), Alpha::Stays(1.0)), &EACH, &narrow, &[0, 1]);
-        assert_eq!(high, ["rank 200 exceeds what 'layers.0.up' can hold, 192: a lower one trains as much"]);
+        assert_eq!(high, ["rank 200 is more than 'layers.0.up' (192) can hold: a lower one trains as much"]);
     }
 
     #[test]
@@ -357,7 +374,7 @@ mod tests {
         let mut rslora = Adapter { rslora: true, ..adapter(Rank::Matching(16), Alpha::Stays(16.0)) };
         assert!(said(rslora, &EACH, &alike, &[0, 1]).is_empty());
         rslora.rank = Rank::Fixed(16);
-        let lora = Lora::new(rslora, &EACH, &alike, &[0]).expect("shapes");
+        let lora = Lora::new(rslora, (&EACH, true), &alike, &[0]).expect("shapes");
         assert_eq!((lora.factor(), lora.alpha_at(4)), (4.0, 8.0));
     }
 }

@@ -59,7 +59,7 @@ impl Trainer for MlxLm {
         }
     }
 
-    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
+    fn naming(&self, scan: &Scan, _: Option<&str>) -> Result<Box<dyn Naming>, ExportError> {
         let around = scan.surroundings.as_ref();
         let unsupported = |what: String| ExportError::Unsupported {
             trainer: self.profile().name,

@@ -60,7 +60,8 @@ impl Trainer for NemoAutomodelFull {
         let trained = Node::Sections(names(choice)?.into_iter().map(|name| of("path", name)).collect());
         let config = Node::Section(vec![("freeze_modules", frozen), ("unfreeze_modules", trained)]);
         let text = yaml::nested(&[("freeze_config", config)]);
-        Ok(Export { documents: vec![self.document(choice, Format::Yaml, text)], ..Export::default() })
+        let notes = choice.biases().into_iter().collect();
+        Ok(Export { documents: vec![self.document(choice, Format::Yaml, text)], notes, ..Export::default() })
     }
 }
 

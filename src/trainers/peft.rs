@@ -51,6 +51,7 @@ impl Trainer for Peft {
             ],
             has_rank_pattern: true,
             rslora: Some("use_rslora"),
+            takes_diffusion: true,
             ..Profile::USUAL
         }
     }

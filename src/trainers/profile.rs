@@ -16,10 +16,10 @@ pub struct Profile {
     pub keys: &'static [&'static str],
     /// Whether it trains LoRA adapters; otherwise it trains the weights themselves.
     pub has_adapters: bool,
+    /// Whether it trains diffusion models.
+    pub takes_diffusion: bool,
     /// Whether modules can have different ranks.
     pub has_rank_pattern: bool,
-    /// Whether it takes the rank for alpha, so that what adapters add is not scaled.
-    pub has_rank_for_alpha: bool,
     /// Whether it takes only whole numbers for alpha.
     pub has_whole_alpha: bool,
     /// The key that makes its adapters rsLoRA's, if it has them.
@@ -38,8 +38,8 @@ impl Profile {
         formats: &[],
         keys: &[],
         has_adapters: true,
+        takes_diffusion: false,
         has_rank_pattern: false,
-        has_rank_for_alpha: false,
         has_whole_alpha: false,
         rslora: None,
         takes_head: true,

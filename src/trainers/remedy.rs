@@ -22,6 +22,10 @@ pub enum Remedy {
     GiveAlpha,
     /// Let alpha grow with the rank, or divide it by the rank's root.
     ScaleAlpha,
+    /// Let alpha grow with the rank.
+    LetAlphaGrow,
+    /// Choose everything that belongs together, or nothing of it.
+    AllOrNone,
     NoHeadRank,
     /// Leave out rsLoRA.
     NoRslora,

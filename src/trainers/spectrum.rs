@@ -32,6 +32,7 @@ impl Trainer for Spectrum {
             formats: &[Format::Yaml, Format::Json, Format::SortedJson],
             keys: &["unfrozen_parameters"],
             has_adapters: false,
+            takes_diffusion: true,
             ..Profile::USUAL
         }
     }

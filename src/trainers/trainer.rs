@@ -15,8 +15,8 @@ use crate::scan::Scan;
 pub trait Trainer: fmt::Debug + Sync {
     fn profile(&self) -> &'static Profile;
 
-    /// The names by which it knows the modules of a `scan`. It fails if it does not know the model.
-    fn naming(&self, _scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
+    /// The names by which it knows the modules of a `scan`, or of one `component` of it. It fails if it does not know the model.
+    fn naming(&self, _scan: &Scan, _component: Option<&str>) -> Result<Box<dyn Naming>, ExportError> {
         Ok(Box::new(AsLoaded))
     }
 
@@ -33,6 +33,11 @@ pub trait Trainer: fmt::Debug + Sync {
     fn file(&self, model: &str, format: Format) -> String {
         let model = in_file_name(model.rsplit('/').next().unwrap_or(model));
         format!("laser_scan_{model}_{}.{}", self.profile().key, format.ending())
+    }
+
+    /// Whether it scales what adapters add by an alpha of its own; otherwise it takes the rank for it.
+    fn takes_alpha(&self, _scan: &Scan) -> bool {
+        true
     }
 
     /// Whether these bytes are a file that an export for this trainer wrote, where its keys do not show that.

@@ -178,8 +178,9 @@ fn trains(trainer: &str, text: &str, name: &str) -> bool {
 /// Whether a trainer has the original names of this family.
 fn has_originals(trainer: &str, family: &str) -> bool {
     match trainer {
-        "lycoris" => family != "sd15",
-        "musubi" | "sd-scripts" => true,
+        "lycoris" => !matches!(family, "sd15" | "z_image"),
+        "musubi" => family != "z_image",
+        "sd-scripts" => true,
         "ai-toolkit" | "ai-toolkit-full" => family == "flux2",
         "diffusion-pipe" => matches!(family, "wan" | "flux2" | "z_image"),
         _ => false,
@@ -295,7 +296,10 @@ fn what_trainers_miss_in_silence_is_refused_or_avoided() {
         |trainer: &str, options: &[&str]| place.run(&[&["export", trainer, "laser_scan_m.json"], options].concat());
     // A part of what is one module to the trainer.
     let run = export("lycoris", &["--top-n", "1", "--types", "*.attn.to_q"]);
-    run.refused(1, &["single_blocks.", "one module", "of which the choice has 1", "--types"]);
+    run.refused(
+        1,
+        &["single_blocks.", "has one module", "of which the choice has 1", "all of them or none", "--types"],
+    );
     // The root's proj_out, whose name is also the end of those in all single blocks.
     export("simpletuner", &["--types", "proj_out"]).refused(1, &["'proj_out'", "not chosen"]);
     let root = export("diffusers", &["--types", "proj_out"]);
@@ -311,6 +315,40 @@ fn what_trainers_miss_in_silence_is_refused_or_avoided() {
     // Alpha is the rank there, whatever is asked for.
     let run = export("ai-toolkit", &["--top-n", "1", "--rank", "8", "--alpha", "4"]);
     assert!(run.succeeded().stdout.contains("linear: 8\n  linear_alpha: 8\n"), "{}", run.stdout);
+    assert!(run.stderr.contains("takes the rank for alpha"), "{}", run.stderr);
+    // The scripts of diffusers take no expression, and an earlier choice must not pass for this one.
+    export("diffusers", &["--types", "proj_out", "--format", "args"])
+        .refused(1, &["take a list of names and one rank"]);
+    export("diffusers", &["--types", "x_embedder", "--output-dir", "o"]).succeeded();
+    let again = export("diffusers", &["--types", "proj_out", "--output-dir", "o"]);
+    assert!(
+        again.succeeded().stderr.contains("laser_scan_m_diffusers.args' is of an earlier choice"),
+        "{}",
+        again.stderr
+    );
+    // What is fused has its inputs once: 12 blocks of 32 inputs and 32 + 32 + 32 outputs, and of 32 and 32.
+    let run = export(
+        "sd-scripts",
+        &[
+            "--top-percent",
+            "100",
+            "--types",
+            "transformer_blocks.attn.to_*",
+            "--rank",
+            "2",
+            "--types",
+            "transformer_blocks.attn.add_*",
+        ],
+    );
+    let expected = 2 * 12 * (2 * (32 + 96) + 2 * (32 + 32));
+    assert!(
+        run.succeeded().stderr.contains(&format!("rank 2: {},{:03} trainable", expected / 1000, expected % 1000)),
+        "{}",
+        run.stderr
+    );
+    // Trainers of language models do not train it.
+    let run = export("trl", &["--top-n", "1", "--types", "x_embedder", "--types", "context_embedder"]);
+    assert!(run.succeeded().stderr.contains("TRL trains language models"), "{}", run.stderr);
     // A comma at the end of OneTrainer's filter matches everything.
     let filter = export("onetrainer", &["--top-n", "1", "--types", "proj_out"]);
     assert!(filter.succeeded().stdout.contains("\"layer_filter\": \"^proj_out$\""), "{}", filter.stdout);
@@ -353,4 +391,32 @@ fn configurations_are_those_of_the_golden_files() {
         let line = ["export", trainer, "laser_scan_m.json", "--output-dir", "exported", "-q"];
         place.run(&[&line[..], &choice[..4]].concat()).succeeded();
     }
+}
+
+/// Of a pipeline, the trainers of a denoiser take no text encoder for it.
+#[test]
+fn a_text_encoder_is_not_taken_for_the_denoiser() {
+    let (config, modules) = family("wan");
+    let place = Workplace::new();
+    write(&place, &config, &modules);
+    fs::create_dir_all(place.path("p/text_encoder")).expect("created");
+    fs::rename(place.path("m"), place.path("p/transformer")).expect("moved");
+    let index = r#"{"_class_name": "WanPipeline", "transformer": ["diffusers", "WanTransformer3DModel"], "text_encoder": ["transformers", "CLIPTextModel"]}"#;
+    fs::write(place.path("p/model_index.json"), index).expect("written");
+    let clip =
+        (0..2).map(|layer| matrix(&format!("text_model.encoder.layers.{layer}.self_attn.q_proj.weight"), 16, 16));
+    write_shards(&place.path("p/text_encoder"), &[("model.safetensors", clip.collect())]);
+    fs::write(place.path("p/text_encoder/config.json"), r#"{"model_type": "clip_text_model"}"#).expect("written");
+    place.run(&["--model", "p", "-q", "--ties", "margin"]).succeeded();
+    for trainer in
+        ["lycoris", "simpletuner", "simpletuner-lycoris", "ai-toolkit", "ai-toolkit-full", "musubi", "diffusion-pipe"]
+    {
+        let export =
+            |types: &str| place.run(&["export", trainer, "laser_scan_p.json", "--top-n", "1", "--types", types]);
+        export("text_encoder.*").refused(1, &["not those of 'text_encoder'", "--types"]);
+        let run = export("transformer.attn1.*");
+        assert!(run.succeeded().stderr.contains("within the component 'transformer'"), "{}", run.stderr);
+    }
+    let run = place.run(&["export", "diffusers", "laser_scan_p.json", "--top-n", "1", "--types", "text_encoder.*"]);
+    assert!(run.succeeded().stdout.contains("encoder.layers"), "{}", run.stdout);
 }

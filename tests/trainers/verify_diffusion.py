@@ -33,7 +33,8 @@ def family(name):
     for pattern, numbers, shape, original in described["modules"]:
         for number in range(numbers) if isinstance(numbers, int) else numbers:
             put = lambda text: text and text.replace("*", str(number), 1)
-            modules[put(pattern)] = (shape, put(original))
+            # musubi-tuner, which trains Z-Image with presets, has the names of diffusers for it.
+            modules[put(pattern)] = (shape, put(pattern if name == "z_image" and original else original))
     return described["config"], modules
 
 

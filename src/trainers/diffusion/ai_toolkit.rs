@@ -31,6 +31,10 @@ fn form(family: &Family) -> Option<Form> {
     }
 }
 
+fn is_unet(family: &Family) -> bool {
+    matches!(family.key, "sd" | "sdxl")
+}
+
 impl Trainer for AiToolkit {
     fn profile(&self) -> &'static Profile {
         &Profile {
@@ -38,18 +42,23 @@ impl Trainer for AiToolkit {
             name: "ai-toolkit",
             formats: &[Format::Yaml],
             keys: &["network"],
-            has_rank_for_alpha: true,
+            takes_diffusion: true,
             ..Profile::USUAL
         }
     }
 
-    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        super::naming(self.profile(), scan, form)
+    fn naming(&self, scan: &Scan, component: Option<&str>) -> Result<Box<dyn Naming>, ExportError> {
+        super::naming(self.profile(), scan, component, form)
+    }
+
+    /// It scales only in U-Nets.
+    fn takes_alpha(&self, scan: &Scan) -> bool {
+        super::family(scan).is_some_and(|(family, _)| is_unet(family))
     }
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
         let (family, _) = super::family(choice.selection.scan).ok_or(ExportError::Nothing)?;
-        let is_unet = matches!(family.key, "sd" | "sdxl");
+        let is_unet = is_unet(family);
         let prefix = if is_unet { "lora_unet." } else { "transformer." };
         let names: Vec<String> = choice.trained().map(|place| choice.target(place).name.clone()).collect();
         if let Some(name) = names.iter().find(|name| !is_unet && super::is_convolution(name)) {
@@ -65,20 +74,16 @@ impl Trainer for AiToolkit {
             only.insert(0, ("transformer_only", Value::Flag(false).into()));
         }
         let rank = || Node::Value(Value::Number(choice.lora.rank));
+        let alpha = || Node::Value(Value::Decimal(choice.lora.alpha));
         let mut network =
-            vec![("type", Value::Text("lora".into()).into()), ("linear", rank()), ("linear_alpha", rank())];
+            vec![("type", Value::Text("lora".into()).into()), ("linear", rank()), ("linear_alpha", alpha())];
         if is_unet {
             // Without these, convolutions are passed over.
-            network.extend([("conv", rank()), ("conv_alpha", rank())]);
+            network.extend([("conv", rank()), ("conv_alpha", alpha())]);
         }
         network.push(("network_kwargs", Node::Section(only)));
         let text = yaml::nested(&[("network", Node::Section(network))]);
-        let note = "ai-toolkit takes the rank for alpha, so that what the adapters add is not scaled".to_owned();
-        Ok(Export {
-            documents: vec![self.document(choice, Format::Yaml, text)],
-            notes: vec![note.into()],
-            ..Export::default()
-        })
+        Ok(Export { documents: vec![self.document(choice, Format::Yaml, text)], ..Export::default() })
     }
 }
 
@@ -90,12 +95,13 @@ impl Trainer for AiToolkitFull {
             formats: &[Format::Yaml],
             keys: &["model"],
             has_adapters: false,
+            takes_diffusion: true,
             ..Profile::USUAL
         }
     }
 
-    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        super::naming(self.profile(), scan, form)
+    fn naming(&self, scan: &Scan, component: Option<&str>) -> Result<Box<dyn Naming>, ExportError> {
+        super::naming(self.profile(), scan, component, form)
     }
 
     /// Some classes begin parameters' names with the network's name once, others twice. Both hold what is written here.

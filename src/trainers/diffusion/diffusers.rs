@@ -12,7 +12,7 @@ use crate::trainers::choice::Choice;
 use crate::trainers::peft;
 use crate::trainers::profile::Profile;
 use crate::trainers::remedy::Remedy;
-use crate::trainers::targets::Naming;
+use crate::trainers::targets::{AsLoaded, Naming};
 use crate::trainers::yaml::Value;
 use crate::trainers::{Export, ExportError, Format, Trainer, args};
 
@@ -31,12 +31,17 @@ impl Trainer for Diffusers {
             keys: &["rank", "lora_layers", "lora_alpha"],
             has_rank_pattern: true,
             rslora: Some("use_rslora"),
+            takes_diffusion: true,
             ..Profile::USUAL
         }
     }
 
-    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        super::naming(self.profile(), scan, |_| Some(Form::Diffusers))
+    fn naming(&self, scan: &Scan, component: Option<&str>) -> Result<Box<dyn Naming>, ExportError> {
+        // Text encoders take adapters in the same way.
+        match component {
+            Some(component) if !super::is_denoiser(component) => Ok(Box::new(AsLoaded)),
+            _ => super::naming(self.profile(), scan, component, |_| Some(Form::Diffusers)),
+        }
     }
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
@@ -45,6 +50,7 @@ impl Trainer for Diffusers {
         // The scripts take a list and one rank.
         let list =
             peft::Names::modules_only(choice).ok().filter(|_| choice.lora.lower.is_empty() && !choice.lora.rslora);
+        let mut absent = Vec::new();
         if let Some(names) = list.filter(|names| !names.iter().any(|name| name.contains(','))) {
             let settings = [
                 ("rank", Value::Number(choice.lora.rank)),
@@ -52,8 +58,12 @@ impl Trainer for Diffusers {
                 ("lora_layers", Value::Text(names.join(","))),
             ];
             documents.push(self.document(choice, Format::Args, args::line(choice.trainer, &settings)?));
+        } else {
+            let why =
+                "diffusers' scripts take a list of names and one rank, and this choice cannot be said so".to_owned();
+            absent.push((Format::Args, why));
         }
-        Ok(Export { documents, notes, ..Export::default() })
+        Ok(Export { documents, absent, notes, ..Export::default() })
     }
 }
 
@@ -64,12 +74,13 @@ impl Trainer for SimpleTuner {
             name: "SimpleTuner",
             formats: &[Format::Json],
             keys: &["model_type", "lora_type", "lora_rank", "lora_alpha", "peft_lora_target_modules"],
+            takes_diffusion: true,
             ..Profile::USUAL
         }
     }
 
-    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        super::naming(self.profile(), scan, |_| Some(Form::Diffusers))
+    fn naming(&self, scan: &Scan, component: Option<&str>) -> Result<Box<dyn Naming>, ExportError> {
+        super::naming(self.profile(), scan, component, |_| Some(Form::Diffusers))
     }
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {

@@ -46,7 +46,7 @@ pub const FAMILIES: &[Family] = &[
         key: "z-image",
         classes: &["ZImageTransformer2DModel"],
         mark: "noise_refiner.*.attention.qkv",
-        blocks: &["layers", "noise_refiner", "context_refiner"],
+        blocks: &["layers"],
         names: Names::Table(&[Z_IMAGE]),
     },
     Family {

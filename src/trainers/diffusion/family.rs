@@ -15,7 +15,7 @@ pub struct Family {
     pub classes: &'static [&'static str],
     /// An original name, with a star for its number, that no other family has.
     pub mark: &'static str,
-    /// The beginnings of the names of blocks in diffusers.
+    /// The beginnings of the names of blocks in diffusers, of those that adapters are usually put into.
     pub blocks: &'static [&'static str],
     pub names: Names,
 }

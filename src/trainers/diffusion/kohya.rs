@@ -40,12 +40,16 @@ impl Trainer for Musubi {
             name: "musubi-tuner",
             formats: &[Format::Toml, Format::Args],
             keys: &["network_dim", "network_alpha", "network_args"],
+            takes_diffusion: true,
             ..Profile::USUAL
         }
     }
 
-    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        super::naming(self.profile(), scan, |family| MUSUBI.contains(&family.key).then_some(Form::Original))
+    fn naming(&self, scan: &Scan, component: Option<&str>) -> Result<Box<dyn Naming>, ExportError> {
+        super::naming(self.profile(), scan, component, |family| {
+            let form = if family.key == "z-image" { Form::Diffusers } else { Form::Original };
+            MUSUBI.contains(&family.key).then_some(form)
+        })
     }
 
     fn is_own_file(&self, bytes: &[u8]) -> bool {
@@ -84,13 +88,14 @@ impl Trainer for SdScripts {
             name: "sd-scripts",
             formats: &[Format::Args],
             keys: &["network_train_unet_only", "network_dim", "network_alpha", "network_args"],
+            takes_diffusion: true,
             ..Profile::USUAL
         }
     }
 
     /// Of its own networks, only those of Flux and HunyuanImage take a rank by expression.
-    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        super::naming(self.profile(), scan, |family| (family.key == "flux").then_some(Form::Original))
+    fn naming(&self, scan: &Scan, component: Option<&str>) -> Result<Box<dyn Naming>, ExportError> {
+        super::naming(self.profile(), scan, component, |family| (family.key == "flux").then_some(Form::Original))
     }
 
     /// Expressions are looked for in the names of adapters. The second one matches what the first does not, so that it does not
@@ -122,14 +127,18 @@ impl Trainer for DiffusionPipe {
             name: "diffusion-pipe",
             formats: &[Format::Toml],
             keys: &["adapter"],
-            has_rank_for_alpha: true,
+            takes_diffusion: true,
             ..Profile::USUAL
         }
     }
 
+    fn takes_alpha(&self, _: &Scan) -> bool {
+        false
+    }
+
     /// It has diffusers' names for Flux, Qwen-Image and Stable Diffusion 3, and original ones for others. It ignores the key for SDXL.
-    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        super::naming(self.profile(), scan, |family| match family.key {
+    fn naming(&self, scan: &Scan, component: Option<&str>) -> Result<Box<dyn Naming>, ExportError> {
+        super::naming(self.profile(), scan, component, |family| match family.key {
             "flux" | "qwen-image" | "sd3" => Some(Form::Diffusers),
             "wan" | "flux2" | "z-image" => Some(Form::Original),
             _ => None,

@@ -63,10 +63,11 @@ impl Trainer for Lycoris {
         &Profile { key: "lycoris", name: "LyCORIS", formats: &[Format::Toml], has_rank_pattern: true, ..Profile::USUAL }
     }
 
-    /// sd-scripts has diffusers' names for Stable Diffusion 1.5 and 2, and original ones for all others.
-    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        super::naming(self.profile(), scan, |family| {
-            Some(if family.key == "sd" { Form::Diffusers } else { Form::Original })
+    /// sd-scripts has diffusers' names for Stable Diffusion 1.5 and 2, and musubi-tuner for Z-Image; both have original ones for all
+    /// others.
+    fn naming(&self, scan: &Scan, component: Option<&str>) -> Result<Box<dyn Naming>, ExportError> {
+        super::naming(self.profile(), scan, component, |family| {
+            Some(if matches!(family.key, "sd" | "z-image") { Form::Diffusers } else { Form::Original })
         })
     }
 
@@ -90,8 +91,8 @@ impl Trainer for Lycoris {
         let text = toml::to_string(&preset).expect("plain data has a TOML form");
         let document = self.document(choice, Format::Toml, text);
         let line = format!(
-            "train with --network_module lycoris.kohya --network_dim {} --network_alpha {} --network_args \"preset={}\" \"algo=lora\"",
-            choice.lora.rank, choice.lora.alpha, document.file
+            "train with --network_module lycoris.kohya --network_dim {} --network_alpha {} --network_args \"preset=FILE.toml\" \"algo=lora\"",
+            choice.lora.rank, choice.lora.alpha
         );
         Ok(Export { documents: vec![document], notes: vec![line.into()], ..Export::default() })
     }
@@ -105,12 +106,13 @@ impl Trainer for SimpleTunerLycoris {
             formats: &[Format::Json],
             keys: &["algo", "multiplier", "linear_dim", "linear_alpha", "apply_preset"],
             has_rank_pattern: true,
+            takes_diffusion: true,
             ..Profile::USUAL
         }
     }
 
-    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        super::naming(self.profile(), scan, |_| Some(Form::Diffusers))
+    fn naming(&self, scan: &Scan, component: Option<&str>) -> Result<Box<dyn Naming>, ExportError> {
+        super::naming(self.profile(), scan, component, |_| Some(Form::Diffusers))
     }
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
@@ -130,10 +132,7 @@ impl Trainer for SimpleTunerLycoris {
             },
         });
         let document = self.document(choice, Format::Json, output::python_json_text(&config));
-        let line = format!(
-            "in SimpleTuner's config.json: \"lora_type\": \"lycoris\", \"lycoris_config\": \"{}\"",
-            document.file
-        );
+        let line = r#"in SimpleTuner's config.json: "lora_type": "lycoris", "lycoris_config": "FILE.json""#.to_owned();
         Ok(Export { documents: vec![document], notes: vec![line.into()], ..Export::default() })
     }
 }

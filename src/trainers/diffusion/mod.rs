@@ -55,21 +55,33 @@ pub fn family(scan: &Scan) -> Option<(&'static Family, Form)> {
     Family::of(around, scanned.chain(others))
 }
 
+/// Whether a component of a pipeline is the model that removes noise; the others encode texts and images.
+pub fn is_denoiser(component: &str) -> bool {
+    component.starts_with("transformer") || component.starts_with("unet")
+}
+
 /// The names in the form that a `trainer` has for a diffusion model's family. It fails for other models, and where the trainer has
 /// no form for the family.
 pub fn naming(
     trainer: &Profile,
     scan: &Scan,
+    component: Option<&str>,
     form: impl Fn(&Family) -> Option<Form>,
 ) -> Result<Box<dyn Naming>, ExportError> {
     let unsupported =
         |what: String| ExportError::Unsupported { trainer: trainer.name, what, remedy: Some(Remedy::OtherTrainer) };
+    if let Some(other) = component.filter(|component| !is_denoiser(component)) {
+        let what = format!("is given the modules of the U-Net or the transformer here, and not those of '{other}'");
+        return Err(ExportError::Unsupported { trainer: trainer.name, what, remedy: Some(Remedy::OtherTypes) });
+    }
     let Some((family, own)) = family(scan) else {
         let what = "trains diffusion models, and this model is none whose names are known".to_owned();
         return Err(unsupported(what));
     };
     match form(family) {
-        None => Err(unsupported(format!("has no name for single modules of models like this one ({})", family.key))),
+        None => {
+            Err(unsupported(format!("cannot be told which modules of a model like this one ({}) to train", family.key)))
+        }
         Some(form) if form == own => Ok(Box::new(AsLoaded)),
         Some(to) => Ok(Box::new(Translated { family, to })),
     }

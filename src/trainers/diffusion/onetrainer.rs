@@ -38,8 +38,8 @@ impl Trainer for OneTrainer {
         &Profile { key: "onetrainer", name: "OneTrainer", formats: &[Format::Json], keys: KEYS, ..Profile::USUAL }
     }
 
-    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        super::naming(self.profile(), scan, form)
+    fn naming(&self, scan: &Scan, component: Option<&str>) -> Result<Box<dyn Naming>, ExportError> {
+        super::naming(self.profile(), scan, component, form)
     }
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
@@ -62,12 +62,13 @@ impl Trainer for OneTrainerFull {
             formats: &[Format::Json],
             keys: KEYS,
             has_adapters: false,
+            takes_diffusion: true,
             ..Profile::USUAL
         }
     }
 
-    fn naming(&self, scan: &Scan) -> Result<Box<dyn Naming>, ExportError> {
-        super::naming(self.profile(), scan, form)
+    fn naming(&self, scan: &Scan, component: Option<&str>) -> Result<Box<dyn Naming>, ExportError> {
+        super::naming(self.profile(), scan, component, form)
     }
 
     /// With `compile`, blocks are wrapped before the filter is applied, and the wrapper's name stands in those of parameters.
