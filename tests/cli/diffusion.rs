@@ -352,6 +352,11 @@ fn what_trainers_miss_in_silence_is_refused_or_avoided() {
     // A comma at the end of OneTrainer's filter matches everything.
     let filter = export("onetrainer", &["--top-n", "1", "--types", "proj_out"]);
     assert!(filter.succeeded().stdout.contains("\"layer_filter\": \"^proj_out$\""), "{}", filter.stdout);
+    // Its fused output formats fail for a part of a group.
+    let said =
+        |options: &[&str]| export("onetrainer", options).succeeded().stderr.contains("only a part of 'single_blocks.");
+    assert!(said(&["--top-n", "1", "--types", "single_transformer_blocks.attn.to_q"]));
+    assert!(!said(&["--top-percent", "100", "--layers", "1,7"]));
     export("musubi", &["--types", "nothing"]).refused(1, &["nothing"]);
     // Language models have other trainers.
     let llama = Workplace::new();

@@ -22,7 +22,10 @@ pub use kohya::{DiffusionPipe, Musubi, SdScripts};
 pub use lycoris::{Lycoris, SimpleTunerLycoris};
 pub use onetrainer::{OneTrainer, OneTrainerFull};
 
+use std::collections::HashSet;
+
 use super::ExportError;
+use super::choice::Choice;
 use super::profile::Profile;
 use super::remedy::Remedy;
 use super::targets::{AsLoaded, Naming};
@@ -53,6 +56,16 @@ pub fn family(scan: &Scan) -> Option<(&'static Family, Form)> {
         modules.chain(around.names.iter().map(|name| name.rsplit_once('.').map_or(name.as_str(), |(module, _)| module)))
     });
     Family::of(around, scanned.chain(others))
+}
+
+/// The original module of which only some parts are chosen, if there is one, for a choice in the names of diffusers.
+pub fn divided(choice: &Choice<'_>) -> Option<String> {
+    let (family, _) = family(choice.selection.scan)?;
+    let chosen: HashSet<&str> = choice.trained().map(|place| choice.target(place).name.as_str()).collect();
+    let originals = chosen.iter().flat_map(|name| family.translated(name, Form::Original));
+    let is_whole =
+        |name: &String| family.translated(name, Form::Diffusers).iter().all(|part| chosen.contains(part.as_str()));
+    originals.filter(|name| !is_whole(name)).min()
 }
 
 /// Whether a component of a pipeline is the model that removes noise; the others encode texts and images.

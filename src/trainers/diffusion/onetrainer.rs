@@ -50,7 +50,15 @@ impl Trainer for OneTrainer {
         config.insert("training_method".into(), json!("LORA"));
         config.insert("lora_rank".into(), json!(choice.lora.rank));
         config.insert("lora_alpha".into(), json!(choice.lora.alpha));
-        Ok(self.filtered(choice, config, &patterns))
+        let mut export = self.filtered(choice, config, &patterns);
+        export.notes.extend(super::divided(choice).map(|whole| {
+            let text = format!(
+                "keep OneTrainer's own output format: KOHYA_LORA, ORIGINAL_LORA and COMFY_LORA fail where only a part of '{whole}' is \
+                 trained"
+            );
+            text.into()
+        }));
+        Ok(export)
     }
 }
 
