@@ -43,7 +43,7 @@ impl Config {
         &self.path
     }
 
-    /// The `adapter` with the configuration's rank and alpha, unless they are `given`. An error if a value in the configuration
+    /// The `adapter` with the configuration's rank and alpha, unless they are `given`, and as rsLoRA's if it is so there. An error if a value in the configuration
     /// is not plainly a number.
     pub fn adapter(&self, mut adapter: Adapter, given: Given) -> Result<Adapter, ConfigError> {
         let Some(keys) = self.keys.adapter else { return Ok(adapter) };
@@ -60,6 +60,7 @@ impl Config {
                 Alpha::Follows(_) => Alpha::Follows(set),
             };
         }
+        adapter.rslora |= self.value(keys.rslora)?.is_some_and(|value| Value::Flag(true).is_plain(value));
         Ok(adapter)
     }
 

@@ -52,7 +52,7 @@ impl Trainer for Axolotl {
             has_whole_alpha: true,
             rslora: Some("peft_use_rslora"),
             user_config: Some(UserConfig {
-                adapter: Some(AdapterKeys { rank: "lora_r", alpha: "lora_alpha" }),
+                adapter: Some(AdapterKeys { rank: "lora_r", alpha: "lora_alpha", rslora: "peft_use_rslora" }),
                 conflicts: &CONFLICTS,
                 naming: NAMING,
                 needs: Some((

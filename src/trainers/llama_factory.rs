@@ -143,7 +143,7 @@ impl Trainer for LlamaFactory {
                 "use_rslora",
             ],
             user_config: Some(UserConfig {
-                adapter: Some(AdapterKeys { rank: "lora_rank", alpha: "lora_alpha" }),
+                adapter: Some(AdapterKeys { rank: "lora_rank", alpha: "lora_alpha", rslora: "use_rslora" }),
                 conflicts: &CONFLICTS,
                 naming: &[],
                 needs: None,

@@ -66,9 +66,10 @@ pub struct UserConfig {
     pub foreign: &'static [&'static str],
 }
 
-/// The keys that set an adapter's rank and alpha.
+/// The keys that set an adapter's rank and alpha, and by what alpha is divided.
 #[derive(Clone, Copy, Debug)]
 pub struct AdapterKeys {
     pub rank: &'static str,
     pub alpha: &'static str,
+    pub rslora: &'static str,
 }

@@ -36,7 +36,7 @@ impl Trainer for Trl {
             has_whole_alpha: true,
             rslora: Some("use_rslora"),
             user_config: Some(UserConfig {
-                adapter: Some(AdapterKeys { rank: "lora_r", alpha: "lora_alpha" }),
+                adapter: Some(AdapterKeys { rank: "lora_r", alpha: "lora_alpha", rslora: "use_rslora" }),
                 conflicts: &CONFLICTS,
                 naming: &[],
                 needs: None,

@@ -88,6 +88,10 @@ fn adapters_are_rank_stabilised_where_the_trainer_can() {
         assert!(text.contains(line), "{trainer}: {text}");
         assert!(trainer == "mlx-lm" || !exported(&place, trainer, &["--top-n", "2"]).contains("rslora"), "{trainer}");
     }
+    // What a configuration has already counts too.
+    std::fs::write(place.path("c.yml"), "lora_r: 64\nlora_alpha: 16\nuse_rslora: true\n").expect("written");
+    let run = place.run(&["export", "trl", "scan.json", "--top-n", "2", "--into", "c.yml"]);
+    assert!(run.succeeded().stderr.contains("alpha / √rank is 16 / √64 = 2.00"), "{}", run.stderr);
     place.run(&["export", "nemo-automodel", "scan.json", "--use-rslora"]).refused(2, &["has no rsLoRA"]);
     place.run(&["export", "axolotl-full", "scan.json", "--use-rslora"]).refused(2, &["without adapters"]);
 }
