@@ -14,11 +14,6 @@ use anyhow::{Context, Result};
 use commands::task::Task;
 use terminal::Terminal;
 
-/// To plan the scan of a large model is to make and drop millions of short strings, which takes a quarter less time with this
-/// allocator than with glibc's.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// An interrupted scan waits at most this long for its last message to be printed.
 const LAST_MESSAGE: Duration = Duration::from_millis(300);
 

@@ -84,12 +84,12 @@ pub fn publish_whole(
 
 /// What a person can do with the scan next.
 fn next(publication: &Publication, scan: &Scan, outputs: &Outputs) -> String {
-    let is_pipeline = scan.surroundings.as_ref().is_some_and(|around| !around.components.is_empty());
+    let is_of_diffusion = trainers::is_of_diffusion(scan);
     let file = trainers::quoted(&outputs.shown(&outputs.full));
-    let trainer = if is_pipeline { "peft" } else { "axolotl" };
+    let trainer = if is_of_diffusion { "diffusers" } else { "axolotl" };
     let words = ["export", trainer, &file].into_iter().chain(publication.choice.iter().map(String::as_str));
     let line = words.collect::<Vec<_>>().join(" ");
-    let into = if is_pipeline { "" } else { " --into config.yml" };
+    let into = if is_of_diffusion { "" } else { " --into config.yml" };
     format!("next: laser-scan {line}{into}; 'laser-scan export --help' has the other trainers")
 }
 

@@ -28,6 +28,8 @@ pub const NAMING: &[(&str, &str)] = &[("plugins", "SpectrumPlugin")];
 /// Keys by which a configuration of LLaMA-Factory is recognised.
 pub const FOREIGN: &[&str] = &["model_name_or_path", "lora_rank", "lora_target", "finetuning_type"];
 
+const ROUNDED: &str = "Axolotl takes only whole numbers for alpha, so that modules with a lower rank are scaled only nearly as the others";
+
 #[derive(Debug)]
 pub struct Axolotl;
 
@@ -86,7 +88,12 @@ impl Trainer for Axolotl {
             settings.push(("lora_target_parameters", Value::List(names.parameters)));
         }
         // Axolotl takes only whole alphas.
-        let alphas = peft::alpha_pattern(choice).into_iter().map(|(name, alpha)| (name, alpha.round().max(1.0) as u64));
+        let alphas = peft::alpha_pattern(choice);
+        let mut notes = names.notes;
+        if alphas.iter().any(|(_, alpha)| alpha.fract() != 0.0) {
+            notes.push(ROUNDED.to_owned().into());
+        }
+        let alphas = alphas.into_iter().map(|(name, alpha)| (name, alpha.round().max(1.0) as u64));
         for (key, pattern) in
             [("lora_rank_pattern", peft::rank_pattern(choice)), ("lora_alpha_pattern", alphas.collect())]
         {
@@ -98,6 +105,6 @@ impl Trainer for Axolotl {
         }
         settings.extend(choice.lora.rslora.then_some(("peft_use_rslora", Value::Flag(true))));
         let documents = vec![self.document(choice, Format::Yaml, yaml::document(&settings))];
-        Ok(Export { documents, settings, resets, notes: names.notes, ..Export::default() })
+        Ok(Export { documents, settings, resets, notes, ..Export::default() })
     }
 }

@@ -41,7 +41,7 @@ impl Trainer for AxolotlFull {
 
     /// Patterns are anchored at both ends. Their dots are not escaped, because Axolotl itself puts a backslash before each.
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
-        let names: Vec<String> = choice.trained().map(|place| choice.target(place).parameter()).collect();
+        let names = choice.parameters();
         if let Some(name) = names.iter().find(|name| !is_literal(name)) {
             let what = format!("takes expressions, and '{name}' cannot be written as one");
             return Err(choice.unsupported(what, None));

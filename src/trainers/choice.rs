@@ -107,6 +107,28 @@ impl<'a> Choice<'a> {
         }
     }
 
+    /// The names of what is trained.
+    pub fn names(&self) -> Vec<String> {
+        self.trained().map(|place| self.target(place).name.clone()).collect()
+    }
+
+    /// The same, if they have no sign that means something in a pattern.
+    pub fn literal_names(&self) -> Result<Vec<String>, ExportError> {
+        let names = self.names();
+        match names.iter().find(|name| !resolve::is_literal(name)) {
+            Some(name) => {
+                let what = format!("takes patterns, and '{name}' has more in it than letters and digits");
+                Err(self.unsupported(what, Remedy::LeaveOut))
+            }
+            None => Ok(names),
+        }
+    }
+
+    /// The names of the parameters that are trained.
+    pub fn parameters(&self) -> Vec<String> {
+        self.trained().map(|place| self.target(place).parameter()).collect()
+    }
+
     /// The note that biases are trained too, for a trainer that unfreezes whole modules, if there are any.
     pub fn biases(&self) -> Option<Remark> {
         let others: HashSet<&str> = self.targets.others.iter().map(String::as_str).collect();

@@ -52,13 +52,15 @@ pub fn export_model(
         lora::weights(&choice.targets, &trained)
     };
     let mut export = trainer.export(&choice)?;
-    let head_rank = is_adapted.then(|| choice.lora.head_rank.unwrap_or(choice.lora.rank));
-    let head = choice.note(lora::of_heads(&choice.targets, &trained, head_rank));
+    let head = choice.note(if is_adapted {
+        choice.lora.of_heads(&choice.targets, &trained)
+    } else {
+        lora::weights_of_heads(&choice.targets, &trained)
+    });
     if let Some(component) = component {
         export.notes.push(format!("the names are those within the component '{component}'").into());
     }
-    let is_of_diffusion = diffusion::family(request.selection.scan).is_some();
-    if is_of_diffusion && !trainer.profile().takes_diffusion {
+    if diffusion::is_of_diffusion(request.selection.scan) && !trainer.profile().takes_diffusion {
         let text = format!("{} trains language models, and this is a diffusion model", trainer.profile().name);
         export.warnings.push(Remark::new(text, Remedy::OtherTrainer));
     }

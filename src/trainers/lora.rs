@@ -4,6 +4,8 @@
 //! are trained, a higher rank trains as many parameters. That is the rule of the original notebook, "to get the same trainable parameters then for a qlora
 //! training … you need to adjust the lora_r depending on the amount of filtered layers".
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::document::Remark;
@@ -66,7 +68,7 @@ pub struct Lora {
     /// The rank of the head, if it differs.
     pub head_rank: Option<u64>,
     /// The places of the targets that cannot use the rank, with the rank that each has instead.
-    pub lower: Vec<(usize, u64)>,
+    pub lower: BTreeMap<usize, u64>,
 }
 
 impl Lora {
@@ -77,18 +79,28 @@ impl Lora {
         targets: &Targets,
         trained: &[usize],
     ) -> Result<Self, ExportError> {
-        let (_, chosen) = split_heads(targets, trained);
+        let (heads, chosen) = split_heads(targets, trained);
         let (rank, lower) = match adapter.rank {
-            Rank::Fixed(rank) => (rank, Vec::new()),
+            Rank::Fixed(rank) => (rank, BTreeMap::new()),
             Rank::Matching(plain) => {
                 let known = targets.plain().zip(adaptable(targets, &chosen));
                 let ((all, _), some) = known.ok_or(ExportError::NoShapes)?;
                 if all.sides == 0 || ranks::used(&some, 1) == 0 {
                     return Err(ExportError::Incomparable);
                 }
-                let rank = ranks::matching(&some, plain.saturating_mul(all.sides), trainer.has_rank_pattern);
-                let limits = chosen.iter().zip(&some).map(|(place, adapter)| (*place, adapter.limit));
-                (rank, limits.filter(|(_, limit)| *limit < rank).collect())
+                let budget = plain.saturating_mul(all.sides);
+                let heads = if adapter.head_rank.is_some() { &[] } else { &heads[..] };
+                let limit = |place: &usize| Some((*place, targets.all[*place].limit?));
+                if trainer.has_rank_pattern {
+                    let rank = ranks::matching(&some, budget, true);
+                    let limits = chosen.iter().chain(heads).filter_map(limit);
+                    (rank, limits.filter(|(_, limit)| *limit < rank).collect())
+                } else {
+                    // The head takes nothing of the budget, but must be able to use the rank.
+                    let heads = heads.iter().filter_map(limit).map(|(_, limit)| Adaptable { sides: 0, limit });
+                    let all: Vec<Adaptable> = some.into_iter().chain(heads).collect();
+                    (ranks::matching(&all, budget, false), BTreeMap::new())
+                }
             }
         };
         let alpha = match (adapter.alpha, adapter.rank) {
@@ -124,12 +136,20 @@ impl Lora {
 
     /// The parameters of adapters beside the targets in these places; `None` if a shape is not known.
     fn parameters(&self, targets: &Targets, places: &[usize]) -> Option<u64> {
-        let rank = |place: &usize| {
-            let lower = self.lower.iter().find(|(lower, _)| lower == place);
-            lower.map_or(self.rank, |(_, rank)| *rank)
-        };
+        let rank = |place: &usize| self.lower.get(place).copied().unwrap_or(self.rank);
         let of = |place: &usize| Some(rank(place).saturating_mul(targets.all[*place].cost?.sides));
         places.iter().map(of).try_fold(0_u64, |sum, parameters| Some(sum.saturating_add(parameters?)))
+    }
+
+    /// The parameters of the adapters of heads among these places; `None` without heads, or if a shape is not known.
+    pub fn of_heads(&self, targets: &Targets, trained: &[usize]) -> Option<u64> {
+        let (heads, _) = split_heads(targets, trained);
+        let sides = || cost(targets, &heads).map(|cost| cost.sides);
+        let parameters = match self.head_rank {
+            Some(rank) => sides().map(|sides| rank.saturating_mul(sides)),
+            None => self.parameters(targets, &heads),
+        };
+        parameters.filter(|_| !heads.is_empty())
     }
 
     /// The note on how many parameters are trained, and how the rank was computed, if all shapes are known.
@@ -189,7 +209,7 @@ impl Lora {
             warnings.extend(self.above_limits(targets, &chosen).map(Remark::from));
             return warnings;
         };
-        warnings.extend(self.missed(plain, trainer, targets, &chosen).map(Remark::from));
+        warnings.extend(self.missed(plain, trainer, targets, trained).map(Remark::from));
         let factor = self.factor();
         let fall = self.plain_factor(adapter, plain) / factor;
         if fall > MOST_DAMPING {
@@ -218,7 +238,9 @@ impl Lora {
     }
 
     /// Why the budget is missed, if it is.
-    fn missed(&self, plain: u64, trainer: &Profile, targets: &Targets, chosen: &[usize]) -> Option<String> {
+    fn missed(&self, plain: u64, trainer: &Profile, targets: &Targets, trained: &[usize]) -> Option<String> {
+        let (_, chosen) = split_heads(targets, trained);
+        let chosen = chosen.as_slice();
         let budget = plain.saturating_mul(targets.plain()?.0.sides);
         let some = adaptable(targets, chosen)?;
         let part = self.parameters(targets, chosen)? as f64 / budget as f64;
@@ -227,9 +249,15 @@ impl Lora {
         }
         let percent = format!("{:.0} % of the budget", 100.0 * part);
         let wanted = budget as f64 / ranks::used(&some, 1) as f64;
-        let (place, adapter) = chosen.iter().zip(&some).min_by_key(|(_, adapter)| adapter.limit)?;
-        let is_full = some.iter().all(|adapter| adapter.limit <= self.rank);
-        Some(if part >= 1.0 || (self.rank < adapter.limit && !is_full) {
+        // A rank for all is also the head's.
+        let limits = trained.iter().filter_map(|place| Some((targets.all[*place].limit?, *place)));
+        let (limit, place) = limits.min()?;
+        let is_full = if trainer.has_rank_pattern {
+            some.iter().all(|adapter| adapter.limit <= self.rank)
+        } else {
+            limit <= self.rank
+        };
+        Some(if part >= 1.0 || !is_full {
             format!("a rank is a whole number, and {} comes nearest: {percent} is used", self.rank)
         } else if trainer.has_rank_pattern {
             format!(
@@ -238,7 +266,7 @@ impl Lora {
         } else {
             format!(
                 "rank {wanted:.0} exceeds what '{}' can hold, {}, and {} has one rank for all: {percent} is used",
-                targets.all[*place].name, adapter.limit, trainer.name
+                targets.all[place].name, limit, trainer.name
             )
         })
     }
@@ -267,12 +295,10 @@ pub fn weights(targets: &Targets, trained: &[usize]) -> Option<String> {
     Some(format!("{} weights are trained in {}", grouped(elements), counted(chosen.len(), "module")))
 }
 
-/// The parameters that training the heads among these places takes, by adapters of this rank or by themselves; `None` without
-/// heads, or if a shape is not known.
-pub fn of_heads(targets: &Targets, trained: &[usize], rank: Option<u64>) -> Option<u64> {
+/// The weights of heads among these places; `None` without heads, or if a shape is not known.
+pub fn weights_of_heads(targets: &Targets, trained: &[usize]) -> Option<u64> {
     let (heads, _) = split_heads(targets, trained);
-    let cost = cost(targets, &heads).filter(|_| !heads.is_empty())?;
-    Some(rank.map_or(cost.elements, |rank| rank.saturating_mul(cost.sides)))
+    cost(targets, &heads).filter(|_| !heads.is_empty()).map(|cost| cost.elements)
 }
 
 /// The heads in these `places`, and the others.
@@ -332,7 +358,7 @@ mod tests {
             let (targets, trainer) = (targets(&shapes), if each { &EACH } else { &Profile::USUAL });
             let adapter = adapter(Rank::Matching(plain), Alpha::Stays(16.0));
             let lora = Lora::new(adapter, (trainer, true), &targets, &chosen).expect("shapes");
-            let rank = |place: usize| lora.lower.iter().find(|(lower, _)| *lower == place).map_or(lora.rank, |(_, rank)| *rank);
+            let rank = |place: usize| lora.lower.get(&place).copied().unwrap_or(lora.rank);
             let mut used = 0;
             for place in &chosen {
                 let [rows, columns] = shapes[*place].map(|extent| extent as u64);
@@ -344,6 +370,8 @@ mod tests {
             let is_kept = (used as f64 / budget as f64 - 1.0).abs() <= ranks::TOLERANCE;
             let explains = |text: &String| text.contains(&format!("{:.0} % of the budget is used", 100.0 * used as f64 / budget as f64));
             let warnings = said(adapter, trainer, &targets, &chosen);
+            let is_full = chosen.iter().all(|place| rank(*place) == *shapes[*place].iter().min().expect("two") as u64);
+            prop_assert!(is_full || !said(adapter, trainer, &targets, &chosen).iter().any(|text| text.starts_with("no chosen")));
             prop_assert_eq!(!is_kept, warnings.iter().any(explains), "{:?}", warnings);
         }
     }

@@ -76,7 +76,7 @@ impl Trainer for MlxLm {
     }
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
-        let names: Vec<String> = choice.trained().map(|place| choice.target(place).name.clone()).collect();
+        let names = choice.names();
         choice.check(Rule::ModuleName, &names, &choice.wanted())?;
         let parameters = vec![
             ("keys", Value::List(names).into()),

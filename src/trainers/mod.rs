@@ -38,6 +38,7 @@ mod vouched;
 pub mod yaml;
 
 pub use args::quoted;
+pub use diffusion::is_of_diffusion;
 pub use document::{Document, Export, Format, Remark};
 pub use error::ExportError;
 pub use export::export;

@@ -25,8 +25,7 @@ impl Trainer for MsSwiftFull {
     /// The expression is anchored at both ends, because ms-swift looks for it anywhere in a name. One that it cannot read, or that
     /// finds nothing, leaves everything frozen.
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
-        let names: Vec<String> = choice.trained().map(|place| choice.target(place).parameter()).collect();
-        let expression = expression::exactly(&names);
+        let expression = expression::exactly(&choice.parameters());
         choice.check(Rule::ParameterExpression, std::slice::from_ref(&expression), &choice.wanted())?;
         let settings = [
             ("tuner_type", Value::Text("full".into())),

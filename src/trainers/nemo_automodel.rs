@@ -6,7 +6,7 @@
 use super::choice::Choice;
 use super::profile::Profile;
 use super::remedy::Remedy;
-use super::resolve::{Rule, is_literal};
+use super::resolve::Rule;
 use super::yaml::{self, Node, Value};
 use super::{Export, ExportError, Format, Trainer};
 
@@ -67,16 +67,12 @@ impl Trainer for NemoAutomodelFull {
 
 /// The whole names of the modules that are trained.
 fn names(choice: &Choice<'_>) -> Result<Vec<String>, ExportError> {
-    let targets = || choice.trained().map(|place| choice.target(place));
-    if let Some(parameter) = targets().find(|target| target.is_parameter) {
+    let mut targets = choice.trained().map(|place| choice.target(place));
+    if let Some(parameter) = targets.find(|target| target.is_parameter) {
         let what = format!("cannot be given parameters, and '{}' is one in memory", parameter.name);
         return Err(choice.unsupported(what, Remedy::OtherTypesOrTrainer));
     }
-    let names: Vec<String> = targets().map(|target| target.name.clone()).collect();
-    if let Some(name) = names.iter().find(|name| !is_literal(name)) {
-        let what = format!("takes patterns, and '{name}' has more in it than letters and digits");
-        return Err(choice.unsupported(what, Remedy::LeaveOut));
-    }
+    let names = choice.literal_names()?;
     choice.check(Rule::ModuleName, &names, &choice.wanted())?;
     Ok(names)
 }

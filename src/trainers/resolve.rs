@@ -26,7 +26,7 @@ pub struct Universe {
 pub enum Rule<'a> {
     /// PEFT, `target_modules`: a module's whole name, or its end after a dot.
     ModuleSuffix,
-    /// PEFT, `target_modules` that is no list: `re.fullmatch` over modules.
+    /// PEFT, `target_modules` that is no list, and OneTrainer with anchors: an expression for whole names of modules.
     ModuleExpression,
     /// PEFT, `target_parameters`: the same as [`Rule::ModuleSuffix`], over parameters.
     ParameterSuffix,
@@ -39,9 +39,6 @@ pub enum Rule<'a> {
     ParameterMatch,
     /// mlx-lm, NeMo Automodel and LyCORIS: a module's whole name.
     ModuleName,
-    /// OneTrainer: by expressions that are anchored at both ends, over modules or over parameters.
-    ModuleSearch,
-    ParameterSearch,
     /// ai-toolkit: anywhere in a module's name behind the `prefix`, or in a parameter's.
     PrefixedSubstring {
         prefix: &'a str,
@@ -49,7 +46,7 @@ pub enum Rule<'a> {
     PrefixedParameterSubstring {
         prefix: &'a str,
     },
-    /// ms-swift, `trainable_parameters_regex`: over parameters, by an expression that is anchored at both ends.
+    /// ms-swift, `trainable_parameters_regex`, and OneTrainer: the same over parameters, as the expressions have anchors.
     ParameterExpression,
     /// LLaMA-Factory, `freeze`: anywhere in a parameter's name, unless one of the `forbidden` texts is in it too.
     ParameterSubstring {
@@ -156,10 +153,10 @@ impl Universe {
         };
         match rule {
             Rule::ModuleSuffix => by(&self.modules, &suffixes(patterns)),
-            Rule::ModuleExpression | Rule::ModuleSearch => by(&self.modules, &full_matches(patterns)),
+            Rule::ModuleExpression => by(&self.modules, &full_matches(patterns)),
             Rule::ParameterSuffix => by(&self.parameters, &suffixes(patterns)),
             Rule::ModuleName => by(&self.modules, &equals(patterns)),
-            Rule::ParameterExpression | Rule::ParameterSearch => by(&self.parameters, &full_matches(patterns)),
+            Rule::ParameterExpression => by(&self.parameters, &full_matches(patterns)),
             Rule::PrefixedSubstring { prefix } => {
                 let within = substrings(patterns, &[]);
                 by(&self.modules, &|name| within(&format!("{prefix}{name}")))

@@ -27,6 +27,7 @@ impl Trainer for Unsloth {
             key: "unsloth",
             name: "Unsloth",
             formats: &[Format::Json],
+            // Earlier exports had layers apart.
             keys: &["r", "lora_alpha", "target_modules", "layers_to_transform", "use_rslora"],
             rslora: Some("use_rslora"),
             takes_head: false,

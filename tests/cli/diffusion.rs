@@ -92,7 +92,7 @@ fn items(yaml: &str, key: &str) -> Vec<String> {
 
 /// Whether the `trainer` trains the module called `name` when it is given this configuration. For trainers without adapters it is
 /// asked for the module's weight.
-fn trains(trainer: &str, text: &str, name: &str) -> bool {
+fn trains(trainer: &str, family: &str, text: &str, name: &str) -> bool {
     let json = || serde_json::from_str::<Value>(text).expect("JSON");
     let table = || text.parse::<toml::Table>().expect("TOML");
     let ends =
@@ -125,7 +125,12 @@ fn trains(trainer: &str, text: &str, name: &str) -> bool {
             // Convolutions are adapted only in U-Nets, and with a rank of their own.
             assert_eq!(words[0].starts_with("lora_unet."), text.contains("\n  conv: "));
             let prefix = if words[0].starts_with("lora_unet.") { "lora_unet." } else { "transformer." };
-            let blocks = ["transformer_blocks", "blocks", "layers", "refiner"];
+            let blocks: &[&str] = match family {
+                "z_image" => &["layers"],
+                "wan" => &["blocks"],
+                "flux2" => &["double_blocks", "single_blocks"],
+                _ => &["transformer_blocks"],
+            };
             let is_reached = prefix == "lora_unet."
                 || text.contains("transformer_only: false")
                 || blocks.iter().any(|block| name.contains(block));
@@ -238,12 +243,13 @@ fn exported(name: &str) {
     for trainer in trainers(name) {
         let export = place.run(&[&["export", trainer, "laser_scan_m.json"], choice(name)].concat());
         let text = &export.succeeded().stdout;
+        assert!(!export.stderr.contains("language models"), "{trainer}: {}", export.stderr);
         let called = |module: &Module| match &module.original {
             Some(original) if has_originals(trainer, name) => original.clone(),
             _ => module.name.clone(),
         };
         for module in &modules {
-            let is_trained = trains(trainer, text, &format!("{}{}", called(module), suffix(trainer)));
+            let is_trained = trains(trainer, name, text, &format!("{}{}", called(module), suffix(trainer)));
             assert_eq!(is_trained, chosen.contains(&module.name), "{trainer}: {}", module.name);
         }
     }
@@ -279,7 +285,7 @@ fn single_file(name: &str) {
         for module in &modules {
             let Some(original) = &module.original else { continue };
             let called = if has_originals(trainer, name) { original } else { &module.name };
-            let is_trained = trains(trainer, text, &format!("{called}{}", suffix(trainer)));
+            let is_trained = trains(trainer, name, text, &format!("{called}{}", suffix(trainer)));
             assert_eq!(is_trained, chosen.contains(original), "{name}, {trainer}: {called}");
         }
     }
@@ -345,6 +351,13 @@ fn what_trainers_miss_in_silence_is_refused_or_avoided() {
         run.succeeded().stderr.contains(&format!("rank 2: {},{:03} trainable", expected / 1000, expected % 1000)),
         "{}",
         run.stderr
+    );
+    // A scan of it leads to a trainer that has it.
+    let scan = place.run(&["--model", "m", "--top-n", "1", "--output-dir", "next"]);
+    assert!(
+        scan.succeeded().stderr.contains("next: laser-scan export diffusers 'next/laser_scan_m.json'"),
+        "{}",
+        scan.stderr
     );
     // Trainers of language models do not train it.
     let run = export("trl", &["--top-n", "1", "--types", "x_embedder", "--types", "context_embedder"]);

@@ -8,11 +8,11 @@ use assert_cmd::Command;
 use crate::support::pickle::{archive, dictionary, tensor, text};
 use crate::support::program::{Run, Workplace, finish};
 
-/// Plans a scan of a file of this name and content in 700 MB of address space and 30 seconds of a core.
+/// Plans a scan of a file of this name and content in 500 MB of address space and 30 seconds of a core.
 fn scan(name: &str, content: &[u8]) -> Run {
     let place = Workplace::new();
     fs::write(place.path(name), content).expect("written");
-    let line = "ulimit -v 700000 && ulimit -t 30 && exec \"$0\" \"$@\"";
+    let line = "ulimit -v 500000 && ulimit -t 30 && exec \"$0\" \"$@\"";
     let mut shell = Command::new("sh");
     shell.args(["-c", line, env!("CARGO_BIN_EXE_laser-scan"), "--model", name, "--device", "cpu", "--dry-run"]);
     finish(shell.env("RAYON_NUM_THREADS", "1").current_dir(place.path("")))

@@ -37,14 +37,7 @@ fn is_unet(family: &Family) -> bool {
 
 impl Trainer for AiToolkit {
     fn profile(&self) -> &'static Profile {
-        &Profile {
-            key: "ai-toolkit",
-            name: "ai-toolkit",
-            formats: &[Format::Yaml],
-            keys: &["network"],
-            takes_diffusion: true,
-            ..Profile::USUAL
-        }
+        &Profile { key: "ai-toolkit", name: "ai-toolkit", formats: &[Format::Yaml], keys: &["network"], ..super::USUAL }
     }
 
     fn naming(&self, scan: &Scan, component: Option<&str>) -> Result<Box<dyn Naming>, ExportError> {
@@ -60,7 +53,7 @@ impl Trainer for AiToolkit {
         let (family, _) = super::family(choice.selection.scan).ok_or(ExportError::Nothing)?;
         let is_unet = is_unet(family);
         let prefix = if is_unet { "lora_unet." } else { "transformer." };
-        let names: Vec<String> = choice.trained().map(|place| choice.target(place).name.clone()).collect();
+        let names = choice.names();
         if let Some(name) = names.iter().find(|name| !is_unet && super::is_convolution(name)) {
             let what = format!("adapts convolutions only in U-Nets, and '{name}' is one");
             return Err(choice.unsupported(what, Remedy::LeaveOut));
@@ -95,8 +88,7 @@ impl Trainer for AiToolkitFull {
             formats: &[Format::Yaml],
             keys: &["model"],
             has_adapters: false,
-            takes_diffusion: true,
-            ..Profile::USUAL
+            ..super::USUAL
         }
     }
 

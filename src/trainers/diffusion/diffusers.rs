@@ -31,8 +31,7 @@ impl Trainer for Diffusers {
             keys: &["rank", "lora_layers", "lora_alpha"],
             has_rank_pattern: true,
             rslora: Some("use_rslora"),
-            takes_diffusion: true,
-            ..Profile::USUAL
+            ..super::USUAL
         }
     }
 
@@ -74,8 +73,7 @@ impl Trainer for SimpleTuner {
             name: "SimpleTuner",
             formats: &[Format::Json],
             keys: &["model_type", "lora_type", "lora_rank", "lora_alpha", "peft_lora_target_modules"],
-            takes_diffusion: true,
-            ..Profile::USUAL
+            ..super::USUAL
         }
     }
 

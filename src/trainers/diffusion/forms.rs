@@ -8,8 +8,7 @@ use crate::scan::Surroundings;
 use crate::trainers::targets::Naming;
 
 impl Family {
-    /// The family of a model, or of the component called `component` of one, and the form of its names in the scan. `names` are
-    /// those of its modules.
+    /// The family of a model and the form of its names in the scan. `names` are those of its modules.
     pub fn of<'n>(
         around: Option<&Surroundings>,
         names: impl Iterator<Item = &'n str> + Clone,

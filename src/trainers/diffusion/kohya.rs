@@ -5,10 +5,8 @@ use super::Form;
 use super::toml_keys;
 use crate::scan::Scan;
 use crate::trainers::choice::Choice;
-use crate::trainers::expression::exactly;
 use crate::trainers::profile::Profile;
-use crate::trainers::remedy::Remedy;
-use crate::trainers::resolve::{Rule, is_literal};
+use crate::trainers::resolve::Rule;
 use crate::trainers::targets::Naming;
 use crate::trainers::{Export, ExportError, Format, Trainer, quoted};
 
@@ -40,8 +38,7 @@ impl Trainer for Musubi {
             name: "musubi-tuner",
             formats: &[Format::Toml, Format::Args],
             keys: &["network_dim", "network_alpha", "network_args"],
-            takes_diffusion: true,
-            ..Profile::USUAL
+            ..super::USUAL
         }
     }
 
@@ -59,7 +56,7 @@ impl Trainer for Musubi {
     /// Inclusion alone narrows nothing: everything is excluded, and the choice included again. Dots are escaped without a backslash,
     /// which a shell and Python's literals would take for themselves.
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
-        let names = within_blocks(choice, &BLOCKS)?;
+        let names = super::within_blocks(choice, &BLOCKS)?;
         let patterns: Vec<String> = names.iter().map(|name| name.replace('.', "[.]")).collect();
         choice.check(Rule::ModuleExpression, &patterns, &choice.wanted())?;
         let list: Vec<String> = patterns.iter().map(|pattern| format!("r'{pattern}'")).collect();
@@ -88,8 +85,7 @@ impl Trainer for SdScripts {
             name: "sd-scripts",
             formats: &[Format::Args],
             keys: &["network_train_unet_only", "network_dim", "network_alpha", "network_args"],
-            takes_diffusion: true,
-            ..Profile::USUAL
+            ..super::USUAL
         }
     }
 
@@ -101,7 +97,7 @@ impl Trainer for SdScripts {
     /// Expressions are looked for in the names of adapters. The second one matches what the first does not, so that it does not
     /// matter which of them counts where both match.
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
-        let names = within_blocks(choice, &["double_blocks.", "single_blocks."])?;
+        let names = super::within_blocks(choice, &["double_blocks.", "single_blocks."])?;
         choice.check(Rule::ModuleName, &names, &choice.wanted())?;
         let flat: Vec<String> = names.iter().map(|name| format!("lora_unet_{}", name.replace('.', "_"))).collect();
         let all = flat.join("|");
@@ -114,80 +110,4 @@ impl Trainer for SdScripts {
         );
         Ok(Export { documents: vec![self.document(choice, Format::Args, line)], ..Export::default() })
     }
-}
-
-/// diffusion-pipe: the section of the adapter.
-#[derive(Debug)]
-pub struct DiffusionPipe;
-
-impl Trainer for DiffusionPipe {
-    fn profile(&self) -> &'static Profile {
-        &Profile {
-            key: "diffusion-pipe",
-            name: "diffusion-pipe",
-            formats: &[Format::Toml],
-            keys: &["adapter"],
-            takes_diffusion: true,
-            ..Profile::USUAL
-        }
-    }
-
-    fn takes_alpha(&self, _: &Scan) -> bool {
-        false
-    }
-
-    /// It has diffusers' names for Flux, Qwen-Image and Stable Diffusion 3, and original ones for others. It ignores the key for SDXL.
-    fn naming(&self, scan: &Scan, component: Option<&str>) -> Result<Box<dyn Naming>, ExportError> {
-        super::naming(self.profile(), scan, component, |family| match family.key {
-            "flux" | "qwen-image" | "sd3" => Some(Form::Diffusers),
-            "wan" | "flux2" | "z-image" => Some(Form::Original),
-            _ => None,
-        })
-    }
-
-    fn is_own_file(&self, bytes: &[u8]) -> bool {
-        toml_keys::are_all(bytes, self.profile().keys)
-    }
-
-    /// What is excluded is what is not chosen: an expression that PEFT matches with whole names.
-    fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
-        let names = within_blocks(
-            choice,
-            &[
-                "transformer_blocks.",
-                "single_transformer_blocks.",
-                "blocks.",
-                "double_blocks.",
-                "single_blocks.",
-                "layers.",
-            ],
-        )?;
-        choice.check(Rule::ModuleName, &names, &choice.wanted())?;
-        let chosen = exactly(&names);
-        let chosen = chosen.trim_start_matches('^').trim_end_matches('$');
-        let mut adapter = toml::Table::new();
-        adapter.insert("type".into(), toml::Value::String("lora".into()));
-        adapter.insert("rank".into(), toml::Value::Integer(choice.lora.rank as i64));
-        adapter.insert("exclude_modules".into(), toml::Value::String(format!("(?!(?:{chosen})$).*")));
-        let mut table = toml::Table::new();
-        table.insert("adapter".into(), toml::Value::Table(adapter));
-        let note =
-            "versions of diffusion-pipe before 9 August 2026 ignore exclude_modules and train everything".to_owned();
-        let documents = vec![self.document(choice, Format::Toml, table.to_string())];
-        Ok(Export { documents, notes: vec![note.into()], ..Export::default() })
-    }
-}
-
-/// The names of what is trained, all of which are within the trainer's blocks and need no escapes.
-fn within_blocks(choice: &Choice<'_>, blocks: &[&str]) -> Result<Vec<String>, ExportError> {
-    let names: Vec<String> = choice.trained().map(|place| choice.target(place).name.clone()).collect();
-    if let Some(name) = names.iter().find(|name| !blocks.iter().any(|block| name.starts_with(block))) {
-        let what = format!("trains only what is within the model's blocks, and '{name}' is not");
-        return Err(choice.unsupported(what, Remedy::LeaveOut));
-    }
-    if let Some(name) = names.iter().find(|name| !is_literal(name)) {
-        let what = format!("takes expressions, and '{name}' has more in it than letters and digits");
-        return Err(choice.unsupported(what, Remedy::LeaveOut));
-    }
-    Ok(names)
 }

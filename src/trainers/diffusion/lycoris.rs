@@ -15,8 +15,7 @@ use crate::output;
 use crate::scan::Scan;
 use crate::trainers::choice::Choice;
 use crate::trainers::profile::Profile;
-use crate::trainers::remedy::Remedy;
-use crate::trainers::resolve::{Rule, is_literal};
+use crate::trainers::resolve::Rule;
 use crate::trainers::targets::Naming;
 use crate::trainers::{Export, ExportError, Format, Trainer};
 
@@ -60,7 +59,7 @@ struct Own {
 
 impl Trainer for Lycoris {
     fn profile(&self) -> &'static Profile {
-        &Profile { key: "lycoris", name: "LyCORIS", formats: &[Format::Toml], has_rank_pattern: true, ..Profile::USUAL }
+        &Profile { key: "lycoris", name: "LyCORIS", formats: &[Format::Toml], has_rank_pattern: true, ..super::USUAL }
     }
 
     /// sd-scripts has diffusers' names for Stable Diffusion 1.5 and 2, and musubi-tuner for Z-Image; both have original ones for all
@@ -106,8 +105,7 @@ impl Trainer for SimpleTunerLycoris {
             formats: &[Format::Json],
             keys: &["algo", "multiplier", "linear_dim", "linear_alpha", "apply_preset"],
             has_rank_pattern: true,
-            takes_diffusion: true,
-            ..Profile::USUAL
+            ..super::USUAL
         }
     }
 
@@ -139,11 +137,7 @@ impl Trainer for SimpleTunerLycoris {
 
 /// The whole names of what is trained, none of which a pattern would take for more.
 fn names(choice: &Choice<'_>) -> Result<Vec<String>, ExportError> {
-    let names: Vec<String> = choice.trained().map(|place| choice.target(place).name.clone()).collect();
-    if let Some(name) = names.iter().find(|name| !is_literal(name)) {
-        let what = format!("takes patterns, and '{name}' has more in it than letters and digits");
-        return Err(choice.unsupported(what, Remedy::LeaveOut));
-    }
+    let names = choice.literal_names()?;
     choice.check(Rule::ModuleName, &names, &choice.wanted())?;
     Ok(names)
 }

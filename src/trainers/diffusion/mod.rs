@@ -5,6 +5,7 @@
 
 mod ai_toolkit;
 mod diffusers;
+mod diffusion_pipe;
 mod families;
 mod family;
 mod forms;
@@ -16,9 +17,10 @@ mod unet;
 
 pub use ai_toolkit::{AiToolkit, AiToolkitFull};
 pub use diffusers::{Diffusers, SimpleTuner};
+pub use diffusion_pipe::DiffusionPipe;
 pub use family::{Family, Form};
 pub use forms::Translated;
-pub use kohya::{DiffusionPipe, Musubi, SdScripts};
+pub use kohya::{Musubi, SdScripts};
 pub use lycoris::{Lycoris, SimpleTunerLycoris};
 pub use onetrainer::{OneTrainer, OneTrainerFull};
 
@@ -30,6 +32,9 @@ use super::profile::Profile;
 use super::remedy::Remedy;
 use super::targets::{AsLoaded, Naming};
 use crate::scan::Scan;
+
+/// The values of most trainers of diffusion models, without the names, forms and keys that each has for itself.
+const USUAL: Profile = Profile { takes_diffusion: true, ..Profile::USUAL };
 
 /// Last segments of the names of convolutions, in either form.
 #[rustfmt::skip]
@@ -56,6 +61,11 @@ pub fn family(scan: &Scan) -> Option<(&'static Family, Form)> {
         modules.chain(around.names.iter().map(|name| name.rsplit_once('.').map_or(name.as_str(), |(module, _)| module)))
     });
     Family::of(around, scanned.chain(others))
+}
+
+/// Whether a scanned model is a diffusion model whose names are known.
+pub fn is_of_diffusion(scan: &Scan) -> bool {
+    family(scan).is_some()
 }
 
 /// The original module of which only some parts are chosen, if there is one, for a choice in the names of diffusers.
@@ -97,5 +107,17 @@ pub fn naming(
         }
         Some(form) if form == own => Ok(Box::new(AsLoaded)),
         Some(to) => Ok(Box::new(Translated { family, to })),
+    }
+}
+
+/// The names of what is trained, all of which are within the trainer's blocks and need no escapes.
+pub fn within_blocks(choice: &Choice<'_>, blocks: &[&str]) -> Result<Vec<String>, ExportError> {
+    let names = choice.literal_names()?;
+    match names.iter().find(|name| !blocks.iter().any(|block| name.starts_with(block))) {
+        Some(name) => {
+            let what = format!("trains only what is within the model's blocks, and '{name}' is not");
+            Err(choice.unsupported(what, Remedy::LeaveOut))
+        }
+        None => Ok(names),
     }
 }

@@ -35,7 +35,7 @@ fn form(family: &Family) -> Option<Form> {
 
 impl Trainer for OneTrainer {
     fn profile(&self) -> &'static Profile {
-        &Profile { key: "onetrainer", name: "OneTrainer", formats: &[Format::Json], keys: KEYS, ..Profile::USUAL }
+        &Profile { key: "onetrainer", name: "OneTrainer", formats: &[Format::Json], keys: KEYS, ..super::USUAL }
     }
 
     fn naming(&self, scan: &Scan, component: Option<&str>) -> Result<Box<dyn Naming>, ExportError> {
@@ -43,9 +43,9 @@ impl Trainer for OneTrainer {
     }
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
-        let names: Vec<String> = choice.trained().map(|place| choice.target(place).name.clone()).collect();
+        let names = choice.names();
         let patterns = anchored(choice, names.iter().map(|name| literally(name)))?;
-        choice.check(Rule::ModuleSearch, &patterns, &choice.wanted())?;
+        choice.check(Rule::ModuleExpression, &patterns, &choice.wanted())?;
         let mut config = Map::new();
         config.insert("training_method".into(), json!("LORA"));
         config.insert("lora_rank".into(), json!(choice.lora.rank));
@@ -70,8 +70,7 @@ impl Trainer for OneTrainerFull {
             formats: &[Format::Json],
             keys: KEYS,
             has_adapters: false,
-            takes_diffusion: true,
-            ..Profile::USUAL
+            ..super::USUAL
         }
     }
 
@@ -81,9 +80,9 @@ impl Trainer for OneTrainerFull {
 
     /// With `compile`, blocks are wrapped before the filter is applied, and the wrapper's name stands in those of parameters.
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
-        let parameters: Vec<String> = choice.trained().map(|place| choice.target(place).parameter()).collect();
+        let parameters = choice.parameters();
         let patterns = anchored(choice, parameters.iter().map(|name| with_wrapper(name)))?;
-        choice.check(Rule::ParameterSearch, &patterns, &choice.wanted())?;
+        choice.check(Rule::ParameterExpression, &patterns, &choice.wanted())?;
         let mut config = Map::new();
         config.insert("training_method".into(), json!("FINE_TUNE"));
         Ok(self.filtered(choice, config, &patterns))
