@@ -43,8 +43,8 @@ impl Config {
         &self.path
     }
 
-    /// The `adapter` with the configuration's rank and alpha, unless they are `given`, and as rsLoRA's if it is so there. An error if a value in the configuration
-    /// is not plainly a number.
+    /// The `adapter` with the configuration's rank and alpha, unless they are `given`, and as rsLoRA's if it is so there. An error
+    /// if a value in the configuration is not plainly a number.
     pub fn adapter(&self, mut adapter: Adapter, given: Given) -> Result<Adapter, ConfigError> {
         let Some(keys) = self.keys.adapter else { return Ok(adapter) };
         if !given.rank
@@ -60,8 +60,19 @@ impl Config {
                 Alpha::Follows(_) => Alpha::Follows(set),
             };
         }
-        adapter.rslora |= self.value(keys.rslora)?.is_some_and(|value| Value::Flag(true).is_plain(value));
+        adapter.rslora |= self.has_set(keys.rslora)?;
         Ok(adapter)
+    }
+
+    /// Whether a flag is set. Of a text that cannot be edited nothing is known, and [`Self::edit`] says what to do.
+    fn has_set(&self, flag: &str) -> Result<bool, ConfigError> {
+        match source(&self.text, flag) {
+            Err(EditError::Unsafe) => Ok(false),
+            value => {
+                let value = value.map_err(|error| self.not_edited(error))?;
+                Ok(value.is_some_and(|value| Value::Flag(true).is_plain(value)))
+            }
+        }
     }
 
     /// The configuration with the keys of `export` set. An error if it is another trainer's, or cannot be edited.
