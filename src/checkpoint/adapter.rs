@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
+use rayon::prelude::*;
 
 const ADAPTER: &str = "an adapter";
 pub const LORA: &str = "a LoRA adapter";
@@ -111,10 +112,11 @@ pub fn is_factor(tensor: &str) -> bool {
 ///
 /// A model contains the weight of a module in its layers that a factor changes. An adapter does not: beside factors it can
 /// contain biases, modules that were trained whole, and the embedding or head if the vocabulary was extended.
-pub fn kind<'a>(tensors: impl Iterator<Item = &'a str> + Clone) -> Option<&'static str> {
-    let factors: Vec<Factor<'_>> = tensors.clone().filter_map(Factor::of).collect();
+pub fn kind(tensors: &[&str]) -> Option<&'static str> {
+    let factors: Vec<Factor<'_>> = tensors.par_iter().copied().filter_map(Factor::of).collect();
     let kind = factors.first()?.kind;
-    let others: BTreeSet<&str> = tensors.filter(|name| !is_factor(name) && !name.ends_with("bias")).collect();
+    let is_other = |name: &&str| !is_factor(name) && !name.ends_with("bias");
+    let others: BTreeSet<&str> = tensors.iter().copied().filter(is_other).collect();
     let is_in_layer = |module: &str| module.split('.').any(|segment| segment.parse::<usize>().is_ok());
     let has_weight = |module: &str| {
         let within = format!("{module}.");
@@ -135,7 +137,7 @@ mod tests {
     use super::*;
 
     fn kind_of(tensors: &[&str]) -> Option<&'static str> {
-        kind(tensors.iter().copied())
+        kind(tensors)
     }
 
     #[test]

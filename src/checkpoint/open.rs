@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::config::Config;
@@ -64,7 +65,8 @@ impl Checkpoint {
         let files = files.ok_or_else(|| explain::absence(source, folder))?;
         let is_part = files.may_be_part(source);
         let shards = shard::read(source, files, &mut unread)?;
-        if let Some(kind) = adapter::kind(tensor_names(&shards)) {
+        let mut names: Vec<&str> = tensor_names(&shards).collect();
+        if let Some(kind) = adapter::kind(&names) {
             return Err(explain::adapter(source, folder, Some(kind)));
         }
         let model = || source.model().spelling.clone();
@@ -72,7 +74,7 @@ impl Checkpoint {
         let described = described_quantization(source, folder, &config)?;
         let method = described.as_ref().map(Method::of).transpose().map_err(refused)?;
         let unreadable = || shards.iter().flat_map(|shard| &shard.others);
-        let names: Vec<&str> = tensor_names(&shards).chain(unreadable().map(String::as_str)).collect();
+        names.extend(unreadable().map(String::as_str));
         let wrappers = Wrappers::of(&names).map_err(|error| CheckpointError::Wrappers { model: model(), error })?;
         unread.extend(unreadable().map(|tensor| (tensor.clone(), Other::Unreadable)));
         let unread = unread.into_iter().map(|(stored, why)| OtherTensor::of_stored(stored, why, &wrappers));
@@ -80,8 +82,8 @@ impl Checkpoint {
         let first = self.shards.len();
         self.shards.extend(shards);
         let mut parts = Vec::new();
-        for part in self.parts_from(first, &wrappers) {
-            match why_no_weight(&part, &wrappers) {
+        for (part, why) in self.parts_from(first, &wrappers) {
+            match why {
                 Some(why) => others.push(OtherTensor::of_part(part, why)),
                 None => parts.push(part),
             }
@@ -98,11 +100,15 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// The stored tensors of all shards from `first` on.
-    fn parts_from(&self, first: usize, wrappers: &Wrappers) -> Vec<Part> {
-        let shards = self.shards.iter().enumerate().skip(first);
-        let tensors = shards.flat_map(|(place, shard)| shard.tensors.iter().map(move |tensor| (place, tensor)));
-        tensors.map(|(shard, tensor)| wrappers.part(shard, tensor)).collect()
+    /// The stored tensors of all shards from `first` on, and why one is not the model's weight.
+    fn parts_from(&self, first: usize, wrappers: &Wrappers) -> Vec<(Part, Option<Other>)> {
+        let part = |place: usize, tensor| {
+            let part = wrappers.part(first + place, tensor);
+            let why = why_no_weight(&part, wrappers);
+            (part, why)
+        };
+        let shards = self.shards[first..].par_iter().enumerate();
+        shards.flat_map_iter(|(place, shard)| shard.tensors.iter().map(move |tensor| part(place, tensor))).collect()
     }
 
     /// Reads a small tensor while the scan is planned.
@@ -165,7 +171,7 @@ fn quantization_beside(source: &dyn Source, folder: &str) -> Result<Option<Value
 }
 
 /// The names of the tensors that may be weights, as they are stored.
-fn tensor_names(shards: &[Shard]) -> impl Iterator<Item = &str> + Clone {
+fn tensor_names(shards: &[Shard]) -> impl Iterator<Item = &str> {
     shards.iter().flat_map(|shard| &shard.tensors).map(|tensor| tensor.name.as_str())
 }
 
@@ -178,6 +184,9 @@ fn why_no_weight(part: &Part, wrappers: &Wrappers) -> Option<Other> {
 
 /// Adds weights that are stored only under another name.
 fn add_aliases(weights: &mut Vec<Weight>, shards: &[Shard], wrappers: &Wrappers) -> Result<(), CheckpointError> {
+    if shards.iter().all(|shard| shard.aliases.is_empty()) {
+        return Ok(());
+    }
     let stored: HashMap<String, usize> =
         weights.iter().enumerate().map(|(place, weight)| (weight.name.clone(), place)).collect();
     let mut aliased: HashMap<String, usize> = HashMap::new();

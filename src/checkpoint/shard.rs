@@ -92,13 +92,12 @@ fn check_held_once(shards: &[Shard]) -> Result<(), CheckpointError> {
 
 /// Checks that every tensor is where the index says. Removes the tensors that it does not list and returns their names.
 fn keep_indexed(shards: &mut [Shard], file: &str, index: &Index) -> Result<Vec<String>, CheckpointError> {
-    let mut unlisted = Vec::new();
-    for shard in &mut *shards {
-        let is_unlisted = |name: &String| index.weight_map.get(name) != Some(&shard.file);
-        let tensors = shard.tensors.extract_if(.., |tensor| is_unlisted(&tensor.name));
-        unlisted.extend(tensors.map(|tensor| tensor.name));
-        unlisted.extend(shard.others.extract_if(.., |name| is_unlisted(name)));
-    }
+    let unlisted = |Shard { file, tensors, others, .. }: &mut Shard| {
+        let is_unlisted = |name: &String| index.weight_map.get(name) != Some(file);
+        let tensors = tensors.extract_if(.., |tensor| is_unlisted(&tensor.name)).map(|tensor| tensor.name);
+        tensors.chain(others.extract_if(.., |name| is_unlisted(name))).collect::<Vec<String>>()
+    };
+    let unlisted: Vec<String> = shards.par_iter_mut().flat_map_iter(unlisted).collect();
     let tensors = shards.iter().flat_map(|shard| shard.tensors.iter().map(|tensor| &tensor.name).chain(&shard.others));
     let held: HashSet<&str> = tensors.map(String::as_str).collect();
     match index.weight_map.iter().find(|(tensor, _)| !held.contains(tensor.as_str())) {

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use rayon::prelude::*;
+
 use super::adapter;
 use super::header::TensorInfo;
 use super::part::Part;
@@ -73,8 +75,8 @@ impl Wrappers {
         let mut stored: HashMap<Cow<'_, str>, &str> = HashMap::new();
         let markers = ANYWHERE.into_iter().chain(LEADING).chain([DIFFUSION_MODEL, BASE_LAYER, MODULES_TO_SAVE]);
         let markers: Vec<&'static str> = markers.chain([ORIGINAL_MODULE]).collect();
-        for name in names {
-            let own = wrappers.own(name);
+        let own: Vec<Cow<'_, str>> = names.par_iter().map(|name| wrappers.own(name)).collect();
+        for (name, own) in names.iter().zip(own) {
             if let Cow::Owned(own) = &own {
                 let is_off = |at: &usize| count(name, markers[*at]) > count(own, markers[*at]);
                 found.extend((0..markers.len()).filter(is_off));

@@ -64,7 +64,7 @@ fn merge(task: &MergeTask, terminal: &Terminal) -> Result<ExitCode> {
     prepare::claim(&outputs, &kept, false)?;
     if !publication.overwrite {
         let (model, base) = models(provenance, &name);
-        outputs.replace_only_those_of(&model, base.as_ref(), &scan).map_err(Advise::with_advice)?;
+        outputs.replace_only_those_of(&model, base.as_ref(), || scan.names()).map_err(Advise::with_advice)?;
     }
     let model = scan.surroundings.as_ref().map_or("", |around| around.model.as_str());
     emit::check(&publication, model, &prepare::protected(&publication, &outputs))?;

@@ -31,19 +31,20 @@ pub fn outputs(task: &ScanTask, plan: &Plan, source: &dyn Source, terminal: &Ter
     plan.check_readable().map_err(Advise::with_advice)?;
     terminal.remark(plan);
     terminal.remark_on_missing(plan);
-    let pending = plan.pending().pooled(publication.pooling);
+    let pending = || plan.pending().pooled(publication.pooling);
     let name = &source.model().name;
     let outputs = match task.part {
         // What is chosen of all parts is not known before they are merged.
         Some(part) => Outputs::of_part(name, part, &publication.destination),
         None => {
-            foresee(publication, &pending)?;
+            foresee(publication, pending())?;
             Outputs::new(name, &publication.destination)
         }
     };
     claim(&outputs, &plan.files_on_disk(source), task.dry_run)?;
     if !publication.overwrite {
-        outputs.replace_only_those_of(&plan.model, plan.base.as_ref(), &pending).map_err(Advise::with_advice)?;
+        let names = || pending().names();
+        outputs.replace_only_those_of(&plan.model, plan.base.as_ref(), names).map_err(Advise::with_advice)?;
     }
     emit::check(publication, &plan.surroundings().model, &protected(publication, &outputs))?;
     Ok(outputs)
@@ -51,7 +52,7 @@ pub fn outputs(task: &ScanTask, plan: &Plan, source: &dyn Source, terminal: &Ter
 
 /// Makes sure, as far as names and shapes tell, that the rules leave something to choose of the `pending` scan, and that the
 /// trainers can train it.
-fn foresee(publication: &Publication, pending: &Scan) -> Result<()> {
+fn foresee(publication: &Publication, pending: Scan) -> Result<()> {
     let scan = pending.foreseen();
     let selection = Selection::new(&scan, &publication.rules).map_err(Advise::with_advice)?;
     let request = Request { selection: &selection, adapter: publication.adapter };

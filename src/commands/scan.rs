@@ -61,12 +61,15 @@ fn measure(
     (date, begun): (SystemTime, Instant),
 ) -> Result<ExitCode> {
     let outputs = prepare::outputs(task, &plan, source, terminal)?;
-    let shares = match task.part {
-        Some(part) if task.dry_run => plan.shares(part.of),
-        _ => Vec::new(),
-    };
+    let mut shares = Vec::new();
     let plan = match task.part {
-        Some(part) => plan.into_part(part),
+        Some(part) => {
+            let parts = plan.parts(part.of);
+            if task.dry_run {
+                shares = plan.shares(&parts);
+            }
+            plan.into_part(part.number, &parts)
+        }
         None => plan,
     };
     let download = if task.stream || source.is_streamed_only() {

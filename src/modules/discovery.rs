@@ -10,7 +10,7 @@ use super::left_out::LeftOut;
 use super::loading::Loader;
 use super::missing::Missing;
 use super::model::{Matrix, Model};
-use super::name::{Several, module_name};
+use super::name::{Place, Several, module_name};
 use super::places::Places;
 use super::siblings::Gap;
 use super::sorted::{Left, Sorted};
@@ -27,33 +27,35 @@ pub fn discover(components: &[Component], wanted: Wanted, is_alike: &Alike<'_>) 
         let architecture = Architecture::of(&component.config);
         let config = &architectures::completed(&component.config);
         let names = component.tensor_names();
-        let loader = Loader::new(config, names.clone(), wanted.line);
-        let classes = (wanted.line != Line::Five).then(|| Loader::new(config, names, Line::Five));
+        let places = || Places::of_tensors(component.weights.iter().map(|weight| weight.name.as_str()));
+        let (loader, places) = rayon::join(|| Loader::new(config, names.clone(), wanted.line), places);
+        let classes = (wanted.line != Line::Five).then(|| Loader::new(config, names.clone(), Line::Five));
         let known = classes.as_ref().unwrap_or(&loader);
-        let places = Places::of_tensors(component.weights.iter().map(|weight| weight.name.as_str()));
-        let role = |weight: &Arc<Weight>| {
-            let kind = known.kind_of_stored(&weight.name);
+        let place = |weight: &Arc<Weight>| {
             let place = places.place(module_name(&weight.name));
-            Role::of(&place, kind, weight.shape.first().copied(), architecture, config)
+            let kind = known.kind_of_stored(&weight.name);
+            let role = Role::of(&place, kind, weight.shape.first().copied(), architecture, config);
+            (place, role)
         };
-        let roles: Vec<Role> = component.weights.par_iter().map(role).collect();
+        let (placed, roles): (Vec<Place>, Vec<Role>) = component.weights.par_iter().map(place).unzip();
         let ties = Ties::find(component, config, &roles, wanted.line, is_alike)?;
         let one_channel = convolution::of_one_channel(&component.weights, &places);
         let transposed = transposed::by_bias(&component.weights);
         let model =
             Model { component, config, architecture, places, one_channel, wanted, loader, classes, ties, transposed };
-        discover_component(&model, &mut discovery);
+        discover_component(&model, placed, &roles, &mut discovery);
     }
     Ok(discovery)
 }
 
-fn discover_component(model: &Model<'_>, discovery: &mut Discovery) {
+/// Finds the modules of a `model` whose weights belong to modules in these places, with these roles.
+fn discover_component(model: &Model<'_>, places: Vec<Place>, roles: &[Role], discovery: &mut Discovery) {
     let component = model.component;
     if let (false, Some(name)) = (model.is_known(), &model.config.model_type) {
         discovery.unknown.push(name.clone());
     }
     discovery.ties_embeddings |= model.ties.any;
-    let Sorted { mut found, others, mut left } = Sorted::new(model);
+    let Sorted { mut found, others, mut left } = Sorted::new(model, places, roles);
     let mut gaps = gaps::find(model, &found, &left);
     let naming = Naming::new(model, &found);
     for gap in &mut gaps {
@@ -72,7 +74,7 @@ fn discover_component(model: &Model<'_>, discovery: &mut Discovery) {
         discovery.left_out.push(LeftOut::new(own, stored.map(|stored| component.full_name(stored)), reason));
     }
     discovery.missing.extend(gaps.into_iter().map(|gap| naming.missing(gap)));
-    found.sort_by_cached_key(|matrix| matrix.place.model_order());
+    found.par_sort_by_cached_key(|matrix| matrix.place.model_order());
     discovery.modules.par_extend(found.into_par_iter().flat_map_iter(|matrix| naming.modules(matrix)));
     discovery.others.par_extend(others.into_par_iter().flat_map_iter(|matrix| naming.modules(matrix)));
 }

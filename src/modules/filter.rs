@@ -42,6 +42,9 @@ impl Filter {
     /// Moves the modules that are not wanted to those that are left out. Fails if a pattern matches nothing, or if
     /// nothing is left.
     pub(crate) fn apply(&self, discovery: &mut Discovery) -> Result<(), FilterError> {
+        if self.include.is_empty() && self.exclude.is_empty() {
+            return Ok(());
+        }
         for pattern in &self.include {
             if !discovery.modules.iter().any(|module| pattern::matches(pattern, module)) {
                 let (hint, left_out) = hint(pattern, discovery);

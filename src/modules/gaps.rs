@@ -7,13 +7,14 @@
 
 use std::collections::HashSet;
 
+use super::layers::{self, Known};
 use super::left_out::Reason;
 use super::missing::Cause;
 use super::model::{Matrix, Model, is_companion, is_of_experts};
 use super::name::{is_called_linear, module_name};
 use super::siblings::{Gap, Siblings, without_anything};
 use super::sorted::Left;
-use super::{WEIGHT, is_head, layers};
+use super::{WEIGHT, is_head};
 use crate::checkpoint::Weight;
 
 /// Endings of the names of packed codes, which belong to the module before them.
@@ -31,14 +32,13 @@ const FLAT: [&str; 2] = ["flat_param", "_flat_param"];
 /// All places of linear modules where there is no matrix. `found` are the component's matrices, `left` its other
 /// tensors.
 pub fn find<'a>(model: &Model<'a>, found: &[Matrix<'a>], left: &[Left<'a>]) -> Vec<Gap<'a>> {
-    let siblings = Siblings::new(found, &model.places);
+    let (siblings, known) = rayon::join(|| Siblings::new(found, &model.places), || Known::new(model, found));
     let mut gaps = of_tensors(model, &siblings, left);
     // What is not in a single shard may be in another one.
     if model.component.is_part {
         return gaps;
     }
-    let known = layers::known(model);
-    gaps.extend(layers::without_tensors(model, found));
+    gaps.extend(layers::without_tensors(model, found, left));
     let mut nothing = without_weight(model, &siblings, &known);
     nothing.extend(layers::without_modules(model, &siblings, &known));
     // A module may be found missing both by its bias and by its counterparts.
@@ -60,7 +60,8 @@ fn of_tensors<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, left: &[Left<'
         if model.reason_against(module, None).is_some() || is_vector() {
             return None;
         }
-        let own = || left.weight.and_then(|weight| model.matrices(weight).ok());
+        let place = |weight: &Weight| model.places.place(module_name(&weight.name));
+        let own = || left.weight.and_then(|weight| model.matrices(weight, place(weight)).ok());
         let whole =
             || left.weight.map(|weight| Matrix::whole(model.places.place(module), weight)).into_iter().collect();
         let like = siblings.like(module).filter(|_| !cause.is_unreadable());
@@ -146,13 +147,13 @@ fn module_of(tensor: &str) -> Option<&str> {
 
 /// Modules without a stored weight that have something else stored, while their counterparts in other layers have a
 /// weight.
-fn without_weight<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known: &HashSet<String>) -> Vec<Gap<'a>> {
+fn without_weight<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known: &Known<'a>) -> Vec<Gap<'a>> {
     let mut seen = HashSet::new();
     let owner = |name: &'a str| {
         let (module, leaf) = name.rsplit_once('.')?;
         let belongs =
             leaf == "bias" || (is_companion(leaf) && !leaf.starts_with("input") && !leaf.starts_with("output"));
-        Some(module).filter(|module| belongs && !module.ends_with(WEIGHT) && !known.contains(*module))
+        Some(module).filter(|module| belongs && !module.ends_with(WEIGHT) && !known.contains(module))
     };
     let gap = |module: &'a str| {
         (siblings.has(module) && model.reason_against(module, None).is_none() && seen.insert(module))

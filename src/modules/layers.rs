@@ -13,6 +13,7 @@ use super::model::{Matrix, Model, is_of_experts};
 use super::name::{Place, is_called_linear, module_name, number};
 use super::role::{is_decoder, is_tower};
 use super::siblings::{Gap, MOST_MODULES, Siblings, in_layer, without_anything};
+use super::sorted::Left;
 use crate::checkpoint::{Config, MAX_LAYERS, Other};
 
 /// Groups of modules of which a layer has all if it has one.
@@ -23,8 +24,8 @@ const TOGETHER: [&[&str]; 3] =
 type Stacks = BTreeMap<String, (BTreeSet<usize>, Place)>;
 
 /// The layers that the model must have, but of which nothing is stored.
-pub fn without_tensors<'a>(model: &Model<'a>, found: &[Matrix<'a>]) -> Vec<Gap<'a>> {
-    let stacks = stacks(model);
+pub fn without_tensors<'a>(model: &Model<'a>, found: &[Matrix<'a>], left: &[Left<'a>]) -> Vec<Gap<'a>> {
+    let stacks = stacks(model, found, left);
     let mut gaps = Vec::new();
     // Architectures found by neural architecture search describe each layer separately, and some layers have no
     // tensors.
@@ -54,21 +55,23 @@ pub fn without_tensors<'a>(model: &Model<'a>, found: &[Matrix<'a>]) -> Vec<Gap<'
 
 /// The stacks of layers that the component's tensors are in. Those whose containers do not have a layer container's
 /// name are not counted by a configuration.
-fn stacks(model: &Model<'_>) -> Stacks {
+fn stacks(model: &Model<'_>, found: &[Matrix<'_>], left: &[Left<'_>]) -> Stacks {
     let mut stacks = Stacks::new();
-    for name in model.component.tensor_names() {
-        // A number that is followed only by a parameter's name belongs to a module, not to a layer.
-        let place = model.places.place(name.rsplit_once('.').map_or(name, |(module, _)| module));
-        if let Some(layer) = place.layer.filter(|_| place.is_named) {
-            match stacks.get_mut(place.stack()) {
-                Some((layers, _)) => {
-                    layers.insert(layer);
-                }
-                None => {
-                    stacks.insert(place.stack().to_owned(), (BTreeSet::from([layer]), place));
-                }
+    let mut add = |place: &Place| {
+        let Some(layer) = place.layer.filter(|_| place.is_named) else { return };
+        match stacks.get_mut(place.stack()) {
+            Some((layers, _)) => {
+                layers.insert(layer);
+            }
+            None => {
+                stacks.insert(place.stack().to_owned(), (BTreeSet::from([layer]), place.clone()));
             }
         }
+    };
+    found.iter().for_each(|matrix| add(&matrix.place));
+    for Left { name, .. } in left {
+        // A number that is followed only by a parameter's name belongs to a module, not to a layer.
+        add(&model.places.place(name.rsplit_once('.').map_or(name, |(module, _)| module)));
     }
     stacks
 }
@@ -124,20 +127,19 @@ fn common<'a>(stack: &str, found: &[Matrix<'a>]) -> (Vec<Matrix<'a>>, bool) {
 
 /// Modules of which nothing is stored although their counterparts are: for example a layer's keys if its queries are
 /// stored and other layers have both, or the projection of one expert.
-pub fn without_modules<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known: &HashSet<String>) -> Vec<Gap<'a>> {
+pub fn without_modules<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known: &Known<'a>) -> Vec<Gap<'a>> {
     let differs = has_attentions(model.config);
     let mut members: HashMap<&str, BTreeSet<&str>> = HashMap::new();
     let mut beside: HashMap<&str, BTreeSet<&str>> = HashMap::new();
-    let wanted: Vec<&String> = known.par_iter().filter(|name| model.reason_against(name, None).is_none()).collect();
-    for name in wanted {
+    let others = known.others.par_iter().filter(|name| model.reason_against(name, None).is_none());
+    let member = |name: &&'a str| {
         let of_group = group(name).filter(|(_, member)| !differs || !TOGETHER[0].contains(member));
-        if let Some((path, member)) = of_group {
-            members.entry(path).or_default().insert(member);
-        } else if let Some((path, leaf)) = name.rsplit_once('.')
-            && (is_called_linear(name) || siblings.has(name))
-        {
-            beside.entry(path).or_default().insert(leaf);
-        }
+        let own = || name.rsplit_once('.').filter(|_| is_called_linear(name) || siblings.has(name));
+        of_group.map(|(path, member)| (true, path, member)).or_else(|| own().map(|(path, leaf)| (false, path, leaf)))
+    };
+    let all: Vec<(bool, &str, &str)> = known.measured.par_iter().chain(others).filter_map(member).collect();
+    for (is_of_group, path, name) in all {
+        if is_of_group { &mut members } else { &mut beside }.entry(path).or_default().insert(name);
     }
     let mut groups: BTreeMap<String, BTreeMap<&str, BTreeSet<&str>>> = BTreeMap::new();
     for (path, members) in members {
@@ -193,8 +195,23 @@ fn lacking(groups: &BTreeMap<&str, BTreeSet<&str>>, beside: &HashMap<&str, BTree
 
 /// The names of all modules and parameters of which a weight is stored, in whatever form. Scales and the like belong to one that is
 /// listed itself.
-pub fn known(model: &Model<'_>) -> HashSet<String> {
-    let weights = model.component.weights.iter().map(|weight| weight.name.as_str());
-    let others = model.component.others.iter().filter(|other| other.why != Other::Companion);
-    weights.chain(others.map(|other| other.name.as_str())).map(|name| module_name(name).to_owned()).collect()
+pub struct Known<'a> {
+    /// Those that are measured. Nothing speaks against them.
+    measured: HashSet<&'a str>,
+    others: HashSet<&'a str>,
+}
+
+impl<'a> Known<'a> {
+    pub fn new(model: &Model<'a>, found: &[Matrix<'a>]) -> Self {
+        let measured: HashSet<&str> = found.iter().map(|matrix| module_name(&matrix.weight.name)).collect();
+        let weights = model.component.weights.iter().map(|weight| weight.name.as_str());
+        let others = model.component.others.iter().filter(|other| other.why != Other::Companion);
+        let names = weights.chain(others.map(|other| other.name.as_str())).map(module_name);
+        let others = names.filter(|name| !measured.contains(name)).collect();
+        Self { measured, others }
+    }
+
+    pub fn contains(&self, name: &str) -> bool {
+        self.measured.contains(name) || self.others.contains(name)
+    }
 }

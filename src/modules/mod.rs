@@ -42,7 +42,7 @@ pub use left_out::{LeftOut, Reason};
 pub use loading::{KnownBy, Line};
 pub(crate) use loading::{is_renamed_elsewhere, rewritten_by_peft};
 pub use missing::{Cause, Missing, UnreadableError, check as check_readable, warnings};
-pub(crate) use model::{attention_input, without_expert};
+pub(crate) use model::{attention_input, is_expert, without_expert};
 pub use nothing::{NoModuleError, check as check_any};
 pub(crate) use pattern::meant;
 pub use role::Role;

@@ -1,11 +1,12 @@
 //! One model's weights -> its modules.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::architectures::{Architecture, Odd, Stack};
 use super::left_out::Reason;
-use super::loading::{Kind, Loader};
+use super::loading::{Kind, Known, Loader};
 use super::name::{Place, Several, module_name, number};
 use super::places::Places;
 use super::tied::Ties;
@@ -35,9 +36,9 @@ pub struct Model<'a> {
     /// The names of the tensors of convolutions that have one channel because the model's input has.
     pub one_channel: HashSet<&'a str>,
     pub wanted: Wanted,
-    pub loader: Loader,
+    pub loader: Loader<'a>,
     /// What version 5 makes of the names, if `loader` is of another version: what a module is for does not depend on it.
-    pub classes: Option<Loader>,
+    pub classes: Option<Loader<'a>>,
     pub ties: Ties,
     /// The names of transposed convolutions, as far as their biases tell.
     pub transposed: HashSet<&'a str>,
@@ -70,9 +71,9 @@ impl Model<'_> {
         self.loader.is_of_library() || self.architecture.has_row()
     }
 
-    /// The matrices in `weight`, or why there are none. Whether their numbers can be read is not checked, because
-    /// packed codes may have any shape.
-    pub fn matrices<'a>(&self, weight: &'a Arc<Weight>) -> Result<Vec<Matrix<'a>>, Reason> {
+    /// The matrices in the `weight` of the module at this `place`, or why there are none. Whether their numbers can be read is not
+    /// checked, because packed codes may have any shape.
+    pub fn matrices<'a>(&self, weight: &'a Arc<Weight>, place: Place) -> Result<Vec<Matrix<'a>>, Reason> {
         let module = weight.name.strip_suffix(WEIGHT).filter(|module| !module.is_empty());
         let name = module.unwrap_or(&weight.name);
         let kind = self.kind(&weight.name);
@@ -95,12 +96,16 @@ impl Model<'_> {
         if is_vector && weight.is_floating() {
             return Err(Reason::Vector);
         }
-        let matrix = |(index, selection)| {
-            let expert = stack.map(|_| expert_name(name, index));
-            let place = self.places.place(expert.as_deref().unwrap_or(name));
-            Matrix { place, weight, selection, stack: stack.map(|_| name.to_owned()) }
+        if stack.is_none() {
+            return Ok(vec![Matrix::whole(place, weight)]);
+        }
+        let expert = |(index, selection)| Matrix {
+            place: self.places.place(&expert_name(name, index)),
+            weight,
+            selection,
+            stack: Some(name.to_owned()),
         };
-        Ok(selections.into_iter().enumerate().map(matrix).collect())
+        Ok(selections.into_iter().enumerate().map(expert).collect())
     }
 
     /// Whether a tensor without a module of its own holds queries, keys and values of `torch.nn.MultiheadAttention`.
@@ -130,17 +135,17 @@ impl Model<'_> {
 
     /// Why the module called `name`, whose weight has so many rows, should not be measured, if there is a reason.
     pub fn reason_against(&self, name: &str, rows: Option<usize>) -> Option<Reason> {
-        self.reason_at(&self.places.place(name), rows)
+        let kind = self.kind_of_module(name);
+        let role = Role::of(&self.places.place(name), kind, rows, self.architecture, self.config);
+        self.reason_for(name, kind, role)
     }
 
-    /// As [`Self::reason_against`], for the module at this `place`.
-    pub fn reason_at(&self, place: &Place, rows: Option<usize>) -> Option<Reason> {
-        let name = place.name.as_str();
-        let kind = self.kind_of_module(name);
+    /// As [`Self::reason_against`], for a module of this `role` that is of this `kind` in the library's class.
+    pub fn reason_for(&self, name: &str, kind: Option<Kind>, role: Role) -> Option<Reason> {
         if kind == Some(Kind::Other) && self.architecture.stack(name).is_none() {
             return Some(Reason::NoWeight);
         }
-        match Role::of(place, kind, rows, self.architecture, self.config) {
+        match role {
             Role::Linear => None,
             Role::Head if self.ties.contains(name) => Some(Reason::TiedHead),
             role if role.is_linear() && self.wanted.all_linear => None,
@@ -158,7 +163,7 @@ impl Model<'_> {
     }
 
     /// What version 5 makes of the names.
-    pub fn known(&self) -> &Loader {
+    pub fn known(&self) -> &Loader<'_> {
         self.classes.as_ref().unwrap_or(&self.loader)
     }
 
@@ -197,8 +202,8 @@ impl Model<'_> {
         let Matrix { place, weight, selection, stack } = matrix;
         let stored = stack.as_deref().unwrap_or(&place.name);
         let tensor = if weight.name.ends_with(WEIGHT) { format!("{stored}{WEIGHT}") } else { stored.to_owned() };
-        let parameters = self.loader.parameters(&tensor);
-        let known_by = match self.loader.known_by(&parameters) {
+        let Known { parameters, known_by, .. } = self.loader.known(&tensor).into_owned();
+        let known_by = match known_by {
             KnownBy::Nothing if self.architecture.has_row() => KnownBy::Row,
             known_by => known_by,
         };
@@ -231,8 +236,7 @@ impl Model<'_> {
 
     /// What the matrix at this `place` is in memory, where the tensor that it is in becomes these `parameters`.
     fn in_memory(&self, mut parameters: Vec<String>, place: &Place, is_stacked: bool, is_band: bool) -> InMemory {
-        let is_expert = without_expert(&place.name).is_some();
-        let is_one = is_stacked || (is_expert && parameters.iter().all(|name| without_expert(name).is_none()));
+        let is_one = is_stacked || (is_expert(&place.name) && !parameters.iter().any(|name| is_expert(name)));
         match parameters.len() {
             1 if is_stacked && is_band => InMemory::RowsOf(parameters.remove(0)),
             1 if is_one || attention_input(&parameters[0]).is_some() => InMemory::Parameter(parameters.remove(0)),
@@ -275,7 +279,26 @@ fn expert_name(name: &str, expert: usize) -> String {
 
 /// An expert's name without its number; `None` for a module that is no expert.
 pub fn without_expert(name: &str) -> Option<String> {
-    let segments: Vec<&str> = name.split('.').collect();
-    let at = segments.windows(2).position(|pair| pair[0] == EXPERTS && number(pair[1]).is_some())? + 1;
-    Some([&segments[..at], &segments[at + 1..]].concat().join("."))
+    let number = expert_number(name)?;
+    Some([&name[..number.start], &name[number.end..]].concat())
+}
+
+/// Whether a name is that of an expert.
+pub fn is_expert(name: &str) -> bool {
+    expert_number(name).is_some()
+}
+
+/// Where in an expert's name its number is, with the dot before it.
+fn expert_number(name: &str) -> Option<Range<usize>> {
+    let mut before = "";
+    let mut end = 0;
+    for (at, segment) in name.split('.').enumerate() {
+        let start = end;
+        end = start + usize::from(at > 0) + segment.len();
+        if before == EXPERTS && number(segment).is_some() {
+            return Some(start..end);
+        }
+        before = segment;
+    }
+    None
 }

@@ -96,15 +96,23 @@ impl Place {
         Some(&self.name[..self.within_start - 1])
     }
 
+    /// What precedes the number of the module's layer, with the last dot, and what follows it, with the first.
+    fn around_layer(&self) -> Option<(&str, &str)> {
+        let own = self.own_layer()?;
+        let number = own.rfind('.').map_or(0, |dot| dot + 1);
+        Some((&own[..number], &self.name[own.len()..]))
+    }
+
     /// The path of the module's layer, with `layer` in place of its number.
     pub fn layer_path(&self, layer: &str) -> Option<String> {
-        let own = self.own_layer()?;
-        Some(own.rsplit_once('.').map_or_else(|| layer.to_owned(), |(container, _)| format!("{container}.{layer}")))
+        let (before, _) = self.around_layer()?;
+        Some([before, layer].concat())
     }
 
     /// The name of the module's counterpart in another layer.
     pub fn in_layer(&self, layer: &str) -> Option<String> {
-        Some(format!("{}.{}", self.layer_path(layer)?, self.within()))
+        let (before, within) = self.around_layer()?;
+        Some([before, layer, within].concat())
     }
 
     /// The place of the module's counterpart in another layer.

@@ -93,9 +93,9 @@ impl Role {
             Self::Router
         } else if is_of_head(&segments, place, architecture) {
             Self::Head
-        } else if kind.is_none() && (is_embedding(&segments, leaf) || (is_called_table(leaf) && counts(&TABLE_SIZES))) {
+        } else if kind.is_none() && (is_embedding(&segments, leaf) || (counts(&TABLE_SIZES) && is_called_table(leaf))) {
             Self::Embedding
-        } else if is_called_answer(leaf) && counts(&VOCABULARIES) {
+        } else if counts(&VOCABULARIES) && is_called_answer(leaf) {
             Self::Head
         } else if place.layer.is_none() && EMBEDDING_PROJECTIONS.contains(&leaf) {
             Self::EmbeddingProjection

@@ -1,10 +1,10 @@
 //! What a missing module would be, judged by its counterparts in other layers.
 
-use std::cell::Cell;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::missing::Cause;
-use super::model::{Matrix, without_expert};
+use super::model::{Matrix, is_expert, without_expert};
 use super::name::Place;
 use super::places::Places;
 
@@ -29,7 +29,7 @@ pub struct Siblings<'a, 'b> {
     places: &'b Places<'a>,
     by_key: HashMap<String, Counterparts<'a, 'b>>,
     /// How many more missing modules may be listed.
-    budget: Cell<usize>,
+    budget: AtomicUsize,
 }
 
 /// The matrices at one place within their layers.
@@ -53,7 +53,7 @@ impl<'a, 'b> Siblings<'a, 'b> {
                 counterparts.first.push(matrix);
             }
         }
-        Self { places, by_key, budget: Cell::new(MOST_MODULES) }
+        Self { places, by_key, budget: AtomicUsize::new(MOST_MODULES) }
     }
 
     /// Whether the module called `name` has a counterpart that is measured.
@@ -70,9 +70,9 @@ impl<'a, 'b> Siblings<'a, 'b> {
     pub fn like(&self, name: &str) -> Option<(Vec<Matrix<'a>>, bool)> {
         let place = self.places.place(name);
         let Counterparts { first, is_uniform } = self.counterparts(&place)?;
-        let is_stack = first[0].stack.is_some() && without_expert(name).is_none();
+        let is_stack = first[0].stack.is_some() && !is_expert(name);
         let count = if is_stack { first.len() } else { 1 };
-        self.budget.set(self.budget.get().checked_sub(count)?);
+        self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |budget| budget.checked_sub(count)).ok()?;
         let matrices = match place.layer {
             Some(layer) if is_stack => first.iter().filter_map(|sibling| in_layer(sibling, layer)).collect(),
             _ => vec![Matrix { place, stack: None, ..first[0].clone() }],

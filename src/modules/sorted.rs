@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::Role;
 use super::left_out::Reason;
 use super::model::{Matrix, Model};
-use super::name::module_name;
+use super::name::{Place, module_name};
 use crate::checkpoint::{Other, Weight};
 
 pub struct Sorted<'a> {
@@ -30,10 +31,13 @@ pub struct Left<'a> {
 }
 
 impl<'a> Sorted<'a> {
-    pub fn new(model: &Model<'a>) -> Self {
+    /// Sorts the tensors of a `model` whose weights belong to modules in these `places`, with these `roles`.
+    pub fn new(model: &Model<'a>, places: Vec<Place>, roles: &[Role]) -> Self {
         let component = model.component;
         let mut sorted = Self { found: Vec::new(), others: Vec::new(), left: Vec::new() };
-        let judged: Vec<_> = component.weights.par_iter().map(|weight| (weight, judge(model, weight))).collect();
+        let weights = component.weights.par_iter().zip(places).zip(roles);
+        let judged: Vec<_> =
+            weights.map(|((weight, place), role)| (weight, judge(model, weight, place, *role))).collect();
         for (weight, (matrices, reason)) in judged {
             let Some(reason) = reason else {
                 sorted.found.extend(matrices);
@@ -58,17 +62,22 @@ impl<'a> Sorted<'a> {
     }
 }
 
-/// The matrices in `weight`, and why they are not measured, if there is a reason.
-fn judge<'a>(model: &Model<'a>, weight: &'a Arc<Weight>) -> (Vec<Matrix<'a>>, Option<Reason>) {
-    let matrices = match model.matrices(weight) {
+/// The matrices in the `weight` of the module at this `place`, and why they are not measured, if there is a reason.
+fn judge<'a>(
+    model: &Model<'a>,
+    weight: &'a Arc<Weight>,
+    place: Place,
+    role: Role,
+) -> (Vec<Matrix<'a>>, Option<Reason>) {
+    let matrices = match model.matrices(weight, place) {
         Err(reason) => return (Vec::new(), Some(reason)),
         Ok(_) if !weight.is_floating() => return (Vec::new(), Some(Reason::Dtype(weight.dtype()))),
         Ok(matrices) => matrices,
     };
-    let rows = matrices.first().map(|one| one.shape()[0]);
-    let reason = match matrices.first().filter(|one| one.stack.is_none()) {
-        Some(one) => model.reason_at(&one.place, rows),
-        None => model.reason_against(module_name(&weight.name), rows),
+    let reason = match matrices.first().filter(|one| one.stack.is_some()) {
+        // The rows of a stack are not those of a matrix in it.
+        Some(one) => model.reason_against(module_name(&weight.name), Some(one.shape()[0])),
+        None => model.reason_for(module_name(&weight.name), model.known().kind_of_stored(&weight.name), role),
     };
     (matrices, reason)
 }

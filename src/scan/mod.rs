@@ -38,6 +38,8 @@ pub use record::{Numbers, Record, Unmeasured};
 pub use spectra::{Spectra, SpectraError, spectra_of};
 pub(crate) use write::Described;
 
+use std::collections::HashSet;
+
 use rayon::prelude::*;
 
 use crate::modules::{Info, Role};
@@ -167,15 +169,21 @@ impl Scan {
 
     /// The scan as if all pending modules were measured, all with the same ratio. What can be selected from it shows,
     /// before anything is measured, what will be possible.
-    pub fn foreseen(&self) -> Self {
-        let mut scan = self.clone();
-        for record in &mut scan.records {
+    pub fn foreseen(mut self) -> Self {
+        for record in &mut self.records {
             if record.result == Err(Unmeasured::Pending) {
                 record.result = Ok(Numbers::ratio(1.0));
             }
         }
-        let how = scan.pooling;
-        scan.pooled(how)
+        let how = self.pooling;
+        self.pooled(how)
+    }
+
+    /// The names of all linear modules of the model and of the pools of its experts.
+    pub fn names(&self) -> HashSet<String> {
+        let outside = self.surroundings.iter().flat_map(|around| &around.modules);
+        let infos = self.records.iter().map(|record| &record.info).chain(outside);
+        infos.flat_map(|info| [info.pool().map(|(name, _)| name), Some(info.name.clone())]).flatten().collect()
     }
 
     /// The scan without the modules that this program would not rank, such as norms, embeddings and heads, which other

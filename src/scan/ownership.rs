@@ -84,9 +84,14 @@ fn is_same(one: &str, other: &str) -> bool {
 impl Outputs {
     /// Checks, before any work is done, that the files would replace only the results of an earlier scan of `model`, or of its changes
     /// to `base`.
-    /// `scan` is the planned one. Nothing is written.
+    /// `names` are those of all that the scan is to have, and are asked for only where they have to decide. Nothing is written.
     /// Fails if one of the files holds another model's results, or is no file of a scan.
-    pub fn replace_only_those_of(&self, model: &Model, base: Option<&Model>, scan: &Scan) -> Result<(), OutputError> {
+    pub fn replace_only_those_of(
+        &self,
+        model: &Model,
+        base: Option<&Model>,
+        names: impl FnOnce() -> HashSet<String>,
+    ) -> Result<(), OutputError> {
         let claim = Claim::read(&self.manifest);
         match &claim {
             Some(claim) => claim.is_of(model, base, if self.full.exists() { &self.full } else { &self.manifest })?,
@@ -99,7 +104,7 @@ impl Outputs {
         if has_content(&self.spectra) && !Spectra::is_at(&self.spectra) {
             return Err(OutputError::Foreign(self.spectra.clone()));
         }
-        self.replace_only_names_of(model, base, scan, claim)
+        self.replace_only_names_of(model, base, names, claim)
     }
 
     /// Checks the full file, whose model only the manifest `claim` tells. A scan that was interrupted after placing the
@@ -124,7 +129,7 @@ impl Outputs {
         &self,
         model: &Model,
         base: Option<&Model>,
-        scan: &Scan,
+        known: impl FnOnce() -> HashSet<String>,
         claim: Option<Claim>,
     ) -> Result<(), OutputError> {
         let Some(top) = self.top.as_ref().filter(|top| has_content(top)) else { return Ok(()) };
@@ -136,7 +141,7 @@ impl Outputs {
         let of_file = claims.filter(|claim| claim.outputs.top.as_deref() == Some(&name));
         match of_file.map(|claim| claim.is_of(model, base, top)).reduce(Result::or) {
             Some(result) => result,
-            None if names.is_subset(&names_of(scan)) => Ok(()),
+            None if names.is_subset(&known()) => Ok(()),
             None => Err(OutputError::Unowned(top.clone())),
         }
     }
@@ -161,13 +166,6 @@ pub fn is_top(bytes: &[u8]) -> bool {
 fn names_in(bytes: &[u8]) -> Option<HashSet<String>> {
     let types: HashMap<String, Vec<String>> = serde_json::from_slice(bytes).ok()?;
     Some(types.into_values().flatten().collect())
-}
-
-/// The names that a top-N file of the model may hold, whatever the options of its scan were: linear modules and pools.
-fn names_of(scan: &Scan) -> HashSet<String> {
-    let outside = scan.surroundings.iter().flat_map(|around| &around.modules);
-    let infos = scan.records().iter().map(|record| &record.info).chain(outside);
-    infos.flat_map(|info| [info.pool().map(|(name, _)| name), Some(info.name.clone())]).flatten().collect()
 }
 
 /// The manifests in these folders, which are recognised by their names.

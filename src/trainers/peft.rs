@@ -213,8 +213,7 @@ impl Trained {
 /// last segments of the names that match, and so loses the choice of layers (`_resolve_string_target_modules` in
 /// `peft/utils/transformers_weight_conversion.py`).
 pub fn keeps_expressions(choice: &Choice<'_>) -> bool {
-    let is_of_mixture =
-        |target: &Target| target.is_parameter || target.is_router || modules::without_expert(&target.name).is_some();
+    let is_of_mixture = |target: &Target| target.is_parameter || target.is_router || modules::is_expert(&target.name);
     choice.around.is_some_and(|around| around.transformers < 5 || !choice.targets.all.iter().any(is_of_mixture))
 }
 

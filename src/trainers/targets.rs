@@ -66,7 +66,7 @@ impl Target {
             limit: None,
             is_head: role == Role::Head && modules::is_output(&info.name),
             is_router: role == Role::Router,
-            is_of_experts: modules::without_expert(&info.name).is_some(),
+            is_of_experts: modules::is_expert(&info.name),
             is_ranked: role == Role::Linear,
             members: Vec::new(),
         }

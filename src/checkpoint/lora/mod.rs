@@ -126,7 +126,7 @@ impl Lora {
                 }
                 Meaning::Beside => {}
                 Meaning::Unknown => {
-                    let kind = adapter::kind(std::iter::once(name.as_str()));
+                    let kind = adapter::kind(&[name.as_str()]);
                     let other = kind.filter(|kind| *kind != adapter::LORA).map(LoraError::OtherKind);
                     return Err(refused(other.unwrap_or_else(|| LoraError::UnknownFactor(name.clone()))));
                 }

@@ -89,7 +89,7 @@ const RENAMED_WITHIN: [&str; 3] =
     [".attention.attention.query", ".attention.attention.key", ".attention.attention.value"];
 
 /// What a library makes of the names of one model.
-pub struct Loader {
+pub struct Loader<'n> {
     origin: Origin,
     tree: Option<Tree>,
     /// The name of the base model within the class that version 5 loads, or an empty one.
@@ -99,13 +99,15 @@ pub struct Loader {
     surveyed: Surveyed,
     older: Older,
     /// What the model's tensors become: the largest models have 100,000, of which each is asked for several times.
-    known: HashMap<String, Known>,
+    known: HashMap<&'n str, Known>,
 }
 
 /// What a stored tensor becomes.
 #[derive(Clone)]
-struct Known {
-    parameters: Vec<String>,
+pub struct Known {
+    /// The names in memory of the parameter that it becomes, or of all parameters if it is divided.
+    pub parameters: Vec<String>,
+    pub known_by: KnownBy,
     kind: Option<Kind>,
 }
 
@@ -118,16 +120,16 @@ enum Origin {
     Unknown,
 }
 
-impl Loader {
+impl<'n> Loader<'n> {
     /// The names for a model with this configuration under a `line` of transformers. `names` are those of all its tensors.
-    pub fn new<'n>(config: &Config, names: impl Iterator<Item = &'n str> + Clone, line: Line) -> Self {
+    pub fn new(config: &Config, names: impl Iterator<Item = &'n str> + Clone, line: Line) -> Self {
         let mut loader = Self::by_configuration(config, names.clone(), line);
         let names: Vec<&str> = names.collect();
-        loader.known = names.into_par_iter().map(|name| (name.to_owned(), loader.found(name))).collect();
+        loader.known = names.into_par_iter().map(|name| (name, loader.found(name))).collect();
         loader
     }
 
-    fn by_configuration<'n>(config: &Config, names: impl Iterator<Item = &'n str> + Clone, line: Line) -> Self {
+    fn by_configuration(config: &Config, names: impl Iterator<Item = &'n str> + Clone, line: Line) -> Self {
         if config.is_of_diffusers {
             return Self::of_diffusers(config);
         }
@@ -190,14 +192,14 @@ impl Loader {
     }
 
     /// What the stored `tensor` becomes, which may be none of those that the model has.
-    fn known(&self, tensor: &str) -> Cow<'_, Known> {
+    pub fn known(&self, tensor: &str) -> Cow<'_, Known> {
         self.known.get(tensor).map_or_else(|| Cow::Owned(self.found(tensor)), Cow::Borrowed)
     }
 
     fn found(&self, tensor: &str) -> Known {
         let parameters = self.loaded(tensor);
         let kind = parameters.first().and_then(|parameter| self.kind(parameter));
-        Known { parameters, kind }
+        Known { known_by: self.known_by(&parameters), parameters, kind }
     }
 
     fn loaded(&self, tensor: &str) -> Vec<String> {
@@ -273,7 +275,7 @@ impl Loader {
     }
 
     /// By what the names in memory are known.
-    pub fn known_by(&self, parameters: &[String]) -> KnownBy {
+    fn known_by(&self, parameters: &[String]) -> KnownBy {
         match (&self.tree, self.origin) {
             (_, Origin::Unknown) => KnownBy::Nothing,
             (Some(tree), _) if parameters.iter().all(|name| tree.fits(name)) => KnownBy::Table,

@@ -142,7 +142,7 @@ fn names_are_known_by_what_they_are_found_in() {
     let by = |text: &str, disk: &str| {
         let config = Config::parse(text.as_bytes()).expect("JSON");
         let loader = Loader::new(&config, [disk].into_iter(), Line::Five);
-        loader.known_by(&loader.parameters(disk))
+        loader.known(disk).known_by
     };
     let llama = r#"{"model_type": "llama", "architectures": ["LlamaForCausalLM"]}"#;
     assert_eq!(by(llama, "model.layers.0.mlp.up_proj.weight"), KnownBy::Table);

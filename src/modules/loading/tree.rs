@@ -123,10 +123,13 @@ impl Tree {
     /// add it. The modules directly in a model are those that its class has.
     pub fn fits(&self, parameter: &str) -> bool {
         let unknown = self.unknown(parameter);
+        if unknown == 0 {
+            return true;
+        }
         let name = starred(parameter);
         let known = name.split('.').count().saturating_sub(unknown);
         let known = name.split('.').take(known).collect::<Vec<_>>().join(".");
-        unknown == 0 || !self.nodes.iter().any(|node| node.path == known)
+        !self.nodes.iter().any(|node| node.path == known)
     }
 }
 
