@@ -56,6 +56,17 @@ pub struct ExportArgs {
     #[arg(long, value_name = "HOW", value_parser = one_of(&POOLINGS), help_heading = "What to choose")]
     pool_experts: Option<Pooling>,
 
+    /// Rank modules as one that the trainer has as one, such as the queries, keys and values of Flux in its original form, by the mean
+    /// or the largest of their ratios
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "none",
+        value_parser = one_of(&POOLINGS),
+        help_heading = "What to choose"
+    )]
+    pool_fused: Pooling,
+
     /// The model that was scanned, a folder or a Hub id: only headers are read, for the names and shapes that the scan lacks
     #[arg(long, value_name = "MODEL", help_heading = "The model")]
     model: Option<String>,
@@ -117,6 +128,7 @@ impl ExportArgs {
             scan: self.scan.clone(),
             model: self.model.as_ref().map(request),
             pooling: self.pool_experts,
+            pool_fused: self.pool_fused,
             ranking: self.selection.choice.ranking.given()?,
             rules: self.selection.rules(trainer.profile().counted(self.adapter.rank()))?,
             adapter: self.adapter.adapter(),

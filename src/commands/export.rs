@@ -31,7 +31,7 @@ pub fn run(task: &ExportTask, terminal: &Terminal) -> Result<ExitCode> {
         adapter = config.adapter(adapter, task.given).map_err(Advise::with_advice)?;
         rules.budget.iter_mut().for_each(|budget| budget.counted = trainer.counted(adapter.rank.fixed()));
     }
-    let scan = read(task, terminal)?;
+    let scan = trainers::pool_fused(task.trainer, read(task, terminal)?, task.pool_fused);
     let selection = Selection::new(&scan, &rules).map_err(Advise::with_advice)?;
     let request = Request { selection: &selection, adapter };
     let export = trainers::export(task.trainer, &request).map_err(Advise::with_advice)?;

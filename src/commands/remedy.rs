@@ -62,7 +62,9 @@ fn options(remedy: &Remedy) -> String {
         Remedy::GiveRank => "give --rank",
         Remedy::GiveAlpha => "give --alpha",
         Remedy::LetAlphaGrow => "--scale-alpha lets it grow too",
-        Remedy::AllOrNone => "choose all of them or none, with --types and --layers",
+        Remedy::PoolFused => {
+            "rank them as one with export's --pool-fused mean (or max), or choose all of them or none, with --types and --layers"
+        }
         Remedy::ScaleAlpha => "--scale-alpha lets it grow too, and --use-rslora divides it by the rank's root",
         Remedy::NoHeadRank => "leave out --head-rank",
         Remedy::NoRslora => "leave out --use-rslora",

@@ -79,6 +79,13 @@ impl Info {
         }
     }
 
+    /// The module that has the rows of all these `parts`; its shape is not known if one of theirs is not.
+    pub(crate) fn joined<'i>(mut parts: impl Iterator<Item = &'i Self> + Clone) -> Option<Self> {
+        let rows = parts.clone().map(|info| info.shape.map(|[rows, _]| rows)).sum::<Option<usize>>();
+        let first = parts.next()?;
+        Some(Self { shape: first.shape.zip(rows).map(|([_, columns], rows)| [rows, columns]), ..first.clone() })
+    }
+
     pub fn is_renamed(&self) -> bool {
         self.memory.names() != [self.name.as_str()]
     }

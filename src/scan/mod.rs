@@ -120,6 +120,12 @@ impl Scan {
         self
     }
 
+    /// The scan with these modules pooled besides, each given by its name, its type and the places of its parts among the records.
+    pub fn with_fused(mut self, modules: Vec<(String, String, Vec<usize>)>, how: Pooling) -> Self {
+        self.pools.extend(pool::fused(modules, &self.records, how, self.ranking));
+        self
+    }
+
     /// The scan with its modules ranked as `ranking` says. All statistics are computed from the spectra, if they are needed or
     /// `all` are asked for.
     ///
@@ -157,7 +163,7 @@ impl Scan {
         self.pooling
     }
 
-    /// The pools of experts in the order of their first members; none if experts are not pooled.
+    /// The pools of experts in the order of their first members, and after them those of what a trainer has as one module.
     pub fn pools(&self) -> &[Pool] {
         &self.pools
     }

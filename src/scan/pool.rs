@@ -1,4 +1,4 @@
-//! Pools of experts, which are ranked and selected together.
+//! Pools of modules that are ranked and selected together: of experts, and of what a trainer has as one module.
 
 use std::collections::HashMap;
 
@@ -8,11 +8,11 @@ use crate::statistic::{Ranking, Score};
 /// Why a pool has no ratio.
 pub const INCOMPLETE_POOL: &str = "one of its experts could not be measured";
 
-/// How the experts of a layer are pooled, for trainers that cannot select single experts.
+/// How modules are pooled, for trainers that cannot select single ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pooling {
-    /// Each expert is ranked by itself.
+    /// Each module is ranked by itself.
     #[default]
     None,
     /// A pool's ratio is the mean of its members'.
@@ -21,7 +21,8 @@ pub enum Pooling {
     Max,
 }
 
-/// Experts of a layer with one common ratio: the same projection of each, or all that is one parameter in memory.
+/// Modules with one common ratio: the same projection of each expert of a layer, all that is one parameter in memory, or the parts of
+/// what a trainer has as one module.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pool {
     pub name: String,
@@ -29,7 +30,7 @@ pub struct Pool {
     pub kind: String,
     /// The indices of its members among the scan's records, in order.
     pub members: Vec<usize>,
-    /// How many experts the members belong to.
+    /// How many experts the members belong to; 0 if they are the parts of one module.
     pub experts: usize,
     /// `None` if a member's ratio is not known.
     pub snr: Option<f64>,
@@ -54,20 +55,47 @@ pub(super) fn pool(records: &[Record], how: Pooling, ranking: Ranking) -> Vec<Po
         pools[at].members.push(place);
     }
     for pool in &mut pools {
-        let members = || pool.members.iter().map(|place| &records[*place]);
-        let mut kinds: Vec<&str> = members().map(|member| member.info.kind.as_str()).collect();
+        let mut kinds: Vec<&str> = pool.members.iter().map(|place| records[*place].info.kind.as_str()).collect();
         kinds.sort_unstable();
         kinds.dedup();
         pool.experts = pool.members.len() / kinds.len();
+        pool.rate(records, how, ranking);
+    }
+    pools
+}
+
+/// The pools of modules that are one for a trainer. Each has a name, a type and the places of its members.
+pub(super) fn fused(
+    modules: Vec<(String, String, Vec<usize>)>,
+    records: &[Record],
+    how: Pooling,
+    ranking: Ranking,
+) -> Vec<Pool> {
+    let pool = |(name, kind, members)| {
+        let mut pool = Pool { name, kind, members, experts: 0, snr: None, score: None };
+        pool.rate(records, how, ranking);
+        pool
+    };
+    modules.into_iter().map(pool).collect()
+}
+
+impl Pool {
+    /// Whether its members are the parts of what is one module for a trainer.
+    pub fn is_fused(&self) -> bool {
+        self.experts == 0
+    }
+
+    /// Gives the pool the ratio and the score of its members.
+    fn rate(&mut self, records: &[Record], how: Pooling, ranking: Ranking) {
+        let members = || self.members.iter().map(|place| &records[*place]);
         let ratios: Option<Vec<f64>> = members().map(Record::snr).collect();
-        pool.snr = ratios.map(|ratios| how.of(&ratios));
         let scores: Option<Vec<Score>> = members().map(|member| member.score(ranking)).collect();
-        pool.score = scores.map(|scores| {
+        self.snr = ratios.map(|ratios| how.of(&ratios));
+        self.score = scores.map(|scores| {
             let of = |number: fn(&Score) -> f64| how.of(&scores.iter().map(number).collect::<Vec<_>>());
             Score { value: of(|score| score.value), margin: of(|score| score.margin) }
         });
     }
-    pools
 }
 
 impl Pooling {

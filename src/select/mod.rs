@@ -14,7 +14,7 @@ pub use cost::{Budget, Cost, Counted};
 pub use layers::Layers;
 pub use rules::{Count, Rules, SelectError, Types};
 
-use crate::modules;
+use crate::modules::{self, Info};
 use crate::output::python_json;
 use crate::scan::{Pool, Record, Scan};
 use crate::statistic::Score;
@@ -141,6 +141,8 @@ fn ranked(scan: &Scan) -> Vec<Candidate<'_>> {
     let pooled: HashMap<usize, &Pool> =
         pools.flat_map(|pool| pool.members.iter().map(move |place| (*place, pool))).collect();
     let infos = |places: &[usize]| Cost::of(places.iter().map(|place| &scan.records()[*place].info));
+    let joined = |pool: &Pool| Info::joined(pool.members.iter().map(|place| &scan.records()[*place].info));
+    let pooled_cost = |pool: &Pool| if pool.is_fused() { Cost::of(joined(pool).iter()) } else { infos(&pool.members) };
     let candidate = |(place, record): (usize, &'_ Record)| {
         let pool = pooled.get(&place).copied();
         let score = match pool {
@@ -157,7 +159,7 @@ fn ranked(scan: &Scan) -> Vec<Candidate<'_>> {
     whole
         .filter_map(candidate)
         .map(|(place, pool, score)| {
-            let cost = pool.map_or_else(|| infos(&[place]), |pool| infos(&pool.members));
+            let cost = pool.map_or_else(|| infos(&[place]), pooled_cost);
             Candidate { record: &scan.records()[place], pool, place, score, cost }
         })
         .collect()

@@ -66,7 +66,7 @@ impl ExportError {
             Self::HitsNothing { .. } | Self::HitsMore { .. } | Self::Missed { .. } | Self::Unnamed { .. } => {
                 Some(Remedy::LeaveOut)
             }
-            Self::Merged { .. } => Some(Remedy::AllOrNone),
+            Self::Merged { .. } => Some(Remedy::PoolFused),
             Self::NoShapes => Some(Remedy::GiveModel),
             Self::Incomparable => Some(Remedy::GiveRank),
             Self::Unadaptable { .. } => Some(Remedy::OtherTypes),

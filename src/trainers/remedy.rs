@@ -24,8 +24,8 @@ pub enum Remedy {
     ScaleAlpha,
     /// Let alpha grow with the rank.
     LetAlphaGrow,
-    /// Choose everything that belongs together, or nothing of it.
-    AllOrNone,
+    /// Choose everything that belongs together, or nothing of it, or rank it as one.
+    PoolFused,
     NoHeadRank,
     /// Leave out rsLoRA.
     NoRslora,

@@ -73,7 +73,7 @@ impl Target {
     }
 
     /// Whether it is one module in memory that is several on disk, which are no experts.
-    fn is_joined(&self) -> bool {
+    pub fn is_joined(&self) -> bool {
         !self.is_parameter && !self.is_of_experts && self.members.len() > 1
     }
 
@@ -116,7 +116,7 @@ impl Targets {
         for target in &mut all {
             let members: Vec<Info> = target.members.iter().map(|place| share(&infos[*place].0, &target.name)).collect();
             // Modules that are joined to one have its inputs in common.
-            let members = if target.is_joined() { joined(&members).into_iter().collect() } else { members };
+            let members = if target.is_joined() { Info::joined(members.iter()).into_iter().collect() } else { members };
             target.cost = Cost::of(members.iter());
             let limits = members.iter().map(|info| info.shape.map(|[rows, columns]| rows.min(columns) as u64));
             target.limit = limits.min().flatten();
@@ -196,13 +196,6 @@ pub fn belongs(name: &str, component: &str) -> bool {
 /// What a module of a pipeline is called in its `component`.
 fn within<'n>(name: &'n str, component: &str) -> Option<&'n str> {
     name.strip_prefix(component)?.strip_prefix('.')
-}
-
-/// The module that has the rows of all these; its shape is not known if one of theirs is not.
-fn joined(members: &[Info]) -> Option<Info> {
-    let rows = members.iter().map(|info| info.shape.map(|[rows, _]| rows)).sum::<Option<usize>>();
-    let first = members.first()?;
-    Some(Info { shape: first.shape.zip(rows).map(|([_, columns], rows)| [rows, columns]), ..first.clone() })
 }
 
 /// The part of a module that is in the target called `name`. The blocks of rows that a divided weight is cut into may differ.

@@ -377,6 +377,61 @@ fn what_trainers_miss_in_silence_is_refused_or_avoided() {
     llama.run(&["export", "lycoris", "scan.json"]).refused(1, &["trains diffusion models", "another trainer"]);
 }
 
+/// What a trainer has as one module is ranked as one when this is asked for: by the mean or the largest ratio of its parts.
+#[test]
+fn what_is_fused_is_ranked_as_one_when_asked() {
+    let (config, modules) = family("flux");
+    let place = Workplace::new();
+    write(&place, &config, &modules);
+    place.run(&["--model", "m", "-q"]).succeeded();
+    let ratios = place.json("laser_scan_m.json");
+    let export = |options: &[&str]| place.run(&[&["export", "lycoris", "laser_scan_m.json"], options].concat());
+    for (how, of) in [("mean", mean as fn(&[f64]) -> f64), ("max", largest)] {
+        for fused in ["double_blocks.*.img_attn.qkv", "double_blocks.*.txt_attn.qkv"] {
+            let mut parts: BTreeMap<&String, Vec<f64>> = BTreeMap::new();
+            for module in &modules {
+                if let Some(original) = module.original.as_ref().filter(|original| starred(original) == fused) {
+                    parts.entry(original).or_default().push(ratios[&module.name]["snr"].as_f64().expect("a ratio"));
+                }
+            }
+            assert!(parts.len() == 12 && parts.values().all(|parts| parts.len() == 3), "{fused}");
+            let mut best: Vec<(&String, f64)> = parts.iter().map(|(name, parts)| (*name, of(parts))).collect();
+            best.sort_by(|one, other| other.1.total_cmp(&one.1));
+            assert!(best[3].1 > best[4].1, "{fused}: no order of {best:?}");
+            let run = export(&["--pool-fused", how, "--top-n", "4", "--types", fused]);
+            let preset: toml::Table = run.succeeded().stdout.parse().expect("TOML");
+            let names = preset["unet_target_name"].as_array().expect("a list").iter();
+            let names: BTreeSet<&str> = names.map(|name| name.as_str().expect("a name")).collect();
+            assert_eq!(names, best[..4].iter().map(|(name, _)| name.as_str()).collect(), "{fused} by {how}");
+        }
+    }
+    // Four of each type, and nothing is fused in part: the error without it names it.
+    export(&["--pool-fused", "mean", "--top-n", "4"]).succeeded();
+    export(&["--top-n", "4"]).refused(1, &["has one module", "--pool-fused mean (or max)"]);
+    // A budget counts what is fused as it is: 32 inputs and 224 outputs at rank 2, of which two fit.
+    let of_budget = ["--pool-fused", "mean", "--types", "single_blocks.*.linear1", "--rank", "2"];
+    let run = export(&[&of_budget[..], &["--budget", "1100"]].concat());
+    assert_eq!(run.succeeded().stdout.matches("single_blocks.").count(), 2, "{}", run.stdout);
+    // Trainers with diffusers' names fuse nothing.
+    let apart = ["export", "diffusers", "laser_scan_m.json", "--top-n", "4", "-q"];
+    let (one, other) = (place.run(&apart), place.run(&[&apart[..], &["--pool-fused", "mean"]].concat()));
+    assert_eq!(one.succeeded().stdout, other.succeeded().stdout);
+}
+
+/// A name with stars for its numbers.
+fn starred(name: &str) -> String {
+    let starred = |segment: &'_ str| if segment.parse::<u32>().is_ok() { "*".to_owned() } else { segment.to_owned() };
+    name.split('.').map(starred).collect::<Vec<String>>().join(".")
+}
+
+fn mean(numbers: &[f64]) -> f64 {
+    numbers.iter().sum::<f64>() / numbers.len() as f64
+}
+
+fn largest(numbers: &[f64]) -> f64 {
+    numbers.iter().copied().fold(0.0, f64::max)
+}
+
 /// The configuration of every trainer for a small Flux. `LASER_SCAN_BLESS=1 cargo test` writes the golden files anew.
 #[test]
 fn configurations_are_those_of_the_golden_files() {

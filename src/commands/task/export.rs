@@ -16,6 +16,8 @@ pub struct ExportTask {
     pub model: Option<(ModelRequest, Wanted)>,
     /// `None`: as in the scan.
     pub pooling: Option<Pooling>,
+    /// How modules that are one for the trainer are pooled.
+    pub pool_fused: Pooling,
     /// `None`: as in the scan.
     pub ranking: Option<Ranking>,
     pub rules: Rules,
