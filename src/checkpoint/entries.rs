@@ -3,8 +3,7 @@
 //! A megabyte of JSON can contain a hundred thousand entries, or one name that is copied with every message and result.
 //! Numbers and lengths beyond those of any real model are refused during parsing.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map;
+use std::collections::{BTreeMap, HashMap, hash_map};
 use std::fmt;
 
 use serde::Deserialize;
@@ -96,18 +95,18 @@ impl<'de> Deserialize<'de> for Metadata {
 }
 
 /// Reads the `weight_map` of an index, which gives the shard of every tensor.
-pub fn weight_map<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
-    let mut shards = BTreeMap::new();
+pub fn weight_map<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HashMap<String, String>, D::Error> {
+    let mut shards = HashMap::new();
     each_pair(deserializer, |tensor, shard| {
         check_name(&tensor)?;
         check_name(&shard)?;
         check_count(shards.len(), MAX_INDEXED)?;
         match shards.entry(tensor) {
-            btree_map::Entry::Vacant(place) => {
+            hash_map::Entry::Vacant(place) => {
                 place.insert(shard);
                 Ok(())
             }
-            btree_map::Entry::Occupied(place) => Err(format!("it lists tensor '{}' twice", place.key())),
+            hash_map::Entry::Occupied(place) => Err(format!("it lists tensor '{}' twice", place.key())),
         }
     })?;
     Ok(shards)

@@ -1,6 +1,6 @@
 //! Reads `model.safetensors.index.json`, which says which shard holds which tensor.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;
 use std::path::{Component, Path};
 
@@ -24,7 +24,7 @@ pub enum IndexError {
 pub struct Index {
     /// The shard of every tensor, as a path relative to the index.
     #[serde(deserialize_with = "entries::weight_map")]
-    pub weight_map: BTreeMap<String, String>,
+    pub weight_map: HashMap<String, String>,
 }
 
 impl Index {
@@ -33,16 +33,18 @@ impl Index {
         if index.weight_map.is_empty() {
             return Err(IndexError::Empty);
         }
-        match index.weight_map.values().find(|file| !is_within_folder(file)) {
-            Some(file) => Err(IndexError::OutsideFolder(file.clone())),
+        match index.shards().into_iter().find(|file| !is_within_folder(file)) {
+            Some(file) => Err(IndexError::OutsideFolder(file)),
             None => Ok(index),
         }
     }
 
     /// The shards, each once, in alphabetical order, which is the order of their numbers.
     pub fn shards(&self) -> Vec<String> {
-        let files: BTreeSet<&String> = self.weight_map.values().collect();
-        files.into_iter().cloned().collect()
+        let files: HashSet<&String> = self.weight_map.values().collect();
+        let mut files: Vec<String> = files.into_iter().cloned().collect();
+        files.sort_unstable();
+        files
     }
 }
 

@@ -100,7 +100,7 @@ fn keep_indexed(shards: &mut [Shard], file: &str, index: &Index) -> Result<Vec<S
     let unlisted: Vec<String> = shards.par_iter_mut().flat_map_iter(unlisted).collect();
     let tensors = shards.iter().flat_map(|shard| shard.tensors.iter().map(|tensor| &tensor.name).chain(&shard.others));
     let held: HashSet<&str> = tensors.map(String::as_str).collect();
-    match index.weight_map.iter().find(|(tensor, _)| !held.contains(tensor.as_str())) {
+    match index.weight_map.iter().filter(|(tensor, _)| !held.contains(tensor.as_str())).min() {
         None => Ok(unlisted),
         Some((tensor, shard)) => {
             Err(CheckpointError::MissingTensor { index: file.to_owned(), tensor: tensor.clone(), shard: shard.clone() })

@@ -57,6 +57,8 @@ pub struct Wrappers {
     leading: Vec<&'static str>,
     /// The modules that were trained whole, with the adapter's name.
     trained: BTreeMap<String, String>,
+    /// Whether none of the names of the model's tensors has anything to take off.
+    are_all_bare: bool,
     /// What is taken off.
     pub found: Vec<&'static str>,
 }
@@ -66,16 +68,16 @@ impl Wrappers {
     /// without it.
     pub fn of(names: &[&str]) -> Result<Self, WrapperError> {
         let mut wrappers = Self { leading: leading(names), ..Self::default() };
-        for name in names {
-            if wrappers.may_touch(name) {
-                wrappers.note_trained(&wrappers.without_tuners(name))?;
-            }
+        let touched: Vec<&str> = names.par_iter().copied().filter(|name| wrappers.may_touch(name)).collect();
+        wrappers.are_all_bare = touched.is_empty();
+        for name in touched {
+            wrappers.note_trained(&wrappers.without_tuners(name))?;
         }
         let mut found = BTreeSet::new();
         let mut stored: HashMap<Cow<'_, str>, &str> = HashMap::new();
         let markers = ANYWHERE.into_iter().chain(LEADING).chain([DIFFUSION_MODEL, BASE_LAYER, MODULES_TO_SAVE]);
         let markers: Vec<&'static str> = markers.chain([ORIGINAL_MODULE]).collect();
-        let own: Vec<Cow<'_, str>> = names.par_iter().map(|name| wrappers.own(name)).collect();
+        let own: Vec<Cow<'_, str>> = names.par_iter().map(|name| wrappers.own_of_model(name)).collect();
         for (name, own) in names.iter().zip(own) {
             if let Cow::Owned(own) = &own {
                 let is_off = |at: &usize| count(name, markers[*at]) > count(own, markers[*at]);
@@ -104,9 +106,14 @@ impl Wrappers {
         }
     }
 
+    /// As [`Self::own`], for one of the names that this was found in.
+    fn own_of_model<'a>(&self, stored: &'a str) -> Cow<'a, str> {
+        if self.are_all_bare { Cow::Borrowed(stored) } else { self.own(stored) }
+    }
+
     /// A stored tensor under the model's own name.
     pub fn part(&self, shard: usize, tensor: &TensorInfo) -> Part {
-        match self.own(&tensor.name) {
+        match self.own_of_model(&tensor.name) {
             Cow::Borrowed(_) => Part::new(shard, tensor.clone()),
             Cow::Owned(name) => {
                 Part { shard, tensor: TensorInfo { name, ..tensor.clone() }, stored: Some(tensor.name.clone()) }
@@ -150,7 +157,7 @@ impl Wrappers {
 
 /// The wrappers with which all `names` begin, the outermost first. What PEFT and trl put beside the model may lack theirs.
 fn leading(names: &[&str]) -> Vec<&'static str> {
-    let bare: Vec<Cow<'_, str>> = names.iter().map(|name| without_anywhere(name)).collect();
+    let bare: Vec<Cow<'_, str>> = names.par_iter().map(|name| without_anywhere(name)).collect();
     let mut rest: Vec<&str> = bare.iter().map(AsRef::as_ref).collect();
     let mut leading = Vec::new();
     let is_beside = |name: &str| name.split('.').next() == Some(VALUE_HEAD) || adapter::is_factor(name);

@@ -19,6 +19,8 @@ const NOTHING_AROUND: &str = "nothing but the scan's own modules is known of the
 pub struct Choice<'a> {
     /// The trainer's name in messages.
     pub trainer: &'static str,
+    /// The component of the pipeline that it is made in; `None` if the model is no pipeline.
+    pub component: Option<String>,
     pub targets: Targets,
     pub universe: Universe,
     /// The places of the chosen targets, in the order of the choice.
@@ -47,7 +49,8 @@ impl<'a> Choice<'a> {
         let heads: Vec<usize> = heads.into_iter().filter(|head| !chosen.contains(head)).collect();
         let (universe, lora) = (Universe::new(&targets), Lora::default());
         let trainer = trainer.name;
-        Ok(Self { trainer, targets, universe, chosen, heads, lora, adapter, selection, around })
+        let component = component.map(str::to_owned);
+        Ok(Self { trainer, component, targets, universe, chosen, heads, lora, adapter, selection, around })
     }
 
     /// What is trained: the chosen targets, then the heads.

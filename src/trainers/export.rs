@@ -23,7 +23,10 @@ pub fn export(trainer: &dyn Trainer, request: &Request<'_>) -> Result<Export, Ex
             remedy: Some(Remedy::NoHeadRank),
         });
     }
-    match *components(request) {
+    let mut components = components(request);
+    // The component that most trainers take comes first.
+    components.sort_by_key(|component| !diffusion::is_denoiser(component));
+    match *components {
         [] => export_model(trainer, request, None),
         [component] => export_model(trainer, request, Some(component)),
         ref several => trainer.export_components(request, several),
@@ -31,46 +34,67 @@ pub fn export(trainer: &dyn Trainer, request: &Request<'_>) -> Result<Export, Ex
 }
 
 /// The configuration for what is chosen of the model, or of one `component` of a pipeline.
-pub fn export_model(
-    trainer: &dyn Trainer,
-    request: &Request<'_>,
-    component: Option<&str>,
-) -> Result<Export, ExportError> {
-    let guessed = vouched(request.selection)?;
-    let mut choice = Choice::new(trainer, request, component)?;
-    let trained = trainer.trains(&choice);
-    let is_adapted = trainer.profile().has_adapters;
-    let numbers = if is_adapted {
-        choice.lora = Lora::new(
-            choice.adapter,
-            (trainer.profile(), trainer.takes_alpha(request.selection.scan)),
-            &choice.targets,
-            &trained,
-        )?;
-        choice.lora.note(choice.adapter, &choice.targets, &trained)
-    } else {
-        lora::weights(&choice.targets, &trained)
-    };
-    let mut export = trainer.export(&choice)?;
-    let head = choice.note(if is_adapted {
-        choice.lora.of_heads(&choice.targets, &trained)
-    } else {
-        lora::weights_of_heads(&choice.targets, &trained)
-    });
-    if let Some(component) = component {
-        export.notes.push(format!("the names are those within the component '{component}'").into());
+fn export_model(trainer: &dyn Trainer, request: &Request<'_>, component: Option<&str>) -> Result<Export, ExportError> {
+    let prepared = Prepared::new(trainer, request, component)?;
+    let export = trainer.export(&prepared.choice)?;
+    let within = component.map(|component| format!("the names are those within the component '{component}'").into());
+    Ok(Export {
+        notes: prepared.notes.into_iter().chain(export.notes).chain(within).collect(),
+        warnings: export.warnings.into_iter().chain(prepared.warnings).collect(),
+        ..export
+    })
+}
+
+/// A choice that is ready to be written, and what is said of it in whatever form it is written.
+pub struct Prepared<'a> {
+    pub choice: Choice<'a>,
+    notes: Vec<Remark>,
+    warnings: Vec<Remark>,
+}
+
+impl<'a> Prepared<'a> {
+    /// What `request` chooses of the model, or of one `component` of a pipeline, with the rank that it gets.
+    pub fn new(trainer: &dyn Trainer, request: &Request<'a>, component: Option<&str>) -> Result<Self, ExportError> {
+        let guessed = vouched(request.selection)?;
+        let mut choice = Choice::new(trainer, request, component)?;
+        let trained = trainer.trains(&choice);
+        let is_adapted = trainer.profile().has_adapters;
+        let numbers = if is_adapted {
+            choice.lora = Lora::new(
+                choice.adapter,
+                (trainer.profile(), trainer.takes_alpha(request.selection.scan)),
+                &choice.targets,
+                &trained,
+            )?;
+            choice.lora.note(choice.adapter, &choice.targets, &trained)
+        } else {
+            lora::weights(&choice.targets, &trained)
+        };
+        let head = choice.note(if is_adapted {
+            choice.lora.of_heads(&choice.targets, &trained)
+        } else {
+            lora::weights_of_heads(&choice.targets, &trained)
+        });
+        let mut warnings = Vec::new();
+        if diffusion::is_of_diffusion(request.selection.scan) && !trainer.profile().takes_diffusion {
+            let text = format!("{} trains language models, and this is a diffusion model", trainer.profile().name);
+            warnings.push(Remark::new(text, Remedy::OtherTrainer));
+        }
+        if is_adapted {
+            warnings.extend(choice.lora.warnings(choice.adapter, trainer.profile(), &choice.targets, &trained));
+        }
+        warnings.extend(choice.warning().into_iter().chain(guessed));
+        warnings.extend(is_adapted.then(|| bypassed(&choice)).flatten().map(Remark::from));
+        Ok(Self { choice, notes: numbers.map(Remark::from).into_iter().chain(head).collect(), warnings })
     }
-    if diffusion::is_of_diffusion(request.selection.scan) && !trainer.profile().takes_diffusion {
-        let text = format!("{} trains language models, and this is a diffusion model", trainer.profile().name);
-        export.warnings.push(Remark::new(text, Remedy::OtherTrainer));
+
+    /// Says in an export for several components what is to be said of this one, with the `notes` on its names.
+    pub fn tell(self, export: &mut Export, notes: Vec<Remark>) {
+        let component = self.choice.component.unwrap_or_default();
+        let of_component = |remark: Remark| Remark { text: format!("{component}: {}", remark.text), ..remark };
+        export.notes.extend(self.notes.into_iter().chain(notes).map(of_component));
+        export.warnings.extend(self.warnings.into_iter().map(of_component));
     }
-    export.notes.splice(0..0, numbers.map(Remark::from).into_iter().chain(head));
-    if is_adapted {
-        export.warnings.extend(choice.lora.warnings(choice.adapter, trainer.profile(), &choice.targets, &trained));
-    }
-    export.warnings.extend(choice.warning().into_iter().chain(guessed));
-    export.warnings.extend(is_adapted.then(|| bypassed(&choice)).flatten().map(Remark::from));
-    Ok(export)
 }
 
 #[cfg(test)]
@@ -79,34 +103,7 @@ mod tests {
     use crate::modules::{InMemory, Info};
     use crate::scan::{Numbers, Record, Scan, Surroundings};
     use crate::select::{Count, Rules, Selection, Types};
-    use crate::trainers::{ALL, Adapter, Alpha, Document, Format, Profile, Rank};
-
-    /// A trainer that takes all components of a pipeline at once.
-    #[derive(Debug)]
-    struct Pipelines;
-
-    impl Trainer for Pipelines {
-        fn profile(&self) -> &'static Profile {
-            &Profile { key: "pipelines", name: "Pipelines", formats: &[Format::Args], ..Profile::USUAL }
-        }
-
-        fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
-            let names: Vec<&str> = choice.trained().map(|place| choice.target(place).name.as_str()).collect();
-            let documents = vec![self.document(choice, Format::Args, names.join(" "))];
-            Ok(Export { documents, ..Export::default() })
-        }
-
-        fn export_components(&self, request: &Request<'_>, components: &[&str]) -> Result<Export, ExportError> {
-            let mut all = Export::default();
-            for component in components {
-                let Export { documents, .. } = export_model(self, request, Some(component))?;
-                let named =
-                    |document: Document| Document { file: format!("{component}_{}", document.file), ..document };
-                all.documents.extend(documents.into_iter().map(named));
-            }
-            Ok(all)
-        }
-    }
+    use crate::trainers::{ALL, Adapter, Alpha, Rank};
 
     fn record(component: &str) -> Record {
         let (name, kind) = (format!("{component}.layers.0.up"), format!("{component}.up"));
@@ -116,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_within_two_components_goes_to_who_takes_both() {
+    fn a_choice_within_two_components_is_refused_by_who_takes_one() {
         let components = ["unet", "text_encoder"];
         let names = components.map(str::to_owned).to_vec();
         let mut scan = Scan::new(components.map(record).to_vec(), crate::scan::Format::LaserScan);
@@ -127,15 +124,8 @@ mod tests {
             Adapter { rank: Rank::Fixed(8), alpha: Alpha::Stays(16.0), rslora: false, head: true, head_rank: None };
         let request = Request { selection: &selection, adapter };
 
-        let documents = export(&Pipelines, &request).expect("both").documents;
-        let written: Vec<(&str, &str)> =
-            documents.iter().map(|document| (document.file.as_str(), document.text.as_str())).collect();
-        let expected = [
-            ("unet_laser_scan_sd_pipelines.args", "layers.0.up"),
-            ("text_encoder_laser_scan_sd_pipelines.args", "layers.0.up"),
-        ];
-        assert_eq!(written, expected);
-        for trainer in ALL {
+        let takes_several = |trainer: &dyn Trainer| ["diffusers", "lycoris"].contains(&trainer.profile().key);
+        for trainer in ALL.iter().filter(|trainer| !takes_several(**trainer)) {
             let error = export(*trainer, &request).expect_err(trainer.profile().key);
             assert_eq!(error.remedy(), Some(Remedy::OneComponent("unet".into())), "{error}");
         }

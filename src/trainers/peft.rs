@@ -27,6 +27,19 @@ const TASKS: [(&str, &str); 6] = [
     ("EncoderModel", "FEATURE_EXTRACTION"),
 ];
 
+/// The arguments of `LoraConfig` that are written.
+pub const KEYS: [&str; 9] = [
+    "r",
+    "lora_alpha",
+    "target_modules",
+    "lora_dropout",
+    "target_parameters",
+    "rank_pattern",
+    "alpha_pattern",
+    "use_rslora",
+    "task_type",
+];
+
 const NO_DROPOUT: &str = "lora_dropout is 0: parameters cannot be trained with any";
 
 #[derive(Debug)]
@@ -38,17 +51,7 @@ impl Trainer for Peft {
             key: "peft",
             name: "PEFT",
             formats: &[Format::Json],
-            keys: &[
-                "r",
-                "lora_alpha",
-                "target_modules",
-                "lora_dropout",
-                "target_parameters",
-                "rank_pattern",
-                "alpha_pattern",
-                "use_rslora",
-                "task_type",
-            ],
+            keys: &KEYS,
             has_rank_pattern: true,
             rslora: Some("use_rslora"),
             takes_diffusion: true,

@@ -95,7 +95,7 @@ impl Targets {
         let mut unnamed = Vec::new();
         let named = |(place, (info, role)): (usize, (&Info, Role))| {
             let memory = naming.memory(info).unwrap_or_else(|| {
-                unnamed.push(place);
+                unnamed.extend(is_in(&info.name).then_some(place));
                 InMemory::Modules(Vec::new())
             });
             (Info { memory, ..info.clone() }, role)
@@ -194,7 +194,7 @@ pub fn belongs(name: &str, component: &str) -> bool {
 }
 
 /// What a module of a pipeline is called in its `component`.
-fn within<'n>(name: &'n str, component: &str) -> Option<&'n str> {
+pub fn within<'n>(name: &'n str, component: &str) -> Option<&'n str> {
     name.strip_prefix(component)?.strip_prefix('.')
 }
 

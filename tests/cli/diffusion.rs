@@ -493,3 +493,95 @@ fn a_text_encoder_is_not_taken_for_the_denoiser() {
     let run = place.run(&["export", "diffusers", "laser_scan_p.json", "--top-n", "1", "--types", "text_encoder.*"]);
     assert!(run.succeeded().stdout.contains("encoder.layers"), "{}", run.stdout);
 }
+
+/// A pipeline `p` with the U-Net of a family and these text encoders, of so many layers each.
+fn write_pipeline(place: &Workplace, unet: &str, encoders: &[(&str, usize)]) -> Vec<Module> {
+    let (config, modules) = family(unet);
+    write(place, &config, &modules);
+    fs::create_dir_all(place.path("p")).expect("created");
+    fs::rename(place.path("m"), place.path("p/unet")).expect("moved");
+    let mut index = serde_json::json!({"_class_name": "X", "unet": ["diffusers", "UNet2DConditionModel"]});
+    for (encoder, layers) in encoders {
+        let leaves = ["self_attn.q_proj", "self_attn.v_proj"];
+        let name = |layer: usize, leaf: &str| format!("text_model.encoder.layers.{layer}.{leaf}.weight");
+        let tensors = (0..*layers).flat_map(|layer| leaves.map(|leaf| matrix(&name(layer, leaf), 16, 24)));
+        fs::create_dir_all(place.path(&format!("p/{encoder}"))).expect("created");
+        write_shards(&place.path(&format!("p/{encoder}")), &[("model.safetensors", tensors.collect())]);
+        let config = r#"{"model_type": "clip_text_model", "architectures": ["CLIPTextModel"]}"#;
+        fs::write(place.path(&format!("p/{encoder}/config.json")), config).expect("written");
+        index[*encoder] = serde_json::json!(["transformers", "CLIPTextModel"]);
+    }
+    fs::write(place.path("p/model_index.json"), index.to_string()).expect("written");
+    modules
+}
+
+/// The strings of a list in TOML.
+fn listed(preset: &toml::Table, key: &str) -> BTreeSet<String> {
+    let names = preset[key].as_array().expect("a list").iter();
+    names.map(|name| name.as_str().expect("a name").to_owned()).collect()
+}
+
+/// The U-Net and its text encoders in one choice, for the trainers that take both.
+#[test]
+fn several_components_are_trained_together() {
+    let place = Workplace::new();
+    let modules = write_pipeline(&place, "sdxl", &[("text_encoder", 2), ("text_encoder_2", 3)]);
+    let types = ["--types", "unet.*attn1.to_q", "--types", "text_encoder*.v_proj"];
+    let both = [&["--top-percent", "100"], &types[..]].concat();
+    place.run(&[&["--model", "p", "-q"], &both[..]].concat()).succeeded();
+    let chosen = chosen(&place, "laser_scan_p_top_snr.json");
+    let of = |component: &str| -> BTreeSet<String> {
+        let within = chosen.iter().filter_map(|name| name.strip_prefix(&format!("{component}.")));
+        within.map(str::to_owned).collect()
+    };
+    let export = |trainer: &str, options: &[&str]| {
+        place.run(&[&["export", trainer, "laser_scan_p.json", "--rank", "8", "--alpha", "4"], options].concat())
+    };
+
+    let run = export("diffusers", &both);
+    let configs: BTreeMap<String, Value> = serde_json::from_str(&run.succeeded().stdout).expect("JSON");
+    assert_eq!(configs.keys().collect::<Vec<_>>(), ["text_encoder", "text_encoder_2", "unet"]);
+    for (component, config) in &configs {
+        let targets: BTreeSet<String> = strings(&config["target_modules"]).into_iter().collect();
+        // Version 5 of transformers has CLIP's layers without the model that was around them.
+        let own = of(component).iter().map(|name| name.replace("text_model.", "")).collect::<BTreeSet<String>>();
+        assert_eq!((targets, &config["r"]), (own, &Value::from(8)), "{component}");
+    }
+    for part in ["unet: rank 8: ", "text_encoder_2: rank 8: ", "add_adapter(LoraConfig(**config))"] {
+        assert!(run.stderr.contains(part), "{part} is not in {}", run.stderr);
+    }
+    export("diffusers", &[&["--format", "args"], &both[..]].concat()).refused(1, &["the modules of one component"]);
+
+    let run = export("lycoris", &both);
+    let preset: toml::Table = run.succeeded().stdout.parse().expect("TOML");
+    let originals = modules.iter().filter(|module| of("unet").contains(&module.name));
+    let originals: BTreeSet<String> = originals.filter_map(|module| module.original.clone()).collect();
+    assert_eq!(listed(&preset, "unet_target_name"), originals);
+    assert_eq!(listed(&preset, "text_encoder_target_name"), of("text_encoder_2"));
+    assert!(!preset.contains_key("name_algo_map") && !run.stderr.contains("--network_train_unet_only"));
+    // What both encoders have is given to both. A rank that follows from the shapes differs, and is then said of each module.
+    for one in ["text_encoder.self_attn.v_proj", "text_encoder.self_attn.q_proj"] {
+        export("lycoris", &["--top-n", "1", "--types", "unet.*attn1.to_q", "--types", one])
+            .refused(1, &["would train 'text_model.encoder.layers.", "of 'text_encoder_2' too", "of both, or of none"]);
+    }
+    let line = ["export", "lycoris", "laser_scan_p.json", "--match-rank", "2", "--scale-alpha"];
+    let run = place.run(&[&line[..], &both].concat());
+    let preset: toml::Table = run.succeeded().stdout.parse().expect("TOML");
+    let own = preset["name_algo_map"].as_table().expect("a table");
+    let dimension = |name: &str| own[name]["dim"].as_integer().expect("a rank");
+    assert!(of("text_encoder_2").iter().all(|name| dimension(name) == 4), "{own:?}");
+
+    // An encoder alone leaves the U-Net as it is; the other trainers take one component.
+    let encoders = ["--top-percent", "100", "--types", "text_encoder*.v_proj"];
+    let preset: toml::Table = export("lycoris", &encoders).succeeded().stdout.parse().expect("TOML");
+    assert!(listed(&preset, "unet_target_name").is_empty());
+    for trainer in ["simpletuner", "ai-toolkit", "onetrainer", "peft"] {
+        export(trainer, &both).refused(1, &["which are models of their own", "--types 'unet.*'"]);
+    }
+    // What was written is replaced by the next export.
+    for trainer in ["diffusers", "lycoris"] {
+        for _ in 0..2 {
+            export(trainer, &[&["--output-dir", "o"], &both[..]].concat()).succeeded();
+        }
+    }
+}

@@ -19,6 +19,7 @@ from pathlib import Path
 import diffusers
 import peft
 import torch
+import transformers
 from lycoris import kohya, wrapper
 from peft.tuners.lora.layer import LoraLayer
 
@@ -126,6 +127,55 @@ def check(binary, name):
         return wrong
 
 
+class OfVersion4(torch.nn.Module):
+    """A text encoder as version 4 of transformers has it, with the model that version 5 leaves out. kohya's scripts use version 4."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.text_model = encoder
+
+
+def check_pipeline(binary, name, encoders):
+    """A choice in a U-Net and its text encoders, of which all have the same modules chosen."""
+    config, modules = family(name)
+    clip = transformers.CLIPTextConfig(vocab_size=99, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2)
+    make = {"unet": lambda: getattr(diffusers, config["_class_name"]).from_config(config)}
+    make |= {encoder: lambda: transformers.CLIPTextModel(clip) for encoder in encoders}
+    classes = {component: type(of()) for component, of in make.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(0)
+        for component, of in make.items():
+            of().save_pretrained(f"{folder}/p/{component}")
+        index = {c: [own.__module__.split(".")[0], own.__name__] for c, own in classes.items()}
+        Path(f"{folder}/p/model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline", **index}))
+        types = ["--top-percent", "100", "--types", "unet.*attn1.to_q", "--types", "text_encoder*.self_attn.v_proj"]
+        call(binary, "--model", f"{folder}/p", "--output-dir", folder, "-q", "--device", "cpu", *types)
+        top = json.loads(Path(f"{folder}/laser_scan_p_top_snr.json").read_text())
+        chosen = {c: {one.removeprefix(f"{c}.") for names in top.values() for one in names if one.startswith(f"{c}.")} for c in make}
+        assert all(chosen.values()), chosen
+        export = lambda trainer: call(binary, "export", trainer, f"{folder}/laser_scan_p.json", *types, "--rank", RANK, "--alpha", ALPHA, "-q")
+        wrong = []
+        for component, settings in json.loads(export("diffusers")).items():
+            model = make[component]()
+            # What `add_adapter` does, which transformers has for newer versions of PEFT only.
+            peft.inject_adapter_in_model(peft.LoraConfig(**settings), model)
+            found = {name for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+            print(name, "diffusers", component, len(found), "ok" if found == chosen[component] else "wrong", flush=True)
+            wrong += [f"{name} {component}: {one}" for one in sorted(found ^ chosen[component])[:3]]
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as preset:
+            preset.write(export("lycoris"))
+            preset.flush()
+            kohya.LycorisNetworkKohya.NAME_ALGO_MAP = {}
+            loaded = [OfVersion4(make[encoder]()) for encoder in encoders]
+            network = kohya.create_network(1.0, RANK, ALPHA, None, loaded, of_kohya(modules), preset=preset.name, algo="lora")
+        found = {lora.lora_name for lora in network.unet_loras + network.text_encoder_loras}
+        wanted = {"lora_unet_" + modules[one][1].replace(".", "_") for one in chosen["unet"]}
+        for number, encoder in enumerate(encoders, 1):
+            wanted |= {f"lora_te{number}_text_model_{one.replace('.', '_')}" for one in chosen[encoder]}
+        print(name, "lycoris", len(found), "ok" if found == wanted else "wrong", flush=True)
+        return wrong + [f"{name} lycoris: {one}" for one in sorted(found ^ wanted)[:3]]
+
+
 def main():
     parser = argparse.ArgumentParser(description="Proves exports of diffusion models; see the top of this file.")
     parser.add_argument("--binary", default="target/release/laser-scan", help="laser-scan (default: %(default)s)")
@@ -133,6 +183,7 @@ def main():
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     wrong = [fault for file in sorted((HERE / "diffusion").glob("*.json")) for fault in check(binary, file.stem)]
+    wrong += check_pipeline(binary, "sd15", ["text_encoder"]) + check_pipeline(binary, "sdxl", ["text_encoder", "text_encoder_2"])
     if wrong:
         raise SystemExit("\n".join(wrong))
 

@@ -3,18 +3,23 @@
 //!
 //! The names are those within the component: one that begins with the component's own name finds nothing.
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::Form;
 use crate::output;
 use crate::scan::Scan;
 use crate::trainers::choice::Choice;
+use crate::trainers::export::Prepared;
 use crate::trainers::peft;
 use crate::trainers::profile::Profile;
 use crate::trainers::remedy::Remedy;
 use crate::trainers::targets::{AsLoaded, Naming};
-use crate::trainers::yaml::Value;
-use crate::trainers::{Export, ExportError, Format, Trainer, args};
+use crate::trainers::yaml;
+use crate::trainers::{Export, ExportError, Format, Request, Trainer, args};
+
+/// How the configurations of several components are used.
+const APPLIED: &str =
+    "for name, config in json.load(file).items(): getattr(pipeline, name).add_adapter(LoraConfig(**config))";
 
 #[derive(Debug)]
 pub struct Diffusers;
@@ -52,9 +57,9 @@ impl Trainer for Diffusers {
         let mut absent = Vec::new();
         if let Some(names) = list.filter(|names| !names.iter().any(|name| name.contains(','))) {
             let settings = [
-                ("rank", Value::Number(choice.lora.rank)),
-                ("lora_alpha", Value::Decimal(choice.lora.alpha)),
-                ("lora_layers", Value::Text(names.join(","))),
+                ("rank", yaml::Value::Number(choice.lora.rank)),
+                ("lora_alpha", yaml::Value::Decimal(choice.lora.alpha)),
+                ("lora_layers", yaml::Value::Text(names.join(","))),
             ];
             documents.push(self.document(choice, Format::Args, args::line(choice.trainer, &settings)?));
         } else {
@@ -63,6 +68,31 @@ impl Trainer for Diffusers {
             absent.push((Format::Args, why));
         }
         Ok(Export { documents, absent, notes, ..Export::default() })
+    }
+
+    /// The configurations of all components as one object, each under the component's name.
+    fn export_components(&self, request: &Request<'_>, components: &[&str]) -> Result<Export, ExportError> {
+        let mut configs = Map::new();
+        let mut export = Export::default();
+        for component in components {
+            let prepared = Prepared::new(self, request, Some(component))?;
+            let (config, notes) = peft::config(&prepared.choice)?;
+            export.documents = vec![self.document(&prepared.choice, Format::Json, String::new())];
+            configs.insert((*component).to_owned(), Value::Object(config));
+            prepared.tell(&mut export, notes);
+        }
+        export.documents.iter_mut().for_each(|document| document.text = output::python_json_text(&configs));
+        export.absent.push((Format::Args, "diffusers' scripts take the modules of one component".to_owned()));
+        export.notes.push(APPLIED.to_owned().into());
+        Ok(export)
+    }
+
+    fn is_own_file(&self, bytes: &[u8]) -> bool {
+        let is_config = |value: &Value| {
+            value.as_object().is_some_and(|config| config.keys().all(|key| peft::KEYS.contains(&&**key)))
+        };
+        let components = serde_json::from_slice::<Map<String, Value>>(bytes);
+        components.is_ok_and(|components| !components.is_empty() && components.values().all(is_config))
     }
 }
 

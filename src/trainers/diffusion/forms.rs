@@ -5,7 +5,7 @@ use super::family::{Family, Form, Names};
 use crate::modules::name::number;
 use crate::modules::{InMemory, Info};
 use crate::scan::Surroundings;
-use crate::trainers::targets::Naming;
+use crate::trainers::targets::{Naming, within};
 
 impl Family {
     /// The family of a model and the form of its names in the scan. `names` are those of its modules.
@@ -18,7 +18,7 @@ impl Family {
             around.is_some_and(|around| around.model_types.iter().any(|own| family.classes.contains(&own.as_str())))
         };
         if let Some(family) = FAMILIES.iter().find(is_of_class) {
-            let is_larger = || names.clone().any(|name| name.starts_with("add_embedding."));
+            let is_larger = || names.clone().any(|name| name.split('.').any(|segment| segment == "add_embedding"));
             let is_unet = matches!(family.names, Names::UNet);
             let key = if is_unet && !is_larger() { "sd" } else { family.key };
             return FAMILIES.iter().find(|family| family.key == key).map(|family| (family, Form::Diffusers));
@@ -68,6 +68,20 @@ impl Naming for Translated {
         let InMemory::Modules(names) = &info.memory else { return Some(info.memory.clone()) };
         let translated: Vec<String> = names.iter().flat_map(|name| self.family.translated(name, self.to)).collect();
         (!translated.is_empty()).then_some(InMemory::Modules(translated))
+    }
+}
+
+/// The names of a text encoder's modules in version 4 of transformers, with which kohya's scripts load it: those on disk, with the
+/// model within CLIP that version 5 leaves out.
+pub struct Encoder {
+    pub component: String,
+}
+
+impl Naming for Encoder {
+    fn memory(&self, info: &Info) -> Option<InMemory> {
+        let name = within(&info.name, &self.component).unwrap_or(&info.name);
+        let inner = if name.starts_with("encoder.layers.") { "text_model." } else { "" };
+        matches!(info.memory, InMemory::Modules(_)).then(|| InMemory::Modules(vec![format!("{inner}{name}")]))
     }
 }
 
@@ -122,7 +136,9 @@ mod tests {
         };
         assert_eq!(of("FluxTransformer2DModel", &[]), Some(("flux", Form::Diffusers)));
         assert_eq!(of("UNet2DConditionModel", &["conv_in"]), Some(("sd", Form::Diffusers)));
-        assert_eq!(of("UNet2DConditionModel", &["add_embedding.linear_1"]), Some(("sdxl", Form::Diffusers)));
+        for name in ["add_embedding.linear_1", "unet.add_embedding.linear_1"] {
+            assert_eq!(of("UNet2DConditionModel", &[name]), Some(("sdxl", Form::Diffusers)));
+        }
         assert_eq!(of("", &["double_blocks.0.img_mod.lin"]), Some(("flux", Form::Original)));
         assert_eq!(of("", &["double_blocks.0.img_attn_qkv"]), Some(("hunyuan-video", Form::Original)));
         assert_eq!(of("", &["input_blocks.1.0.in_layers.2", "label_emb.0.0"]), Some(("sdxl", Form::Original)));

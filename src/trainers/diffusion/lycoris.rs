@@ -4,20 +4,23 @@
 //! A preset without a list of classes wraps everything, so that the lists are there and empty. LoRA, LoKr and whole weights
 //! (`algo=full`) take the same preset.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 use serde_json::json;
 
-use super::Form;
 use super::toml_keys;
+use super::{Encoder, Form};
 use crate::output;
 use crate::scan::Scan;
 use crate::trainers::choice::Choice;
+use crate::trainers::export::Prepared;
+use crate::trainers::lora::Lora;
 use crate::trainers::profile::Profile;
+use crate::trainers::remedy::Remedy;
 use crate::trainers::resolve::Rule;
-use crate::trainers::targets::Naming;
-use crate::trainers::{Export, ExportError, Format, Trainer};
+use crate::trainers::targets::{Naming, Target, Targets};
+use crate::trainers::{Export, ExportError, Format, Request, Trainer};
 
 const KEYS: [&str; 7] = [
     "enable_conv",
@@ -45,16 +48,50 @@ struct Preset {
     unet_target_module: [String; 0],
     unet_target_name: Vec<String>,
     text_encoder_target_module: [String; 0],
-    text_encoder_target_name: [String; 0],
+    text_encoder_target_name: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     name_algo_map: BTreeMap<String, Own>,
 }
 
 /// What a module has for itself.
-#[derive(Serialize)]
+#[derive(PartialEq, Serialize)]
 struct Own {
     dim: u64,
     alpha: f64,
+}
+
+impl Preset {
+    /// The preset for these choices, of which the first has the usual rank and alpha.
+    fn new(choices: &[&Choice<'_>]) -> Result<Self, ExportError> {
+        let mut preset = Self {
+            enable_conv: false,
+            use_fnmatch: true,
+            unet_target_module: [],
+            unet_target_name: Vec::new(),
+            text_encoder_target_module: [],
+            text_encoder_target_name: Vec::new(),
+            name_algo_map: BTreeMap::new(),
+        };
+        for choice in choices {
+            let names = names(choice)?;
+            preset.enable_conv |= names.iter().any(|name| super::is_convolution(name));
+            for (name, own) in own(choice, &choices[0].lora) {
+                if preset.name_algo_map.get(&name).is_some_and(|other| *other != own) {
+                    let what = format!("has one rank for '{name}' in all components, which would have several here");
+                    return Err(choice.unsupported(what, Remedy::GiveRank));
+                }
+                preset.name_algo_map.insert(name, own);
+            }
+            if is_encoder(choice) {
+                check_other_encoders(choice, &names)?;
+                let known = &mut preset.text_encoder_target_name;
+                known.extend(names.into_iter().filter(|name| !known.contains(name)).collect::<Vec<_>>());
+            } else {
+                preset.unet_target_name = names;
+            }
+        }
+        Ok(preset)
+    }
 }
 
 impl Trainer for Lycoris {
@@ -65,6 +102,11 @@ impl Trainer for Lycoris {
     /// sd-scripts has diffusers' names for Stable Diffusion 1.5 and 2, and musubi-tuner for Z-Image; both have original ones for all
     /// others.
     fn naming(&self, scan: &Scan, component: Option<&str>) -> Result<Box<dyn Naming>, ExportError> {
+        let trains_encoders =
+            || super::family(scan).is_some_and(|(family, _)| ["sd", "sdxl", "sd3", "flux"].contains(&family.key));
+        if let Some(encoder) = component.filter(|component| !super::is_denoiser(component) && trains_encoders()) {
+            return Ok(Box::new(Encoder { component: encoder.to_owned() }));
+        }
         super::naming(self.profile(), scan, component, |family| {
             Some(if matches!(family.key, "sd" | "z-image") { Form::Diffusers } else { Form::Original })
         })
@@ -75,23 +117,37 @@ impl Trainer for Lycoris {
     }
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
-        let names = names(choice)?;
-        let own = own(choice, &names);
-        let preset = Preset {
-            enable_conv: names.iter().any(|name| super::is_convolution(name)),
-            use_fnmatch: true,
-            unet_target_module: [],
-            unet_target_name: names,
-            text_encoder_target_module: [],
-            text_encoder_target_name: [],
-            name_algo_map: own,
-        };
+        self.preset(&[choice])
+    }
+
+    /// One preset has the modules of the denoiser and those of all text encoders.
+    fn export_components(&self, request: &Request<'_>, components: &[&str]) -> Result<Export, ExportError> {
+        let (denoisers, encoders): (Vec<&str>, Vec<&str>) =
+            components.iter().copied().partition(|component| super::is_denoiser(component));
+        if let [first, second, ..] = *denoisers {
+            return Err(ExportError::Components(first.to_owned(), second.to_owned()));
+        }
+        let prepared = |component: &&str| Prepared::new(self, request, Some(component));
+        let all = denoisers.iter().chain(&encoders).map(prepared).collect::<Result<Vec<_>, _>>()?;
+        let choices: Vec<&Choice<'_>> = all.iter().map(|prepared| &prepared.choice).collect();
+        let mut export = self.preset(&choices)?;
+        let usage = std::mem::take(&mut export.notes);
+        all.into_iter().for_each(|prepared| prepared.tell(&mut export, Vec::new()));
+        export.notes.extend(usage);
+        Ok(export)
+    }
+}
+
+impl Lycoris {
+    fn preset(&self, choices: &[&Choice<'_>]) -> Result<Export, ExportError> {
         // Texts, numbers and flags under keys that are texts have a form in TOML.
-        let text = toml::to_string(&preset).expect("plain data has a TOML form");
-        let document = self.document(choice, Format::Toml, text);
+        let text = toml::to_string(&Preset::new(choices)?).expect("plain data has a TOML form");
+        let document = self.document(choices[0], Format::Toml, text);
+        let lora = &choices[0].lora;
+        let encoders = if choices.iter().any(|choice| is_encoder(choice)) { "" } else { " --network_train_unet_only" };
         let line = format!(
-            "train with --network_module lycoris.kohya --network_dim {} --network_alpha {} --network_args \"preset=FILE.toml\" \"algo=lora\"",
-            choice.lora.rank, choice.lora.alpha
+            "train with --network_module lycoris.kohya --network_dim {} --network_alpha {} --network_args \"preset=FILE.toml\" \"algo=lora\"{encoders}",
+            lora.rank, lora.alpha
         );
         Ok(Export { documents: vec![document], notes: vec![line.into()], ..Export::default() })
     }
@@ -115,7 +171,7 @@ impl Trainer for SimpleTunerLycoris {
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
         let names = names(choice)?;
-        let own = own(choice, &names);
+        let own = own(choice, &choice.lora);
         let config = json!({
             "algo": "lora",
             "multiplier": 1.0,
@@ -142,10 +198,40 @@ fn names(choice: &Choice<'_>) -> Result<Vec<String>, ExportError> {
     Ok(names)
 }
 
-/// The modules with a rank of their own. A convolution has none without it.
-fn own(choice: &Choice<'_>, names: &[String]) -> BTreeMap<String, Own> {
-    let of = |name: &String, rank: u64| (name.clone(), Own { dim: rank, alpha: choice.lora.alpha_at(rank) });
-    let lower = choice.lora.lower.iter().map(|(place, rank)| of(&choice.target(*place).name, *rank));
-    let convolutions = names.iter().filter(|name| super::is_convolution(name)).map(|name| of(name, choice.lora.rank));
-    convolutions.chain(lower).collect()
+/// The modules with a rank or an alpha other than the `usual` ones. A convolution has none without its own.
+fn own(choice: &Choice<'_>, usual: &Lora) -> BTreeMap<String, Own> {
+    let lora = &choice.lora;
+    let of = |place: usize| {
+        let rank = lora.lower.get(&place).copied().unwrap_or(lora.rank);
+        (choice.target(place).name.clone(), Own { dim: rank, alpha: lora.alpha_at(rank) })
+    };
+    let usual = Own { dim: usual.rank, alpha: usual.alpha };
+    choice.trained().map(of).filter(|(name, own)| *own != usual || super::is_convolution(name)).collect()
+}
+
+fn is_encoder(choice: &Choice<'_>) -> bool {
+    choice.component.as_deref().is_some_and(|component| !super::is_denoiser(component))
+}
+
+/// Makes sure that the chosen `names` of a text encoder hit nothing in another one, as all are given the same list.
+fn check_other_encoders(choice: &Choice<'_>, names: &[String]) -> Result<(), ExportError> {
+    let names: HashSet<&str> = names.iter().map(String::as_str).collect();
+    let (scan, Some(around)) = (choice.selection.scan, choice.around) else { return Ok(()) };
+    let chosen: HashSet<usize> = choice.selection.chosen().flat_map(|module| module.members()).copied().collect();
+    let is_other = |other: &&String| !super::is_denoiser(other) && choice.component.as_ref() != Some(*other);
+    for other in around.components.iter().filter(is_other) {
+        let targets = Targets::new(scan, Some(other), &Encoder { component: other.clone() }).all;
+        let is_missed = |target: &&Target| {
+            names.contains(target.name.as_str()) && !target.members.iter().all(|place| chosen.contains(place))
+        };
+        if let Some(target) = targets.iter().find(is_missed) {
+            let what = format!(
+                "gives one list to all text encoders, and would train '{}' of '{other}' too, which is not chosen: choose the same \
+                 of both, or of none",
+                target.name
+            );
+            return Err(choice.unsupported(what, None));
+        }
+    }
+    Ok(())
 }

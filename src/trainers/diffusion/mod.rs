@@ -19,7 +19,7 @@ pub use ai_toolkit::{AiToolkit, AiToolkitFull};
 pub use diffusers::{Diffusers, SimpleTuner};
 pub use diffusion_pipe::DiffusionPipe;
 pub use family::{Family, Form};
-pub use forms::Translated;
+pub use forms::{Encoder, Translated};
 pub use kohya::{Musubi, SdScripts};
 pub use lycoris::{Lycoris, SimpleTunerLycoris};
 pub use onetrainer::{OneTrainer, OneTrainerFull};
