@@ -25,6 +25,7 @@ mod ms_swift;
 mod ms_swift_full;
 mod nemo_automodel;
 mod peft;
+mod prepared;
 mod profile;
 mod ranks;
 mod recognize;

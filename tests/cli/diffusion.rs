@@ -571,15 +571,30 @@ fn several_components_are_trained_together() {
     let dimension = |name: &str| own[name]["dim"].as_integer().expect("a rank");
     assert!(of("text_encoder_2").iter().all(|name| dimension(name) == 4), "{own:?}");
 
+    // ai-toolkit has a name for each of them.
+    let run = export("ai-toolkit", &both);
+    let words: BTreeSet<String> = items(&run.succeeded().stdout, "only_if_contains").into_iter().collect();
+    let numbered = [("unet", "lora_unet"), ("text_encoder", "lora_te1"), ("text_encoder_2", "lora_te2")];
+    let expected = numbered.iter().flat_map(|(component, beginning)| {
+        of(component).into_iter().map(move |name| format!("{beginning}.{name}")).collect::<Vec<String>>()
+    });
+    assert_eq!(words, expected.collect());
+    assert!(run.stdout.contains("train:\n  train_unet: true\n  train_text_encoder: true\n"), "{}", run.stdout);
+    let first = export("ai-toolkit", &["--top-n", "1", "--types", "text_encoder.self_attn.q_proj"]);
+    assert_eq!(items(&first.succeeded().stdout, "only_if_contains").len(), 1);
+    assert!(first.stdout.contains("train_unet: false"), "{}", first.stdout);
+    let different = ["export", "ai-toolkit", "laser_scan_p.json", "--match-rank", "2"];
+    place.run(&[&different[..], &both].concat()).refused(1, &["has one rank", "give --rank"]);
+
     // An encoder alone leaves the U-Net as it is; the other trainers take one component.
     let encoders = ["--top-percent", "100", "--types", "text_encoder*.v_proj"];
     let preset: toml::Table = export("lycoris", &encoders).succeeded().stdout.parse().expect("TOML");
     assert!(listed(&preset, "unet_target_name").is_empty());
-    for trainer in ["simpletuner", "ai-toolkit", "onetrainer", "peft"] {
+    for trainer in ["simpletuner", "musubi", "onetrainer", "peft"] {
         export(trainer, &both).refused(1, &["which are models of their own", "--types 'unet.*'"]);
     }
     // What was written is replaced by the next export.
-    for trainer in ["diffusers", "lycoris"] {
+    for trainer in ["diffusers", "lycoris", "ai-toolkit"] {
         for _ in 0..2 {
             export(trainer, &[&["--output-dir", "o"], &both[..]].concat()).succeeded();
         }

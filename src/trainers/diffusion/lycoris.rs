@@ -14,7 +14,6 @@ use super::{Encoder, Form};
 use crate::output;
 use crate::scan::Scan;
 use crate::trainers::choice::Choice;
-use crate::trainers::export::Prepared;
 use crate::trainers::lora::Lora;
 use crate::trainers::profile::Profile;
 use crate::trainers::remedy::Remedy;
@@ -72,17 +71,18 @@ impl Preset {
             text_encoder_target_name: Vec::new(),
             name_algo_map: BTreeMap::new(),
         };
+        let mut all: BTreeMap<String, Own> = BTreeMap::new();
         for choice in choices {
             let names = names(choice)?;
             preset.enable_conv |= names.iter().any(|name| super::is_convolution(name));
-            for (name, own) in own(choice, &choices[0].lora) {
-                if preset.name_algo_map.get(&name).is_some_and(|other| *other != own) {
+            for (name, own) in ranks(choice) {
+                if all.get(&name).is_some_and(|other| *other != own) {
                     let what = format!("has one rank for '{name}' in all components, which would have several here");
                     return Err(choice.unsupported(what, Remedy::GiveRank));
                 }
-                preset.name_algo_map.insert(name, own);
+                all.insert(name, own);
             }
-            if is_encoder(choice) {
+            if super::is_of_encoder(choice) {
                 check_other_encoders(choice, &names)?;
                 let known = &mut preset.text_encoder_target_name;
                 known.extend(names.into_iter().filter(|name| !known.contains(name)).collect::<Vec<_>>());
@@ -90,6 +90,7 @@ impl Preset {
                 preset.unet_target_name = names;
             }
         }
+        preset.name_algo_map = own(all, &choices[0].lora);
         Ok(preset)
     }
 }
@@ -104,7 +105,7 @@ impl Trainer for Lycoris {
     fn naming(&self, scan: &Scan, component: Option<&str>) -> Result<Box<dyn Naming>, ExportError> {
         let trains_encoders =
             || super::family(scan).is_some_and(|(family, _)| ["sd", "sdxl", "sd3", "flux"].contains(&family.key));
-        if let Some(encoder) = component.filter(|component| !super::is_denoiser(component) && trains_encoders()) {
+        if let Some(encoder) = super::encoder(component).filter(|_| trains_encoders()) {
             return Ok(Box::new(Encoder { component: encoder.to_owned() }));
         }
         super::naming(self.profile(), scan, component, |family| {
@@ -122,13 +123,7 @@ impl Trainer for Lycoris {
 
     /// One preset has the modules of the denoiser and those of all text encoders.
     fn export_components(&self, request: &Request<'_>, components: &[&str]) -> Result<Export, ExportError> {
-        let (denoisers, encoders): (Vec<&str>, Vec<&str>) =
-            components.iter().copied().partition(|component| super::is_denoiser(component));
-        if let [first, second, ..] = *denoisers {
-            return Err(ExportError::Components(first.to_owned(), second.to_owned()));
-        }
-        let prepared = |component: &&str| Prepared::new(self, request, Some(component));
-        let all = denoisers.iter().chain(&encoders).map(prepared).collect::<Result<Vec<_>, _>>()?;
+        let all = super::with_encoders(self, request, components)?;
         let choices: Vec<&Choice<'_>> = all.iter().map(|prepared| &prepared.choice).collect();
         let mut export = self.preset(&choices)?;
         let usage = std::mem::take(&mut export.notes);
@@ -144,7 +139,8 @@ impl Lycoris {
         let text = toml::to_string(&Preset::new(choices)?).expect("plain data has a TOML form");
         let document = self.document(choices[0], Format::Toml, text);
         let lora = &choices[0].lora;
-        let encoders = if choices.iter().any(|choice| is_encoder(choice)) { "" } else { " --network_train_unet_only" };
+        let encoders =
+            if choices.iter().any(|choice| super::is_of_encoder(choice)) { "" } else { " --network_train_unet_only" };
         let line = format!(
             "train with --network_module lycoris.kohya --network_dim {} --network_alpha {} --network_args \"preset=FILE.toml\" \"algo=lora\"{encoders}",
             lora.rank, lora.alpha
@@ -171,7 +167,7 @@ impl Trainer for SimpleTunerLycoris {
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
         let names = names(choice)?;
-        let own = own(choice, &choice.lora);
+        let own = own(ranks(choice), &choice.lora);
         let config = json!({
             "algo": "lora",
             "multiplier": 1.0,
@@ -198,19 +194,21 @@ fn names(choice: &Choice<'_>) -> Result<Vec<String>, ExportError> {
     Ok(names)
 }
 
-/// The modules with a rank or an alpha other than the `usual` ones. A convolution has none without its own.
-fn own(choice: &Choice<'_>, usual: &Lora) -> BTreeMap<String, Own> {
+/// The rank and the alpha of each module.
+fn ranks(choice: &Choice<'_>) -> BTreeMap<String, Own> {
     let lora = &choice.lora;
     let of = |place: usize| {
         let rank = lora.lower.get(&place).copied().unwrap_or(lora.rank);
         (choice.target(place).name.clone(), Own { dim: rank, alpha: lora.alpha_at(rank) })
     };
-    let usual = Own { dim: usual.rank, alpha: usual.alpha };
-    choice.trained().map(of).filter(|(name, own)| *own != usual || super::is_convolution(name)).collect()
+    choice.trained().map(of).collect()
 }
 
-fn is_encoder(choice: &Choice<'_>) -> bool {
-    choice.component.as_deref().is_some_and(|component| !super::is_denoiser(component))
+/// The modules with a rank or an alpha other than the `usual` ones. A convolution has none without its own.
+fn own(mut ranks: BTreeMap<String, Own>, usual: &Lora) -> BTreeMap<String, Own> {
+    let usual = Own { dim: usual.rank, alpha: usual.alpha };
+    ranks.retain(|name, own| *own != usual || super::is_convolution(name));
+    ranks
 }
 
 /// Makes sure that the chosen `names` of a text encoder hit nothing in another one, as all are given the same list.
@@ -218,7 +216,7 @@ fn check_other_encoders(choice: &Choice<'_>, names: &[String]) -> Result<(), Exp
     let names: HashSet<&str> = names.iter().map(String::as_str).collect();
     let (scan, Some(around)) = (choice.selection.scan, choice.around) else { return Ok(()) };
     let chosen: HashSet<usize> = choice.selection.chosen().flat_map(|module| module.members()).copied().collect();
-    let is_other = |other: &&String| !super::is_denoiser(other) && choice.component.as_ref() != Some(*other);
+    let is_other = |other: &&String| super::encoder(Some(other)).is_some() && choice.component.as_ref() != Some(*other);
     for other in around.components.iter().filter(is_other) {
         let targets = Targets::new(scan, Some(other), &Encoder { component: other.clone() }).all;
         let is_missed = |target: &&Target| {

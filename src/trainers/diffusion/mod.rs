@@ -26,15 +26,19 @@ pub use onetrainer::{OneTrainer, OneTrainerFull};
 
 use std::collections::HashSet;
 
-use super::ExportError;
 use super::choice::Choice;
+use super::prepared::Prepared;
 use super::profile::Profile;
 use super::remedy::Remedy;
 use super::targets::{AsLoaded, Naming};
+use super::{ExportError, Request, Trainer};
 use crate::scan::Scan;
 
 /// The values of most trainers of diffusion models, without the names, forms and keys that each has for itself.
 const USUAL: Profile = Profile { takes_diffusion: true, ..Profile::USUAL };
+
+/// What the text encoders of a pipeline are called, with a number from the second on.
+const ENCODER: &str = "text_encoder";
 
 /// Last segments of the names of convolutions, in either form.
 #[rustfmt::skip]
@@ -81,6 +85,35 @@ pub fn divided(choice: &Choice<'_>) -> Option<String> {
 /// Whether a component of a pipeline is the model that removes noise; the others encode texts and images.
 pub fn is_denoiser(component: &str) -> bool {
     component.starts_with("transformer") || component.starts_with("unet")
+}
+
+/// The `component` if it is a text encoder.
+pub fn encoder(component: Option<&str>) -> Option<&str> {
+    component.filter(|component| component.starts_with(ENCODER))
+}
+
+/// Whether a choice is made in a text encoder.
+fn is_of_encoder(choice: &Choice<'_>) -> bool {
+    encoder(choice.component.as_deref()).is_some()
+}
+
+/// The choices within several `components`, that in the denoiser first, for a trainer that takes one denoiser and text encoders.
+fn with_encoders<'a>(
+    trainer: &dyn Trainer,
+    request: &Request<'a>,
+    components: &[&str],
+) -> Result<Vec<Prepared<'a>>, ExportError> {
+    let denoisers: Vec<&str> = components.iter().copied().filter(|component| is_denoiser(component)).collect();
+    if let [first, second, ..] = *denoisers {
+        return Err(ExportError::Components(first.to_owned(), second.to_owned()));
+    }
+    let encoders = components.iter().copied().filter(|component| !is_denoiser(component));
+    denoisers
+        .iter()
+        .copied()
+        .chain(encoders)
+        .map(|component| Prepared::new(trainer, request, Some(component)))
+        .collect()
 }
 
 /// The names in the form that a `trainer` has for a diffusion model's family. It fails for other models, and where the trainer has
