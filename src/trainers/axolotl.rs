@@ -69,6 +69,7 @@ impl Trainer for Axolotl {
 
     fn export(&self, choice: &Choice<'_>) -> Result<Export, ExportError> {
         let names = peft::Names::checked(choice)?;
+        let (ranks, alphas) = (names.rank_pattern(choice), names.alpha_pattern(choice));
         let modules = match names.modules {
             Modules::List(names) => Value::List(names),
             Modules::Expression(expression) => Value::Text(expression),
@@ -88,15 +89,12 @@ impl Trainer for Axolotl {
             settings.push(("lora_target_parameters", Value::List(names.parameters)));
         }
         // Axolotl takes only whole alphas.
-        let alphas = peft::alpha_pattern(choice);
         let mut notes = names.notes;
         if alphas.iter().any(|(_, alpha)| alpha.fract() != 0.0) {
             notes.push(ROUNDED.to_owned().into());
         }
         let alphas = alphas.into_iter().map(|(name, alpha)| (name, alpha.round().max(1.0) as u64));
-        for (key, pattern) in
-            [("lora_rank_pattern", peft::rank_pattern(choice)), ("lora_alpha_pattern", alphas.collect())]
-        {
+        for (key, pattern) in [("lora_rank_pattern", ranks), ("lora_alpha_pattern", alphas.collect())] {
             if pattern.is_empty() {
                 resets.push((key, Value::Map(Vec::new())));
             } else {

@@ -69,8 +69,9 @@ impl Trainer for Peft {
 /// What `LoraConfig` is given, and remarks on it.
 pub fn config(choice: &Choice<'_>) -> Result<(Map<String, Value>, Vec<Remark>), ExportError> {
     let names = Names::checked(choice)?;
-    let pattern: Map<String, Value> =
-        rank_pattern(choice).into_iter().map(|(pattern, rank)| (pattern, json!(rank))).collect();
+    let ranks = names.rank_pattern(choice).into_iter().map(|(pattern, rank)| (pattern, json!(rank)));
+    let alphas = names.alpha_pattern(choice).into_iter().map(|(pattern, alpha)| (pattern, lora::in_json(alpha)));
+    let (ranks, alphas): (Map<String, Value>, Map<String, Value>) = (ranks.collect(), alphas.collect());
     let mut config = Map::new();
     config.insert("r".into(), json!(choice.lora.rank));
     config.insert("lora_alpha".into(), choice.lora.alpha_in_json());
@@ -83,9 +84,7 @@ pub fn config(choice: &Choice<'_>) -> Result<(Map<String, Value>, Vec<Remark>), 
         config.insert("lora_dropout".into(), json!(0));
         config.insert("target_parameters".into(), json!(names.parameters));
     }
-    config.insert("rank_pattern".into(), Value::Object(pattern));
-    let alphas: Map<String, Value> =
-        alpha_pattern(choice).into_iter().map(|(pattern, alpha)| (pattern, lora::in_json(alpha))).collect();
+    config.insert("rank_pattern".into(), Value::Object(ranks));
     config.insert("alpha_pattern".into(), Value::Object(alphas));
     if choice.lora.rslora {
         config.insert("use_rslora".into(), json!(true));
@@ -100,6 +99,7 @@ pub fn config(choice: &Choice<'_>) -> Result<(Map<String, Value>, Vec<Remark>), 
 pub struct Names {
     pub modules: Modules,
     pub parameters: Vec<String>,
+    as_parameters: HashSet<usize>,
     pub notes: Vec<Remark>,
 }
 
@@ -145,7 +145,32 @@ impl Names {
             );
             notes.push(Remark::new(text, Remedy::LeaveTypesOut));
         }
-        Ok(Self { modules, parameters: trained.parameters, notes })
+        let Trained { parameters, as_parameters, .. } = trained;
+        Ok(Self { modules, parameters, as_parameters, notes })
+    }
+
+    /// What has a rank of its own, as regular expressions, and those ranks: one expression for all that share one.
+    pub fn rank_pattern(&self, choice: &Choice<'_>) -> Vec<(String, u64)> {
+        let heads = choice.trained().map(|place| choice.target(place)).filter(|target| target.is_head);
+        let heads = heads.filter_map(|head| Some((expression::literally(&head.name), choice.lora.head_rank?)));
+        heads.chain(self.lower(choice)).collect()
+    }
+
+    /// The same but the head, with the alphas that scale their adapters as the others are scaled.
+    pub fn alpha_pattern(&self, choice: &Choice<'_>) -> Vec<(String, f64)> {
+        self.lower(choice).map(|(pattern, rank)| (pattern, choice.lora.alpha_at(rank))).collect()
+    }
+
+    /// What cannot use the rank of the others. PEFT matches the whole name of a parameter.
+    fn lower(&self, choice: &Choice<'_>) -> impl Iterator<Item = (String, u64)> {
+        let mut alike: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+        for (place, rank) in &choice.lora.lower {
+            let target = choice.target(*place);
+            let is_parameter = self.as_parameters.contains(place);
+            let name = if is_parameter { target.parameter() } else { target.name.clone() };
+            alike.entry(*rank).or_default().push(name);
+        }
+        alike.into_iter().map(|(rank, names)| (expression::exactly(&names), rank))
     }
 
     /// The names for a trainer that can give PEFT only a list of modules.
@@ -239,33 +264,6 @@ fn rewritten(choice: &Choice<'_>) -> Vec<&'static str> {
         return Vec::new();
     }
     choice.model_types().flat_map(rewritten_by_peft).copied().collect()
-}
-
-/// The modules with a rank of their own, as regular expressions, and those ranks: one expression for all that share one.
-pub fn rank_pattern(choice: &Choice<'_>) -> Vec<(String, u64)> {
-    let heads = choice.trained().map(|place| choice.target(place)).filter(|target| target.is_head);
-    let heads = heads.filter_map(|head| Some((expression::literally(&head.name), choice.lora.head_rank?)));
-    heads.chain(lower(choice)).collect()
-}
-
-/// The same modules but the head, with the alphas that scale their adapters as the others are scaled.
-pub fn alpha_pattern(choice: &Choice<'_>) -> Vec<(String, f64)> {
-    lower(choice).map(|(pattern, rank)| (pattern, choice.lora.alpha_at(rank))).collect()
-}
-
-/// The modules that cannot use the rank of the others. PEFT matches the module that a parameter is in.
-fn lower(choice: &Choice<'_>) -> impl Iterator<Item = (String, u64)> {
-    let mut alike: BTreeMap<u64, Vec<String>> = BTreeMap::new();
-    for (place, rank) in &choice.lora.lower {
-        let target = choice.target(*place);
-        let module = if target.is_parameter {
-            target.name.rsplit_once('.').map_or("", |(module, _)| module)
-        } else {
-            &target.name
-        };
-        alike.entry(*rank).or_default().push(module.to_owned());
-    }
-    alike.into_iter().map(|(rank, names)| (expression::exactly(&names), rank))
 }
 
 /// What PEFT calls the model's task, by which it chooses its wrapper; `None` if the model's class does not tell.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::program::{Workplace, tiny_mistral};
+use crate::support::program::{Workplace, in_project, tiny_mistral};
 use crate::support::scans::{write, write_mistral};
 
 /// What the program prints for a trainer, from the scan of a 7B model.
@@ -114,6 +114,32 @@ fn a_module_that_cannot_use_the_rank_has_its_own() {
     let whole = |key: &str| config[key].as_f64().expect("a number");
     assert!(rank < whole("r"));
     assert!((alpha / rank - whole("lora_alpha") / whole("r")).abs() < 1e-12);
+}
+
+/// PEFT matches a pattern with the whole name of a parameter, as `re.match(rf"(.*\.)?({pattern})$", name)`.
+#[test]
+fn a_parameter_that_cannot_use_the_rank_has_its_own() {
+    let place = Workplace::new();
+    let model = in_project("tests/trainers/models/qwen3_moe");
+    place.run(&["--model", &model, "--pool-experts", "mean", "-q"]).succeeded();
+    let options = ["--match-rank", "24", "--no-head", "--top-n", "1"];
+    let run = place.run(&[&["export", "peft", "laser_scan_qwen3_moe.json"], &options[..]].concat());
+    let config: Value = serde_json::from_str(&run.succeeded().stdout).expect("JSON");
+    let own = |name: &str| {
+        let matches = |pattern: &str| {
+            let expression = fancy_regex::Regex::new(&format!(r"^(?:(.*\.)?({pattern})$)")).expect("an expression");
+            expression.is_match(name).expect("matched")
+        };
+        let ranks = config["rank_pattern"].as_object().expect("an object");
+        ranks.iter().find(|(pattern, _)| matches(pattern)).map(|(_, rank)| rank.as_u64().expect("a rank"))
+    };
+    let parameters = config["target_parameters"].as_array().expect("a list").iter();
+    let parameters: Vec<&str> = parameters.map(|name| name.as_str().expect("a name")).collect();
+    assert!(config["r"].as_u64() > Some(20) && parameters.iter().any(|name| name.ends_with("down_proj")), "{config}");
+    // The experts are 32 x 20.
+    for name in parameters {
+        assert!(own(name).is_some_and(|rank| rank <= 20) || !name.ends_with("experts.down_proj"), "{name}: {config}");
+    }
 }
 
 #[test]

@@ -449,9 +449,28 @@ def check(code, binary, name, options, on_scan, trainer, scan, top, folder):
     return dict(case, output=output, hit=sorted(found), extra=extra, trainable=trainable), wrong
 
 
+def check_ranks(binary):
+    """That PEFT gives each module and each parameter the rank that its shape allows, all scaled alike."""
+    name, options = "qwen3_moe", POOLED
+    with tempfile.TemporaryDirectory() as root:
+        scanned(binary, name, ("--top-n", str(TOP_N), *options), Path(root))
+        arguments = ("--match-rank", "24", "--no-head", "--top-n", "1", *options)
+        output, _ = call(binary, "export", "peft", Path(root) / f"laser_scan_{name}.json", *arguments, "-q")
+    configuration = json.loads(output)
+    model = peft.get_peft_model(load(name), peft.LoraConfig(**configuration))
+    adapted = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    shape = lambda module: (module.get_param() if isinstance(module, ParamWrapper) else module.get_base_layer().weight).shape[-2:]
+    wrong = [f"{shape(module)} has rank {module.r['default']}" for module in adapted if module.r["default"] > min(shape(module))]
+    if len(scales(model)) != 1:
+        wrong.append(f"scaled by {scales(model)}")
+    lower = [module for module in adapted if isinstance(module, ParamWrapper) and module.r["default"] < configuration["r"]]
+    print(name, "ranks in PEFT", "wrong" if wrong or not lower else "ok", flush=True)
+    return wrong + ([] if lower else ["no parameter has a rank of its own"])
+
+
 def verify(binary):
     code = import_trainers()
-    cases, wrong = [], []
+    cases, wrong = [], check_ranks(binary)
     for name, options in ((name, options) for name, model in MODELS.items() for options in model[-1]):
         with tempfile.TemporaryDirectory() as root:
             folder = Path(root) / name
