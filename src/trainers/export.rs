@@ -5,6 +5,7 @@ use super::diffusion;
 use super::document::{Export, Remark};
 use super::prepared::Prepared;
 use super::remedy::Remedy;
+use super::vouched::vouched;
 use super::{ExportError, Request, Trainer};
 
 /// The configuration with which `trainer` trains exactly what is chosen, if it can.
@@ -21,14 +22,17 @@ pub fn export(trainer: &dyn Trainer, request: &Request<'_>) -> Result<Export, Ex
             remedy: Some(Remedy::NoHeadRank),
         });
     }
+    let guessed = vouched(request.selection)?;
     let mut components = components(request);
     // The component that most trainers take comes first.
     components.sort_by_key(|component| !diffusion::is_denoiser(component));
-    match *components {
+    let mut export = match *components {
         [] => export_model(trainer, request, None),
         [component] => export_model(trainer, request, Some(component)),
         ref several => trainer.export_components(request, several),
-    }
+    }?;
+    export.warnings.extend(guessed);
+    Ok(export)
 }
 
 /// The configuration for what is chosen of the model, or of one `component` of a pipeline.

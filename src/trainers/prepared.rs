@@ -4,7 +4,6 @@ use super::bypassed::bypassed;
 use super::choice::Choice;
 use super::document::{Export, Remark};
 use super::lora::{self, Lora};
-use super::vouched::vouched;
 use super::{ExportError, Request, Trainer};
 
 /// A choice that is ready to be written, and what is said of it in whatever form it is written.
@@ -17,7 +16,6 @@ pub struct Prepared<'a> {
 impl<'a> Prepared<'a> {
     /// What `request` chooses of the model, or of one `component` of a pipeline, with the rank that it gets.
     pub fn new(trainer: &dyn Trainer, request: &Request<'a>, component: Option<&str>) -> Result<Self, ExportError> {
-        let guessed = vouched(request.selection)?;
         let mut choice = Choice::new(trainer, request, component)?;
         let trained = trainer.trains(&choice);
         let is_adapted = trainer.profile().has_adapters;
@@ -41,7 +39,7 @@ impl<'a> Prepared<'a> {
         if is_adapted {
             warnings.extend(choice.lora.warnings(choice.adapter, trainer.profile(), &choice.targets, &trained));
         }
-        warnings.extend(choice.warning().into_iter().chain(guessed));
+        warnings.extend(choice.warning());
         warnings.extend(is_adapted.then(|| bypassed(&choice)).flatten().map(Remark::from));
         Ok(Self { choice, notes: numbers.map(Remark::from).into_iter().chain(head).collect(), warnings })
     }

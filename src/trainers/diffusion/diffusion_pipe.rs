@@ -10,8 +10,16 @@ use crate::trainers::targets::Naming;
 use crate::trainers::{Export, ExportError, Format, Trainer};
 
 /// The classes of blocks within which it trains, by the beginnings of their names.
-const BLOCKS: [&str; 6] =
-    ["transformer_blocks.", "single_transformer_blocks.", "blocks.", "double_blocks.", "single_blocks.", "layers."];
+const BLOCKS: [&str; 8] = [
+    "transformer_blocks.",
+    "single_transformer_blocks.",
+    "blocks.",
+    "double_blocks.",
+    "single_blocks.",
+    "layers.",
+    "noise_refiner.",
+    "context_refiner.",
+];
 
 #[derive(Debug)]
 pub struct DiffusionPipe;
