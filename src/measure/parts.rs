@@ -27,8 +27,7 @@ pub struct Parts {
 }
 
 impl Plan {
-    /// Divides the modules into so many parts, at least one, as [`divide`] does. Every machine that has the same headers divides them
-    /// alike.
+    /// Divides the modules into so many parts, at least one. Every machine that has the same headers divides them alike.
     pub fn parts(&self, count: usize) -> Parts {
         let load = |module: &Module| {
             let shard = module.shards().last().copied().unwrap_or(0);
