@@ -18,6 +18,9 @@ impl Advise for SelectError {
             Self::Pattern(_) => self.into(),
             Self::NoType { .. } => anyhow!("--types {self}"),
             Self::NoLayer { .. } | Self::Layerless(_) => anyhow!("--layers {self}"),
+            Self::TypeNotInLayers(layers, pattern) => {
+                anyhow!("--layers {layers} has no module of the types that --types '{pattern}' names")
+            }
             Self::NotInLayers(layers) => anyhow!("--layers {layers} has no module of the types that --types names"),
             Self::NoShape(name) => anyhow!(
                 "--budget needs the shape of every module, and that of '{name}' is not known: give the model with --model"

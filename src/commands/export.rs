@@ -1,5 +1,6 @@
 //! `laser-scan export`.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -36,6 +37,7 @@ pub fn run(task: &ExportTask, terminal: &Terminal) -> Result<ExitCode> {
     let request = Request { selection: &selection, adapter };
     let export = trainers::export(task.trainer, &request).map_err(Advise::with_advice)?;
     caution(&scan, terminal);
+    caution_of_fused(&scan, terminal);
     let is_all = selection.chosen().count() == selection.ranked.len();
     if is_all && matches!(rules.count, Count::Top(count) if count > 1) {
         terminal.note("everything is chosen: a smaller --top-n takes fewer of each type");
@@ -51,6 +53,26 @@ pub fn run(task: &ExportTask, terminal: &Terminal) -> Result<ExitCode> {
         (None, ExportOutput::Config { .. }) => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Warns of modules that are one for the trainer and whose ranking says little.
+fn caution_of_fused(scan: &Scan, terminal: &Terminal) {
+    let fused = || scan.pools().iter().filter(|pool| pool.is_fused());
+    for pool in fused().filter(|pool| pool.score.is_none()) {
+        terminal.warn(&format!("{} is not ranked: one of its parts could not be measured", pool.name));
+    }
+    let kinds: BTreeSet<&str> = fused().map(|pool| pool.kind.as_str()).collect();
+    for kind in kinds {
+        let of_kind = || fused().filter(|pool| pool.kind == kind).filter_map(|pool| pool.score);
+        let infinite = of_kind().filter(|score| score.value.is_infinite()).count();
+        if infinite > 1 {
+            terminal.warn(&format!(
+                "{kind}: {infinite} of {} ratios are infinite, as one part's ratio is: among them the order is the model's, not a \
+                 ranking; --statistic mp ranks by signal over noise, and --ties margin goes on with this one",
+                of_kind().count()
+            ));
+        }
+    }
 }
 
 /// The scan with what is known of the model around it, from the model itself or from the scan's manifest.

@@ -11,6 +11,9 @@ use super::advice::Advise;
 impl Advise for ExportError {
     fn with_advice(self) -> Error {
         let Some(remedy) = self.remedy() else { return self.into() };
+        if let Self::Within { component, error } = self {
+            return anyhow!("{component}: {}", error.with_advice());
+        }
         let text = match &self {
             Self::Unadaptable { .. } => return anyhow!("{self}; {}", options(&remedy)),
             // These two name the option that needs what is missing.

@@ -30,6 +30,8 @@ pub struct Pool {
     pub kind: String,
     /// The indices of its members among the scan's records, in order.
     pub members: Vec<usize>,
+    /// The types of the members, each once.
+    pub kinds: Vec<String>,
     /// How many experts the members belong to; 0 if they are the parts of one module.
     pub experts: usize,
     /// `None` if a member's ratio is not known.
@@ -50,16 +52,13 @@ pub(super) fn pool(records: &[Record], how: Pooling, ranking: Ranking) -> Vec<Po
         let Some((name, kind)) = record.info.pool() else { continue };
         let at = *places.entry(name.clone()).or_insert(pools.len());
         if at == pools.len() {
-            pools.push(Pool { name, kind, members: Vec::new(), experts: 0, snr: None, score: None });
+            pools.push(Pool::new(name, kind, Vec::new()));
         }
         pools[at].members.push(place);
     }
     for pool in &mut pools {
-        let mut kinds: Vec<&str> = pool.members.iter().map(|place| records[*place].info.kind.as_str()).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        pool.experts = pool.members.len() / kinds.len();
         pool.rate(records, how, ranking);
+        pool.experts = pool.members.len() / pool.kinds.len();
     }
     pools
 }
@@ -72,7 +71,7 @@ pub(super) fn fused(
     ranking: Ranking,
 ) -> Vec<Pool> {
     let pool = |(name, kind, members)| {
-        let mut pool = Pool { name, kind, members, experts: 0, snr: None, score: None };
+        let mut pool = Pool::new(name, kind, members);
         pool.rate(records, how, ranking);
         pool
     };
@@ -80,14 +79,22 @@ pub(super) fn fused(
 }
 
 impl Pool {
+    fn new(name: String, kind: String, members: Vec<usize>) -> Self {
+        Self { name, kind, members, kinds: Vec::new(), experts: 0, snr: None, score: None }
+    }
+
     /// Whether its members are the parts of what is one module for a trainer.
     pub fn is_fused(&self) -> bool {
         self.experts == 0
     }
 
-    /// Gives the pool the ratio and the score of its members.
+    /// Gives the pool the ratio, the score and the types of its members.
     fn rate(&mut self, records: &[Record], how: Pooling, ranking: Ranking) {
         let members = || self.members.iter().map(|place| &records[*place]);
+        let mut kinds: Vec<String> = members().map(|member| member.info.kind.clone()).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        self.kinds = kinds;
         let ratios: Option<Vec<f64>> = members().map(Record::snr).collect();
         let scores: Option<Vec<Score>> = members().map(|member| member.score(ranking)).collect();
         self.snr = ratios.map(|ratios| how.of(&ratios));

@@ -121,6 +121,12 @@ impl<'a> Candidate<'a> {
         self.pool.map_or(&self.record.info.kind, |pool| &pool.kind)
     }
 
+    /// Its type, and those of its parts if a trainer has them as one module.
+    fn kinds(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let parts = self.pool.filter(|pool| pool.is_fused()).map_or(&[][..], |pool| &pool.kinds);
+        std::iter::once(self.kind()).chain(parts.iter().map(String::as_str))
+    }
+
     pub fn layer(&self) -> Option<usize> {
         self.record.info.layer
     }
@@ -209,17 +215,24 @@ fn eligible<'a>(candidates: &[Candidate<'a>], rules: &Rules) -> Result<Vec<Candi
         return Ok(Vec::new());
     }
     check_types(candidates, &rules.types)?;
-    let of_types = candidates.iter().filter(|candidate| rules.types.keep(candidate.kind())).copied();
+    let is_wanted = |candidate: &&Candidate<'a>| candidate.kinds().any(|kind| rules.types.keep(kind));
+    let of_types = candidates.iter().filter(is_wanted).copied();
     let Some(layers) = &rules.layers else { return Ok(of_types.collect()) };
     check_layers(candidates, layers)?;
     let is_in = |candidate: &Candidate<'_>| candidate.layer().is_some_and(|layer| layers.contains(layer));
     let kept: Vec<Candidate<'a>> = of_types.filter(is_in).collect();
-    if kept.is_empty() { Err(SelectError::NotInLayers(layers.clone())) } else { Ok(kept) }
+    if kept.is_empty() {
+        return Err(SelectError::NotInLayers(layers.clone()));
+    }
+    match rules.types.unmatched(|| kept.iter().flat_map(Candidate::kinds)) {
+        Some(pattern) => Err(SelectError::TypeNotInLayers(layers.clone(), pattern.to_owned())),
+        None => Ok(kept),
+    }
 }
 
 fn check_types(candidates: &[Candidate<'_>], types: &Types) -> Result<(), SelectError> {
+    let Some(pattern) = types.unmatched(|| candidates.iter().flat_map(Candidate::kinds)) else { return Ok(()) };
     let kinds = kinds(candidates);
-    let Some(pattern) = types.unmatched(&kinds) else { return Ok(()) };
     let names = kinds.iter().map(|(kind, _)| *kind);
     let named: Vec<&str> = names.clone().take(NAMED).collect();
     let more = if kinds.len() > NAMED { ", …" } else { "" };

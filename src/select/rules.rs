@@ -45,6 +45,9 @@ pub enum SelectError {
     Layerless(Layers),
     #[error("{0} has no module of the types that may be chosen")]
     NotInLayers(Layers),
+    /// The types that the pattern matches are all in other layers, or in none.
+    #[error("{0} has no module of the types that '{1}' matches")]
+    TypeNotInLayers(Layers, String),
     #[error("a budget needs the shape of every module, and that of '{0}' is not known")]
     NoShape(String),
     /// `name` is the module that takes the fewest parameters.
@@ -62,8 +65,8 @@ impl Types {
     }
 
     /// The first pattern that matches none of `kinds`.
-    pub fn unmatched(&self, kinds: &[(&str, usize)]) -> Option<&str> {
-        let is_idle = |pattern: &&GlobMatcher| !kinds.iter().any(|(kind, _)| pattern.is_match(kind));
+    pub fn unmatched<'k, K: Iterator<Item = &'k str>>(&self, kinds: impl Fn() -> K) -> Option<&str> {
+        let is_idle = |pattern: &&GlobMatcher| !kinds().any(|kind| pattern.is_match(kind));
         self.0.iter().find(is_idle).map(|pattern| pattern.glob().glob())
     }
 }

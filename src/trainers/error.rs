@@ -13,6 +13,12 @@ pub enum ExportError {
     /// The same, where a library makes one module of several that are no experts.
     #[error("{trainer} has one module, '{name}', for {held} of the scan, of which the choice has {chosen}")]
     Merged { trainer: &'static str, name: String, chosen: usize, held: usize },
+    /// The same, where not all of them were scanned.
+    #[error(
+        "{trainer} has one module, '{name}', for {held} of the model, of which the scan has {scanned}: scan the others too, or leave \
+         it out of the choice"
+    )]
+    Unscanned { trainer: &'static str, name: String, scanned: usize, held: usize },
     /// The same, for a trainer that is given the ratios of all modules.
     #[error("'{name}' is one parameter in memory for {held} modules, and {trainer} ranks what is in memory")]
     Apart { trainer: &'static str, name: String, held: usize },
@@ -55,12 +61,16 @@ pub enum ExportError {
     Renamed(String),
     #[error("nothing is chosen: the scan has no linear module with a ratio that may be trained")]
     Nothing,
+    /// An error about one of several components.
+    #[error("{component}: {error}")]
+    Within { component: String, error: Box<Self> },
 }
 
 impl ExportError {
     /// What a person can do about it, unless the message itself says so.
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
+            Self::Within { error, .. } => error.remedy(),
             Self::Together { .. } | Self::Stacked { .. } | Self::Apart { .. } => Some(Remedy::PoolExperts),
             Self::Components(component, _) => Some(Remedy::OneComponent(component.clone())),
             Self::HitsNothing { .. } | Self::HitsMore { .. } | Self::Missed { .. } | Self::Unnamed { .. } => {
@@ -71,7 +81,25 @@ impl ExportError {
             Self::Incomparable => Some(Remedy::GiveRank),
             Self::Unadaptable { .. } => Some(Remedy::OtherTypes),
             Self::Unsupported { remedy, .. } => remedy.clone(),
-            Self::Option { .. } | Self::Invisible { .. } | Self::NoFit(_) | Self::Renamed(_) | Self::Nothing => None,
+            Self::Option { .. }
+            | Self::Invisible { .. }
+            | Self::Unscanned { .. }
+            | Self::NoFit(_)
+            | Self::Renamed(_)
+            | Self::Nothing => None,
+        }
+    }
+
+    /// The error as one about a `component`.
+    pub(super) fn within(self, component: &str) -> Self {
+        Self::Within { component: component.to_owned(), error: Box::new(self) }
+    }
+
+    /// What the error is about, in whichever component.
+    pub(super) fn innermost(&self) -> &Self {
+        match self {
+            Self::Within { error, .. } => error.innermost(),
+            error => error,
         }
     }
 }

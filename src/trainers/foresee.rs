@@ -17,13 +17,15 @@ enum Cause {
 
 impl ExportError {
     fn cause(&self) -> Cause {
-        match self {
+        match self.innermost() {
             Self::Apart { .. } | Self::NoShapes | Self::Incomparable | Self::NoFit(_) | Self::Nothing => Cause::Request,
             Self::Components(..) | Self::Unadaptable { .. } | Self::Unsupported { .. } => Cause::Types,
             Self::Renamed(_)
             | Self::Together { .. }
             | Self::Stacked { .. }
             | Self::Merged { .. }
+            | Self::Unscanned { .. }
+            | Self::Within { .. }
             | Self::Unnamed { .. }
             | Self::HitsNothing { .. }
             | Self::HitsMore { .. }
@@ -50,12 +52,14 @@ pub fn foresee(trainer: &dyn Trainer, request: &Request<'_>, rules: &Rules) -> R
         _ => {}
     }
     // If the first modules of each type include only some of those in one parameter, so do as many others.
+    let is_of_some = |error: &ExportError| {
+        matches!(
+            error.innermost(),
+            ExportError::Together { .. } | ExportError::Stacked { .. } | ExportError::Merged { .. }
+        )
+    };
     match export(trainer, request) {
-        Err(error @ (ExportError::Together { .. } | ExportError::Stacked { .. } | ExportError::Merged { .. }))
-            if every_type_is_chosen =>
-        {
-            Err(error)
-        }
+        Err(error) if every_type_is_chosen && is_of_some(&error) => Err(error),
         _ => Ok(()),
     }
 }

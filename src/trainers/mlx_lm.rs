@@ -53,7 +53,8 @@ impl Trainer for MlxLm {
             key: "mlx-lm",
             name: "mlx-lm",
             formats: &[Format::Yaml],
-            keys: &["fine_tune_type", "num_layers", "lora_parameters"],
+            keys: &["fine_tune_type", "num_layers"],
+            sections: &[("lora_parameters", &["keys", "rank", "scale", "dropout"])],
             rslora: Some("scale"),
             ..Profile::USUAL
         }

@@ -24,7 +24,7 @@ impl Trainer for NemoAutomodel {
             key: "nemo-automodel",
             name: "NeMo Automodel",
             formats: &[Format::Yaml],
-            keys: &["peft"],
+            sections: &[("peft", &["_target_", "dim", "alpha", "target_modules"])],
             has_whole_alpha: true,
             ..Profile::USUAL
         }
@@ -48,7 +48,7 @@ impl Trainer for NemoAutomodelFull {
             key: "nemo-automodel-full",
             name: "NeMo Automodel",
             formats: &[Format::Yaml],
-            keys: &["freeze_config"],
+            sections: &[("freeze_config", &["freeze_modules", "unfreeze_modules"])],
             has_adapters: false,
             ..Profile::USUAL
         }

@@ -14,6 +14,9 @@ pub struct Profile {
     pub formats: &'static [Format],
     /// All keys that its configuration can have. A file with other keys is one that a person keeps, and is not replaced.
     pub keys: &'static [&'static str],
+    /// The keys of sections in YAML, each with all that the export writes within it. People have sections of these names too, which
+    /// hold more.
+    pub sections: &'static [(&'static str, &'static [&'static str])],
     /// Whether it trains LoRA adapters; otherwise it trains the weights themselves.
     pub has_adapters: bool,
     /// Whether it trains diffusion models.
@@ -37,6 +40,7 @@ impl Profile {
         name: "",
         formats: &[],
         keys: &[],
+        sections: &[],
         has_adapters: true,
         takes_diffusion: false,
         has_rank_pattern: false,

@@ -147,6 +147,11 @@ impl Targets {
             for at in holders.get(&member).into_iter().flatten().copied().filter(|at| seen.insert(*at)) {
                 let target = &self.all[at];
                 let count = target.members.iter().filter(|member| wanted.contains(member)).count();
+                let scanned = target.members.iter().filter(|place| **place < selection.scan.records().len()).count();
+                if count < target.members.len() && target.is_joined() && scanned < target.members.len() {
+                    let (name, held) = (target.name.clone(), target.members.len());
+                    return Err(ExportError::Unscanned { trainer, name, scanned, held });
+                }
                 if count < target.members.len() {
                     let (name, held) = (target.name.clone(), target.members.len());
                     return Err(if target.is_parameter {

@@ -412,6 +412,14 @@ fn what_is_fused_is_ranked_as_one_when_asked() {
     let of_budget = ["--pool-fused", "mean", "--types", "single_blocks.*.linear1", "--rank", "2"];
     let run = export(&[&of_budget[..], &["--budget", "1100"]].concat());
     assert_eq!(run.succeeded().stdout.matches("single_blocks.").count(), 2, "{}", run.stdout);
+    // It is chosen by the types of its parts too, which are those that the scan shows.
+    let by_part = ["--pool-fused", "mean", "--top-n", "1", "--types", "transformer_blocks.attn.to_q"];
+    let run = export(&by_part);
+    assert!(run.succeeded().stdout.contains(".img_attn.qkv") && !run.stdout.contains("txt_attn"), "{}", run.stdout);
+    // With parts that were not scanned there is nothing to pool.
+    place.run(&["--model", "m", "--include", "*.attn.to_q", "--output", "q.json", "-q"]).succeeded();
+    let line = ["export", "lycoris", "q.json", "--pool-fused", "mean", "--types", "transformer_blocks.*"];
+    place.run(&line).refused(1, &["for 3 of the model, of which the scan has 1", "scan the others too"]);
     // Trainers with diffusers' names fuse nothing.
     let apart = ["export", "diffusers", "laser_scan_m.json", "--top-n", "4", "-q"];
     let (one, other) = (place.run(&apart), place.run(&[&apart[..], &["--pool-fused", "mean"]].concat()));
@@ -585,6 +593,10 @@ fn several_components_are_trained_together() {
     assert!(first.stdout.contains("train_unet: false"), "{}", first.stdout);
     let different = ["export", "ai-toolkit", "laser_scan_p.json", "--match-rank", "2"];
     place.run(&[&different[..], &both].concat()).refused(1, &["has one rank", "give --rank"]);
+
+    // What a pattern names is not left out in silence where it has no layers.
+    let no_layers = ["--types", "unet*", "--types", "text_encoder*", "--layers", "0"];
+    export("lycoris", &no_layers).refused(1, &["--layers 0 has no module of the types that --types 'unet*' names"]);
 
     // An encoder alone leaves the U-Net as it is; the other trainers take one component.
     let encoders = ["--top-percent", "100", "--types", "text_encoder*.v_proj"];

@@ -127,8 +127,8 @@ def check(binary, name):
         return wrong
 
 
-class OfVersion4(torch.nn.Module):
-    """A text encoder as version 4 of transformers has it, with the model that version 5 leaves out. kohya's scripts use version 4."""
+class WithModel(torch.nn.Module):
+    """A text encoder as kohya's scripts have it, whose version of transformers has a model within the encoder."""
 
     def __init__(self, encoder):
         super().__init__()
@@ -166,7 +166,7 @@ def check_pipeline(binary, name, encoders):
             preset.write(export("lycoris"))
             preset.flush()
             kohya.LycorisNetworkKohya.NAME_ALGO_MAP = {}
-            loaded = [OfVersion4(make[encoder]()) for encoder in encoders]
+            loaded = [WithModel(make[encoder]()) for encoder in encoders]
             network = kohya.create_network(1.0, RANK, ALPHA, None, loaded, of_kohya(modules), preset=preset.name, algo="lora")
         found = {lora.lora_name for lora in network.unet_loras + network.text_encoder_loras}
         wanted = {"lora_unet_" + modules[one][1].replace(".", "_") for one in chosen["unet"]}

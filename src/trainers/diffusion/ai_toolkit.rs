@@ -48,7 +48,22 @@ impl Trainer for AiToolkit {
             key: "ai-toolkit",
             name: "ai-toolkit",
             formats: &[Format::Yaml],
-            keys: &["network", "train"],
+            sections: &[
+                (
+                    "network",
+                    &[
+                        "type",
+                        "linear",
+                        "linear_alpha",
+                        "conv",
+                        "conv_alpha",
+                        "network_kwargs",
+                        "only_if_contains",
+                        "transformer_only",
+                    ],
+                ),
+                ("train", &["train_unet", "train_text_encoder"]),
+            ],
             ..super::USUAL
         }
     }
@@ -89,7 +104,11 @@ impl AiToolkit {
                     format!("has one rank, and these components would have {} and {}", lora.rank, choice.lora.rank);
                 return Err(choice.unsupported(what, Remedy::GiveRank));
             }
-            words.extend(words_of(choice)?);
+            let within = |error: ExportError| match &choice.component {
+                Some(component) if choices.len() > 1 => error.within(component),
+                _ => error,
+            };
+            words.extend(words_of(choice).map_err(within)?);
         }
         let (family, _) = super::family(choices[0].selection.scan).ok_or(ExportError::Nothing)?;
         let mut only = vec![("only_if_contains", Value::List(words.clone()).into())];
@@ -159,7 +178,7 @@ impl Trainer for AiToolkitFull {
             key: "ai-toolkit-full",
             name: "ai-toolkit",
             formats: &[Format::Yaml],
-            keys: &["model"],
+            sections: &[("model", &["only_if_contains"])],
             has_adapters: false,
             ..super::USUAL
         }

@@ -75,8 +75,9 @@ impl Trainer for Diffusers {
         let mut configs = Map::new();
         let mut export = Export::default();
         for component in components {
-            let prepared = Prepared::new(self, request, Some(component))?;
-            let (config, notes) = peft::config(&prepared.choice)?;
+            let within = |error: ExportError| error.within(component);
+            let prepared = Prepared::new(self, request, Some(component)).map_err(within)?;
+            let (config, notes) = peft::config(&prepared.choice).map_err(within)?;
             export.documents = vec![self.document(&prepared.choice, Format::Json, String::new())];
             configs.insert((*component).to_owned(), Value::Object(config));
             prepared.tell(&mut export, notes);

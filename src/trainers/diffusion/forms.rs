@@ -71,8 +71,8 @@ impl Naming for Translated {
     }
 }
 
-/// The names of a text encoder's modules in version 4 of transformers, with which kohya's scripts load it: those on disk, with the
-/// model within CLIP that version 5 leaves out.
+/// The names of a text encoder's modules in the versions of transformers that kohya's scripts and ai-toolkit ask for, 4.54 and 5.5:
+/// those on disk, with the model within CLIP that later versions leave out.
 pub struct Encoder {
     pub component: String,
 }

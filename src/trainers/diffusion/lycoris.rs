@@ -77,7 +77,9 @@ impl Preset {
             preset.enable_conv |= names.iter().any(|name| super::is_convolution(name));
             for (name, own) in ranks(choice) {
                 if all.get(&name).is_some_and(|other| *other != own) {
-                    let what = format!("has one rank for '{name}' in all components, which would have several here");
+                    let what = format!(
+                        "has one rank for each name, and '{name}' would have several, one in each text encoder"
+                    );
                     return Err(choice.unsupported(what, Remedy::GiveRank));
                 }
                 all.insert(name, own);

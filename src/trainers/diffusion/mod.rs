@@ -108,12 +108,9 @@ fn with_encoders<'a>(
         return Err(ExportError::Components(first.to_owned(), second.to_owned()));
     }
     let encoders = components.iter().copied().filter(|component| !is_denoiser(component));
-    denoisers
-        .iter()
-        .copied()
-        .chain(encoders)
-        .map(|component| Prepared::new(trainer, request, Some(component)))
-        .collect()
+    let prepared =
+        |component| Prepared::new(trainer, request, Some(component)).map_err(|error| error.within(component));
+    denoisers.iter().copied().chain(encoders).map(prepared).collect()
 }
 
 /// The names in the form that a `trainer` has for a diffusion model's family. It fails for other models, and where the trainer has
