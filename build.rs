@@ -7,8 +7,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Compiles the kernels to PTX, for the oldest GPUs that the toolkit knows and so for all later ones, and tells which toolkit it
-/// is: libraries of its version go with it, and no older driver reads its PTX.
+/// Compiles the kernels to PTX, for the oldest GPUs that the toolkit knows and so for all later ones. No driver that is older than the
+/// toolkit reads its PTX.
 #[cfg(feature = "cuda")]
 fn cuda() -> Result<(), Box<dyn std::error::Error>> {
     use std::path::Path;
@@ -18,9 +18,6 @@ fn cuda() -> Result<(), Box<dyn std::error::Error>> {
     ["NVCC", "CUDA_HOME", "CUDA_PATH"].iter().for_each(|name| println!("cargo::rerun-if-env-changed={name}"));
     // The one that candle's kernels are compiled by.
     let toolkit = cudaforge::CudaToolkit::detect()?;
-    let version = toolkit.version.ok_or("nvcc does not say of which version it is")?;
-    let major = version.split('.').next().unwrap_or(&version);
-    println!("cargo::rustc-env=CUDA_MAJOR={major}");
     let ptx = Path::new(&std::env::var("OUT_DIR")?).join("kernels.ptx");
     let status = std::process::Command::new(toolkit.nvcc_path).args(["-ptx", "-o"]).arg(ptx).arg(KERNELS).status()?;
     if status.success() { Ok(()) } else { Err(format!("nvcc could not compile {KERNELS}").into()) }

@@ -8,7 +8,7 @@ use laser_scan::output::OutputError;
 use laser_scan::scan::{Outputs, Scan};
 use laser_scan::select::Selection;
 use laser_scan::source::Source;
-use laser_scan::spectrum::{Device, DeviceError, Opened};
+use laser_scan::spectrum::{Device, DeviceError, Library, Opened};
 use laser_scan::trainers::{self, Request};
 
 use super::advice::Advise;
@@ -21,6 +21,11 @@ pub fn devices(task: &ScanTask, terminal: &Terminal) -> Result<Vec<Device>> {
     let Opened { devices, passed_over } = Device::open(&task.device)?;
     if let Some(DeviceError::Unusable { ordinal, reason }) = passed_over {
         terminal.warn(&format!("cuda:{ordinal} cannot be used ({reason}): this scan is computed on the CPU"));
+    }
+    let libraries = devices.iter().map(Device::libraries).find(|libraries| !libraries.is_empty());
+    for Library { file, version } in libraries.unwrap_or_default() {
+        let version = version.as_ref().map_or_else(String::new, |version| format!(", version {version}"));
+        terminal.detail(&format!("computes with {file}{version}"));
     }
     Ok(devices)
 }

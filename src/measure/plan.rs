@@ -173,6 +173,7 @@ impl Plan {
             etag: shard.has_etag.then(|| shard.identity.clone()),
             identity: (!shard.has_etag).then(|| shard.identity.clone()),
         });
+        let libraries = resources.devices.iter().map(|device| device.libraries().to_vec()).find(|all| !all.is_empty());
         let Run { begun, planned, measured: taken, options } = run;
         Provenance {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -187,6 +188,8 @@ impl Plan {
             wrappers: self.wrappers().into_iter().map(str::to_owned).collect(),
             unknown_architectures: self.unknown.clone(),
             device: resources.devices.iter().map(Device::name).collect::<Vec<_>>().join(","),
+            // All GPUs have them in common.
+            libraries: libraries.unwrap_or_default(),
             algorithm: spectrum::ALGORITHM.to_owned(),
             precision: "float64".to_owned(),
             methods: Methods { gram: by(Method::Gram), direct: by(Method::Direct) },

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Pooling;
 use crate::modules;
 use crate::source::Model;
+use crate::spectrum::Library;
 use crate::statistic::{Criterion, Ties};
 
 /// How a scan's numbers were made, as the manifest has it.
@@ -34,6 +35,9 @@ pub struct Provenance {
     pub unknown_architectures: Vec<String>,
     /// Where singular values were to be computed: `cpu`, or GPUs such as `cuda:0,cuda:1`.
     pub device: String,
+    /// The libraries of the GPUs' maker, where GPUs computed; not there without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub libraries: Vec<Library>,
     /// The version of the arithmetic.
     pub algorithm: String,
     pub precision: String,

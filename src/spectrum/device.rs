@@ -22,6 +22,14 @@ pub enum Processor {
     Cuda,
 }
 
+/// A library of a device's maker.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Library {
+    pub file: String,
+    /// `None` if the library does not tell.
+    pub version: Option<String>,
+}
+
 impl Fault {
     /// The device's fault that an error of candle stands for, if it is one.
     fn of(error: &Error) -> Option<Self> {
@@ -102,6 +110,15 @@ impl Device {
             DeviceKind::Cpu => None,
             #[cfg(feature = "cuda")]
             DeviceKind::Cuda(gpu) => Some(gpu.model()),
+        }
+    }
+
+    /// The libraries of its maker that it computes with; none for the CPU.
+    pub fn libraries(&self) -> &[Library] {
+        match &self.0 {
+            DeviceKind::Cpu => &[],
+            #[cfg(feature = "cuda")]
+            DeviceKind::Cuda(gpu) => gpu.libraries(),
         }
     }
 

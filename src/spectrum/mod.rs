@@ -36,7 +36,7 @@ mod tridiagonal;
 mod vectors;
 mod widen;
 
-pub use device::{Device, Lane, Opened, Processor};
+pub use device::{Device, Lane, Library, Opened, Processor};
 pub use low_rank::{Product, singular_values_of_product};
 pub use request::{DeviceError, DeviceRequest, Fault};
 

@@ -83,7 +83,7 @@ impl Terminal {
     }
 
     /// Prints a message if `-v` is given.
-    fn detail(&self, text: &str) {
+    pub fn detail(&self, text: &str) {
         if self.verbosity >= Verbosity::Verbose {
             self.say(None, text);
         }

@@ -141,6 +141,67 @@ fn a_driver_that_does_not_go_with_the_build_is_told_of() {
     }
 }
 
+/// A driver runs the libraries of its own version of CUDA and of older ones.
+#[test]
+fn the_newest_libraries_that_the_driver_runs_are_taken() {
+    for (cuda, library) in [("13.2", "libcublas.so.13"), ("12.4", "libcublas.so.12")] {
+        let place = Workplace::new();
+        let Some(run) = scan(&place, "cuda", &[("STAND_IN_CUDA", cuda)]) else { return };
+        for part in [format!("version CUDA {cuda}"), format!("{library}, version 7.8.9")] {
+            assert!(run.succeeded().stderr.contains(&part), "{part} is not in {}", run.stderr);
+        }
+    }
+    let old = scan(&Workplace::new(), "cuda", &[("STAND_IN_CUDA", "11.8")]).expect("the stand-in");
+    old.refused(1, &["the driver is for CUDA 11.8", "CUDA 12 or later", "install a newer driver"]);
+}
+
+/// Someone who has PyTorch in a virtual environment has told the loader of nothing.
+#[cfg(unix)]
+#[test]
+fn libraries_are_found_beside_pytorch() {
+    use std::os::unix::fs::symlink;
+
+    if !is_stand_in() {
+        return;
+    }
+    let place = Workplace::new();
+    let folders = std::env::var_os("LD_LIBRARY_PATH").expect("the stand-in's folder");
+    let mut files = std::env::split_paths(&folders).map(|folder| folder.join("libcuda.so.1"));
+    let stand_in = files.find(|file| file.is_file()).expect("the stand-in").canonicalize().expect("a path");
+    let put = |folder: &str, names: &[&str]| {
+        std::fs::create_dir_all(place.path(folder)).expect("created");
+        names.iter().for_each(|name| symlink(&stand_in, place.path(folder).join(name)).expect("linked"));
+    };
+    put("driver", &["libcuda.so.1"]);
+    put("venv/lib/python3.12/site-packages/nvidia/cublas/lib", &["libcublas.so.12"]);
+    put("venv/lib/python3.12/site-packages/nvidia/cusolver/lib", &["libcusolver.so.11"]);
+    put("new/lib/python3.13/site-packages/nvidia/cu13/lib", &["libcublas.so.13", "libcusolver.so.12"]);
+    put("half/lib/python3.13/site-packages/nvidia/cu13/lib", &["libcublas.so.13"]);
+    let scan = |environment: &str| {
+        let mut command = place.command();
+        command.args(["--model", &tiny_mistral(), "--verbose", "--fresh", "--device", "cuda", "--overwrite"]);
+        for name in ["CUDA_HOME", "CUDA_PATH", "CONDA_PREFIX"] {
+            command.env_remove(name);
+        }
+        command.env("LD_LIBRARY_PATH", place.path("driver")).env("HOME", place.path(""));
+        finish(command.env("VIRTUAL_ENV", place.path(environment)))
+    };
+    for (environment, file) in
+        [("venv", "nvidia/cublas/lib/libcublas.so.12"), ("new", "nvidia/cu13/lib/libcublas.so.13")]
+    {
+        let run = scan(environment);
+        assert!(run.succeeded().stderr.contains(&format!("{file}, version 7.8.9")), "{}", run.stderr);
+        assert_eq!(processors(&place), (0, MODULES));
+        let libraries = &place.json("laser_scan_tiny-mistral_run.json")["libraries"];
+        assert!(libraries[1]["file"].as_str().is_some_and(|path| path.ends_with(file)), "{libraries}");
+        assert_eq!((&libraries[0]["version"], &libraries[2]["version"]), (&json!("CUDA 13.0"), &json!("7.8.9")));
+    }
+    // Where the machine has a toolkit of its own, that one is found.
+    if !std::path::Path::new("/usr/local/cuda").exists() {
+        scan("half").refused(1, &["cuBLAS and cuSOLVER of CUDA 12 or 13 are not found", "nvidia-cublas", "CUDA_HOME"]);
+    }
+}
+
 #[test]
 fn lanes_that_a_gpu_has_no_memory_for_are_done_without() {
     // Each lane takes two handles: memory for some lanes, and for none.

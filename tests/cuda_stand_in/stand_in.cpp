@@ -11,6 +11,7 @@
 //   STAND_IN_HANDLE=BYTES    how much memory a library's handle takes, without which it fails as if by itself (0)
 //   STAND_IN_DRIVER=WORD     none: there is no GPU to drive; old: the driver does not go with the GPU; before: it is older than
 //                            the compiler of the kernels
+//   STAND_IN_CUDA=VERSION    the version of CUDA that the driver supports, such as 12.4 (13.0)
 
 #include <algorithm>
 #include <cmath>
@@ -203,6 +204,13 @@ int cuGetErrorString(int status, const char **words) {
     if (found == known.end()) return INVALID;
     *words = found->second;
     return SUCCESS;
+}
+
+int cuDriverGetVersion(int *version) {
+    int major = 13, minor = 0;
+    const char *text = getenv("STAND_IN_CUDA");
+    if (text && sscanf(text, "%d.%d", &major, &minor) != 2) return INVALID;
+    return *version = 1000 * major + 10 * minor, SUCCESS;
 }
 
 int cuDeviceGetCount(int *count) { return *count = (int)gpus.size(), SUCCESS; }
@@ -419,6 +427,10 @@ static int destroy(Handle *handle, int failure) {
 }
 
 static const int NOT_INITIALIZED = 1, INVALID_VALUE = 3, EXECUTION_FAILED = 13, INTERNAL_ERROR = 7, F64 = 1;
+
+// The numbers of a version: the first, the second and the third.
+int cublasGetProperty(int which, int *number) { return *number = 7 + which, SUCCESS; }
+int cusolverGetProperty(int which, int *number) { return *number = 7 + which, SUCCESS; }
 
 int cublasCreate_v2(Handle **handle) { return create(handle, NOT_INITIALIZED); }
 int cublasDestroy_v2(Handle *handle) { return destroy(handle, EXECUTION_FAILED); }

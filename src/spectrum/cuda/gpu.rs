@@ -11,13 +11,14 @@ use super::fault::{fault, sentence};
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 use super::libraries::{self, Missing};
 use super::{Stream, kernels, raw};
-use crate::spectrum::{DeviceError, Fault};
+use crate::spectrum::{DeviceError, Fault, Library};
 
 #[derive(Debug)]
 pub struct Gpu {
     ordinal: usize,
     model: String,
     context: Arc<CudaContext>,
+    libraries: &'static [Library],
 }
 
 impl Gpu {
@@ -25,10 +26,12 @@ impl Gpu {
     pub fn open(ordinal: usize) -> Result<Self, DeviceError> {
         let unusable = |error: &(dyn Error + 'static)| DeviceError::Unusable { ordinal, reason: sentence(error) };
         #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
-        libraries::load().map_err(|missing| match missing {
+        let libraries = libraries::load().map_err(|missing| match missing {
             Missing::Driver => DeviceError::NoGpu(missing.to_string()),
             _ => unusable(&missing),
         })?;
+        #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+        let libraries = &[];
         let count = match CudaContext::device_count() {
             Ok(count) => usize::try_from(count).unwrap_or(0),
             Err(error) if is_absent(error) => return Err(DeviceError::NoGpu(sentence(&error))),
@@ -49,7 +52,7 @@ impl Gpu {
         if context.has_async_alloc() {
             raw::keep_freed_memory(&context).map_err(|error| unusable(&error))?;
         }
-        Ok(Self { ordinal, model, context })
+        Ok(Self { ordinal, model, context, libraries })
     }
 
     /// Its number among the GPUs that `CUDA_VISIBLE_DEVICES` makes visible.
@@ -59,6 +62,11 @@ impl Gpu {
 
     pub fn model(&self) -> &str {
         &self.model
+    }
+
+    /// NVIDIA's libraries that were taken, of which there is one each for all GPUs. Empty where they are linked with.
+    pub fn libraries(&self) -> &'static [Library] {
+        self.libraries
     }
 
     /// The free bytes of its memory.

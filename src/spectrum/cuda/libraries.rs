@@ -10,19 +10,30 @@
 #![allow(unsafe_code)]
 
 use std::error::Error;
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CString, OsStr, c_int, c_void};
+use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL};
+use libloading::os::unix::{Library as Dynamic, RTLD_LAZY, RTLD_LOCAL};
+
+use super::installed::{self, Version};
+use crate::spectrum::Library;
 
 /// Which library cannot be used, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
     #[error("NVIDIA's driver is not installed: there is no {DRIVER}")]
     Driver,
-    #[error("CUDA's libraries are not found, so that LD_LIBRARY_PATH may have to say where they are: {reason}")]
+    #[error(
+        "the driver is for {0}, and this program needs the libraries of CUDA 12 or later: install a newer driver"
+    )]
+    OldDriver(String),
+    #[error(
+        "cuBLAS and cuSOLVER of CUDA 12 or 13 are not found: install a CUDA toolkit, or nvidia-cublas and nvidia-cusolver with pip, or \
+         say in CUDA_HOME or LD_LIBRARY_PATH where they are: {reason}"
+    )]
     Libraries { reason: String },
     #[error("{library} is too old: it has no function {function}")]
     Function { library: &'static str, function: &'static str },
@@ -30,48 +41,170 @@ pub enum Missing {
 
 const DRIVER: &str = "libcuda.so.1";
 
-/// cuBLAS and cuSOLVER of the CUDA version that this was built with.
-const LIBRARIES: [&str; 2] = match env!("CUDA_MAJOR").as_bytes() {
-    b"12" => ["libcublas.so.12", "libcusolver.so.11"],
-    _ => ["libcublas.so.13", "libcusolver.so.12"],
-};
-
-/// Finds the libraries and their functions, once for the whole process.
-pub fn load() -> Result<(), Missing> {
-    static FOUND: OnceLock<Result<(), Missing>> = OnceLock::new();
-    FOUND.get_or_init(find).clone()
+/// Finds the libraries and their functions, once for the whole process, and returns which were taken.
+pub fn load() -> Result<&'static [Library], Missing> {
+    static FOUND: OnceLock<Result<Vec<Library>, Missing>> = OnceLock::new();
+    FOUND.get_or_init(find).as_deref().map_err(Clone::clone)
 }
 
-fn find() -> Result<(), Missing> {
-    bind(DRIVER, open(DRIVER).map_err(|_| Missing::Driver)?, driver::FUNCTIONS)?;
-    LIBRARIES.into_iter().zip([cublas::FUNCTIONS, cusolver::FUNCTIONS]).try_for_each(|(library, functions)| {
-        let opened = open(library).map_err(|error| {
-            // The loader's own message is the error's source.
-            let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-            Missing::Libraries { reason }
-        })?;
-        bind(library, opened, functions)
-    })
+fn find() -> Result<Vec<Library>, Missing> {
+    let driver = open(DRIVER).map_err(|_| Missing::Driver)?;
+    let supported = driver_version(&driver);
+    let own =
+        Library { file: mapped(DRIVER), version: supported.map(|[major, minor]| format!("CUDA {major}.{minor}")) };
+    bind(DRIVER, driver, driver::FUNCTIONS)?;
+    // No library works under a driver that is older than itself.
+    let fits = |version: &&Version| supported.is_none_or(|[major, _]| version.major <= major);
+    let versions: Vec<&Version> = installed::VERSIONS.iter().filter(fits).collect();
+    if versions.is_empty() {
+        return Err(Missing::OldDriver(own.version.unwrap_or_default()));
+    }
+    let Pair { version, cublas, cusolver } = pair(&versions)?;
+    let taken = [
+        cublas.described(version.cublas, "cublasGetProperty"),
+        cusolver.described(version.cusolver, "cusolverGetProperty"),
+    ];
+    bind(version.cublas, cublas.library, cublas::FUNCTIONS)?;
+    bind(version.cusolver, cusolver.library, cusolver::FUNCTIONS)?;
+    Ok(std::iter::once(own).chain(taken).collect())
 }
 
-fn open(name: &str) -> Result<Library, libloading::Error> {
+/// cuBLAS and cuSOLVER of one version.
+struct Pair {
+    version: &'static Version,
+    cublas: Opened,
+    cusolver: Opened,
+}
+
+/// A library that is open, from this file or from where the loader has found it.
+struct Opened {
+    library: Dynamic,
+    file: Option<PathBuf>,
+}
+
+impl Opened {
+    fn described(&self, name: &str, property: &str) -> Library {
+        let file = self.file.as_ref().map_or_else(|| mapped(name), |file| file.display().to_string());
+        Library { file, version: version_of(&self.library, property) }
+    }
+}
+
+/// The libraries of the newest of these `versions` that the loader finds, or else of those in the places where people have them. Those
+/// that lack a function are passed over.
+fn pair(versions: &[&'static Version]) -> Result<Pair, Missing> {
+    let by_loader = versions.iter().map(|version| Pair::open(version, None));
+    let places = installed::Surroundings::of_process().places();
+    let in_places = places.iter().flat_map(|folders| versions.iter().filter_map(|version| pair_in(folders, version)));
+    // What is wrong with the newest version, and with the first of its places, is what a person should know.
+    let mut wrong = None;
+    for pair in by_loader.chain(in_places) {
+        match pair.and_then(Pair::complete) {
+            Ok(pair) => return Ok(pair),
+            Err(missing) => {
+                wrong.get_or_insert(missing);
+            }
+        }
+    }
+    Err(wrong.unwrap_or(Missing::Driver))
+}
+
+/// The libraries of a `version` in these `folders`, if both are there.
+fn pair_in(folders: &[PathBuf], version: &'static Version) -> Option<Result<Pair, Missing>> {
+    let [cublas, cusolver] = [version.cublas, version.cusolver].map(|name| installed::file(folders, name));
+    let files = [cublas?, cusolver?];
+    let needed = version.needed.iter().filter_map(|name| installed::file(folders, name));
+    // What is open already is found by its name, wherever it lies. What is not there may still be found by the loader.
+    let needed: Vec<Dynamic> = needed.filter_map(|file| open(file).ok()).collect();
+    let pair = Pair::open(version, Some(files));
+    if pair.is_ok() {
+        std::mem::forget(needed);
+    }
+    Some(pair)
+}
+
+impl Pair {
+    /// Opens the libraries of a `version`, from these files or from where the loader finds them.
+    fn open(version: &'static Version, files: Option<[PathBuf; 2]>) -> Result<Self, Missing> {
+        let [first, second] = files.map_or([None, None], |files| files.map(Some));
+        let opened = |name: &str, file: Option<PathBuf>| {
+            let library = open(file.as_ref().map_or(name.as_ref(), |file| file.as_os_str())).map_err(|error| {
+                // The loader's own message is the error's source.
+                let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+                Missing::Libraries { reason }
+            })?;
+            Ok(Opened { library, file })
+        };
+        // cuSOLVER needs cuBLAS, which has to be there first.
+        let cublas = opened(version.cublas, first)?;
+        Ok(Self { version, cublas, cusolver: opened(version.cusolver, second)? })
+    }
+
+    /// Itself if no function is lacking.
+    fn complete(self) -> Result<Self, Missing> {
+        check(self.version.cublas, &self.cublas.library, cublas::FUNCTIONS)?;
+        check(self.version.cusolver, &self.cusolver.library, cusolver::FUNCTIONS)?;
+        Ok(self)
+    }
+}
+
+fn open(name: impl AsRef<OsStr>) -> Result<Dynamic, libloading::Error> {
     // SAFETY: the library is NVIDIA's. Its initialisation does what it would have done before `main`, had it been
     // linked.
-    unsafe { Library::open(Some(name), RTLD_LAZY | RTLD_LOCAL) }
+    unsafe { Dynamic::open(Some(name.as_ref()), RTLD_LAZY | RTLD_LOCAL) }
 }
 
-fn bind(library: &'static str, opened: Library, functions: &[(&'static str, &Place)]) -> Result<(), Missing> {
+fn bind(library: &'static str, opened: Dynamic, functions: &[(&'static str, &Place)]) -> Result<(), Missing> {
     for (function, place) in functions {
-        let missing = Missing::Function { library, function };
-        let name = CString::new(*function).map_err(|_| missing.clone())?;
-        // SAFETY: only the symbol's address is ever used.
-        let found = unsafe { opened.get::<*mut c_void>(name.as_bytes_with_nul()) }.map_err(|_| missing.clone())?;
-        let address = NonNull::new(found.into_raw()).ok_or(missing)?;
-        place.store(address.as_ptr(), Ordering::Release);
+        place.store(address(library, &opened, function)?.as_ptr(), Ordering::Release);
     }
     // The library stays open, because its functions are called until the process ends.
     std::mem::forget(opened);
     Ok(())
+}
+
+/// Fails if a function is lacking.
+fn check(library: &'static str, opened: &Dynamic, functions: &[(&'static str, &Place)]) -> Result<(), Missing> {
+    functions.iter().try_for_each(|(function, _)| address(library, opened, function).map(drop))
+}
+
+fn address(library: &'static str, opened: &Dynamic, function: &'static str) -> Result<NonNull<c_void>, Missing> {
+    let missing = Missing::Function { library, function };
+    let name = CString::new(function).map_err(|_| missing.clone())?;
+    // SAFETY: only the symbol's address is ever used.
+    let found = unsafe { opened.get::<*mut c_void>(name.as_bytes_with_nul()) }.map_err(|_| missing.clone())?;
+    NonNull::new(found.into_raw()).ok_or(missing)
+}
+
+/// The version of CUDA up to which the driver runs libraries, if it says so.
+fn driver_version(driver: &Dynamic) -> Option<[u32; 2]> {
+    // SAFETY: cuda.h declares `CUresult cuDriverGetVersion(int *driverVersion)`, which may be called before cuInit.
+    let get = unsafe { driver.get::<extern "C" fn(*mut c_int) -> c_int>(b"cuDriverGetVersion\0") }.ok()?;
+    let mut version = 0;
+    let is_known = get(&raw mut version) == 0;
+    let version = u32::try_from(version).ok().filter(|version| is_known && *version > 0)?;
+    Some([version / 1000, version % 1000 / 10])
+}
+
+/// The version of a library, which its function called `property` tells.
+fn version_of(library: &Dynamic, property: &str) -> Option<String> {
+    let name = CString::new(property).ok()?;
+    // SAFETY: cublas_api.h and cusolver_common.h declare these functions with a libraryPropertyType, which is an int from 0 to 2,
+    // and a place for an int.
+    let get = unsafe { library.get::<extern "C" fn(c_int, *mut c_int) -> c_int>(name.as_bytes_with_nul()) }.ok()?;
+    let part = |kind: c_int| {
+        let mut value = 0;
+        (get(kind, &raw mut value) == 0).then(|| value.to_string())
+    };
+    Some([part(0)?, part(1)?, part(2)?].join("."))
+}
+
+/// The file that is open under a library's name: the loader does not say which it took. Without `/proc`, the name.
+fn mapped(name: &str) -> String {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    // A library may lead to a file whose name has more numbers.
+    let is_named = |path: &&str| path.rsplit('/').next().is_some_and(|file| file.starts_with(name));
+    let mut paths = maps.lines().filter_map(|line| line.find('/').map(|start| &line[start..]));
+    paths.find(is_named).unwrap_or(name).to_owned()
 }
 
 /// The address of a function.

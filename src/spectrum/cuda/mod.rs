@@ -10,6 +10,8 @@
 
 mod fault;
 mod gpu;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod installed;
 mod kernels;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod libraries;
