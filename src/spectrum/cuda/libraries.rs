@@ -26,9 +26,7 @@ use crate::spectrum::Library;
 pub enum Missing {
     #[error("NVIDIA's driver is not installed: there is no {DRIVER}")]
     Driver,
-    #[error(
-        "the driver is for {0}, and this program needs the libraries of CUDA 12 or later: install a newer driver"
-    )]
+    #[error("the driver is for {0}, and this program needs the libraries of CUDA 12 or later: install a newer driver")]
     OldDriver(String),
     #[error(
         "cuBLAS and cuSOLVER of CUDA 12 or 13 are not found: install a CUDA toolkit, or nvidia-cublas and nvidia-cusolver with pip, or \
