@@ -39,13 +39,13 @@ fn is_yaml(text: &str) -> bool {
             return within.starts_with("- ") || section.as_ref().is_none_or(is_among);
         }
         let Some((key, _)) = line.split_once(':') else { return line.starts_with("- ^") };
-        section = sections_of(key);
+        section = keys_within(key);
         line.starts_with("- ^") || is_key(key) || section.is_some()
     })
 }
 
 /// What an export writes within the section `key` of a trainer's YAML.
-fn sections_of(key: &str) -> Option<&'static [&'static str]> {
+fn keys_within(key: &str) -> Option<&'static [&'static str]> {
     let mut sections = ALL.iter().flat_map(|trainer| trainer.profile().sections);
     sections.find(|(own, _)| *own == key).map(|(_, keys)| *keys)
 }

@@ -141,10 +141,8 @@ impl Lycoris {
         let text = toml::to_string(&Preset::new(choices)?).expect("plain data has a TOML form");
         let document = self.document(choices[0], Format::Toml, text);
         let lora = &choices[0].lora;
-        let encoders =
-            if choices.iter().any(|choice| super::is_of_encoder(choice)) { "" } else { " --network_train_unet_only" };
         let line = format!(
-            "train with --network_module lycoris.kohya --network_dim {} --network_alpha {} --network_args \"preset=FILE.toml\" \"algo=lora\"{encoders}",
+            "train with --network_module lycoris.kohya --network_dim {} --network_alpha {} --network_args \"preset=FILE.toml\" \"algo=lora\"",
             lora.rank, lora.alpha
         );
         Ok(Export { documents: vec![document], notes: vec![line.into()], ..Export::default() })
