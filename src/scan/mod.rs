@@ -29,7 +29,7 @@ pub(crate) use others::{Rated, spectrum, spectrum_sorted};
 pub use outputs::{Destination, Outputs, files_of, manifest_of};
 pub use ownership::is_top;
 pub use part::{NoPart, Part, Portion};
-pub use pool::{INCOMPLETE_POOL, Pool, Pooling};
+pub use pool::{Fused, INCOMPLETE_POOL, Pool, Pooling};
 pub use provenance::{
     Base, Failure, Host, LeftOut, Merged, Methods, Options, PartRun, Processors, Provenance, Seconds, WeightFile,
 };
@@ -120,8 +120,8 @@ impl Scan {
         self
     }
 
-    /// The scan with these modules pooled besides, each given by its name, its type and the places of its parts among the records.
-    pub fn with_fused(mut self, modules: Vec<(String, String, Vec<usize>)>, how: Pooling) -> Self {
+    /// The scan in which the parts of each of these `modules` are pooled too.
+    pub fn with_fused(mut self, modules: Vec<Fused>, how: Pooling) -> Self {
         self.pools.extend(pool::fused(modules, &self.records, how, self.ranking));
         self
     }

@@ -40,6 +40,15 @@ pub struct Pool {
     pub score: Option<Score>,
 }
 
+/// What is one module for a trainer and several in a scan.
+#[derive(Clone, Debug)]
+pub struct Fused {
+    pub name: String,
+    pub kind: String,
+    /// The indices of its parts among the scan's records.
+    pub parts: Vec<usize>,
+}
+
 /// The pools of the experts among `records`, in the order of their first members. An infinite ratio makes a mean
 /// infinite. Parts of fused modules are not pooled.
 pub(super) fn pool(records: &[Record], how: Pooling, ranking: Ranking) -> Vec<Pool> {
@@ -63,15 +72,10 @@ pub(super) fn pool(records: &[Record], how: Pooling, ranking: Ranking) -> Vec<Po
     pools
 }
 
-/// The pools of modules that are one for a trainer. Each has a name, a type and the places of its members.
-pub(super) fn fused(
-    modules: Vec<(String, String, Vec<usize>)>,
-    records: &[Record],
-    how: Pooling,
-    ranking: Ranking,
-) -> Vec<Pool> {
-    let pool = |(name, kind, members)| {
-        let mut pool = Pool::new(name, kind, members);
+/// The pools of modules that are one for a trainer.
+pub(super) fn fused(modules: Vec<Fused>, records: &[Record], how: Pooling, ranking: Ranking) -> Vec<Pool> {
+    let pool = |Fused { name, kind, parts }| {
+        let mut pool = Pool::new(name, kind, parts);
         pool.rate(records, how, ranking);
         pool
     };

@@ -1,9 +1,9 @@
 //! What a trainer has as one module where the scan has several: it takes all of them or none.
 
 use super::Trainer;
-use super::targets::Targets;
+use super::targets::{Target, Targets};
 use crate::modules::name::number;
-use crate::scan::{Pooling, Scan};
+use crate::scan::{Fused, Pooling, Scan};
 
 /// The `scan` in which the modules that are one for `trainer` are ranked as one, by the mean or the largest of their ratios. Where it
 /// does not know the model, nothing is; its export says why.
@@ -20,17 +20,16 @@ pub fn pool_fused(trainer: &dyn Trainer, scan: Scan, how: Pooling) -> Scan {
     scan.with_fused(fused, how)
 }
 
-/// The name, the type and the parts of each module of the trainer that is several of the scan. A type is a name with stars for its
-/// numbers.
-fn fused(trainer: &dyn Trainer, scan: &Scan, component: Option<&str>) -> Vec<(String, String, Vec<usize>)> {
+/// What is one module for the trainer and several in the scan. Its type is its name with stars for numbers.
+fn fused(trainer: &dyn Trainer, scan: &Scan, component: Option<&str>) -> Vec<Fused> {
     let Ok(naming) = trainer.naming(scan, component) else { return Vec::new() };
     let is_scanned = |members: &[usize]| members.iter().all(|place| *place < scan.records().len());
     let targets = Targets::new(scan, component, &*naming).all;
-    let fused = targets.into_iter().filter(|target| target.is_joined() && is_scanned(&target.members));
-    let within = |name: String| component.map_or(name.clone(), |component| format!("{component}.{name}"));
-    let starred = |name: &str| {
+    let joined = targets.into_iter().filter(|target| target.is_joined() && is_scanned(&target.members));
+    let fused = |Target { name, members, .. }: Target| {
+        let name = component.map_or_else(|| name.clone(), |component| format!("{component}.{name}"));
         let segments = name.split('.').map(|segment| number(segment).map_or(segment, |_| "*"));
-        segments.collect::<Vec<_>>().join(".")
+        Fused { kind: segments.collect::<Vec<_>>().join("."), name, parts: members }
     };
-    fused.map(|target| (within(target.name.clone()), within(starred(&target.name)), target.members)).collect()
+    joined.map(fused).collect()
 }
