@@ -100,9 +100,7 @@ pub struct ExportArgs {
     #[arg(long, help_heading = "Output", conflicts_with = "into")]
     overwrite: bool,
 
-    /// The form, if the trainer has several: args is for a command line, sorted-json for spectrum [default: the first
-    /// that the trainer has]
-    #[arg(long, value_name = "FORMAT", value_parser = one_of(&FORMATS), help_heading = "Output")]
+    #[arg(long, value_name = "FORMAT", value_parser = one_of(&FORMATS), help = formats(), help_heading = "Output")]
     format: Option<Format>,
 
     #[command(flatten)]
@@ -110,6 +108,17 @@ pub struct ExportArgs {
 
     #[command(flatten)]
     hub: HubArgs,
+}
+
+/// The help of `--format`, with the trainers that have several.
+fn formats() -> String {
+    let several = ALL.iter().map(|trainer| trainer.profile()).filter(|profile| profile.formats.len() > 1);
+    let named = several.map(|profile| {
+        let keys: Vec<&str> = profile.formats.iter().map(|format| format.key()).collect();
+        format!("{} ({})", profile.key, keys.join(", "))
+    });
+    let named: Vec<String> = named.collect();
+    format!("The form, where the trainer has several [default: the first]: {}", named.join(", "))
 }
 
 impl ExportArgs {
