@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use super::layers::{self, Known};
+use super::layers::{self, Stored};
 use super::left_out::Reason;
 use super::missing::Cause;
 use super::model::{Matrix, Model, is_companion, is_of_experts};
@@ -32,15 +32,15 @@ const FLAT: [&str; 2] = ["flat_param", "_flat_param"];
 /// All places of linear modules where there is no matrix. `found` are the component's matrices, `left` its other
 /// tensors.
 pub fn find<'a>(model: &Model<'a>, found: &[Matrix<'a>], left: &[Left<'a>]) -> Vec<Gap<'a>> {
-    let (siblings, known) = rayon::join(|| Siblings::new(found, &model.places), || Known::new(model, found));
+    let (siblings, stored) = rayon::join(|| Siblings::new(found, &model.places), || Stored::new(model, found));
     let mut gaps = of_tensors(model, &siblings, left);
     // What is not in a single shard may be in another one.
     if model.component.is_part {
         return gaps;
     }
     gaps.extend(layers::without_tensors(model, found, left));
-    let mut nothing = without_weight(model, &siblings, &known);
-    nothing.extend(layers::without_modules(model, &siblings, &known));
+    let mut nothing = without_weight(model, &siblings, &stored);
+    nothing.extend(layers::without_modules(model, &siblings, &stored));
     // A module may be found missing both by its bias and by its counterparts.
     let mut seen = HashSet::new();
     nothing.retain(|gap| seen.insert(gap.name.clone()));
@@ -147,13 +147,13 @@ fn module_of(tensor: &str) -> Option<&str> {
 
 /// Modules without a stored weight that have something else stored, while their counterparts in other layers have a
 /// weight.
-fn without_weight<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known: &Known<'a>) -> Vec<Gap<'a>> {
+fn without_weight<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, stored: &Stored<'a>) -> Vec<Gap<'a>> {
     let mut seen = HashSet::new();
     let owner = |name: &'a str| {
         let (module, leaf) = name.rsplit_once('.')?;
         let belongs =
             leaf == "bias" || (is_companion(leaf) && !leaf.starts_with("input") && !leaf.starts_with("output"));
-        Some(module).filter(|module| belongs && !module.ends_with(WEIGHT) && !known.contains(module))
+        Some(module).filter(|module| belongs && !module.ends_with(WEIGHT) && !stored.contains(module))
     };
     let gap = |module: &'a str| {
         (siblings.has(module) && model.reason_against(module, None).is_none() && seen.insert(module))

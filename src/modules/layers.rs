@@ -127,17 +127,17 @@ fn common<'a>(stack: &str, found: &[Matrix<'a>]) -> (Vec<Matrix<'a>>, bool) {
 
 /// Modules of which nothing is stored although their counterparts are: for example a layer's keys if its queries are
 /// stored and other layers have both, or the projection of one expert.
-pub fn without_modules<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, known: &Known<'a>) -> Vec<Gap<'a>> {
+pub fn without_modules<'a>(model: &Model<'a>, siblings: &Siblings<'a, '_>, stored: &Stored<'a>) -> Vec<Gap<'a>> {
     let differs = has_attentions(model.config);
     let mut members: HashMap<&str, BTreeSet<&str>> = HashMap::new();
     let mut beside: HashMap<&str, BTreeSet<&str>> = HashMap::new();
-    let others = known.others.par_iter().filter(|name| model.reason_against(name, None).is_none());
+    let others = stored.others.par_iter().filter(|name| model.reason_against(name, None).is_none());
     let member = |name: &&'a str| {
         let of_group = group(name).filter(|(_, member)| !differs || !TOGETHER[0].contains(member));
         let own = || name.rsplit_once('.').filter(|_| is_called_linear(name) || siblings.has(name));
         of_group.map(|(path, member)| (true, path, member)).or_else(|| own().map(|(path, leaf)| (false, path, leaf)))
     };
-    let all: Vec<(bool, &str, &str)> = known.measured.par_iter().chain(others).filter_map(member).collect();
+    let all: Vec<(bool, &str, &str)> = stored.measured.par_iter().chain(others).filter_map(member).collect();
     for (is_of_group, path, name) in all {
         if is_of_group { &mut members } else { &mut beside }.entry(path).or_default().insert(name);
     }
@@ -195,13 +195,13 @@ fn lacking(groups: &BTreeMap<&str, BTreeSet<&str>>, beside: &HashMap<&str, BTree
 
 /// The names of all modules and parameters of which a weight is stored, in whatever form. Scales and the like belong to one that is
 /// listed itself.
-pub struct Known<'a> {
+pub struct Stored<'a> {
     /// Those that are measured. Nothing speaks against them.
     measured: HashSet<&'a str>,
     others: HashSet<&'a str>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> Stored<'a> {
     pub fn new(model: &Model<'a>, found: &[Matrix<'a>]) -> Self {
         let measured: HashSet<&str> = found.iter().map(|matrix| module_name(&matrix.weight.name)).collect();
         let weights = model.component.weights.iter().map(|weight| weight.name.as_str());

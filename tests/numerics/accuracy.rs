@@ -4,7 +4,7 @@
 //! reference for the Gram route, whose error is larger wherever it matters, and constructed spectra for the direct route. Each
 //! test runs on the CPU and, where there is one, on a GPU.
 
-use laser_scan::spectrum::{Lane, Method, Spectrum, singular_values};
+use laser_scan::spectrum::{Lane, Method, Processor, Spectrum, singular_values};
 use laser_scan::statistic::{self, Statistic};
 
 use crate::lanes::{lanes, matrix};
@@ -160,7 +160,11 @@ fn scaling_by_a_power_of_two_scales_the_values() {
             let scale = 2f64.powi(exponent);
             let scaled: Vec<f64> = elements.iter().map(|element| element * scale).collect();
             let expected: Vec<f64> = plain.iter().map(|value| value * scale).collect();
-            assert_eq!(spectrum(&scaled, [40, 90], method, lane).values, expected, "2^{exponent}");
+            let values = spectrum(&scaled, [40, 90], method, lane).values;
+            // A GPU's libraries may add in another order each time.
+            let room = if lane.processor() == Processor::Cpu { 0.0 } else { 1e-13 * expected[0] };
+            let is_near = |(value, expected): (&f64, &f64)| (value - expected).abs() <= room;
+            assert!(values.len() == 40 && values.iter().zip(&expected).all(is_near), "2^{exponent}: {values:?}");
         }
     }
 }
