@@ -17,7 +17,8 @@ enum Cause {
 
 impl ExportError {
     fn cause(&self) -> Cause {
-        match self.innermost() {
+        match self {
+            Self::Within { error, .. } => error.cause(),
             Self::Apart { .. } | Self::NoShapes | Self::Incomparable | Self::NoFit(_) | Self::Nothing => Cause::Request,
             Self::Components(..) | Self::Unadaptable { .. } | Self::Unsupported { .. } => Cause::Types,
             Self::Renamed(_)
@@ -25,7 +26,6 @@ impl ExportError {
             | Self::Stacked { .. }
             | Self::Merged { .. }
             | Self::Unscanned { .. }
-            | Self::Within { .. }
             | Self::Unnamed { .. }
             | Self::HitsNothing { .. }
             | Self::HitsMore { .. }

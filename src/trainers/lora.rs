@@ -1,13 +1,14 @@
 //! The rank of LoRA.
 //!
 //! LoRA adds to a weight of n x m the product of an n x r and an r x m matrix, which have r (n + m) parameters. If fewer modules
-//! are trained, a higher rank trains as many parameters. That is the rule of the original notebook, "to get the same trainable parameters then for a qlora
-//! training … you need to adjust the lora_r depending on the amount of filtered layers".
+//! are trained, a higher rank trains as many parameters. That is the rule of the original notebook, "to get the same trainable
+//! parameters then for a qlora training … you need to adjust the lora_r depending on the amount of filtered layers".
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::adapter::{Adapter, Alpha, Rank};
 use super::document::Remark;
 use super::ranks::{self, Adaptable};
 use super::remedy::Remedy;
@@ -18,44 +19,6 @@ use crate::select::Cost;
 
 /// How far alpha over rank may fall below that of plain LoRA before it is warned of.
 const MOST_DAMPING: f64 = 4.0;
-
-/// The adapter that a user asks for.
-#[derive(Clone, Copy, Debug)]
-pub struct Adapter {
-    pub rank: Rank,
-    pub alpha: Alpha,
-    /// Whether what the matrices add is scaled by alpha over the rank's root instead of the rank (Kalajdzievski, "A Rank
-    /// Stabilization Scaling Factor for Fine-Tuning with LoRA", 2023).
-    pub rslora: bool,
-    /// Whether the projection onto the vocabulary is trained too.
-    pub head: bool,
-    /// The rank of the head, if it differs.
-    pub head_rank: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rank {
-    Fixed(u64),
-    /// The rank with which as many parameters are trained as by plain LoRA of this rank over all linear modules.
-    Matching(u64),
-}
-
-impl Rank {
-    /// The rank, or plain LoRA's rank if it is still to be computed.
-    pub fn fixed(self) -> u64 {
-        match self {
-            Self::Fixed(rank) | Self::Matching(rank) => rank,
-        }
-    }
-}
-
-/// LoRA's alpha: what the two matrices add is multiplied by alpha / rank.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Alpha {
-    Stays(f64),
-    /// This one at plain LoRA's rank, and in proportion at any other rank.
-    Follows(f64),
-}
 
 /// The numbers with which LoRA is trained.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -72,10 +35,12 @@ pub struct Lora {
 }
 
 impl Lora {
-    /// The numbers for the targets that are `trained`. Heads are not counted where a rank is computed.
+    /// The numbers for the targets that are `trained` by a `trainer` that scales by alpha if it `is_scaled`. Heads are not counted where
+    /// a rank is computed.
     pub fn new(
         adapter: Adapter,
-        (trainer, is_scaled): (&Profile, bool),
+        trainer: &Profile,
+        is_scaled: bool,
         targets: &Targets,
         trained: &[usize],
     ) -> Result<Self, ExportError> {
@@ -341,7 +306,7 @@ mod tests {
     }
 
     fn said(adapter: Adapter, trainer: &Profile, targets: &Targets, chosen: &[usize]) -> Vec<String> {
-        let lora = Lora::new(adapter, (trainer, true), targets, chosen).expect("shapes");
+        let lora = Lora::new(adapter, trainer, true, targets, chosen).expect("shapes");
         lora.warnings(adapter, trainer, targets, chosen).into_iter().map(|remark| remark.text).collect()
     }
 
@@ -357,7 +322,7 @@ mod tests {
             prop_assume!(!chosen.is_empty());
             let (targets, trainer) = (targets(&shapes), if each { &EACH } else { &Profile::USUAL });
             let adapter = adapter(Rank::Matching(plain), Alpha::Stays(16.0));
-            let lora = Lora::new(adapter, (trainer, true), &targets, &chosen).expect("shapes");
+            let lora = Lora::new(adapter, trainer, true, &targets, &chosen).expect("shapes");
             let rank = |place: usize| lora.lower.get(&place).copied().unwrap_or(lora.rank);
             let mut used = 0;
             for place in &chosen {
@@ -402,7 +367,7 @@ mod tests {
         let mut rslora = Adapter { rslora: true, ..adapter(Rank::Matching(16), Alpha::Stays(16.0)) };
         assert!(said(rslora, &EACH, &alike, &[0, 1]).is_empty());
         rslora.rank = Rank::Fixed(16);
-        let lora = Lora::new(rslora, (&EACH, true), &alike, &[0]).expect("shapes");
+        let lora = Lora::new(rslora, &EACH, true, &alike, &[0]).expect("shapes");
         assert_eq!((lora.factor(), lora.alpha_at(4)), (4.0, 8.0));
     }
 }

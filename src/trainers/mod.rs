@@ -5,6 +5,7 @@
 //! (`resolve.rs`), and the forms of a configuration (`yaml.rs`, `args.rs`). Those of diffusion models are in `diffusion`, beside the
 //! two sets of names that such models have.
 
+mod adapter;
 mod args;
 mod axolotl;
 mod axolotl_full;
@@ -39,6 +40,7 @@ mod unsloth;
 mod vouched;
 pub mod yaml;
 
+pub use adapter::{Adapter, Alpha, Rank};
 pub use args::quoted;
 pub use diffusion::is_of_diffusion;
 pub use document::{Document, Export, Format, Remark};
@@ -46,7 +48,6 @@ pub use error::ExportError;
 pub use export::export;
 pub use foresee::foresee;
 pub use fused::pool_fused;
-pub use lora::{Adapter, Alpha, Rank};
 pub use profile::{AdapterKeys, Profile, UserConfig};
 pub(crate) use ranks::{STEP, TOLERANCE};
 pub use recognize::is_export;

@@ -22,7 +22,8 @@ impl<'a> Prepared<'a> {
         let numbers = if is_adapted {
             choice.lora = Lora::new(
                 choice.adapter,
-                (trainer.profile(), trainer.takes_alpha(request.selection.scan)),
+                trainer.profile(),
+                trainer.takes_alpha(request.selection.scan),
                 &choice.targets,
                 &trained,
             )?;
