@@ -103,7 +103,7 @@ fn pair(versions: &[&'static Version]) -> Result<Pair, Missing> {
             }
         }
     }
-    Err(wrong.unwrap_or(Missing::Driver))
+    Err(wrong.unwrap_or_else(|| Missing::Libraries { reason: String::new() }))
 }
 
 /// The libraries of a `version` in these `folders`, if both are there.

@@ -26,13 +26,7 @@ pub struct DiffusionPipe;
 
 impl Trainer for DiffusionPipe {
     fn profile(&self) -> &'static Profile {
-        &Profile {
-            key: "diffusion-pipe",
-            name: "diffusion-pipe",
-            formats: &[Format::Toml],
-            keys: &["adapter"],
-            ..super::USUAL
-        }
+        &Profile { key: "diffusion-pipe", name: "diffusion-pipe", formats: &[Format::Toml], ..super::USUAL }
     }
 
     fn takes_alpha(&self, _: &Scan) -> bool {
@@ -49,7 +43,7 @@ impl Trainer for DiffusionPipe {
     }
 
     fn is_own_file(&self, bytes: &[u8]) -> bool {
-        toml_keys::are_all(bytes, self.profile().keys)
+        toml_keys::are_of_section(bytes, "adapter", &["type", "rank", "exclude_modules"])
     }
 
     /// What is excluded is what is not chosen: an expression that PEFT matches with whole names.
