@@ -7,18 +7,35 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Compiles the kernels to PTX, for the oldest GPUs that the toolkit knows and so for all later ones. No driver that is older than the
-/// toolkit reads its PTX.
+/// The GPUs for which the kernels are compiled, as far as the toolkit knows them: every generation since Turing. Code for one of them runs
+/// on all of its generation that came later.
+#[cfg(feature = "cuda")]
+const GPUS: [u32; 7] = [75, 80, 86, 89, 90, 100, 120];
+
+/// Compiles the kernels for each of these GPUs, and to PTX, which the driver compiles for those that are newer than the toolkit. All of
+/// it is one file, of which the driver takes what fits.
 #[cfg(feature = "cuda")]
 fn cuda() -> Result<(), Box<dyn std::error::Error>> {
     use std::path::Path;
+    use std::process::Command;
 
     const KERNELS: &str = "src/spectrum/cuda/kernels.cu";
     println!("cargo::rerun-if-changed={KERNELS}");
     ["NVCC", "CUDA_HOME", "CUDA_PATH"].iter().for_each(|name| println!("cargo::rerun-if-env-changed={name}"));
-    // The one that candle's kernels are compiled by.
+    // The one that candle's kernels are compiled by. Flags that are meant for those may name other GPUs.
     let toolkit = cudaforge::CudaToolkit::detect()?;
-    let ptx = Path::new(&std::env::var("OUT_DIR")?).join("kernels.ptx");
-    let status = std::process::Command::new(toolkit.nvcc_path).args(["-ptx", "-o"]).arg(ptx).arg(KERNELS).status()?;
+    let nvcc = || {
+        let mut nvcc = Command::new(&toolkit.nvcc_path);
+        nvcc.env_remove("NVCC_APPEND_FLAGS").env_remove("NVCC_PREPEND_FLAGS");
+        nvcc
+    };
+    let listed = String::from_utf8(nvcc().arg("--list-gpu-code").output()?.stdout)?;
+    let known: Vec<u32> =
+        GPUS.into_iter().filter(|gpu| listed.lines().any(|line| line == format!("sm_{gpu}"))).collect();
+    let oldest = known.first().ok_or("nvcc knows none of the GPUs that laser-scan is for")?;
+    let ptx = format!("-gencode=arch=compute_{oldest},code=compute_{oldest}");
+    let codes = known.iter().map(|gpu| format!("-gencode=arch=compute_{gpu},code=sm_{gpu}"));
+    let file = Path::new(&std::env::var("OUT_DIR")?).join("kernels.fatbin");
+    let status = nvcc().args(["-fatbin", "-o"]).arg(file).args(codes).arg(ptx).arg(KERNELS).status()?;
     if status.success() { Ok(()) } else { Err(format!("nvcc could not compile {KERNELS}").into()) }
 }

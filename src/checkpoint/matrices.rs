@@ -18,7 +18,7 @@ use super::quantization::Undecodable;
 use super::shard::Shard;
 use super::weight::{Storage, Weight};
 use super::{Part, Selection};
-use crate::source::{Blob, SourceError};
+use crate::source::{Blob, Bytes, SourceError};
 
 /// The files of a checkpoint's weights.
 pub struct Matrices {
@@ -116,16 +116,15 @@ impl Matrices {
 
     /// Asks the system to read the matrix `selection` of `weight` into its file cache without waiting for it.
     pub fn prefetch(&self, weight: &Weight, selection: &Selection) {
-        if let Storage::Plain(part) = &weight.storage
-            && let WeightFile { blob, content: Content::Safetensors(data_start) } = &self.files[part.shard]
-        {
-            let Range { start, end } = whole_matrix(weight, part, selection);
-            blob.prefetch(data_start + start..data_start + end);
+        for (place, range) in self.ranges(weight, selection) {
+            let WeightFile { blob, content } = &self.files[place];
+            if matches!(content, Content::Safetensors(_)) {
+                blob.prefetch(range);
+            }
         }
     }
 
-    /// Reads the matrix `selection` of `weight` in its stored precision, or in float64 if it is quantised. Its bytes must have
-    /// arrived.
+    /// Reads the matrix `selection` of `weight` as it is stored. Its bytes must have arrived.
     pub fn matrix(&self, weight: &Weight, selection: &Selection) -> Result<Matrix<'_>, Undecodable> {
         let whole = selection.without_band().shape(&weight.shape);
         let (shape, elements, band) = match &weight.storage {
@@ -143,8 +142,7 @@ impl Matrices {
             }
             Storage::Quantized(quantized) => {
                 let read = |part: &Part, range| self.bytes(part, range);
-                let numbers = quantized.decode(selection.index, &read)?;
-                (whole, Elements::Decoded(numbers), selection.band.as_ref())
+                (whole, quantized.read(selection.index, &read)?, selection.band.as_ref())
             }
         };
         let matrix = Matrix { shape, elements };
@@ -154,7 +152,7 @@ impl Matrices {
         })
     }
 
-    fn bytes(&self, part: &Part, range: Range<u64>) -> Result<Cow<'_, [u8]>, Undecodable> {
+    fn bytes(&self, part: &Part, range: Range<u64>) -> Result<Bytes<'_>, Undecodable> {
         let undecodable = |reason: String| Undecodable { tensor: part.stored_name().to_owned(), reason };
         let WeightFile { blob, content } = &self.files[part.shard];
         let length = range.end - range.start;
@@ -162,7 +160,7 @@ impl Matrices {
             Content::Safetensors(data_start) => {
                 let Range { start, end } = part.tensor.bytes;
                 let end = end.min(start + range.end);
-                blob.read(data_start + start + range.start..data_start + end)
+                blob.bytes(data_start + start + range.start..data_start + end)
             }
             Content::Pickle(pickle) => {
                 let Some(Pickle { tensors, storages }) = pickle.get() else {
@@ -170,8 +168,8 @@ impl Matrices {
                 };
                 let tensor = tensors.get(part.stored_name());
                 match tensor.and_then(|tensor| Some((tensor, storages.get(&tensor.storage)?))) {
-                    Some((tensor, storage)) => pickle::read(blob, tensor, *storage, range).map(Cow::Owned),
-                    None => Ok(Cow::Borrowed(&[][..])),
+                    Some((tensor, storage)) => pickle::read(blob, tensor, *storage, range).map(Bytes::from),
+                    None => Ok(Bytes::from(&[][..])),
                 }
             }
         };

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use safetensors::Dtype;
 
-use super::quantization::numbers;
+use super::quantization::{Coded, numbers};
 use super::selection::{Axis, Band};
+use crate::source::Bytes;
 
 #[derive(Clone, Debug)]
 pub struct Matrix<'a> {
@@ -18,14 +19,10 @@ pub struct Matrix<'a> {
 #[derive(Clone, Debug)]
 pub enum Elements<'a> {
     /// Little-endian numbers of this type as they are stored.
-    Stored(Dtype, Cow<'a, [u8]>),
+    Stored(Dtype, Bytes<'a>),
+    /// Codes of a quantised matrix of this shape.
+    Coded(Box<Coded<'a>>),
     Decoded(Vec<f64>),
-}
-
-impl Default for Matrix<'_> {
-    fn default() -> Self {
-        Self { shape: [0, 0], elements: Elements::Decoded(Vec::new()) }
-    }
 }
 
 impl Matrix<'_> {
@@ -33,6 +30,7 @@ impl Matrix<'_> {
     pub(crate) fn numbers(self) -> Option<Vec<f64>> {
         match self.elements {
             Elements::Stored(dtype, bytes) => numbers(dtype, &bytes),
+            Elements::Coded(coded) => Some(coded.numbers()),
             Elements::Decoded(numbers) => Some(numbers),
         }
     }
@@ -45,8 +43,20 @@ impl Matrix<'_> {
                 let length = columns * dtype.bitsize() / 8;
                 numbers(*dtype, bytes.get(row * length..(row + 1) * length)?).map(Cow::Owned)
             }
+            Elements::Coded(coded) => {
+                coded.numbers().get(row * columns..(row + 1) * columns).map(|row| row.to_vec().into())
+            }
             Elements::Decoded(numbers) => numbers.get(row * columns..(row + 1) * columns).map(Cow::Borrowed),
         }
+    }
+
+    /// Itself, in float64 if it is quantised.
+    pub(crate) fn decoded(self) -> Self {
+        let elements = match self.elements {
+            Elements::Coded(coded) => Elements::Decoded(coded.numbers()),
+            elements => elements,
+        };
+        Self { elements, ..self }
     }
 
     /// The rows or columns in `band`. Those after the last whole period are left out.
@@ -60,6 +70,7 @@ impl Matrix<'_> {
             Elements::Stored(dtype, bytes) => {
                 Elements::Stored(dtype, pick(&bytes, band, line * dtype.bitsize() / 8).into())
             }
+            Elements::Coded(coded) => Elements::Decoded(pick(&coded.numbers(), band, line)),
             Elements::Decoded(numbers) => Elements::Decoded(pick(&numbers, band, line)),
         };
         let lines = band.repeats * band.range.len();
@@ -104,14 +115,14 @@ mod tests {
             let expected: Vec<usize> = (0..shape[0] * shape[1]).filter(is_picked).collect();
             let band = Band { axis, period, range: range.clone(), repeats };
             let bytes: Vec<u8> = (0..shape[0] * shape[1]).flat_map(|at| (at as f32).to_le_bytes()).collect();
-            let stored = Matrix { shape, elements: Elements::Stored(Dtype::F32, Cow::Borrowed(&bytes)) }.narrow(&band);
+            let stored = Matrix { shape, elements: Elements::Stored(Dtype::F32, bytes.as_slice().into()) }.narrow(&band);
             let numbers = (0..shape[0] * shape[1]).map(|at| at as f64).collect();
             let decoded = Matrix { shape, elements: Elements::Decoded(numbers) }.narrow(&band);
             prop_assert_eq!(stored.shape, decoded.shape);
             prop_assert_eq!(stored.shape[0] * stored.shape[1], expected.len());
             let Elements::Stored(Dtype::F32, bytes) = stored.elements else { panic!("another type") };
             let expected_bytes: Vec<u8> = expected.iter().flat_map(|at| (*at as f32).to_le_bytes()).collect();
-            prop_assert_eq!(bytes.as_ref(), &expected_bytes[..]);
+            prop_assert_eq!(&bytes[..], &expected_bytes[..]);
             let Elements::Decoded(numbers) = decoded.elements else { panic!("another kind") };
             prop_assert_eq!(numbers, expected.iter().map(|at| *at as f64).collect::<Vec<_>>());
         }

@@ -45,7 +45,9 @@ pub use lora::{LoraError, LowRank};
 pub use matrices::Matrices;
 pub use matrix::{Elements, Matrix};
 pub(crate) use part::Part;
-pub use quantization::Undecodable;
+pub use quantization::{Coded, Undecodable};
+#[cfg(feature = "cuda")]
+pub(crate) use quantization::{Groups, Layout, Order};
 pub use safetensors::Dtype;
 pub use selection::Selection;
 pub(crate) use selection::{Axis, Band};

@@ -62,7 +62,7 @@ pub struct RunArgs {
     #[arg(short, long, conflicts_with = "quiet", help_heading = "Output")]
     pub verbose: bool,
 
-    /// Where to compute: cpu, a GPU (cuda, cuda:1), several (cuda:0,1), or auto: a GPU if there is one
+    /// Where to compute: cpu, a GPU (cuda, cuda:1), several (cuda:0,1), or auto: all GPUs, or the CPU
     #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = "Running")]
     device: DeviceRequest,
 

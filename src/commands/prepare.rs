@@ -8,7 +8,7 @@ use laser_scan::output::OutputError;
 use laser_scan::scan::{Outputs, Scan};
 use laser_scan::select::Selection;
 use laser_scan::source::Source;
-use laser_scan::spectrum::{Device, DeviceError, Library, Opened};
+use laser_scan::spectrum::{Device, DeviceError, Library, Opened, Processor};
 use laser_scan::trainers::{self, Request};
 
 use super::advice::Advise;
@@ -17,17 +17,34 @@ use super::protected::Protected;
 use super::task::{Publication, ScanTask};
 use crate::terminal::Terminal;
 
-pub fn devices(task: &ScanTask, terminal: &Terminal) -> Result<Vec<Device>> {
-    let Opened { devices, passed_over } = Device::open(&task.device)?;
-    if let Some(DeviceError::Unusable { ordinal, reason }) = passed_over {
-        terminal.warn(&format!("cuda:{ordinal} cannot be used ({reason}): this scan is computed on the CPU"));
+/// Tells what was opened, and what could not be.
+pub fn devices(opened: Opened, terminal: &Terminal) -> Vec<Device> {
+    let Opened { devices, passed_over } = opened;
+    let (cpus, gpus): (Vec<&Device>, Vec<&Device>) =
+        devices.iter().partition(|device| device.processor() == Processor::Cpu);
+    let instead = if gpus.is_empty() { "this scan is computed on the CPU" } else { "the other GPUs compute this scan" };
+    for error in passed_over {
+        if let DeviceError::Unusable { ordinal, reason } = error {
+            terminal.warn(&format!("cuda:{ordinal} cannot be used ({reason}): {instead}"));
+        }
     }
-    let libraries = devices.iter().map(Device::libraries).find(|libraries| !libraries.is_empty());
-    for Library { file, version } in libraries.unwrap_or_default() {
+    for Library { file, version } in gpus.first().map(|gpu| gpu.libraries()).unwrap_or_default() {
         let version = version.as_ref().map_or_else(String::new, |version| format!(", version {version}"));
         terminal.detail(&format!("computes with {file}{version}"));
     }
-    Ok(devices)
+    for gpu in &gpus {
+        if let Some(ratio) = gpu.float64_ratio().filter(|_| !cpus.is_empty()) {
+            terminal.detail(&format!(
+                "{} computes {ratio} times slower in float64 than in float32: the CPU measures the smallest modules meanwhile",
+                gpu.name()
+            ));
+        }
+    }
+    if let Some(setting) = gpus.iter().find_map(|gpu| gpu.emulation()) {
+        terminal
+            .detail(&format!("{setting}: products of integers, which were found to be as exact as those in float64"));
+    }
+    devices
 }
 
 /// The output files of the `plan`, after a check that everything the user asks for is possible.

@@ -1,6 +1,7 @@
 //! The scan, which is the main job.
 
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
@@ -28,27 +29,34 @@ pub fn run(task: &ScanTask, terminal: &Terminal) -> Result<ExitCode> {
 
 fn scan(task: &ScanTask, terminal: &Terminal) -> Result<ExitCode> {
     let (date, begun) = (SystemTime::now(), Instant::now());
-    let devices = prepare::devices(task, terminal)?;
-    let news = |text: String| terminal.note(&text);
-    let model = task.model.open(&news)?;
-    match &task.base {
-        None => {
-            let plan = Plan::new(&*model, &task.filter, task.wanted)?;
-            measure(task, terminal, &*model, plan, devices, (date, begun))
-        }
-        Some(base) => {
-            let pair = Pair::new(base.open(&news)?, model);
-            let plan = Plan::of_delta(&pair, &task.filter, task.wanted)?;
-            let is_whole = plan.modules.iter().any(|module| matches!(module.change, Some(Change::To { .. })));
-            if is_whole && pair.finetuned.size("adapter_config.json").is_some() {
-                let finetuned = &pair.finetuned.model().spelling;
-                terminal.note(&format!(
-                    "'{finetuned}' holds a whole model, which is compared, and an adapter, which is not"
-                ));
+    thread::scope(|scope| {
+        // To start GPUs takes a while, in which headers are read.
+        let opening = scope.spawn(|| Device::open(&task.device));
+        let devices = || match opening.join() {
+            Ok(opened) => anyhow::Ok(prepare::devices(opened?, terminal)),
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        let news = |text: String| terminal.note(&text);
+        let model = task.model.open(&news)?;
+        match &task.base {
+            None => {
+                let plan = Plan::new(&*model, &task.filter, task.wanted)?;
+                measure(task, terminal, &*model, plan, devices()?, (date, begun))
             }
-            measure(task, terminal, &pair, plan, devices, (date, begun))
+            Some(base) => {
+                let pair = Pair::new(base.open(&news)?, model);
+                let plan = Plan::of_delta(&pair, &task.filter, task.wanted)?;
+                let is_whole = plan.modules.iter().any(|module| matches!(module.change, Some(Change::To { .. })));
+                if is_whole && pair.finetuned.size("adapter_config.json").is_some() {
+                    let finetuned = &pair.finetuned.model().spelling;
+                    terminal.note(&format!(
+                        "'{finetuned}' holds a whole model, which is compared, and an adapter, which is not"
+                    ));
+                }
+                measure(task, terminal, &pair, plan, devices()?, (date, begun))
+            }
         }
-    }
+    })
 }
 
 /// Measures what is planned for `source`, and publishes the results.

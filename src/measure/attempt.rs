@@ -43,6 +43,33 @@ pub fn attempt(weights: &Matrices, module: &Module, method: Method, lane: &Lane)
         None => weight_of(weights, module, method, lane).map(|spectrum| (spectrum, None)),
         Some(change) => change_of(weights, module, change, method, lane),
     };
+    judge(measured, is_last)
+}
+
+/// Measures `modules`, whose weights have one shape, together by the Gram route on the device of `lane`. `None` if they have to
+/// be measured one after the other, because that shows what is wrong with which of them.
+///
+/// # Errors
+///
+/// Fails if the device does.
+pub fn attempt_together(weights: &Matrices, modules: &[&Module], lane: &Lane) -> Result<Option<Vec<Attempt>>, Fault> {
+    if modules.iter().any(|module| module.change.is_some()) {
+        return Ok(None);
+    }
+    let read = |module: &&Module| weights.matrix(&module.weight, &module.selection).ok();
+    let Some(matrices) = modules.iter().map(read).collect::<Option<Vec<_>>>() else { return Ok(None) };
+    let judged = |measured: Result<Spectrum, SpectrumError>| {
+        judge(measured.map(|spectrum| (spectrum, None)).map_err(Trouble::Spectrum), false)
+    };
+    match spectrum::singular_values_of_many(matrices, Method::Gram, lane) {
+        Ok(spectra) => Ok(Some(spectra.into_iter().map(judged).collect())),
+        Err(SpectrumError::Device(fault)) => Err(fault),
+        Err(_) => Ok(None),
+    }
+}
+
+/// What comes of a spectrum and the norm of the base, if there is one. `is_last` says that nothing more accurate can be tried.
+fn judge(measured: Result<(Spectrum, Option<f64>), Trouble>, is_last: bool) -> Attempt {
     let (spectrum, base_norm) = match measured {
         Ok(measured) => measured,
         Err(Trouble::Spectrum(SpectrumError::Device(fault))) => return Attempt::Faulted(fault),

@@ -20,7 +20,7 @@ pub enum Content {
 impl Changed {
     /// Reads the `change` of the matrix of `module`, and the matrix itself.
     pub fn read(weights: &Matrices, module: &Module, change: &Change) -> Result<Self, Undecodable> {
-        let base = weights.matrix(&module.weight, &module.selection)?;
+        let base = weights.matrix(&module.weight, &module.selection)?.decoded();
         let undecodable = || Undecodable { tensor: module.tensor.clone(), reason: "has no numbers".to_owned() };
         let (content, squares) = match change {
             Change::To { weight, selection } => {
@@ -71,15 +71,13 @@ fn squares_of(numbers: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use super::*;
     use crate::checkpoint::{Dtype, Elements};
 
     #[test]
     fn differences_are_exact() {
         let bytes: Vec<u8> = [0x3f80u16, 0x4000, 0xbf80, 0x3dcc].iter().flat_map(|bits| bits.to_le_bytes()).collect();
-        let base = Matrix { shape: [2, 2], elements: Elements::Stored(Dtype::BF16, Cow::Borrowed(&bytes)) };
+        let base = Matrix { shape: [2, 2], elements: Elements::Stored(Dtype::BF16, bytes.as_slice().into()) };
         let (difference, squares) = subtract(vec![1.5, 2.0, 0.0, 0.5], &base).expect("numbers");
         let small = f64::from(f32::from_bits(0x3dcc_0000));
         assert_eq!(difference, [0.5, 0.0, 1.0, 0.5 - small]);

@@ -18,14 +18,10 @@ pub fn ceiling() -> u64 {
     (SHARE * free as f64) as u64
 }
 
-/// The most bytes that weights in work take together on a GPU, if this is enough for two of them. More weights would
-/// not be faster, and other programs may need the memory.
-const ENOUGH: u64 = 5 << 29;
-
-/// The bytes that weights in work may take together on a GPU with `free` free bytes, if the largest weight takes
-/// `largest`.
-pub fn ceiling_on_gpu(free: u64, largest: u64) -> u64 {
-    ENOUGH.max(2 * largest).min((SHARE * free as f64) as u64)
+/// The bytes that weights in work may take together on a GPU with `free` free bytes and so many `lanes`, if the largest
+/// weight takes `largest`: what they can take, or a share of what there is.
+pub fn ceiling_on_gpu(free: u64, lanes: usize, largest: u64) -> u64 {
+    largest.saturating_mul(lanes as u64).min((SHARE * free as f64) as u64)
 }
 
 #[cfg(test)]
@@ -33,10 +29,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gpu_is_not_filled_for_nothing() {
+    fn a_gpu_is_filled_as_far_as_its_lanes_can_and_no_more_than_a_share() {
         let gib = 1 << 30;
-        assert_eq!(ceiling_on_gpu(100 * gib, gib / 2), ENOUGH);
-        assert_eq!(ceiling_on_gpu(100 * gib, 3 * gib), 6 * gib);
-        assert_eq!(ceiling_on_gpu(gib, 3 * gib), (0.8 * gib as f64) as u64);
+        assert_eq!(ceiling_on_gpu(100 * gib, 8, gib / 2), 4 * gib);
+        assert_eq!(ceiling_on_gpu(100 * gib, 8, 3 * gib), 24 * gib);
+        // A card of 8 GB and the largest modules of a 7B and of a 70B.
+        assert_eq!(ceiling_on_gpu(7 * gib, 8, gib / 2), 4 * gib);
+        assert_eq!(ceiling_on_gpu(7 * gib, 8, 2 * gib), (0.8 * 7.0 * gib as f64) as u64);
     }
 }

@@ -81,6 +81,8 @@ pub enum Event<'a> {
     Crowded { device: &'a str, at_once: usize },
     /// A device has no memory for a module, which the CPU measures instead.
     TooLarge { device: &'a str, module: &'a Module },
-    /// A device does not work any more. Other GPUs or the CPU measure its modules.
+    /// A device refused a module, which the CPU measures instead.
+    Refused { device: &'a str, module: &'a Module, fault: &'a Fault },
+    /// A device does not work any more, or refused too many modules. Other GPUs or the CPU measure its modules.
     GivenUp { device: &'a str, fault: &'a Fault },
 }

@@ -174,6 +174,13 @@ impl Plan {
             identity: (!shard.has_etag).then(|| shard.identity.clone()),
         });
         let libraries = resources.devices.iter().map(|device| device.libraries().to_vec()).find(|all| !all.is_empty());
+        // All GPUs have their libraries in common.
+        let solved = measured()
+            .map(|measurement| &measurement.spectrum)
+            .filter(|spectrum| (spectrum.method, spectrum.processor) == (Method::Gram, Processor::Cuda));
+        let gpu = resources.devices.iter().find(|device| device.processor() == Processor::Cuda);
+        let eigensolvers: BTreeSet<String> =
+            solved.filter_map(|spectrum| gpu.and_then(|gpu| gpu.eigensolver(spectrum.shape))).collect();
         let Run { begun, planned, measured: taken, options } = run;
         Provenance {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -188,8 +195,9 @@ impl Plan {
             wrappers: self.wrappers().into_iter().map(str::to_owned).collect(),
             unknown_architectures: self.unknown.clone(),
             device: resources.devices.iter().map(Device::name).collect::<Vec<_>>().join(","),
-            // All GPUs have them in common.
             libraries: libraries.unwrap_or_default(),
+            eigensolvers: eigensolvers.into_iter().collect(),
+            emulation: gpu.and_then(Device::emulation).map(str::to_owned),
             algorithm: spectrum::ALGORITHM.to_owned(),
             precision: "float64".to_owned(),
             methods: Methods { gram: by(Method::Gram), direct: by(Method::Direct) },

@@ -38,6 +38,12 @@ pub struct Provenance {
     /// The libraries of the GPUs' maker, where GPUs computed; not there without.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub libraries: Vec<Library>,
+    /// How GPUs found the eigenvalues of Gram matrices, in the names of their maker's functions; not there without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub eigensolvers: Vec<String>,
+    /// The setting of the environment by which GPUs made products of integers and not in float64; not there without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emulation: Option<String>,
     /// The version of the arithmetic.
     pub algorithm: String,
     pub precision: String,

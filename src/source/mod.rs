@@ -21,8 +21,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use blob::Blob;
 pub(crate) use blob::Reader;
+pub use blob::{Blob, Bytes};
 pub use error::SourceError;
 pub(crate) use form::{Form, is_training_state};
 pub use hub::{HubOptions, Token};

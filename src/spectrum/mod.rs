@@ -171,13 +171,29 @@ impl Spectrum {
 ///
 /// Fails if the matrix is not finite or out of range, if the device fails, or if the arithmetic gives no result.
 pub fn singular_values(matrix: Matrix<'_>, method: Method, lane: &Lane) -> Result<Spectrum, SpectrumError> {
-    let shape = matrix.shape;
-    let values = lane.singular_values(matrix, method)?;
-    match values.first() {
+    let mut spectra = singular_values_of_many(vec![matrix], method, lane)?;
+    spectra.pop().unwrap_or_else(|| Err(SpectrumError::Failed("the device has returned nothing".into())))
+}
+
+/// The singular values of each of `matrices`, which have one shape and one type, as [`singular_values`]. Where
+/// [`Device::together`] says so, that is faster than one after the other.
+///
+/// # Errors
+///
+/// Fails as a whole if the device fails, or if the arithmetic gives no result for one of them.
+pub fn singular_values_of_many(
+    matrices: Vec<Matrix<'_>>,
+    method: Method,
+    lane: &Lane,
+) -> Result<Vec<Result<Spectrum, SpectrumError>>, SpectrumError> {
+    let Some(shape) = matrices.first().map(|matrix| matrix.shape) else { return Ok(Vec::new()) };
+    let all = lane.singular_values(matrices, method)?;
+    let spectrum = |values: Vec<f64>| match values.first() {
         Some(largest) if largest.is_nan() => Err(SpectrumError::NotFinite),
         Some(&largest) if largest != 0.0 && !RANGE.contains(&largest) => Err(SpectrumError::OutOfRange(largest)),
         _ => Ok(Spectrum { values, method, processor: lane.processor(), shape }),
-    }
+    };
+    Ok(all.into_iter().map(spectrum).collect())
 }
 
 /// The floating-point operations of the Gram route for a weight of `shape`: n²K for the product and 4/3 n³ for the

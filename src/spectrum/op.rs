@@ -5,7 +5,8 @@ use candle_core::{CpuStorage, CustomOp1, Error, Layout, Shape, bail};
 use super::widen::{Weight, Widen};
 use super::{Contradiction, Lane, Method, direct, gram, values};
 
-/// The operation `[rows, columns]` -> `[min(rows, columns)]`: singular values in F64, largest first.
+/// The operation `[count, rows, columns]` -> `[count, min(rows, columns)]`: the singular values of each matrix in F64,
+/// largest first.
 ///
 /// All values are NaN if an element is NaN or infinite, as in IEEE arithmetic. A value is zero only if it is exactly
 /// zero because of rows or columns of zeros; one that rounding took to zero or below becomes the smallest normal
@@ -23,19 +24,18 @@ impl CustomOp1 for SingularValues<'_> {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (rows, columns) = layout.shape().dims2()?;
+        let (count, rows, columns) = layout.shape().dims3()?;
         let Some((start, end)) = layout.contiguous_offsets() else {
-            bail!("{} needs a contiguous matrix", self.name());
+            bail!("{} needs contiguous matrices", self.name());
         };
         let values = match storage {
-            CpuStorage::F64(data) => self.compute(&Weight::new(&data[start..end], rows, columns)),
-            CpuStorage::F32(data) => self.compute(&Weight::new(&data[start..end], rows, columns)),
-            CpuStorage::F16(data) => self.compute(&Weight::new(&data[start..end], rows, columns)),
-            CpuStorage::BF16(data) => self.compute(&Weight::new(&data[start..end], rows, columns)),
+            CpuStorage::F64(data) => self.compute(&data[start..end], rows, columns),
+            CpuStorage::F32(data) => self.compute(&data[start..end], rows, columns),
+            CpuStorage::F16(data) => self.compute(&data[start..end], rows, columns),
+            CpuStorage::BF16(data) => self.compute(&data[start..end], rows, columns),
             _ => bail!("{} takes F64, F32, F16 or BF16", self.name()),
         }?;
-        let count = values.len();
-        Ok((CpuStorage::F64(values), Shape::from(count)))
+        Ok((CpuStorage::F64(values), Shape::from((count, rows.min(columns)))))
     }
 
     #[cfg(feature = "cuda")]
@@ -52,11 +52,16 @@ impl CustomOp1 for SingularValues<'_> {
 }
 
 impl SingularValues<'_> {
-    fn compute<T: Widen>(&self, weight: &Weight<'_, T>) -> Result<Vec<f64>, Contradiction> {
-        values(weight.survey(), weight.rows.min(weight.columns), |scale| match self.method {
-            Method::Gram => gram::singular_values(weight, scale),
-            Method::Direct => Ok(direct::singular_values(weight, scale)),
-        })
+    fn compute<T: Widen>(&self, data: &[T], rows: usize, columns: usize) -> Result<Vec<f64>, Contradiction> {
+        let mut all = Vec::new();
+        for matrix in data.chunks(rows * columns) {
+            let weight = Weight::new(matrix, rows, columns);
+            all.extend(values(weight.survey(), rows.min(columns), |scale| match self.method {
+                Method::Gram => gram::singular_values(&weight, scale),
+                Method::Direct => Ok(direct::singular_values(&weight, scale)),
+            })?);
+        }
+        Ok(all)
     }
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 /// What a person asks for with `--device`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceRequest {
-    /// The first GPU, or the CPU if there is none.
+    /// All GPUs, with the help of the CPU if they are slow in float64, or the CPU if there is none.
     Auto,
     Cpu,
     /// NVIDIA GPUs by their ordinals, at least one.
@@ -55,7 +55,13 @@ impl FromStr for DeviceRequest {
 pub enum Fault {
     #[error("out of memory")]
     OutOfMemory,
-    /// The device, its driver or one of its libraries failed. It cannot be used any more.
+    /// A library failed in a way that may mean that it found no memory. The device still works.
+    #[error("{0}, perhaps for want of memory")]
+    Unclear(String),
+    /// A library refused the weight. The device still works.
+    #[error("{0}")]
+    Refused(String),
+    /// The device does not work any more.
     #[error("{0}")]
     Broken(String),
 }

@@ -81,18 +81,18 @@ impl Interval {
 }
 
 /// A tridiagonal matrix divided by a power of two, so that its norm is between 1 and 2.
-struct Scaled {
-    scale: f64,
-    diagonal: Vec<f64>,
+pub struct Scaled {
+    pub scale: f64,
+    pub diagonal: Vec<f64>,
     /// Squares of the off-diagonal entries, after a leading zero: one for each row.
-    squares: Vec<f64>,
+    pub squares: Vec<f64>,
     /// An upper bound of the eigenvalues' magnitudes.
-    bound: f64,
+    pub bound: f64,
 }
 
 impl Scaled {
     /// `None` if the matrix is zero.
-    fn new(diagonal: &[f64], off_diagonal: &[f64]) -> Option<Self> {
+    pub fn new(diagonal: &[f64], off_diagonal: &[f64]) -> Option<Self> {
         let beside = |i: usize| off_diagonal.get(i).map_or(0.0, |value| value.abs());
         let row = |i: usize| diagonal[i].abs() + beside(i) + if i > 0 { beside(i - 1) } else { 0.0 };
         // Gershgorin's discs.

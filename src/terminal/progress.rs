@@ -95,6 +95,9 @@ impl<'a> Progress<'a> {
                     self.terminal.detail(&format!("{device} has not enough memory for '{}'", module.info.name));
                 }
             }
+            Event::Refused { device, module, fault } => self
+                .terminal
+                .note(&format!("{device} cannot measure '{}' ({fault}): the CPU measures it", module.info.name)),
             Event::GivenUp { device, fault } => self.terminal.warn(&format!(
                 "{device} has failed ({fault}): its modules are measured on another GPU if there is one, or on the CPU"
             )),

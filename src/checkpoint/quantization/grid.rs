@@ -3,14 +3,14 @@
 //! An element is `(code - zero) * scale * factor`, or `code * scale + zero`, with the scale and zero point of its group. A group
 //! is a block of rows by a block of columns, or given by a list.
 
-use std::borrow::Cow;
-
 use safetensors::Dtype;
 
+use super::coded::{Coded, Groups, Layout};
 use super::codes::{self, Order};
 use super::{Read, Undecodable};
 use crate::checkpoint::part::Part;
 use crate::checkpoint::selection::Axis;
+use crate::source::Bytes;
 
 /// A quantised matrix, or a stack of them, with a scale for each group of elements.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,86 +132,43 @@ impl Grid {
         )
     }
 
-    /// Decodes the matrix at `index` of the stack, or all of them, one after the other. A matrix has the rows of the model, even
-    /// if it is stored transposed.
-    pub fn decode(&self, index: Option<usize>, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
+    /// Reads the matrix at `index` of the stack, or all of them. Matrices have the rows of the model, even if they are stored
+    /// transposed.
+    pub fn read<'a>(&self, index: Option<usize>, read: &Read<'a>) -> Result<Vec<Coded<'a>>, Undecodable> {
         self.verify(read)?;
-        if let Some(index) = index {
-            return self.matrix(index, read);
-        }
-        let mut numbers = self.matrix(0, read)?;
-        for index in 1..self.count {
-            numbers.extend(self.matrix(index, read)?);
-        }
-        Ok(numbers)
+        index.map_or(0..self.count, |index| index..index + 1).map(|index| self.matrix(index, read)).collect()
     }
 
-    fn matrix(&self, index: usize, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
-        let [rows, columns] = self.stored;
+    fn matrix<'a>(&self, index: usize, read: &Read<'a>) -> Result<Coded<'a>, Undecodable> {
         let codes = self.slice(&self.codes, index, read)?;
-        let scales = self.scales(index, read)?;
-        let zeros = self.zeros(index, read)?;
-        let is_added = matches!(self.zero, Some((_, ZeroCode::Added)));
-        let row_groups = self.line_groups(Axis::Rows, read)?;
-        let column_groups = self.line_groups(Axis::Columns, read)?;
+        let count = self.groups[0] * self.groups[1];
+        let scales = self.scales(index, read)?.unwrap_or_else(|| vec![1.0; count]);
         let [row_step, column_step] = if self.turned { [1, self.groups[0]] } else { [self.groups[1], 1] };
-        let mut matrix = vec![0.0; rows * columns];
-        let mut line = vec![0.0; columns];
-        let packed = matches!(self.code, Code::Packed { .. }).then(|| codes::words(&codes)).unwrap_or_default();
-        let table = self.byte_table()?;
-        for row in 0..rows {
-            self.decode_row(row, &codes, &packed, &table, &mut line);
-            for (value, column_group) in line.iter_mut().zip(&column_groups) {
-                let group = row_groups[row] * row_step + column_group * column_step;
-                let zero = zeros.as_ref().map_or(0.0, |zeros| zeros[group]);
-                let scale = scales.as_ref().map_or(1.0, |scales| scales[group]);
-                *value = if is_added { *value * scale + zero } else { (*value - zero) * scale };
+        let places = |axis, step: usize| -> Result<Vec<usize>, Undecodable> {
+            Ok(self.line_groups(axis, read)?.into_iter().map(|group| group * step).collect())
+        };
+        let groups =
+            Groups::OfLines { rows: places(Axis::Rows, row_step)?, columns: places(Axis::Columns, column_step)? };
+        let (layout, values) = match self.code {
+            Code::Byte(dtype) => {
+                let table = codes::table(dtype).ok_or_else(|| self.codes.undecodable("has no numbers in it"))?;
+                (Layout::Bytes, table.to_vec())
             }
-            if self.transposed {
-                for (column, value) in line.iter().enumerate() {
-                    matrix[column * rows + row] = *value;
-                }
-            } else {
-                matrix[row * columns..][..columns].copy_from_slice(&line);
-            }
-        }
-        Ok(matrix)
-    }
-
-    fn decode_row(&self, row: usize, codes: &[u8], packed: &[u32], table: &[f64; 256], line: &mut [f64]) {
-        let columns = line.len();
-        match self.code {
-            Code::Byte(_) => {
-                for (value, code) in line.iter_mut().zip(&codes[row * columns..]) {
-                    *value = table[usize::from(*code)];
-                }
-            }
-            Code::Pairs { number, axis: Axis::Columns } => {
-                let values = number.values();
-                let bytes = &codes[row * columns / 2..][..columns / 2];
-                for (pair, byte) in line.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
-                    *pair = [values[usize::from(byte & 15)], values[usize::from(byte >> 4)]];
-                }
-            }
-            Code::Pairs { number, axis: Axis::Rows } => {
-                let values = number.values();
-                for (value, byte) in line.iter_mut().zip(&codes[row / 2 * columns..]) {
-                    *value = values[usize::from(if row.is_multiple_of(2) { byte & 15 } else { byte >> 4 })];
-                }
-            }
-            Code::Packed { bits, axis, order } => {
-                for (column, value) in line.iter_mut().enumerate() {
-                    *value = codes::packed(packed, columns, [row, column], bits, axis, order).into();
-                }
-            }
-        }
-    }
-
-    fn byte_table(&self) -> Result<[f64; 256], Undecodable> {
-        match self.code {
-            Code::Byte(dtype) => codes::table(dtype).ok_or_else(|| self.codes.undecodable("has no numbers in it")),
-            _ => Ok([0.0; 256]),
-        }
+            Code::Pairs { number, axis } => (Layout::Pairs(axis), number.values().to_vec()),
+            Code::Packed { bits, axis, order } => (Layout::Packed { bits, axis, order }, Vec::new()),
+        };
+        let coded = Coded {
+            codes,
+            layout,
+            values,
+            stored: self.stored,
+            transposed: self.transposed,
+            groups,
+            scales,
+            zeros: self.zeros(index, read)?,
+            is_zero_added: matches!(self.zero, Some((_, ZeroCode::Added))),
+        };
+        if coded.is_whole() { Ok(coded) } else { Err(self.codes.undecodable("is too short for its codes")) }
     }
 
     /// The scales of one matrix, including the factor.
@@ -306,7 +263,7 @@ impl Grid {
     }
 
     /// Reads the bytes of a tensor that belong to the matrix at `index`: all of them if the matrices share the tensor.
-    fn slice<'a>(&self, part: &Part, index: usize, read: &Read<'a>) -> Result<Cow<'a, [u8]>, Undecodable> {
+    fn slice<'a>(&self, part: &Part, index: usize, read: &Read<'a>) -> Result<Bytes<'a>, Undecodable> {
         if part.tensor.shape.first() != Some(&self.count) {
             return part.read(read);
         }
@@ -345,19 +302,21 @@ mod tests {
         let (codes, scales) = (part("codes", Dtype::U8, &[2, 1, 2]), part("scales", Dtype::F8_E8M0, &[2]));
         let read = |part: &Part, range: std::ops::Range<u64>| {
             let bytes: &[u8] = if part.tensor.name == "codes" { &[0x21, 0x43, 0x65, 0x87] } else { &[127, 128] };
-            Ok(Cow::from(bytes[range.start as usize..range.end as usize].to_vec()))
+            Ok(Bytes::from(bytes[range.start as usize..range.end as usize].to_vec()))
         };
         let code = Code::Pairs { number: Nibble::Int, axis: Axis::Rows };
         let stack = Grid { code, count: 2, ..grid(&codes, [2, 2], Some(&scales), [1, 1]) };
-        assert_eq!(stack.decode(Some(0), &read).expect("decoded"), [1.0, 3.0, 2.0, 4.0]);
-        assert_eq!(stack.decode(Some(1), &read).expect("decoded"), [10.0, 14.0, 12.0, -16.0]);
-        let whole = stack.decode(None, &read).expect("decoded");
-        assert_eq!(whole, [1.0, 3.0, 2.0, 4.0, 10.0, 14.0, 12.0, -16.0]);
+        let decoded = |stack: &Grid, index, read: &Read<'_>| -> Vec<f64> {
+            stack.read(index, read).expect("read").iter().flat_map(Coded::numbers).collect()
+        };
+        assert_eq!(decoded(&stack, Some(0), &read), [1.0, 3.0, 2.0, 4.0]);
+        assert_eq!(decoded(&stack, Some(1), &read), [10.0, 14.0, 12.0, -16.0]);
+        assert_eq!(decoded(&stack, None, &read), [1.0, 3.0, 2.0, 4.0, 10.0, 14.0, 12.0, -16.0]);
         let shared = Grid { scale: Some(part("scales", Dtype::F8_E8M0, &[])), ..stack };
         let read = |part: &Part, range: std::ops::Range<u64>| match part.tensor.name.as_str() {
-            "codes" => Ok(Cow::from(vec![0x11; (range.end - range.start) as usize])),
-            _ => Ok(Cow::from(vec![126; 1])),
+            "codes" => Ok(Bytes::from(vec![0x11; (range.end - range.start) as usize])),
+            _ => Ok(Bytes::from(vec![126; 1])),
         };
-        assert_eq!(shared.decode(None, &read).expect("decoded"), [0.5; 8]);
+        assert_eq!(decoded(&shared, None, &read), [0.5; 8]);
     }
 }

@@ -3,6 +3,7 @@
 use safetensors::Dtype;
 use serde::Deserialize;
 
+use super::coded::{Coded, Groups, Layout};
 use super::{Read, Undecodable};
 use crate::checkpoint::part::Part;
 
@@ -52,7 +53,7 @@ impl Lookup {
         parts
     }
 
-    pub fn decode(&self, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
+    pub fn read<'a>(&self, read: &Read<'a>) -> Result<Coded<'a>, Undecodable> {
         // Every weight has its own description, but the plan has read only one for all similar modules. It is copied because
         // the bytes of a mapped file may change while they are parsed.
         let described = self.state_part.read(read)?.into_owned();
@@ -61,19 +62,27 @@ impl Lookup {
         if (&state.shape, &state.quant_type) != (&self.state.shape, &self.state.quant_type) {
             return Err(self.state_part.undecodable("has another shape in it than other modules of the type"));
         }
-        let count: usize = state.shape.iter().product();
-        let map = self.map.numbers(read)?;
-        let absmax = self.scales(&state, read)?;
+        let values = self.map.numbers(read)?;
+        let scales = self.scales(&state, read)?;
         let codes = self.codes.read(read)?;
-        let enough = map.len() == 16 && codes.len() == count.div_ceil(2) && state.blocksize > 0;
-        if !enough || absmax.len() != count.div_ceil(state.blocksize) {
-            return Err(self.codes.undecodable("does not fit to the tensors that describe it"));
+        let unfit = || self.codes.undecodable("does not fit to the tensors that describe it");
+        let &[rows, columns] = &state.shape[..] else { return Err(unfit()) };
+        let count = rows * columns;
+        let enough = values.len() == 16 && codes.len() == count.div_ceil(2) && state.blocksize > 0;
+        if !enough || scales.len() != count.div_ceil(state.blocksize) {
+            return Err(unfit());
         }
-        let code = |at: usize| {
-            let byte = codes[at / 2];
-            usize::from(if at.is_multiple_of(2) { byte >> 4 } else { byte & 15 })
-        };
-        Ok((0..count).map(|at| map[code(at)] * absmax[at / state.blocksize]).collect())
+        Ok(Coded {
+            codes,
+            layout: Layout::HighFirst,
+            values,
+            stored: [rows, columns],
+            transposed: false,
+            groups: Groups::OfElements(state.blocksize),
+            scales,
+            zeros: None,
+            is_zero_added: false,
+        })
     }
 
     fn scales(&self, state: &State, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {

@@ -1,11 +1,12 @@
 //! Decodes quantised weights.
 //!
 //! [`Method::of`] reads from the configuration how a model was quantised, [`assemble`] finds the tensors of each quantised
-//! weight by their names and checks that they fit together, and [`Quantized::decode`] computes the numbers in float64 by the
-//! format's own formula. Unknown formats are refused, because the singular values of undecoded codes would be meaningless.
+//! weight by their names and checks that they fit together, and [`Quantized::read`] reads the codes, of which [`Coded`] makes
+//! numbers in float64 by the format's own formula. Unknown formats are refused, because the singular values of undecoded codes would be meaningless.
 
 mod assemble;
 mod bytes;
+mod coded;
 mod codes;
 mod folded;
 mod formats;
@@ -16,7 +17,6 @@ mod method;
 mod packed;
 mod torchao;
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use folded::Folded;
@@ -24,12 +24,19 @@ use grid::Grid;
 use lookup::Lookup;
 
 pub use assemble::assemble;
+pub use coded::Coded;
+#[cfg(feature = "cuda")]
+pub use coded::{Groups, Layout};
+#[cfg(feature = "cuda")]
+pub use codes::Order;
 pub use codes::numbers;
 pub use method::Method;
 
+use super::matrix::Elements;
 use super::part::Part;
+use crate::source::Bytes;
 
-pub type Read<'a> = dyn Fn(&Part, Range<u64>) -> Result<Cow<'a, [u8]>, Undecodable> + 'a;
+pub type Read<'a> = dyn Fn(&Part, Range<u64>) -> Result<Bytes<'a>, Undecodable> + 'a;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantized {
@@ -71,7 +78,7 @@ impl Part {
         Undecodable { tensor: self.stored_name().to_owned(), reason: reason.to_owned() }
     }
 
-    fn read<'a>(&self, read: &Read<'a>) -> Result<Cow<'a, [u8]>, Undecodable> {
+    fn read<'a>(&self, read: &Read<'a>) -> Result<Bytes<'a>, Undecodable> {
         read(self, 0..self.tensor.size())
     }
 
@@ -103,12 +110,16 @@ impl Quantized {
         }
     }
 
-    /// Decodes the matrix at `index` of a stack, or the whole weight, in row-major order.
-    pub fn decode(&self, index: Option<usize>, read: &Read<'_>) -> Result<Vec<f64>, Undecodable> {
-        match &self.scheme {
-            Scheme::Grid(grid) => grid.decode(index, read),
-            Scheme::Lookup(lookup) => lookup.decode(read),
-            Scheme::Folded(folded) => folded.decode(read),
-        }
+    /// Reads the matrix at `index` of a stack, or the whole weight.
+    pub fn read<'a>(&self, index: Option<usize>, read: &Read<'a>) -> Result<Elements<'a>, Undecodable> {
+        let coded = match &self.scheme {
+            Scheme::Grid(grid) => grid.read(index, read)?,
+            Scheme::Lookup(lookup) => vec![lookup.read(read)?],
+            Scheme::Folded(folded) => return folded.decode(read).map(Elements::Decoded),
+        };
+        Ok(match <[Coded<'a>; 1]>::try_from(coded) {
+            Ok([one]) => Elements::Coded(Box::new(one)),
+            Err(all) => Elements::Decoded(all.iter().flat_map(Coded::numbers).collect()),
+        })
     }
 }

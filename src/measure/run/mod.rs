@@ -3,8 +3,9 @@
 mod stream;
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,11 +14,12 @@ use rayon::Scope;
 use stream::Streamed;
 
 use super::arrival::{Measured, Unverified, Waiting};
-use super::attempt::{Attempt, attempt};
+use super::attempt::{Attempt, attempt, attempt_together};
 use super::memory::ceiling_on_gpu;
 use super::schedule::{CPU, Relief, Schedule, Station, Task};
 use super::{Event, Journal, Outcome, Plan, Resources, flops};
 use crate::checkpoint::Matrices;
+use crate::modules::Module;
 use crate::scan::Unmeasured;
 use crate::source::{Source, SourceError, Transfer};
 use crate::spectrum::{Device, Fault, Lane, Method, Processor};
@@ -36,6 +38,8 @@ pub struct Work<'a> {
     gpus: Vec<&'a Device>,
     schedule: Schedule,
     weights: Matrices,
+    /// The modules whose weights the system was asked to read ahead.
+    read_ahead: Mutex<HashSet<usize>>,
     unverified: Mutex<Unverified>,
     outcomes: Mutex<Vec<Option<Outcome>>>,
     /// What is read by byte range, if the weights are not to be downloaded.
@@ -55,25 +59,22 @@ impl<'a> Work<'a> {
         outcomes: Vec<Option<Outcome>>,
     ) -> Self {
         let threads = resources.threads.max(1);
-        let gpus = resources.devices.iter().filter(|device| device.processor() != Processor::Cpu);
-        let gpus: Vec<&Device> = gpus.collect();
-        let station = |gpu: &&Device| {
-            let tasks = plan.modules.iter().map(|module| Task::new(0, module, Method::Gram));
-            let largest = tasks.map(|task| task.bytes(gpu)).max().unwrap_or(0);
-            // If a GPU cannot tell its free memory, it will fail when it is used.
-            let free = gpu.free_memory().ok().flatten().unwrap_or(0);
-            Station::new((*gpu).clone(), gpu.lanes(threads), ceiling_on_gpu(free, largest))
-        };
+        let (cpus, gpus): (Vec<&Device>, Vec<&Device>) =
+            resources.devices.iter().partition(|device| device.processor() == Processor::Cpu);
+        // How much memory GPUs have is asked once their lanes are open.
+        let station = |gpu: &&Device| Station::new((*gpu).clone(), gpu.lanes(threads), 0);
         let cpu = Station::new(Device::CPU, Device::CPU.lanes(threads), resources.memory);
         let stations = [cpu].into_iter().chain(gpus.iter().map(station));
+        let schedule = Schedule::new(stations.collect(), !gpus.is_empty() && !cpus.is_empty());
         Self {
             plan,
             journal,
             observer,
             threads,
-            schedule: Schedule::new(stations.collect()),
+            schedule,
             gpus,
             weights: Matrices::new(&plan.checkpoint.shards),
+            read_ahead: Mutex::new(HashSet::new()),
             unverified: Mutex::new(Unverified::new(plan.checkpoint.shards.len())),
             outcomes: Mutex::new(outcomes),
             streamed: OnceLock::new(),
@@ -88,9 +89,11 @@ impl<'a> Work<'a> {
         pool.context("cannot start the threads")?.in_place_scope(|scope| {
             thread::scope(|lanes| {
                 for (at, gpu) in self.gpus.iter().enumerate() {
-                    for _ in 0..gpu.lanes(self.threads) {
-                        let work = &self;
-                        lanes.spawn(move || work.serve(CPU + 1 + at, gpu, scope));
+                    let count = gpu.lanes(self.threads);
+                    let opened = Arc::new(Barrier::new(count));
+                    for _ in 0..count {
+                        let (work, opened) = (&self, Arc::clone(&opened));
+                        lanes.spawn(move || work.serve(CPU + 1 + at, gpu, &opened, scope));
                     }
                 }
                 // The guard closes the schedule even after a panic, so that no lane waits for tasks that will not come.
@@ -243,30 +246,39 @@ impl Work<'_> {
         }
     }
 
-    /// Measures one module after the other in a new lane of `gpu`, until there are no more.
-    fn serve<'scope>(&'scope self, station: usize, gpu: &Device, scope: &Scope<'scope>) {
-        let lane = match gpu.lane() {
+    /// Measures one module after the other in a new lane of `gpu`, until there are no more. Begins when all lanes that
+    /// wait for `opened` are open.
+    fn serve<'scope>(&'scope self, station: usize, gpu: &Device, opened: &Barrier, scope: &Scope<'scope>) {
+        let lane = gpu.lane();
+        // The lanes themselves take memory.
+        if opened.wait().is_leader() {
+            self.schedule.set_ceiling(station, self.ceiling(gpu));
+        }
+        opened.wait();
+        let lane = match lane {
             Ok(lane) => lane,
             Err(fault) => {
                 let is_given_up = match fault {
-                    Fault::OutOfMemory => self.schedule.close_lane(station),
                     Fault::Broken(_) => self.schedule.give_up(station),
+                    Fault::OutOfMemory | Fault::Unclear(_) | Fault::Refused(_) => self.schedule.close_lane(station),
                 };
                 self.tell_of_given_up(is_given_up, gpu, &fault);
                 return self.start(scope);
             }
         };
         while let Some(batch) = self.schedule.wait(station) {
-            for (at, task) in batch.tasks.iter().enumerate() {
+            let is_done = batch.together && self.measure_together(station, &batch.tasks, &lane);
+            let left = if is_done { &[][..] } else { &batch.tasks };
+            for (at, task) in left.iter().enumerate() {
                 match self.measure(station, task, &lane) {
-                    Ok(()) => {}
-                    Err(Fault::OutOfMemory) => self.relieve(station, gpu, task),
+                    Ok(()) => self.schedule.has_done_well(station),
                     Err(fault @ Fault::Broken(_)) => {
-                        self.schedule.offer(batch.tasks[at..].to_vec());
+                        self.schedule.offer(left[at..].to_vec());
                         let is_given_up = self.schedule.give_up(station);
                         self.tell_of_given_up(is_given_up, gpu, &fault);
                         break;
                     }
+                    Err(fault) => self.relieve(station, gpu, task, &fault),
                 }
             }
             drop(batch);
@@ -278,13 +290,25 @@ impl Work<'_> {
         }
     }
 
-    /// Schedules a module again for which `gpu` had no memory.
-    fn relieve(&self, station: usize, gpu: &Device, task: &Task) {
+    /// The most bytes that tasks in work take together on `gpu`, whose lanes are open.
+    fn ceiling(&self, gpu: &Device) -> u64 {
+        let tasks = self.plan.modules.iter().map(|module| Task::new(0, module, Method::Gram));
+        let largest = tasks.filter(|task| task.is_for(gpu)).map(|task| task.bytes(gpu)).max().unwrap_or(0);
+        // If a GPU cannot tell its free memory, it will fail when it is used.
+        let free = gpu.free_memory().ok().flatten().unwrap_or(0);
+        ceiling_on_gpu(free, gpu.lanes(self.threads), largest)
+    }
+
+    /// Schedules a module again at which `gpu`, which works, has failed with this `fault`.
+    fn relieve(&self, station: usize, gpu: &Device, task: &Task, fault: &Fault) {
         let (device, module) = (&gpu.name(), &self.plan.modules[task.place]);
-        (self.observer)(match self.schedule.relieve(station, task.clone()) {
+        let relief = self.schedule.relieve(station, task.clone(), fault);
+        (self.observer)(match relief {
             Relief::Fewer(at_once) => Event::Crowded { device, at_once },
-            Relief::Cpu => Event::TooLarge { device, module },
+            Relief::Cpu if *fault == Fault::OutOfMemory => Event::TooLarge { device, module },
+            Relief::Cpu | Relief::GivenUp => Event::Refused { device, module, fault },
         });
+        self.tell_of_given_up(relief == Relief::GivenUp, gpu, fault);
     }
 
     fn tell_of_given_up(&self, is_given_up: bool, gpu: &Device, fault: &Fault) {
@@ -297,25 +321,49 @@ impl Work<'_> {
         if self.schedule.is_aborted() || self.is_void(task) {
             return Ok(());
         }
-        // The next weight is read from the disk while this one is measured.
-        if let Some(next) = self.schedule.next(station).map(|place| &self.plan.modules[place]) {
-            next.matrices().for_each(|(weight, selection)| self.weights.prefetch(weight, selection));
-        }
+        self.read_ahead(station);
         let module = &self.plan.modules[task.place];
         let begun = Instant::now();
         // A panic must neither end the other modules nor keep memory from them. With a GPU it may come from the GPU,
         // whose handles cudarc may have failed to destroy, so that the module is left to another device.
         let attempt = catch_unwind(AssertUnwindSafe(|| attempt(&self.weights, module, task.method, lane)));
-        match attempt.unwrap_or_else(|_| match station {
+        let attempt = attempt.unwrap_or_else(|_| match station {
             CPU => Attempt::Done(Err(Unmeasured::Defect)),
             _ => Attempt::Faulted(Fault::Broken(Unmeasured::Defect.to_string())),
-        }) {
+        });
+        self.conclude(station, task, attempt, begun.elapsed())
+    }
+
+    /// Measures small modules of one shape together. Returns false if they have to be measured one after the other, which shows
+    /// what is wrong with which of them, and needs less memory.
+    fn measure_together(&self, station: usize, tasks: &[Task], lane: &Lane) -> bool {
+        if self.schedule.is_aborted() || tasks.iter().any(|task| self.is_void(task)) {
+            return false;
+        }
+        self.read_ahead(station);
+        let modules: Vec<&Module> = tasks.iter().map(|task| &self.plan.modules[task.place]).collect();
+        let begun = Instant::now();
+        let attempts = catch_unwind(AssertUnwindSafe(|| attempt_together(&self.weights, &modules, lane)));
+        let Ok(Ok(Some(attempts))) = attempts else { return false };
+        let elapsed = begun.elapsed() / u32::try_from(tasks.len()).unwrap_or(u32::MAX);
+        for (task, attempt) in tasks.iter().zip(attempts) {
+            // The device has not failed.
+            let _ = self.conclude(station, task, attempt, elapsed);
+        }
+        self.schedule.has_done_well(station);
+        true
+    }
+
+    /// Takes what came of an attempt at a task, which took so long. Fails if the device of `station` did.
+    fn conclude(&self, station: usize, task: &Task, attempt: Attempt, elapsed: Duration) -> Result<(), Fault> {
+        match attempt {
             Attempt::Done(outcome) => {
-                if let Err(error) = self.finish(task, outcome, begun.elapsed()) {
+                if let Err(error) = self.finish(task, outcome, elapsed) {
                     self.fail(error);
                 }
             }
             Attempt::Inaccurate => {
+                let module = &self.plan.modules[task.place];
                 let direct = Task::new(task.place, module, Method::Direct).of_arrival(task.arrival);
                 // The CPU's direct route is the last resort, and GPUs may have finished while the CPU still works.
                 if station == CPU || task.method == Method::Direct {
@@ -327,6 +375,17 @@ impl Work<'_> {
             Attempt::Faulted(fault) => return Err(fault),
         }
         Ok(())
+    }
+
+    /// Has the weights that come next on `station` read from the disk while others are measured.
+    fn read_ahead(&self, station: usize) {
+        let upcoming = self.schedule.upcoming(station);
+        let mut asked = self.read_ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let new: Vec<usize> = upcoming.into_iter().filter(|place| asked.insert(*place)).collect();
+        drop(asked);
+        for module in new.into_iter().map(|place| &self.plan.modules[place]) {
+            module.matrices().for_each(|(weight, selection)| self.weights.prefetch(weight, selection));
+        }
     }
 
     /// The index of the last shard that a module needs.

@@ -6,8 +6,8 @@ use crate::measure::flops;
 use crate::modules::Module;
 use crate::spectrum::{Device, Method};
 
-/// A module to be measured by a method. Tasks are ordered by their work and then by model order, so that the greatest
-/// task is the largest module, and of equal ones the first.
+/// A module to be measured by a method. Tasks are ordered by their work, then by their shape, and then by model order, so
+/// that the greatest task is the largest module, and of equal ones the first.
 #[derive(Clone)]
 pub struct Task {
     /// The module's index in model order.
@@ -33,6 +33,21 @@ impl Task {
         Self { arrival, ..self }
     }
 
+    /// Whether `device` can do the task, if it has memory for it.
+    pub fn is_for(&self, device: &Device) -> bool {
+        self.shape[0].min(self.shape[1]) <= device.largest()
+    }
+
+    /// How many tasks of this kind `device` does faster together than one after the other.
+    pub fn together(&self, device: &Device) -> usize {
+        if self.method == Method::Gram { device.together(self.shape) } else { 1 }
+    }
+
+    /// Whether `other` can be done together with this task.
+    pub fn is_like(&self, other: &Self) -> bool {
+        (self.shape, self.stored, self.method) == (other.shape, other.stored, other.method)
+    }
+
     /// The bytes of memory that the task takes on `device`.
     pub fn bytes(&self, device: &Device) -> u64 {
         device.bytes(self.stored, self.shape, self.method)
@@ -41,7 +56,7 @@ impl Task {
 
 impl Ord for Task {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.flops.total_cmp(&other.flops).then(other.place.cmp(&self.place))
+        self.flops.total_cmp(&other.flops).then(self.shape.cmp(&other.shape)).then(other.place.cmp(&self.place))
     }
 }
 

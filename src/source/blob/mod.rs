@@ -7,6 +7,7 @@
 //! Files are not locked and may change while they are read. So what was read of a whole file is valid only if
 //! [`Blob::check`] finds afterwards that it is still the file that was opened.
 
+mod bytes;
 #[cfg(unix)]
 #[allow(unsafe_code)]
 mod guard;
@@ -25,6 +26,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::{SourceError, Stamp};
+pub use bytes::Bytes;
 use mapping::Mapping;
 
 pub struct Blob {
@@ -78,6 +80,15 @@ impl Blob {
     /// are invalid.
     pub fn arrivals(&self) -> usize {
         self.arrivals.load(Ordering::SeqCst)
+    }
+
+    /// Reads the bytes `range`, or as many of them as are there, unless the file is mapped.
+    pub fn bytes(&self, range: Range<u64>) -> io::Result<Bytes<'_>> {
+        let start = range.start;
+        Ok(match (self.read(range)?, self.whole.get()) {
+            (Cow::Borrowed(memory), Some(whole)) => Bytes::mapped(memory, &whole.file, start),
+            (memory, _) => memory.into(),
+        })
     }
 
     /// Reads the bytes `range`, or as many of them as are there. They are borrowed if the file is mapped.

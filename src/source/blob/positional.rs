@@ -9,17 +9,28 @@ pub fn read(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
     // A range may reach far beyond the file's end.
     let end = range.end.min(file.metadata()?.len());
     let mut bytes = vec![0; usize::try_from(end.saturating_sub(range.start)).map_err(io::Error::other)?];
+    let filled = read_into(file, range.start, &mut bytes)?;
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Fills `target` with the bytes of `file` from `start` on. Fails if there are not so many.
+pub fn fill(file: &File, start: u64, target: &mut [u8]) -> io::Result<()> {
+    if read_into(file, start, target)? == target.len() { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
+}
+
+/// Reads as many of the bytes from `start` on as fit into `target` and are there, and returns how many.
+fn read_into(file: &File, start: u64, target: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
-    while filled < bytes.len() {
-        match read_at(file, &mut bytes[filled..], range.start + filled as u64) {
+    while filled < target.len() {
+        match read_at(file, &mut target[filled..], start + filled as u64) {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    bytes.truncate(filled);
-    Ok(bytes)
+    Ok(filled)
 }
 
 #[cfg(unix)]

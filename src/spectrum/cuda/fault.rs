@@ -18,26 +18,34 @@ enum Cause {
     Other,
 }
 
-/// The GPU's fault, if `error` is one of CUDA's.
-pub fn fault(error: &candle_core::Error) -> Option<Fault> {
+/// The GPU's fault, if `error` is one of CUDA's. `is_well` tells whether the GPU still works.
+pub fn fault(error: &candle_core::Error, is_well: impl FnOnce() -> bool) -> Option<Fault> {
     let error = of_cuda(error)?;
-    Some(if cause(error) == Cause::Full { Fault::OutOfMemory } else { Fault::Broken(sentence(error)) })
+    let cause = cause(error);
+    Some(match cause {
+        Cause::Full => Fault::OutOfMemory,
+        _ if !is_well() => Fault::Broken(sentence(error)),
+        Cause::Vague => Fault::Unclear(sentence(error)),
+        Cause::Other => Fault::Refused(sentence(error)),
+    })
 }
 
-/// Whether `error` may mean that a library found no memory, provided that the GPU still works.
-pub fn is_vague(error: &candle_core::Error) -> bool {
-    of_cuda(error).is_some_and(|error| cause(error) == Cause::Vague)
-}
-
-pub fn out_of_memory() -> candle_core::Error {
-    candle_core::Error::Cuda(Box::new(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY)))
+/// What an error of candle says: CUDA's words if it is one of CUDA's.
+pub fn in_words(error: &candle_core::Error) -> String {
+    of_cuda(error).map_or_else(|| error.to_string(), sentence)
 }
 
 /// What a CUDA error says, in the driver's words if it has some.
 pub fn sentence(error: &(dyn Error + 'static)) -> String {
-    let Some(DriverError(code)) = of_driver(error) else { return error.to_string() };
-    let words = DriverError(code).error_string().ok().map(|words| words.to_string_lossy().into_owned());
-    words.map_or_else(|| format!("{code:?}"), |words| format!("{words}, {code:?}"))
+    if let Some(DriverError(code)) = of_driver(error) {
+        let words = DriverError(code).error_string().ok().map(|words| words.to_string_lossy().into_owned());
+        return words.map_or_else(|| format!("{code:?}"), |words| format!("{words}, {code:?}"));
+    }
+    match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(CudaError::Cublas(CublasError(code))), _) => format!("{code:?}"),
+        (_, Some(CusolverError(code))) => format!("{code:?}"),
+        _ => error.to_string(),
+    }
 }
 
 /// The CUDA error in an error of candle's, if there is one.
@@ -92,20 +100,24 @@ mod tests {
             of(CudaError::Cuda(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY))),
             of(CudaError::Cublas(CublasError(Cublas::CUBLAS_STATUS_ALLOC_FAILED))),
             of(CusolverError(Cusolver::CUSOLVER_STATUS_ALLOC_FAILED)),
-            out_of_memory(),
         ];
-        assert!(full.iter().all(|error| fault(error) == Some(Fault::OutOfMemory) && !is_vague(error)));
+        assert!(full.iter().all(|error| fault(error, || true) == Some(Fault::OutOfMemory)));
         let vague = [
             of(CudaError::Cublas(CublasError(Cublas::CUBLAS_STATUS_NOT_INITIALIZED))),
             of(CusolverError(Cusolver::CUSOLVER_STATUS_INTERNAL_ERROR)),
         ];
-        assert!(vague.iter().all(|error| matches!(fault(error), Some(Fault::Broken(_))) && is_vague(error)));
-        let broken = [
-            of(CudaError::Cuda(DriverError(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS))),
-            of(CudaError::Cublas(CublasError(Cublas::CUBLAS_STATUS_EXECUTION_FAILED))),
-            of(CusolverError(Cusolver::CUSOLVER_STATUS_EXECUTION_FAILED)),
+        assert!(vague.iter().all(|error| matches!(fault(error, || true), Some(Fault::Unclear(_)))));
+        let refused = [
+            of(CudaError::Cuda(DriverError(CUresult::CUDA_ERROR_INVALID_VALUE))),
+            of(CudaError::Cublas(CublasError(Cublas::CUBLAS_STATUS_NOT_SUPPORTED))),
+            of(CusolverError(Cusolver::CUSOLVER_STATUS_INVALID_VALUE)),
         ];
-        assert!(broken.iter().all(|error| matches!(fault(error), Some(Fault::Broken(_))) && !is_vague(error)));
-        assert_eq!(fault(&candle_core::Error::Msg("no convergence".into())), None);
+        assert!(refused.iter().all(|error| matches!(fault(error, || true), Some(Fault::Refused(_)))));
+        // The same errors of a GPU that does not answer any more.
+        let all = vague.iter().chain(&refused);
+        assert!(all.clone().all(|error| matches!(fault(error, || false), Some(Fault::Broken(_)))));
+        let words = fault(&refused[2], || true).map(|fault| fault.to_string());
+        assert_eq!(words.as_deref(), Some("CUSOLVER_STATUS_INVALID_VALUE"));
+        assert_eq!(fault(&candle_core::Error::Msg("no convergence".into()), || true), None);
     }
 }

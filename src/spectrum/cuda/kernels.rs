@@ -2,25 +2,36 @@
 
 #![allow(unsafe_code)]
 
+use std::sync::Arc;
+
 use candle_core::cuda_backend::cudarc::driver::{
-    CudaFunction, CudaSlice, CudaStream, CudaView, LaunchConfig, PushKernelArg,
+    CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream, CudaView, CudaViewMut, LaunchConfig, PushKernelArg,
 };
+use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
 use candle_core::cuda_backend::{CudaDType, WrapErr};
 
 use super::raw::Number;
 
 type Result<T> = candle_core::Result<T>;
 
-/// The kernels as `build.rs` compiled them.
-pub const COMPILED: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
+/// The kernels as `build.rs` compiled them: for each generation of GPUs, and to PTX for those that come later.
+const COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin"));
 
 /// The threads of a block.
 const BLOCK: u32 = 256;
+
+/// The threads of a block in which each finds an eigenvalue.
+const BISECTION: u32 = 32;
 
 /// The most blocks that CUDA allows along a grid's second axis. They are enough along the first, too.
 const MOST_BLOCKS: usize = 65535;
 
 pub type Kernel = CudaFunction;
+
+/// The kernels, loaded into a GPU. Fails if none of them is for it.
+pub fn load(context: &Arc<CudaContext>) -> Result<Arc<CudaModule>> {
+    context.load_module(Ptx::from_binary(COMPILED.to_vec())).w()
+}
 
 /// A type of weights for which there are kernels.
 pub trait Element: Number + CudaDType {
@@ -130,6 +141,63 @@ pub fn widen<T: Element>(
     arguments.arg(&factor).arg(target);
     // SAFETY: these are the arguments of `widen` in kernels.cu for elements of type T, in order. The last element that
     // it reads and the last that it writes were checked to exist.
+    unsafe { arguments.launch(shape) }.w()?;
+    Ok(())
+}
+
+/// What the kernel `decode` makes numbers of, all of it on the device.
+pub struct Decoding<'a> {
+    pub codes: &'a CudaSlice<u8>,
+    pub values: &'a CudaSlice<f64>,
+    pub scales: &'a CudaSlice<f64>,
+    pub zeros: &'a CudaSlice<f64>,
+    pub groups_of_rows: &'a CudaSlice<u64>,
+    pub groups_of_columns: &'a CudaSlice<u64>,
+    /// The `Settings` of kernels.cu.
+    pub settings: &'a CudaSlice<u64>,
+    pub stored: [usize; 2],
+}
+
+/// Launches the kernel that writes the numbers of a quantised matrix, which is [whole](crate::checkpoint::Coded::is_whole), to
+/// `target`.
+pub fn decode(
+    stream: &CudaStream,
+    kernel: &Kernel,
+    decoding: &Decoding<'_>,
+    target: &mut CudaViewMut<'_, f64>,
+) -> Result<()> {
+    let [rows, columns] = decoding.stored;
+    assert!(target.len() == rows * columns && decoding.settings.len() == 8);
+    let shape =
+        LaunchConfig { grid_dim: (blocks(rows * columns), 1, 1), block_dim: (BLOCK, 1, 1), shared_mem_bytes: 0 };
+    let mut arguments = stream.launch_builder(kernel);
+    arguments.arg(decoding.codes).arg(decoding.values).arg(decoding.scales).arg(decoding.zeros);
+    arguments.arg(decoding.groups_of_rows).arg(decoding.groups_of_columns).arg(decoding.settings).arg(target);
+    // SAFETY: these are the arguments of `decode` in kernels.cu, in order. It writes rows x columns numbers, for which there is room,
+    // and reads the codes, lines and groups of that many elements, which the caller has checked to be there.
+    unsafe { arguments.launch(shape) }.w()?;
+    Ok(())
+}
+
+/// Launches the kernel that finds the eigenvalues, smallest first, of a symmetric tridiagonal matrix whose norm is between 1 and 2,
+/// all within `bound` of zero. `squares` are those of the off-diagonal entries, after a zero.
+pub fn bisect(
+    stream: &CudaStream,
+    kernel: &Kernel,
+    diagonal: &CudaSlice<f64>,
+    squares: &CudaSlice<f64>,
+    bound: f64,
+    values: &mut CudaSlice<f64>,
+) -> Result<()> {
+    let n = values.len() as u64;
+    assert!(diagonal.len() == values.len() && squares.len() == values.len());
+    // Small blocks spread few eigenvalues over the whole device.
+    let grid = values.len().div_ceil(BISECTION as usize) as u32;
+    let shape = LaunchConfig { grid_dim: (grid, 1, 1), block_dim: (BISECTION, 1, 1), shared_mem_bytes: 0 };
+    let mut arguments = stream.launch_builder(kernel);
+    arguments.arg(diagonal).arg(squares).arg(&n).arg(&bound).arg(values);
+    // SAFETY: these are the arguments of `bisect` in kernels.cu, in order. It reads and writes n numbers each, which were
+    // checked to be there.
     unsafe { arguments.launch(shape) }.w()?;
     Ok(())
 }

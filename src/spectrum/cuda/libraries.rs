@@ -63,6 +63,7 @@ fn find() -> Result<Vec<Library>, Missing> {
         cusolver.described(version.cusolver, "cusolverGetProperty"),
     ];
     bind(version.cublas, cublas.library, cublas::FUNCTIONS)?;
+    bind_if_there(&cusolver.library, newer_cusolver::FUNCTIONS);
     bind(version.cusolver, cusolver.library, cusolver::FUNCTIONS)?;
     Ok(std::iter::once(own).chain(taken).collect())
 }
@@ -158,6 +159,15 @@ fn bind(library: &'static str, opened: Dynamic, functions: &[(&'static str, &Pla
     // The library stays open, because its functions are called until the process ends.
     std::mem::forget(opened);
     Ok(())
+}
+
+/// Binds functions that only newer libraries have.
+fn bind_if_there(opened: &Dynamic, functions: &[(&'static str, &Place)]) {
+    for (function, place) in functions {
+        if let Ok(address) = address("", opened, function) {
+            place.store(address.as_ptr(), Ordering::Release);
+        }
+    }
 }
 
 /// Fails if a function is lacking.
@@ -265,8 +275,13 @@ functions! { cublas, 1 /* CUBLAS_STATUS_NOT_INITIALIZED */,
 }
 
 functions! { cusolver, 1 /* CUSOLVER_STATUS_NOT_INITIALIZED */,
-    cusolverDnCreate cusolverDnCreateParams cusolverDnDestroy cusolverDnDestroyParams cusolverDnSetAdvOptions
-    cusolverDnSetStream cusolverDnXgesvd cusolverDnXgesvd_bufferSize cusolverDnXsyevd cusolverDnXsyevd_bufferSize
+    cusolverDnCreate cusolverDnCreateParams cusolverDnDestroy cusolverDnDestroyParams cusolverDnDsytrd cusolverDnDsytrd_bufferSize
+    cusolverDnSetAdvOptions cusolverDnSetStream cusolverDnXgesvd cusolverDnXgesvd_bufferSize cusolverDnXsyevd
+    cusolverDnXsyevd_bufferSize
+}
+
+functions! { newer_cusolver, 1 /* CUSOLVER_STATUS_NOT_INITIALIZED */,
+    cusolverDnSetDeterministicMode cusolverDnXsyevBatched cusolverDnXsyevBatched_bufferSize
 }
 
 mod curand {

@@ -10,7 +10,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_schar, c_void};
-use std::ptr::{null, null_mut};
+use std::ptr::{NonNull, null, null_mut};
 use std::sync::Arc;
 
 use candle_core::Error;
@@ -18,7 +18,7 @@ use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::cublas::{self, Asum, AsumConfig, CudaBlas};
 use candle_core::cuda_backend::cudarc::cusolver::{self, DnHandle, DnParams, sys::cusolverStatus_t};
 use candle_core::cuda_backend::cudarc::driver::{
-    CudaContext, CudaSlice, CudaStream, CudaViewMut, DevicePtr, DevicePtrMut, DeviceRepr, PinnedHostSlice, result, sys,
+    CudaContext, CudaSlice, CudaStream, CudaViewMut, DevicePtr, DevicePtrMut, DeviceRepr, result, sys,
 };
 
 type Result<T> = candle_core::Result<T>;
@@ -43,22 +43,70 @@ pub fn allocate<T: Number>(stream: &Arc<CudaStream>, length: usize) -> Result<Cu
 }
 
 /// Device memory as bytes.
-pub fn bytes_mut<T: Number>(memory: &mut CudaSlice<T>) -> CudaViewMut<'_, u8> {
-    let length = memory.num_bytes();
+pub fn bytes_mut<'a, T: Number>(memory: &'a mut CudaViewMut<'_, T>) -> CudaViewMut<'a, u8> {
+    let length = memory.len() * size_of::<T>();
     // SAFETY: a byte needs no alignment, and a `Number` is valid whatever bytes are written to it. The view has exactly
     // the bytes of `memory`, which stays borrowed.
     let bytes = unsafe { memory.transmute_mut(length) };
     bytes.expect("as many bytes as there are")
 }
 
-/// `length` bytes of the system's memory that are never swapped out, so that the device can read them by itself.
-pub fn page_locked(context: &Arc<CudaContext>, length: usize) -> Result<PinnedHostSlice<u8>> {
-    // SAFETY: the memory is uninitialised at first, and zeroed before anyone can read it.
-    let mut memory = unsafe { context.alloc_pinned::<u8>(length) }.w()?;
-    let start = memory.as_mut_ptr().w()?;
-    // SAFETY: the allocation has `length` bytes from `start` on, and nothing else uses it yet.
-    unsafe { start.write_bytes(0, length) };
-    Ok(memory)
+/// Device memory for numbers in float64, if that is what it is for.
+pub fn as_f64_mut<'a, T: Number>(memory: &'a mut CudaViewMut<'_, T>) -> Result<CudaViewMut<'a, f64>> {
+    let length = memory.len();
+    if size_of::<T>() != size_of::<f64>() {
+        candle_core::bail!("numbers of {} bytes are not in float64", size_of::<T>());
+    }
+    // SAFETY: both types have the same size, device memory is aligned for any, and both are valid whatever their bits are. The view
+    // has exactly the bytes of `memory`, which stays borrowed.
+    let numbers = unsafe { memory.transmute_mut(length) };
+    numbers.ok_or_else(|| Error::Msg("there are fewer numbers than there is memory for".into()))
+}
+
+/// Bytes of the system's memory that are never swapped out, so that the device can read them by itself.
+pub struct PageLocked {
+    start: NonNull<u8>,
+    length: usize,
+    context: Arc<CudaContext>,
+}
+
+// SAFETY: this owns the memory, which belongs to no thread.
+unsafe impl Send for PageLocked {}
+
+impl PageLocked {
+    /// `length` bytes that are zero. The processor caches them like all others, which it does not where memory is asked to be
+    /// write-combined.
+    pub fn new(context: &Arc<CudaContext>, length: usize) -> Result<Self> {
+        context.bind_to_thread().w()?;
+        // SAFETY: the context is bound to this thread, and 0 stands for no flags.
+        let start = unsafe { result::malloc_host(length, 0) }.w()?.cast::<u8>();
+        let Some(start) = NonNull::new(start) else { candle_core::bail!("the driver has allocated nothing") };
+        // SAFETY: the allocation has `length` bytes from `start` on, and nothing else uses it yet.
+        unsafe { start.write_bytes(0, length) };
+        Ok(Self { start, length, context: Arc::clone(context) })
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the `length` bytes from `start` on are initialised and live as long as `self`. The device only reads them.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
+    }
+
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as for `bytes`, and nobody else in this process has a reference to them. That the device has read what was
+        // there before is up to the caller; if it has not, it reads other numbers, but this process is not harmed.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
+    }
+}
+
+impl Drop for PageLocked {
+    fn drop(&mut self) {
+        let bound = self.context.bind_to_thread();
+        // SAFETY: the memory comes from `malloc_host` and is freed once. Where the context cannot be bound, the device is
+        // broken, and so is what depends on it.
+        let freed = bound.and_then(|()| unsafe { result::free_host(self.start.as_ptr().cast()) });
+        // A broken device keeps it until the process ends.
+        let _ = freed;
+    }
 }
 
 /// Lets the driver keep freed device memory for the next allocations instead of mapping memory anew, and forbids it to
@@ -95,7 +143,7 @@ pub fn syrk(
     (n, k): (usize, usize),
     panel: &CudaSlice<f64>,
     first: bool,
-    gram: &mut CudaSlice<f64>,
+    gram: &mut CudaViewMut<'_, f64>,
 ) -> Result<()> {
     assert!(n * k <= panel.len() && n * n <= gram.len());
     let (operation, lead) = match product {
@@ -120,7 +168,13 @@ pub fn syrk(
 }
 
 /// The norm of `count` numbers of `vector`, of which every `stride`-th is taken. Waits for the device.
-pub fn norm(blas: &CudaBlas, stream: &CudaStream, vector: &CudaSlice<f64>, count: usize, stride: usize) -> Result<f64> {
+pub fn norm(
+    blas: &CudaBlas,
+    stream: &CudaStream,
+    vector: &impl DevicePtr<f64>,
+    count: usize,
+    stride: usize,
+) -> Result<f64> {
     assert!(count > 0 && (count - 1) * stride < vector.len());
     let mut norm = 0.0;
     let (vector, _read) = vector.device_ptr(stream);
@@ -136,7 +190,7 @@ pub fn norm(blas: &CudaBlas, stream: &CudaStream, vector: &CudaSlice<f64>, count
 
 /// The trace of the n x n matrix `gram`, whose diagonal is not negative because it holds sums of squares. Waits for the
 /// device.
-pub fn trace(blas: &CudaBlas, gram: &CudaSlice<f64>, n: usize) -> Result<f64> {
+pub fn trace(blas: &CudaBlas, gram: &impl DevicePtr<f64>, n: usize) -> Result<f64> {
     assert!(n > 0 && n * n <= gram.len());
     let (Ok(count), Ok(stride)) = (c_int::try_from(n), c_int::try_from(n + 1)) else {
         candle_core::bail!("a matrix of {n} rows is too large for cuBLAS")
@@ -147,29 +201,122 @@ pub fn trace(blas: &CudaBlas, gram: &CudaSlice<f64>, n: usize) -> Result<f64> {
     Ok(trace)
 }
 
-pub struct Solver {
-    handle: DnHandle,
-    parameters: DnParams,
+/// Functions that are newer than the oldest toolkit that this program can be built with, as cusolverDn.h of CUDA 13.2 declares them.
+mod newer {
+    use super::*;
+    use candle_core::cuda_backend::cudarc::cusolver::sys::{
+        cublasFillMode_t, cudaDataType, cusolverDnHandle_t, cusolverDnParams_t, cusolverEigMode_t,
+    };
+
+    unsafe extern "C" {
+        pub fn cusolverDnSetDeterministicMode(handle: cusolverDnHandle_t, mode: c_int) -> cusolverStatus_t;
+
+        /// The enumerations that it takes have grown.
+        #[link_name = "cusolverDnSetAdvOptions"]
+        pub fn set_algorithm(parameters: cusolverDnParams_t, function: c_int, algorithm: c_int) -> cusolverStatus_t;
+
+        pub fn cusolverDnXsyevBatched_bufferSize(
+            handle: cusolverDnHandle_t,
+            parameters: cusolverDnParams_t,
+            vectors: cusolverEigMode_t,
+            triangle: cublasFillMode_t,
+            n: i64,
+            type_of_matrices: cudaDataType,
+            matrices: *const c_void,
+            lead: i64,
+            type_of_values: cudaDataType,
+            values: *const c_void,
+            type_of_work: cudaDataType,
+            bytes_on_device: *mut usize,
+            bytes_on_host: *mut usize,
+            count: i64,
+        ) -> cusolverStatus_t;
+
+        pub fn cusolverDnXsyevBatched(
+            handle: cusolverDnHandle_t,
+            parameters: cusolverDnParams_t,
+            vectors: cusolverEigMode_t,
+            triangle: cublasFillMode_t,
+            n: i64,
+            type_of_matrices: cudaDataType,
+            matrices: *mut c_void,
+            lead: i64,
+            type_of_values: cudaDataType,
+            values: *mut c_void,
+            type_of_work: cudaDataType,
+            on_device: *mut c_void,
+            bytes_on_device: usize,
+            on_host: *mut c_void,
+            bytes_on_host: usize,
+            outcomes: *mut c_int,
+            count: i64,
+        ) -> cusolverStatus_t;
+    }
 }
 
-// SAFETY: the parameters are a structure of the library's in this process's memory. It belongs to no thread, and nobody
-// else has its address.
+/// A handle of cuSOLVER, and how its functions are to compute.
+pub struct Solver {
+    handle: DnHandle,
+    /// As the library chooses.
+    parameters: DnParams,
+    /// In two stages, where the library knows how.
+    two_stages: DnParams,
+}
+
+// SAFETY: the parameters are structures of the library's in this process's memory. They belong to no thread, and nobody
+// else has their addresses.
 unsafe impl Send for Solver {}
 
 impl Solver {
     pub fn new(stream: &Arc<CudaStream>) -> Result<Self> {
+        const SYEVD: c_int = 4;
+        const TWO_STAGES: c_int = 2;
+        const ALLOW_NON_DETERMINISTIC_RESULTS: c_int = 2;
         let handle = DnHandle::new(stream.clone()).map_err(failed)?;
         // cuSOLVER wants a function to be named. It keeps its default algorithm, like all others.
-        let function = cusolver::sys::cusolverDnFunction_t::CUSOLVERDN_GETRF;
-        let parameters = DnParams::new(function, cusolver::sys::cusolverAlgMode_t::CUSOLVER_ALG_0).map_err(failed)?;
-        Ok(Self { handle, parameters })
+        let parameters = || {
+            let function = cusolver::sys::cusolverDnFunction_t::CUSOLVERDN_GETRF;
+            DnParams::new(function, cusolver::sys::cusolverAlgMode_t::CUSOLVER_ALG_0).map_err(failed)
+        };
+        let (parameters, two_stages) = match (parameters(), parameters()) {
+            (Ok(parameters), Ok(two_stages)) => (parameters, two_stages),
+            (Err(error), other) | (other, Err(error)) => {
+                return Err(forget_if_broken(stream, (handle, other.ok()), error));
+            }
+        };
+        // Older libraries know neither of the two, and go on as they did.
+        // SAFETY: handle and parameters are live; an unknown number is refused.
+        unsafe {
+            let _ = newer::set_algorithm(two_stages.cu(), SYEVD, TWO_STAGES);
+            // NVIDIA says that reproducible bits cost time in the functions that are called here. This program promises them
+            // for the CPU only.
+            let _ = newer::cusolverDnSetDeterministicMode(handle.cu(), ALLOW_NON_DETERMINISTIC_RESULTS);
+        }
+        Ok(Self { handle, parameters, two_stages })
     }
 }
 
-/// The eigenvalues, smallest first, of the symmetric n x n matrix whose lower triangle is in `matrix`, which is used
-/// up. cuSOLVER's default algorithm finds them; in recent versions it reduces the matrix in two stages.
-pub fn eigenvalues(Solver { handle, parameters }: &Solver, matrix: &mut CudaSlice<f64>, n: usize) -> Result<Vec<f64>> {
+/// Returns the `error` after which `handles` are not needed. On a device that is broken they cannot be destroyed any more, and
+/// cudarc's destructors panic when destroying fails, so that they are left as they are until the process ends.
+pub fn forget_if_broken<T>(stream: &CudaStream, handles: T, error: Error) -> Error {
+    if stream.context().synchronize().is_err() {
+        std::mem::forget(handles);
+    }
+    error
+}
+
+/// How cuSOLVER finds all eigenvalues by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Stages {
+    AsItComes,
+    Two,
+}
+
+/// The eigenvalues, smallest first, of the symmetric n x n matrix whose lower triangle is in `matrix`, which is used up.
+pub fn eigenvalues(solver: &Solver, stages: Stages, matrix: &mut CudaSlice<f64>, n: usize) -> Result<Vec<f64>> {
     assert!(n > 0 && n * n <= matrix.len());
+    let Solver { handle, parameters, two_stages } = solver;
+    let parameters = if stages == Stages::Two { two_stages } else { parameters };
     let order = n as i64;
     let vectors = cusolver::sys::cusolverEigMode_t::CUSOLVER_EIG_MODE_NOVECTOR;
     let lower = cusolver::sys::cublasFillMode_t::CUBLAS_FILL_MODE_LOWER;
@@ -195,12 +342,103 @@ pub fn eigenvalues(Solver { handle, parameters }: &Solver, matrix: &mut CudaSlic
             )
         }
     };
-    solve(handle.stream(), n, ask, call)
+    solve(handle.stream(), n, 1, ask, call)
+}
+
+/// The same of `count` matrices, which lie one after the other, and so do their eigenvalues.
+pub fn eigenvalues_of_many(
+    Solver { handle, parameters, .. }: &Solver,
+    matrices: &mut CudaSlice<f64>,
+    n: usize,
+    count: usize,
+) -> Result<Vec<f64>> {
+    assert!(n > 0 && count > 0 && n * n * count <= matrices.len());
+    let (order, many) = (n as i64, count as i64);
+    let vectors = cusolver::sys::cusolverEigMode_t::CUSOLVER_EIG_MODE_NOVECTOR;
+    let lower = cusolver::sys::cublasFillMode_t::CUBLAS_FILL_MODE_LOWER;
+    let (matrices, _spent) = matrices.device_ptr_mut(handle.stream());
+    let matrices = matrices as *mut c_void;
+    #[rustfmt::skip]
+    let ask = |values: *mut c_void, on_device: &mut usize, on_host: &mut usize| {
+        // SAFETY: handle and parameters are live; the call only says how much memory the next one takes.
+        unsafe {
+            newer::cusolverDnXsyevBatched_bufferSize(
+                handle.cu(), parameters.cu(), vectors, lower, order, F64, matrices, order, F64, values, F64,
+                on_device, on_host, many,
+            )
+        }
+    };
+    #[rustfmt::skip]
+    let call = |values: *mut c_void, work: &Work| {
+        // SAFETY: there are `count` matrices of n·n numbers, and room for n values and an outcome of each and for as much to
+        // work in as was asked for.
+        unsafe {
+            newer::cusolverDnXsyevBatched(
+                handle.cu(), parameters.cu(), vectors, lower, order, F64, matrices, order, F64, values, F64,
+                work.on_device, work.device_bytes, work.on_host, work.host_bytes, work.outcome, many,
+            )
+        }
+    };
+    solve(handle.stream(), n * count, count, ask, call)
+}
+
+/// The diagonal and the off-diagonal of a tridiagonal matrix that has the eigenvalues of the symmetric n x n matrix whose lower
+/// triangle is in `matrix`, which is used up.
+pub fn tridiagonal(solver: &Solver, matrix: &mut CudaSlice<f64>, n: usize) -> Result<(Vec<f64>, Vec<f64>)> {
+    assert!(n > 0 && n * n <= matrix.len());
+    let Ok(order) = c_int::try_from(n) else { candle_core::bail!("a matrix of {n} rows is too large for cuSOLVER") };
+    let handle = &solver.handle;
+    let stream = handle.stream();
+    let lower = cusolver::sys::cublasFillMode_t::CUBLAS_FILL_MODE_LOWER;
+    let [mut diagonal, mut off_diagonal, mut factors] =
+        [allocate::<f64>(stream, n)?, allocate::<f64>(stream, n)?, allocate::<f64>(stream, n)?];
+    let mut outcome = stream.alloc_zeros::<i32>(1).w()?;
+    {
+        let (matrix, _spent) = matrix.device_ptr_mut(stream);
+        let (d, _written) = diagonal.device_ptr_mut(stream);
+        let (e, _written) = off_diagonal.device_ptr_mut(stream);
+        let (tau, _written) = factors.device_ptr_mut(stream);
+        let [matrix, d, e, tau] = [matrix, d, e, tau].map(|place| place as *mut f64);
+        let mut length = 0;
+        // SAFETY: the handle is live; the call only says how much memory the next one takes.
+        accept(unsafe {
+            cusolver::sys::cusolverDnDsytrd_bufferSize(handle.cu(), lower, order, matrix, order, d, e, tau, &mut length)
+        })?;
+        let mut work = allocate::<f64>(stream, usize::try_from(length).unwrap_or(0).max(1))?;
+        let (work, _written) = work.device_ptr_mut(stream);
+        let (info, _written) = outcome.device_ptr_mut(stream);
+        // SAFETY: the matrix has n·n numbers, and there is room for n numbers of the diagonal, off the diagonal and of factors
+        // each, and for as much to work in as was asked for. All of it is the device's memory, which is freed in the stream's
+        // order.
+        accept(unsafe {
+            cusolver::sys::cusolverDnDsytrd(
+                handle.cu(),
+                lower,
+                order,
+                matrix,
+                order,
+                d,
+                e,
+                tau,
+                work as *mut f64,
+                length,
+                info as *mut c_int,
+            )
+        })?;
+    }
+    match download(stream, &outcome)?[0] {
+        0 => {
+            let (diagonal, mut off_diagonal) = (download(stream, &diagonal)?, download(stream, &off_diagonal)?);
+            off_diagonal.truncate(n - 1);
+            Ok((diagonal, off_diagonal))
+        }
+        code => candle_core::bail!("cuSOLVER came to no result: it returned {code}"),
+    }
 }
 
 /// The singular values, largest first, of the m x n matrix `matrix`, with m at least n, which is used up.
 pub fn singular_values(
-    Solver { handle, parameters }: &Solver,
+    Solver { handle, parameters, .. }: &Solver,
     matrix: &mut CudaSlice<f64>,
     m: usize,
     n: usize,
@@ -232,10 +470,10 @@ pub fn singular_values(
             )
         }
     };
-    solve(handle.stream(), n, ask, call)
+    solve(handle.stream(), n, 1, ask, call)
 }
 
-/// The memory that a call of cuSOLVER works in, and the place where it says whether it converged.
+/// The memory that a call of cuSOLVER works in, and the place where it says whether it converged, for each matrix.
 struct Work {
     on_device: *mut c_void,
     device_bytes: usize,
@@ -244,15 +482,17 @@ struct Work {
     outcome: *mut c_int,
 }
 
-/// The `n` values that cuSOLVER computes in `call`, with as much memory on the device and on the host as `ask` says.
+/// The `n` values that cuSOLVER computes of `count` matrices in `call`, with as much memory on the device and on the host as
+/// `ask` says.
 fn solve(
     stream: &Arc<CudaStream>,
     n: usize,
+    count: usize,
     ask: impl FnOnce(*mut c_void, &mut usize, &mut usize) -> cusolverStatus_t,
     call: impl FnOnce(*mut c_void, &Work) -> cusolverStatus_t,
 ) -> Result<Vec<f64>> {
     let mut values = allocate::<f64>(stream, n)?;
-    let mut outcome = stream.alloc_zeros::<i32>(1).w()?;
+    let mut outcomes = stream.alloc_zeros::<i32>(count).w()?;
     let place = values.device_ptr_mut(stream).0 as *mut c_void;
     let (mut device_bytes, mut host_bytes) = (0, 0);
     accept(ask(place, &mut device_bytes, &mut host_bytes))?;
@@ -264,15 +504,15 @@ fn solve(
         device_bytes,
         on_host: on_host.as_mut_ptr().cast(),
         host_bytes,
-        outcome: outcome.device_ptr_mut(stream).0 as *mut c_int,
+        outcome: outcomes.device_ptr_mut(stream).0 as *mut c_int,
     };
     let status = call(place, &work);
     // The device may still be working when the call returns; until it is done, the host's memory must not be freed.
     let done = stream.synchronize().w();
     accept(status).and(done)?;
-    match download(stream, &outcome)?[0] {
-        0 => download(stream, &values),
-        code => candle_core::bail!("cuSOLVER came to no result: it returned {code}"),
+    match download(stream, &outcomes)?.into_iter().find(|code| *code != 0) {
+        None => download(stream, &values),
+        Some(code) => candle_core::bail!("cuSOLVER came to no result: it returned {code}"),
     }
 }
 

@@ -80,6 +80,7 @@ fn refused(name: &str) {
 /// The numbers that a matrix has for elements.
 fn widened(elements: Elements<'_>) -> Vec<f64> {
     let (dtype, bytes) = match elements {
+        Elements::Coded(coded) => return coded.numbers(),
         Elements::Decoded(numbers) => return numbers,
         Elements::Stored(dtype, bytes) => (dtype, bytes),
     };
