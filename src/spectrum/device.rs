@@ -260,6 +260,24 @@ impl Lane {
         bring().map_err(|error| self.explain(error))
     }
 
+    /// Puts `count` symmetric matrices of order `n` on a GPU, so that benchmarks can compare ways to their eigenvalues. Fails if the
+    /// device does, or if it is the CPU.
+    #[cfg(feature = "cuda")]
+    pub fn problem(&self, n: usize, count: usize) -> Result<cuda::Problem, SpectrumError> {
+        self.on_gpu()?.problem(n, count).map_err(|error| self.explain(error))
+    }
+
+    /// Solves a problem in one way and does nothing else. Fails if the device does, or if its libraries do not have this way.
+    #[cfg(feature = "cuda")]
+    pub fn solve(&self, problem: &cuda::Problem, way: cuda::Eigensolver) -> Result<(), SpectrumError> {
+        self.on_gpu()?.solve_problem(problem, way).map_err(|error| self.explain(error))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_gpu(&self) -> Result<&cuda::Stream, SpectrumError> {
+        self.stream().ok_or_else(|| SpectrumError::Failed("the CPU has one way to eigenvalues".into()))
+    }
+
     /// The singular values of each of `matrices`, largest first; all NaN if one of its elements is not finite.
     pub(super) fn singular_values(
         &self,

@@ -36,6 +36,8 @@ mod tridiagonal;
 mod vectors;
 mod widen;
 
+#[cfg(feature = "cuda")]
+pub use cuda::{Eigensolver, Problem};
 pub use device::{Device, Lane, Library, Opened, Processor};
 pub use low_rank::{Product, singular_values_of_product};
 pub use request::{DeviceError, DeviceRequest, Fault};

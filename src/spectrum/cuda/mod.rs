@@ -25,8 +25,9 @@ mod routes;
 mod staging;
 mod stream;
 
+pub use eigensolver::Eigensolver;
 pub use gpu::Gpu;
-pub use stream::Stream;
+pub use stream::{Problem, Stream};
 
 use super::Method;
 

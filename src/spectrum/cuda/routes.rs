@@ -103,17 +103,26 @@ impl Stream {
         Ok(Invariants { trace, squared_norm, error: COHERENT })
     }
 
-    /// The eigenvalues of `count` symmetric matrices of order `n`, those of each smallest first.
+    /// The eigenvalues of `count` symmetric matrices of order `n` in the way that is chosen for them.
     fn eigenvalues(&self, solver: &Solver, matrices: &mut CudaSlice<f64>, n: usize, count: usize) -> Result<Vec<f64>> {
-        let one = match choose(n, self.version) {
-            Eigensolver::Batched => return raw::eigenvalues_of_many(solver, matrices, n, count),
-            _ if count != 1 => candle_core::bail!("{count} matrices of order {n} cannot be solved at once"),
-            one => one,
-        };
-        match one {
+        self.solve(choose(n, self.version), solver, matrices, n, count)
+    }
+
+    /// The eigenvalues of `count` symmetric matrices of order `n` in one `way`, those of each smallest first.
+    pub(super) fn solve(
+        &self,
+        way: Eigensolver,
+        solver: &Solver,
+        matrices: &mut CudaSlice<f64>,
+        n: usize,
+        count: usize,
+    ) -> Result<Vec<f64>> {
+        match way {
+            Eigensolver::Batched => raw::eigenvalues_of_many(solver, matrices, n, count),
+            _ if count != 1 => candle_core::bail!("{count} matrices of order {n} cannot be solved at once by {way}"),
             Eigensolver::TwoStage => raw::eigenvalues(solver, Stages::Two, matrices, n),
+            Eigensolver::Default => raw::eigenvalues(solver, Stages::AsItComes, matrices, n),
             Eigensolver::Bisection => self.by_bisection(solver, matrices, n),
-            Eigensolver::Default | Eigensolver::Batched => raw::eigenvalues(solver, Stages::AsItComes, matrices, n),
         }
     }
 

@@ -9,7 +9,7 @@ use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
 use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, DType, Device, Layout, Shape, Storage, Tensor};
 
-use super::eigensolver::Version;
+use super::eigensolver::{Eigensolver, Version};
 use super::fault;
 use super::kernels::{self, Element, Kernel};
 use super::raw::{self, Number, Solver};
@@ -27,6 +27,14 @@ pub struct Stream {
     /// Only one thread at a time may use the libraries' handles.
     handles: Mutex<Handles>,
     staging: Mutex<Staging>,
+}
+
+/// Symmetric matrices on a GPU, whose eigenvalues are to be found.
+#[derive(Debug)]
+pub struct Problem {
+    matrices: CudaSlice<f64>,
+    n: usize,
+    count: usize,
 }
 
 pub(super) struct Handles {
@@ -224,6 +232,24 @@ impl Stream {
                 Ok(each?.concat())
             }
         }
+    }
+
+    /// A problem of `count` symmetric matrices of order `n`.
+    pub fn problem(&self, n: usize, count: usize) -> candle_core::Result<Problem> {
+        let element = |at: usize| {
+            let (row, column) = (at / n % n, at % n);
+            // It depends on the lesser and the greater index alone.
+            let pair = (row.min(column) * n + row.max(column)) as u64;
+            (pair.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / f64::from(1 << 24) - 0.5
+        };
+        let numbers: Vec<f64> = (0..count * n * n).map(element).collect();
+        Ok(Problem { matrices: self.stream.clone_htod(&numbers).w()?, n, count })
+    }
+
+    /// Solves a problem in one `way`.
+    pub fn solve_problem(&self, problem: &Problem, way: Eigensolver) -> candle_core::Result<()> {
+        let mut matrices = self.stream.clone_dtod(&problem.matrices).w()?;
+        self.solve(way, &self.handles().solver, &mut matrices, problem.n, problem.count).map(drop)
     }
 
     fn handles(&self) -> MutexGuard<'_, Handles> {

@@ -1,8 +1,14 @@
 //! How fast a GPU computes singular values, copies and all.
 //!
 //! `cargo bench --features cuda --bench gpu` measures the shapes of a 7B and of a 70B model and all modules of a 7B;
-//! `… --bench gpu -- 4096x14336 7b` what it is told. Weights are BF16 and go over from the system's memory as in a scan. Each row
-//! has
+//! `… --bench gpu -- 4096x14336 7b` what it is told:
+//!
+//! - a shape, such as 4096x14336, and `7b`, all modules of a Mistral-7B;
+//! - `solvers`: each way to eigenvalues by itself, with the time of the processor that the calling thread takes;
+//! - `lanes`: a 7B's modules, and its smallest ones, on 1 to 12 lanes;
+//! - `copies`: how fast weights go over, on one lane and on all.
+//!
+//! Weights are BF16 and go over from the system's memory as in a scan. Each row of a shape has
 //!
 //! - one module after the other: seconds a module, billions of floating-point operations a second (n²K + 4/3 n³ a module, with
 //!   n the short and K the long side), and the share of the seconds in which the weight goes over;
@@ -13,12 +19,13 @@
 // A benchmark prints its table.
 #![allow(clippy::print_stdout)]
 
+mod model;
+mod solvers;
+#[path = "../weights/mod.rs"]
 mod weights;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use laser_scan::spectrum::{Device, DeviceRequest, Lane, Method, flops, singular_values};
 
@@ -37,18 +44,12 @@ const SHAPES: [[usize; 2]; 11] = [
     [8192, 28672],
 ];
 
-/// The modules of a layer of Mistral-7B, of which the model has 32.
-const LAYER: [[usize; 2]; 7] =
-    [[4096, 4096], [4096, 4096], [1024, 4096], [1024, 4096], [14336, 4096], [14336, 4096], [4096, 14336]];
-
 /// Repetitions, of which the median counts.
 const REPETITIONS: usize = 5;
 
-/// How often the memory that is taken is looked at.
-const LOOK: Duration = Duration::from_millis(5);
-
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let has = |word: &str| words.iter().any(|given| given == word);
     let shapes: Vec<[usize; 2]> = words.iter().filter_map(|word| weights::shape(word)).collect();
     let shapes = if words.is_empty() { SHAPES.to_vec() } else { shapes };
     let opened = Device::open(&DeviceRequest::Cuda(vec![0]));
@@ -58,15 +59,34 @@ fn main() {
     };
     let lanes: Vec<Lane> = (0..device.lanes(1)).map(|_| device.lane().expect("a lane")).collect();
     println!("{}, {} lanes, BF16 weights", device.model().unwrap_or("a GPU"), lanes.len());
+    if !shapes.is_empty() {
+        compare(&lanes, &shapes);
+    }
+    if has("solvers") {
+        solvers::compare(&device, &lanes[0]);
+    }
+    if has("copies") {
+        model::copies(&lanes);
+    }
+    if has("lanes") {
+        model::lanes(&device);
+    }
+    if words.is_empty() || has("7b") {
+        model::whole(&device, &lanes);
+    }
+}
+
+/// Prints a row for each shape.
+fn compare(lanes: &[Lane], shapes: &[[usize; 2]]) {
     println!("              ------ one after the other ------  --- at once ---");
     println!("       shape     seconds      GF/s  of it copying     seconds      GF/s");
     let mut seconds_alone = HashMap::new();
-    for shape in shapes {
+    for &shape in shapes {
         let weight = Weights::from([(shape, weights::bytes(shape))]);
         let (alone, copying) = alone(&lanes[0], shape, &weight[&shape]);
         // Two rounds of the lanes, as long as that is no more than two seconds.
         let count = ((2.0 / alone) as usize).clamp(2, 2 * lanes.len());
-        let together = median(|| at_once(&lanes, &vec![shape; count], &weight)) / count as f64;
+        let together = median(|| model::at_once(lanes, &vec![shape; count], &weight)) / count as f64;
         println!(
             "{:>12}  {alone:>10.5}  {:>8.1}  {:>13.2}  {together:>10.5}  {:>8.1}",
             format!("{}x{}", shape[0], shape[1]),
@@ -82,67 +102,16 @@ fn main() {
             println!("eigenvalue stage at n = {n}: {:.5} s", 2.0 * square - longer);
         }
     }
-    if words.is_empty() || words.iter().any(|word| word == "7b") {
-        whole_model(&device, &lanes);
-    }
 }
 
 /// The bytes of weights by their shapes.
 type Weights = HashMap<[usize; 2], Vec<u8>>;
-
-/// Measures all modules of a Mistral-7B, and the memory that they take.
-fn whole_model(device: &Device, lanes: &[Lane]) {
-    let mut modules = LAYER.repeat(32);
-    // As a scan takes them.
-    modules.sort_by(|a, b| flops(*b).total_cmp(&flops(*a)));
-    let weights: Weights = LAYER.into_iter().map(|shape| (shape, weights::bytes(shape))).collect();
-    let (least, done) = (AtomicU64::new(u64::MAX), AtomicBool::new(false));
-    let free = || device.free_memory().ok().flatten().unwrap_or(0);
-    let before = free();
-    let seconds = thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                least.fetch_min(free(), Ordering::Relaxed);
-                thread::sleep(LOOK);
-            }
-        });
-        // As many as a scan's bound of memory allows for the largest ones.
-        let seconds = at_once(&lanes[..5], &modules, &weights);
-        done.store(true, Ordering::Relaxed);
-        seconds
-    });
-    let work: f64 = modules.iter().map(|shape| flops(*shape)).sum();
-    println!(
-        "{} modules of a Mistral-7B: {seconds:.2} s, {:.1} GF/s; of {:.2} GB of the GPU's memory that were free, {:.2} GB were left",
-        modules.len(),
-        work / seconds / 1e9,
-        before as f64 / 1e9,
-        least.into_inner() as f64 / 1e9,
-    );
-}
 
 /// Seconds of a module by itself, and those of them in which the weight goes over.
 fn alone(lane: &Lane, shape: [usize; 2], bytes: &[u8]) -> (f64, f64) {
     let whole = median(|| seconds(|| measure(lane, shape, bytes)));
     let copying = median(|| seconds(|| lane.bring(weights::stored(bytes, shape)).expect("there")));
     (whole, copying)
-}
-
-/// Seconds of all `modules`, the next on whichever lane is free.
-fn at_once(lanes: &[Lane], modules: &[[usize; 2]], weights: &Weights) -> f64 {
-    let next = AtomicUsize::new(0);
-    seconds(|| {
-        thread::scope(|scope| {
-            for lane in lanes {
-                let next = &next;
-                scope.spawn(move || {
-                    while let Some(shape) = modules.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        measure(lane, *shape, &weights[shape]);
-                    }
-                });
-            }
-        });
-    })
 }
 
 fn measure(lane: &Lane, shape: [usize; 2], bytes: &[u8]) {
