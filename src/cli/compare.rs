@@ -24,7 +24,7 @@ pub struct DiffArgs {
     b: PathBuf,
 
     /// How many of each type count as the best
-    #[arg(long, value_name = "N", default_value = "16", value_parser = at_least_one)]
+    #[arg(short = 'n', long, value_name = "N", default_value = "16", value_parser = at_least_one)]
     top_n: NonZeroUsize,
 
     #[command(flatten)]

@@ -9,6 +9,8 @@ mod publish;
 mod run;
 mod scan;
 mod selection;
+mod shell;
+mod tips;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -17,7 +19,7 @@ use std::num::NonZeroUsize;
 use anstream::ColorChoice;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches as _, Parser, Subcommand};
 use laser_scan::modules::Line;
 use laser_scan::output;
 use laser_scan::scan::Pooling;
@@ -29,17 +31,21 @@ use export::ExportArgs;
 use merge::MergeArgs;
 use scan::{DeltaArgs, ScanArgs};
 use selection::{ChoiceArgs, RankingArgs, SelectionArgs};
+use shell::{CompletionsArgs, ManArgs};
+use tips::with_tips;
 
 use crate::commands::task::Task;
 use crate::terminal::{LogFormat, TerminalOptions, Verbosity};
 
 const EXAMPLES: &str = "\
 Examples:
+  laser-scan mistralai/Mistral-7B-v0.1 -n 16
+      Download the model (into the cache that Python shares), rank its modules, write the results here.
   laser-scan --model mistralai/Mistral-7B-v0.1 --top-n 16
-      Download the model (into the cache that Python shares), rank its modules, write three JSON files here.
-  laser-scan --model ./checkpoint --dry-run
+      The same, with names for everything.
+  laser-scan ./checkpoint --dry-run
       Show what would be scanned, and how much there is to download.
-  laser-scan --model ./checkpoint --include '*.mlp.*' --json -q | jq -r '.[\"mlp.down_proj\"][]'
+  laser-scan ./checkpoint --include '*.mlp.*' --json -q | jq -r '.[\"mlp.down_proj\"][]'
       Only the MLPs, for a script.
 
 Environment:
@@ -47,6 +53,9 @@ Environment:
   HF_HOME, HF_HUB_CACHE       where the cache is
   HF_ENDPOINT                 another Hub
   HF_HUB_OFFLINE=1            the same as --offline
+  LASER_SCAN_DEVICE           the same as --device
+  LASER_SCAN_THREADS          the same as --threads
+  LASER_SCAN_OUTPUT_DIR       the same as --output-dir
   NO_COLOR                    the same as --color never
 
 Exit status:
@@ -79,12 +88,15 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Scan(Box<ScanArgs>),
     Export(Box<ExportArgs>),
     Merge(Box<MergeArgs>),
     Delta(Box<DeltaArgs>),
     Diff(DiffArgs),
     Report(ReportArgs),
     Show(ShowArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -143,7 +155,7 @@ impl UsageError {
 
     /// Ends the process with the message, and with the usage of the subcommand called `name`, if there is one.
     fn end(self, name: Option<&str>) -> ! {
-        let mut command = Cli::command();
+        let mut command = command();
         // After this, subcommands know the name of the whole program for their usage.
         command.build();
         let command = match name {
@@ -154,13 +166,25 @@ impl UsageError {
     }
 }
 
-/// Reads the command line and the environment. Ends the process with a message if something is wrong, or with help if it is
-/// asked for.
+/// The command line as it is parsed.
+fn command() -> clap::Command {
+    ["scan", "delta", "merge", "export"]
+        .into_iter()
+        .fold(with_tips(Cli::command()), |command, name| command.mut_subcommand(name, with_tips))
+}
+
+/// Reads the command line and the environment. Ends the process with a message if something is wrong, or with help, completions or
+/// manual pages if they are asked for.
 pub fn read() -> (TerminalOptions, Task) {
-    let cli = Cli::try_parse().unwrap_or_else(|error| end(&error));
+    let matches = command().try_get_matches().unwrap_or_else(|error| end(&error));
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| end(&error));
     let mut run = &cli.scan.run;
     let (name, task, MessageArgs { quiet, log_format, color }) = match &cli.command {
         None => (None, cli.scan.task().map(|task| Task::Scan(Box::new(task))), cli.scan.run.publish.messages),
+        Some(Command::Scan(arguments)) => {
+            run = &arguments.run;
+            (Some("scan"), arguments.task().map(|task| Task::Scan(Box::new(task))), arguments.run.publish.messages)
+        }
         Some(Command::Export(arguments)) => {
             (Some("export"), arguments.task().map(|task| Task::Export(Box::new(task))), arguments.messages)
         }
@@ -174,6 +198,8 @@ pub fn read() -> (TerminalOptions, Task) {
         Some(Command::Diff(arguments)) => (Some("diff"), arguments.task().map(Task::Diff), arguments.messages),
         Some(Command::Show(arguments)) => (Some("show"), arguments.task().map(Task::Show), arguments.messages),
         Some(Command::Report(arguments)) => (Some("report"), arguments.task().map(Task::Report), arguments.messages),
+        Some(Command::Completions(arguments)) => end_after(arguments.run(Cli::command())),
+        Some(Command::Man(arguments)) => end_after(arguments.run(Cli::command())),
     };
     let verbosity = match (quiet, run.verbose) {
         (true, _) => Verbosity::Quiet,
@@ -182,6 +208,15 @@ pub fn read() -> (TerminalOptions, Task) {
     };
     let options = TerminalOptions { verbosity, color, format: log_format, resume_with: run.resume_with() };
     (options, task.unwrap_or_else(|wrong| wrong.end(name)))
+}
+
+/// Ends the process after something was written.
+fn end_after(written: std::io::Result<()>) -> ! {
+    if let Err(error) = written {
+        let _ = writeln!(anstream::stderr(), "error: it cannot be written: {error}");
+        std::process::exit(1)
+    }
+    std::process::exit(0)
 }
 
 /// Ends the process with clap's message. It quotes the command line, which may contain names from files that others wrote.
@@ -220,6 +255,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 }

@@ -1,16 +1,17 @@
 //! The options of what is made of a scan's numbers: the choice, trainers' configurations and files.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use laser_scan::scan::{Destination, Options, Pooling};
 use laser_scan::select::{Count, Counted, Rules};
 use laser_scan::statistic::Ranking;
 use laser_scan::trainers::Trainer;
 
 use super::{AdapterArgs, MessageArgs, POOLINGS, SelectionArgs, UsageError, environment, export, one_of};
-use crate::commands::task::Publication;
+use crate::commands::task::{Printed, Publication};
 
 #[derive(Debug, Args)]
 pub struct PublishArgs {
@@ -49,11 +50,20 @@ pub struct PublishArgs {
     no_spectra: bool,
 
     /// The folder for the output files, or its address such as s3://bucket/folder [default: the current one]
-    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    #[arg(
+        short,
+        long,
+        value_name = "DIR",
+        env = "LASER_SCAN_OUTPUT_DIR",
+        hide_env = true,
+        value_parser = folder(),
+        help_heading = "Output"
+    )]
     output_dir: Option<PathBuf>,
 
-    /// The file for every module's numbers [default: laser_scan_<model>.json]
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    /// The file for every module's numbers [default: laser_scan_<model>.json]; '-' prints them instead of the table, and the file has
+    /// its usual name
+    #[arg(long, value_name = "FILE", conflicts_with = "json", help_heading = "Output")]
     output: Option<PathBuf>,
 
     /// The file for the names of the best [default: laser_scan_<model>_top_snr.json]
@@ -72,6 +82,22 @@ pub struct PublishArgs {
     pub messages: MessageArgs,
 }
 
+/// A dash stands for standard output, as it does everywhere.
+fn is_standard_output(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+/// A parser of folders, which refuses the dash that is for files.
+fn folder() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|folder| {
+        if is_standard_output(&folder) {
+            Err("a dash is no folder: --output - prints every module's numbers")
+        } else {
+            Ok(folder)
+        }
+    })
+}
+
 impl PublishArgs {
     /// What is to be made of the numbers. `usual` is by what modules are ranked if no option says so; `None`: as the numbers were
     /// before.
@@ -87,7 +113,8 @@ impl PublishArgs {
         let counted = self.emit.first().map_or(Counted::Lora { rank }, |trainer| trainer.profile().counted(rank));
         let mut seen = HashSet::new();
         let emit = self.emit.iter().copied().filter(|trainer| seen.insert(trainer.profile().key)).collect();
-        let (folder, full, top) = (self.output_dir.clone(), self.output.clone(), self.top_output.clone());
+        let full = self.output.clone().filter(|file| !is_standard_output(file));
+        let (folder, top) = (self.output_dir.clone(), self.top_output.clone());
         Ok(Publication {
             pooling: self.pool_experts,
             ranking: self.selection.choice.ranking.given()?.or(usual),
@@ -100,9 +127,18 @@ impl PublishArgs {
             destination: Destination { folder, full, top, address: None },
             stores: environment::stores(),
             overwrite: self.overwrite,
-            as_json: self.json,
+            printed: self.printed(),
             resume_with,
         })
+    }
+
+    /// What is printed of a whole scan.
+    pub fn printed(&self) -> Printed {
+        match &self.output {
+            Some(file) if is_standard_output(file) => Printed::Numbers,
+            _ if self.json => Printed::Best,
+            _ => Printed::Table,
+        }
     }
 
     /// Whether results are sent to an object store once they are whole.

@@ -10,7 +10,7 @@ use laser_scan::statistic::Ranking;
 
 use super::publish::PublishArgs;
 use super::{HubArgs, UsageError, line, line_of};
-use crate::commands::task::{ModelRequest, ScanTask};
+use crate::commands::task::{ModelRequest, Printed, ScanTask};
 
 /// The options that are about the choice, which is made when parts are merged.
 #[rustfmt::skip]
@@ -63,11 +63,25 @@ pub struct RunArgs {
     pub verbose: bool,
 
     /// Where to compute: cpu, a GPU (cuda, cuda:1), several (cuda:0,1), or auto: all GPUs, or the CPU
-    #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = "Running")]
+    #[arg(
+        long,
+        value_name = "DEVICE",
+        env = "LASER_SCAN_DEVICE",
+        hide_env = true,
+        default_value = "auto",
+        help_heading = "Running"
+    )]
     device: DeviceRequest,
 
     /// How many threads to compute with, and how many modules to measure at once [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = threads, help_heading = "Running")]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "LASER_SCAN_THREADS",
+        hide_env = true,
+        value_parser = threads,
+        help_heading = "Running"
+    )]
     threads: Option<NonZeroUsize>,
 
     /// Measure only part K of N, which 'laser-scan merge' joins: for several machines, each with another K from 1 to N
@@ -90,8 +104,9 @@ impl RunArgs {
     /// What is to be done with this model, or with what it changed in its `base`. `ranking` is by what modules are ranked if no
     /// option says so.
     pub fn task(&self, model: Named, base: Option<Named>, ranking: Ranking) -> Result<ScanTask, UsageError> {
-        if self.part.is_some() && self.publish.json && !self.dry_run {
-            return Err(UsageError::conflict("--json prints what is chosen, and a part chooses nothing".to_owned()));
+        if self.part.is_some() && !self.dry_run && self.publish.printed() != Printed::Table {
+            let text = "--json and --output - print a whole scan, and a part is none: its files are there to be merged";
+            return Err(UsageError::conflict(text.to_owned()));
         }
         let mut publication = self.publish.publication(Some(ranking), self.resume_with())?;
         // A change is described by the other statistics too.

@@ -1,16 +1,24 @@
 //! The scan, which is the main job and has no subcommand, and `laser-scan delta`.
 
-use clap::Args;
+use std::path::Path;
+
+use clap::{ArgGroup, Args};
 use laser_scan::statistic::{Criterion, Ranking, Ties};
 
 use super::UsageError;
 use super::run::{Named, RunArgs};
 use crate::commands::task::ScanTask;
 
+/// Measure a model and rank its modules, as without a command.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("model to scan").required(true).args(["named", "model"])))]
 pub struct ScanArgs {
     /// The model: a folder, one .safetensors or .bin file, or a Hub id such as mistralai/Mistral-7B-v0.1
-    #[arg(long, value_name = "MODEL", required = true)]
+    #[arg(value_name = "MODEL")]
+    named: Option<String>,
+
+    /// The same, as an option
+    #[arg(long, value_name = "MODEL")]
     model: Option<String>,
 
     /// The Hub model's branch, tag or commit [default: main]
@@ -60,7 +68,14 @@ pub struct DeltaArgs {
 
 impl ScanArgs {
     pub fn task(&self) -> Result<ScanTask, UsageError> {
-        let model = Named { spelling: self.model.clone().unwrap_or_default(), revision: self.revision.clone() };
+        if let Some(command) = self.named.as_deref().and_then(meant) {
+            let named = self.named.as_deref().unwrap_or_default();
+            return Err(UsageError::value(format!(
+                "there is no folder '{named}' here, and the command '{command}' has a similar name: if a model is meant, write --model {named}"
+            )));
+        }
+        let spelling = self.named.as_ref().or(self.model.as_ref()).cloned().unwrap_or_default();
+        let model = Named { spelling, revision: self.revision.clone() };
         let task = self.run.task(model, None, Ranking::default())?;
         if task.publication.ranking.is_some_and(|ranking| ranking.criterion == Criterion::RelativeNorm) {
             let text = "--statistic relative-norm ranks changes, which 'laser-scan delta BASE FINETUNED' measures";
@@ -68,6 +83,13 @@ impl ScanArgs {
         }
         Ok(task)
     }
+}
+
+/// The command whose name a person may have mistyped, if `word` is no file or folder.
+fn meant(word: &str) -> Option<&'static str> {
+    let is_near = |command: &&str| strsim::osa_distance(word, command) == 1;
+    let commands = ["scan", "export", "merge", "delta", "diff", "report", "show", "completions"];
+    commands.into_iter().find(is_near).filter(|_| !Path::new(word).exists())
 }
 
 impl DeltaArgs {

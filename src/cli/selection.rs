@@ -16,7 +16,7 @@ const DEFAULT_TOP: usize = 16;
 #[command(next_help_heading = "What to choose")]
 pub struct ChoiceArgs {
     /// How many modules to choose of each type [default: 16; with --budget, all]
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    #[arg(short = 'n', long, value_name = "N", value_parser = at_least_one)]
     pub top_n: Option<NonZeroUsize>,
 
     /// How many of a hundred to choose of each type, rounded up, at least one

@@ -14,7 +14,7 @@ use laser_scan::trainers::{self, Request};
 use super::advice::{Advise, unwritten};
 use super::caution::caution;
 use super::ranked::usual;
-use super::task::Publication;
+use super::task::{Printed, Publication};
 use super::{STANDARD_OUTPUT, emit, prepare};
 use crate::terminal::Terminal;
 
@@ -66,7 +66,11 @@ pub fn publish_whole(
     written();
     let selection = selection
         .with_context(|| format!("the numbers are in '{}', but nothing is chosen", outputs.shown(&outputs.full)))?;
-    let shown = if publication.as_json { terminal.output(&top) } else { terminal.top(&selection) };
+    let shown = match publication.printed {
+        Printed::Table => terminal.top(&selection),
+        Printed::Best => terminal.output(&top),
+        Printed::Numbers => terminal.output(scan.full_json().trim_ascii_end()),
+    };
     shown.context(STANDARD_OUTPUT)?;
     caution(scan, terminal);
     terminal.remark_on_choice(&selection.groups, outputs);

@@ -13,7 +13,7 @@ use laser_scan::spectrum::Device;
 
 use super::publish::{publish, status};
 use super::remote::Remote;
-use super::task::ScanTask;
+use super::task::{Printed, ScanTask};
 use super::{STANDARD_OUTPUT, prepare, reuse};
 use crate::terminal::{Progress, Terminal};
 
@@ -87,7 +87,8 @@ fn measure(
     };
     if task.dry_run {
         let json = || terminal.output(&plan.dry_run_json(download, &shares));
-        let shown = if task.publication.as_json { json() } else { terminal.dry_run(&plan, download, &shares) };
+        let is_table = task.publication.printed == Printed::Table;
+        let shown = if is_table { terminal.dry_run(&plan, download, &shares) } else { json() };
         shown.context(STANDARD_OUTPUT)?;
         return Ok(status(plan.missing.is_empty()));
     }

@@ -5,8 +5,8 @@ use std::io::Write as _;
 use anstyle::AnsiColor;
 use serde_json::{Value, json};
 
-use super::harmless;
 use super::log::{LogFormat, json_line};
+use super::{harmless, width};
 
 /// How a line stands out.
 pub type Label = (&'static str, AnsiColor);
@@ -25,7 +25,7 @@ impl Lines {
             LogFormat::Text => match label {
                 Some((label, color)) => {
                     let style = color.on_default().bold();
-                    write(&format!("{style}{label}{style:#}: {}", harmless(text)));
+                    write(&format!("{style}{label}{style:#}: {}", fitted(text, label.len() + 2)));
                 }
                 None => self.text(text),
             },
@@ -33,12 +33,18 @@ impl Lines {
     }
 
     pub fn text(self, text: &str) {
-        write(&harmless(text));
+        write(&fitted(text, 0));
     }
 
     pub fn event(self, name: &str, fields: Value) {
         write(&json_line(name, fields));
     }
+}
+
+/// The text, on several lines if a terminal is too narrow for it after so many characters.
+fn fitted(text: &str, before: usize) -> String {
+    let text = harmless(text);
+    width::of_messages().map_or_else(|| text.clone(), |columns| width::folded(&text, before, columns))
 }
 
 fn write(line: &str) {

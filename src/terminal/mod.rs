@@ -7,8 +7,9 @@ mod lines;
 mod log;
 mod progress;
 mod sheet;
+mod width;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -110,22 +111,22 @@ impl Terminal {
         }
     }
 
-    /// Writes `text` and a line end to standard output: unchanged for a program, made harmless on a terminal. A reader that stops
-    /// early, such as `head`, is no error.
+    /// Writes `text` and a line end to standard output: unchanged for a program, made harmless on a terminal.
     pub fn output(&self, text: &[u8]) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         let shown = stdout.is_terminal().then(|| harmless_lines(&String::from_utf8_lossy(text)));
         let bytes = shown.as_ref().map_or(text, |shown| shown.as_bytes());
-        let written = stdout.write_all(bytes).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
-        match written {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            written => written,
-        }
+        write_line(&mut stdout, bytes)
     }
 
     /// Prints tables for a person, unless `-q` is given.
     fn print(&self, sheet: &Sheet) -> io::Result<()> {
-        if self.verbosity == Verbosity::Quiet { Ok(()) } else { self.output(sheet.text().as_bytes()) }
+        match (self.verbosity, width::of_output()) {
+            (Verbosity::Quiet, _) => Ok(()),
+            (_, None) => self.output(sheet.text().as_bytes()),
+            // What a sheet holds is harmless already.
+            (_, Some(columns)) => write_line(&mut anstream::stdout().lock(), sheet.styled(columns).as_bytes()),
+        }
     }
 
     /// Shows what would be scanned, and the `shares` of all parts, if the plan is one of several.
@@ -241,18 +242,18 @@ impl Terminal {
             Some(base) => format!("measuring what '{}' changed in '{}'", plan.model.spelling, base.spelling),
         };
         self.note(&format!(
-            "{what}: {}{} in {}, {}{download}{}",
+            "{what}: {}{} in {}{download}{}",
             part.unwrap_or_default(),
             counted(plan.modules.len(), "module"),
             counted(shards, "file"),
-            operations(plan.flops()),
             where_it_runs(resources),
         ));
         if let Some(commit) = &plan.model.commit {
             self.detail(&format!("commit {commit}"));
         }
         self.detail(&format!(
-            "{} on the CPU, at most {} of memory, {} left out",
+            "{}, {} on the CPU, at most {} of memory, {} left out",
+            operations(plan.flops()),
             counted(resources.threads, "thread"),
             HumanBytes(resources.memory),
             counted(plan.left_out.len(), "tensor"),
@@ -315,6 +316,15 @@ impl Terminal {
             (Some(line), done) => format!("interrupted; {done} modules are done: run {line} to go on from there"),
         };
         self.lines.say(None, &text);
+    }
+}
+
+/// Writes `text` and a line end. A reader that stops early, such as `head`, is no error.
+fn write_line(target: &mut impl io::Write, text: &[u8]) -> io::Result<()> {
+    let written = target.write_all(text).and_then(|()| target.write_all(b"\n")).and_then(|()| target.flush());
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 

@@ -11,7 +11,10 @@ use laser_scan::source::Transfer;
 use serde_json::{Value, json};
 
 use super::log::{Bars, Log};
-use super::{Terminal, counted, harmless, ratio};
+use super::{Terminal, counted, harmless, ratio, width};
+
+/// The columns from which bars are drawn.
+const WIDE: usize = 100;
 
 /// The unit in which the progress of the arithmetic is counted, in floating-point operations.
 const UNIT: f64 = 1e6;
@@ -31,7 +34,11 @@ pub struct Progress<'a> {
 impl<'a> Progress<'a> {
     pub fn new(terminal: &'a Terminal, plan: &'a Plan) -> Self {
         let scan = terminal.bars.add(ProgressBar::new((plan.flops() / UNIT) as u64));
-        scan.set_style(style("{prefix:>8} [{bar:20}] {percent:>3}%  {msg}  {left}"));
+        scan.set_style(style(if is_wide() {
+            "{prefix:>8} [{bar:20}] {percent:>3}%  {msg}  {left}"
+        } else {
+            "{percent:>3}%  {msg}  {left}"
+        }));
         scan.set_prefix("measured");
         scan.set_message(format!("0 of {} modules", plan.modules.len()));
         scan.enable_steady_tick(Duration::from_millis(250));
@@ -119,7 +126,8 @@ impl<'a> Progress<'a> {
                         measurement.statistic.as_ref().map_or_else(String::new, |one| ratio(one.snr()))
                     ),
                 };
-                self.terminal.detail(&format!("{name}  {number}  {:.2} s", elapsed.as_secs_f64()));
+                let percent = 100 * self.scan.position() / self.scan.length().unwrap_or(0).max(1);
+                self.terminal.detail(&format!("{percent:>3}%  {name}  {number}  {:.2} s", elapsed.as_secs_f64()));
             }
             Err(reason) => self.terminal.warn(&format!("cannot measure '{name}': {reason}")),
         }
@@ -133,9 +141,11 @@ impl<'a> Progress<'a> {
             }
             Transfer::Started { size, resumed_at } => {
                 let bar = self.terminal.bars.insert_before(&self.scan, ProgressBar::new(size));
-                bar.set_style(style(
-                    "{prefix:>8} [{bar:20}] {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {left}  {wide_msg}",
-                ));
+                bar.set_style(style(if is_wide() {
+                    "{prefix:>8} [{bar:20}] {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {left}  {wide_msg}"
+                } else {
+                    "{percent:>3}%  {prefix}  {bytes} of {total_bytes}  {left}"
+                }));
                 bar.set_prefix("download");
                 bar.set_message(harmless(file));
                 bar.set_position(resumed_at);
@@ -196,6 +206,11 @@ impl Drop for Progress<'_> {
 
 fn lock(download: &Mutex<Option<ProgressBar>>) -> MutexGuard<'_, Option<ProgressBar>> {
     download.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether there is room for bars beside the numbers.
+fn is_wide() -> bool {
+    width::of_messages().is_none_or(|columns| columns >= WIDE)
 }
 
 fn style(template: &str) -> ProgressStyle {

@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use anstyle::Style;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use laser_scan::output;
+
+use super::width::cut;
 
 /// How many characters of a text are shown at most. It is cut in the middle, because an error begins with the problem and ends
 /// with the remedy.
@@ -15,7 +18,11 @@ const TAIL: usize = 600;
 
 /// Tables and lines for standard output.
 #[derive(Default)]
-pub struct Sheet(String);
+pub struct Sheet {
+    text: String,
+    /// The numbers of the lines that head a table.
+    heads: Vec<usize>,
+}
 
 impl Sheet {
     /// Adds a table whose second and fifth columns are numbers.
@@ -32,8 +39,9 @@ impl Sheet {
             }
         }
         table.add_rows(rows.iter().map(|cells| cells.iter().map(|cell| harmless(cell))));
+        self.heads.push(self.text.lines().count());
         // Writing to a string does not fail.
-        let _ = writeln!(self.0, "{}", table.trim_fmt());
+        let _ = writeln!(self.text, "{}", table.trim_fmt());
     }
 
     /// Adds a table in Markdown.
@@ -45,21 +53,36 @@ impl Sheet {
         let header = header.map(str::to_owned).to_vec();
         let rows = rows.iter().map(|cells| cells.iter().map(cell).collect());
         for cells in [header, rule].into_iter().chain(rows) {
-            let _ = writeln!(self.0, "{}", line(cells));
+            let _ = writeln!(self.text, "{}", line(cells));
         }
     }
 
     pub fn line(&mut self, text: &str) {
-        let _ = writeln!(self.0, "{}", harmless(text));
+        let _ = writeln!(self.text, "{}", harmless(text));
     }
 
     pub fn gap(&mut self) {
-        self.0.push('\n');
+        self.text.push('\n');
     }
 
     /// The text without the last line end.
     pub fn text(&self) -> &str {
-        self.0.trim_end()
+        self.text.trim_end()
+    }
+
+    /// How many characters its longest line has.
+    pub fn width(&self) -> usize {
+        self.text.lines().map(|line| line.chars().count()).max().unwrap_or(0)
+    }
+
+    /// The text for a terminal of so many columns: heads stand out, and what is too long is cut.
+    pub fn styled(&self, columns: usize) -> String {
+        let head = Style::new().bold();
+        let line = |(at, line): (usize, &str)| {
+            let line = cut(line, columns);
+            if self.heads.contains(&at) { format!("{head}{line}{head:#}") } else { line }
+        };
+        self.text().lines().enumerate().map(line).collect::<Vec<_>>().join("\n")
     }
 }
 

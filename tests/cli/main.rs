@@ -26,6 +26,7 @@ mod hub_settings;
 mod hub_token;
 mod hybrid_layers;
 mod interruption;
+mod invocation;
 mod layouts;
 mod log_lines;
 mod missing_modules;

@@ -15,7 +15,7 @@ use laser_scan::statistic::Ranking;
 
 pub use export::{ExportOutput, ExportTask};
 pub use merge::MergeTask;
-pub use publication::Publication;
+pub use publication::{Printed, Publication};
 pub use scan::ScanTask;
 
 pub enum Task {

@@ -4,6 +4,17 @@ use laser_scan::source::StoreOptions;
 use laser_scan::statistic::Ranking;
 use laser_scan::trainers::{Adapter, Trainer};
 
+/// What is printed on standard output of a whole scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Printed {
+    /// A table of what is chosen, for a person.
+    Table,
+    /// The names of what is chosen, as JSON.
+    Best,
+    /// Every module's numbers, as JSON.
+    Numbers,
+}
+
 /// What is made of a scan's numbers once they are there.
 #[derive(Clone)]
 pub struct Publication {
@@ -24,7 +35,7 @@ pub struct Publication {
     /// How object stores are reached, where results may be.
     pub stores: StoreOptions,
     pub overwrite: bool,
-    pub as_json: bool,
+    pub printed: Printed,
     /// What a person runs after an interruption: "the same line", and the option to leave out. `None` if nothing is kept.
     pub resume_with: Option<&'static str>,
 }

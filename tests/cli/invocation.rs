@@ -1,0 +1,122 @@
+//! The command line as hands expect it: what is short, what is printed, and what is meant by what is mistyped.
+
+use std::fs;
+
+use crate::support::program::{Workplace, finish, tiny_mistral};
+
+/// A model is named by itself, by `scan` and by the option, and the results are the same.
+#[test]
+fn a_model_is_named_in_three_ways() {
+    let tiny = tiny_mistral();
+    let lines: [&[&str]; 3] = [
+        &[&tiny, "-n", "2", "-o", "one", "-q"],
+        &["scan", &tiny, "-n", "2", "-o", "two", "-q"],
+        &["--model", &tiny, "--top-n", "2", "--output-dir", "three", "-q"],
+    ];
+    let place = Workplace::new();
+    let results = lines.map(|line| {
+        place.run(line).succeeded();
+        let folder = line[line.len() - 2];
+        ["", "_top_snr"].map(|ending| {
+            fs::read(place.path(folder).join(format!("laser_scan_tiny-mistral{ending}.json"))).expect("written")
+        })
+    });
+    assert!(results[0] == results[1] && results[1] == results[2]);
+    place.run(&[&tiny, "--model", &tiny]).refused(2, &["cannot be used with '--model <MODEL>'"]);
+    place.run(&["scan"]).refused(2, &["<MODEL|--model <MODEL>>"]);
+}
+
+#[test]
+fn options_that_are_always_the_same_come_from_the_environment() {
+    let place = Workplace::new();
+    let run = |variable: (&str, &str), arguments: &[&str]| {
+        let mut command = place.command();
+        command.arg(tiny_mistral()).args(arguments);
+        finish(command.env(variable.0, variable.1))
+    };
+    run(("LASER_SCAN_OUTPUT_DIR", "results"), &[]).succeeded();
+    assert!(place.path("results/laser_scan_tiny-mistral.json").exists());
+    // What is on the command line counts.
+    run(("LASER_SCAN_OUTPUT_DIR", "results"), &["-o", "others"]).succeeded();
+    assert!(place.path("others/laser_scan_tiny-mistral.json").exists());
+    run(("LASER_SCAN_THREADS", "none"), &[]).refused(2, &["'none' for '--threads <N>'", "a whole number"]);
+    run(("LASER_SCAN_DEVICE", "tpu"), &[]).refused(2, &["'tpu' is no device"]);
+    run(("LASER_SCAN_DEVICE", "tpu"), &["--device", "cpu"]).succeeded();
+}
+
+#[test]
+fn a_dash_prints_the_numbers() {
+    let place = Workplace::new();
+    let run = place.run(&[&tiny_mistral(), "--output", "-", "-q"]);
+    let file = fs::read_to_string(place.path("laser_scan_tiny-mistral.json")).expect("written");
+    assert_eq!(run.succeeded().stdout.trim_end(), file.trim_end());
+    place.run(&[&tiny_mistral(), "-o", "-"]).refused(2, &["a dash is no folder", "--output -"]);
+    place.run(&[&tiny_mistral(), "--output", "-", "--json"]).refused(2, &["cannot be used with"]);
+    place.run(&[&tiny_mistral(), "--output", "-", "--part", "1/2"]).refused(2, &["a part is none"]);
+}
+
+#[test]
+fn what_is_known_from_elsewhere_is_answered_with_what_is_meant() {
+    let place = Workplace::new();
+    let tiny = tiny_mistral();
+    let answers: [(&[&str], &str); 5] = [
+        (&[&tiny, "--token", "hf_secret"], "set HF_TOKEN"),
+        (&["scan", &tiny, "--gpu"], "--device cuda"),
+        (&["delta", &tiny, &tiny, "--trust-remote-code"], "no code of a model is ever run"),
+        (&["exprot"], "the command 'export' has a similar name"),
+        (&[&tiny, "--top-m", "3"], "'--top-n'"),
+    ];
+    for (line, answer) in answers {
+        place.run(line).refused(2, &[answer]);
+    }
+    // A folder of that name is a model.
+    fs::create_dir(place.path("exprot")).expect("created");
+    place.run(&["exprot"]).refused(1, &["exprot"]);
+}
+
+#[test]
+fn shells_and_man_know_every_command() {
+    let place = Workplace::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = place.run(&["completions", shell]);
+        for word in ["--top-percent", "export", "axolotl"] {
+            assert!(script.succeeded().stdout.contains(word), "{word} is not in what {shell} completes");
+        }
+    }
+    place.run(&["man", "pages/man1"]).succeeded();
+    for page in ["laser-scan", "laser-scan-scan", "laser-scan-export", "laser-scan-merge"] {
+        let text = fs::read_to_string(place.path(&format!("pages/man1/{page}.1"))).expect("written");
+        assert!(text.contains(".TH ") && text.contains(&page.replace('-', "\\-")), "{page}: {text}");
+    }
+    let page = place.run(&["man"]);
+    assert!(page.succeeded().stdout.contains(".TH laser"), "{}", page.stdout);
+}
+
+/// On a terminal of so many columns, by util-linux's `script`, which makes one.
+#[cfg(target_os = "linux")]
+fn on_terminal(place: &Workplace, columns: usize, line: &str) -> String {
+    let program = place.command().get_program().to_string_lossy().into_owned();
+    let mut command = std::process::Command::new("script");
+    command.args(["-qec", &format!("stty cols {columns}; '{program}' {line}"), "/dev/null"]);
+    let output = command.current_dir(place.path("")).env("TERM", "xterm").env_remove("NO_COLOR").output();
+    String::from_utf8(output.expect("script of util-linux").stdout).expect("UTF-8").replace('\r', "\n")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_line_wraps_on_a_narrow_terminal() {
+    let place = Workplace::new();
+    let tiny = tiny_mistral();
+    place.run(&[&tiny, "-q"]).succeeded();
+    let plain = |text: &str| anstream::adapter::strip_str(text).to_string();
+    for columns in [40, 60, 80, 120] {
+        let shown = on_terminal(&place, columns, "show laser_scan_tiny-mistral.json");
+        assert!(shown.contains("\u{1b}[1mtype"), "the head is not bold: {shown}");
+        let text = plain(&shown);
+        let longest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        assert!(longest <= columns, "{longest} in {columns}: {text}");
+        assert!(text.contains("mlp.down_proj"), "{text}");
+        assert_eq!(text.contains('█'), columns >= 80, "{text}");
+        assert_eq!(text.contains("0-3"), columns < 60, "{text}");
+    }
+}
