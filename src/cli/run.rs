@@ -105,7 +105,7 @@ impl RunArgs {
     /// option says so.
     pub fn task(&self, model: Named, base: Option<Named>, ranking: Ranking) -> Result<ScanTask, UsageError> {
         if self.part.is_some() && !self.dry_run && self.publish.printed() != Printed::Table {
-            let text = "--json and --output - print a whole scan, and a part is none: its files are there to be merged";
+            let text = "--json and --output - print what comes of a whole scan, and a part chooses nothing";
             return Err(UsageError::conflict(text.to_owned()));
         }
         let mut publication = self.publish.publication(Some(ranking), self.resume_with())?;

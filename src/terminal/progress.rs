@@ -80,7 +80,8 @@ impl<'a> Progress<'a> {
                 self.terminal.journalled.fetch_add(modules, Ordering::Relaxed);
             }
             Event::Discarded { modules, flops } => {
-                self.scan.dec((flops / UNIT) as u64);
+                // Each module was rounded by itself.
+                self.scan.set_position(self.scan.position().saturating_sub((flops / UNIT) as u64));
                 let done = self.done.fetch_sub(modules, Ordering::Relaxed) - modules;
                 self.scan.set_message(format!("{done} of {} modules", self.plan.modules.len()));
                 self.terminal.detail(&format!(
@@ -126,11 +127,17 @@ impl<'a> Progress<'a> {
                         measurement.statistic.as_ref().map_or_else(String::new, |one| ratio(one.snr()))
                     ),
                 };
-                let percent = 100 * self.scan.position() / self.scan.length().unwrap_or(0).max(1);
+                let percent = self.percent();
                 self.terminal.detail(&format!("{percent:>3}%  {name}  {number}  {:.2} s", elapsed.as_secs_f64()));
             }
             Err(reason) => self.terminal.warn(&format!("cannot measure '{name}': {reason}")),
         }
+    }
+
+    /// How much of the arithmetic is done.
+    fn percent(&self) -> u64 {
+        let (done, whole) = (self.scan.position(), self.scan.length().unwrap_or(0).max(1));
+        (100.0 * done as f64 / whole as f64) as u64
     }
 
     fn see_transfer(&self, file: &str, transfer: Transfer) {
