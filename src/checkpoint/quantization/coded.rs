@@ -55,7 +55,7 @@ impl Coded<'_> {
         if self.transposed { [columns, rows] } else { [rows, columns] }
     }
 
-    /// Whether all codes and the numbers of all groups are there.
+    /// Whether all codes, what they stand for and the numbers of all groups are there.
     pub fn is_whole(&self) -> bool {
         let [rows, columns] = self.stored;
         let bytes = match self.layout {
@@ -74,9 +74,15 @@ impl Coded<'_> {
             }
             Groups::OfElements(size) => (rows * columns).div_ceil(*size),
         };
+        let values = match self.layout {
+            Layout::Bytes => 256,
+            Layout::Pairs(_) | Layout::HighFirst => 16,
+            Layout::Packed { .. } => 0,
+        };
         let is_paired = !matches!(self.layout, Layout::Pairs(Axis::Columns)) || columns.is_multiple_of(2);
         let has = |numbers: &[f64]| numbers.len() >= groups;
-        is_paired && self.codes.len() >= bytes && has(&self.scales) && self.zeros.as_deref().is_none_or(has)
+        let has_codes = self.codes.len() >= bytes && self.values.len() >= values;
+        is_paired && has_codes && has(&self.scales) && self.zeros.as_deref().is_none_or(has)
     }
 
     /// The elements in float64, row after row.

@@ -255,11 +255,13 @@ impl Schedule {
     }
 
     /// The indices of the modules that come next on `station`: as many as work there at once and four more on a GPU,
-    /// whose lanes would wait for the disk otherwise, and one on the CPU.
+    /// whose lanes would wait for the disk otherwise, or so many batches of small ones, and one on the CPU.
     pub fn upcoming(&self, station: usize) -> Vec<usize> {
         let mut state = self.lock();
-        let count = if station == CPU { 1 } else { state.stations[station].at_once + 4 };
+        let Station { device, at_once, .. } = &state.stations[station];
+        let (device, count) = (device.clone(), if station == CPU { 1 } else { at_once + 4 });
         let (ready, end) = state.ready(station);
+        let count = count * end.peek(ready).map_or(1, |task| task.together(&device));
         let place = |task: &Task| task.place;
         match end {
             End::Largest => ready.iter().rev().take(count).map(place).collect(),

@@ -174,7 +174,7 @@ pub fn decode(
     arguments.arg(decoding.codes).arg(decoding.values).arg(decoding.scales).arg(decoding.zeros);
     arguments.arg(decoding.groups_of_rows).arg(decoding.groups_of_columns).arg(decoding.settings).arg(target);
     // SAFETY: these are the arguments of `decode` in kernels.cu, in order. It writes rows x columns numbers, for which there is room,
-    // and reads the codes, lines and groups of that many elements, which the caller has checked to be there.
+    // and reads the codes of that many elements, what they stand for, and the numbers of their groups, which the caller has checked to be there.
     unsafe { arguments.launch(shape) }.w()?;
     Ok(())
 }
