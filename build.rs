@@ -22,11 +22,20 @@ fn cuda() -> Result<(), Box<dyn std::error::Error>> {
     const KERNELS: &str = "src/spectrum/cuda/kernels.cu";
     println!("cargo::rerun-if-changed={KERNELS}");
     ["NVCC", "CUDA_HOME", "CUDA_PATH"].iter().for_each(|name| println!("cargo::rerun-if-env-changed={name}"));
-    // The one that candle's kernels are compiled by. Flags that are meant for those may name other GPUs.
+    // The one that candle's kernels are compiled by.
     let toolkit = cudaforge::CudaToolkit::detect()?;
     let nvcc = || {
         let mut nvcc = Command::new(&toolkit.nvcc_path);
-        nvcc.env_remove("NVCC_APPEND_FLAGS").env_remove("NVCC_PREPEND_FLAGS");
+        for variable in ["NVCC_APPEND_FLAGS", "NVCC_PREPEND_FLAGS"] {
+            println!("cargo::rerun-if-env-changed={variable}");
+            let flags = std::env::var(variable).unwrap_or_default();
+            // Flags for all of a person's kernels count, except for those that name other GPUs.
+            let names_gpu = |flag: &&str| {
+                ["-arch", "--gpu-", "-code", "-gencode", "--generate-code"].iter().any(|name| flag.starts_with(name))
+            };
+            let others: Vec<&str> = flags.split_whitespace().filter(|flag| !names_gpu(flag)).collect();
+            nvcc.env(variable, others.join(" "));
+        }
         nvcc
     };
     let listed = String::from_utf8(nvcc().arg("--list-gpu-code").output()?.stdout)?;

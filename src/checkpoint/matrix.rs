@@ -35,7 +35,7 @@ impl Matrix<'_> {
         }
     }
 
-    /// The elements of a row in float64; `None` as for [`Matrix::numbers`].
+    /// The elements of a row in float64; `None` as for [`Matrix::numbers`], or if the matrix is quantised: decode it before.
     pub(crate) fn row(&self, row: usize) -> Option<Cow<'_, [f64]>> {
         let columns = self.shape[1];
         match &self.elements {
@@ -43,9 +43,8 @@ impl Matrix<'_> {
                 let length = columns * dtype.bitsize() / 8;
                 numbers(*dtype, bytes.get(row * length..(row + 1) * length)?).map(Cow::Owned)
             }
-            Elements::Coded(coded) => {
-                coded.numbers().get(row * columns..(row + 1) * columns).map(|row| row.to_vec().into())
-            }
+            // Its rows are not by themselves in memory.
+            Elements::Coded(_) => None,
             Elements::Decoded(numbers) => numbers.get(row * columns..(row + 1) * columns).map(Cow::Borrowed),
         }
     }

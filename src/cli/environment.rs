@@ -1,11 +1,15 @@
-//! The options of the Hub, and the environment variables that Python's huggingface_hub reads.
+//! The options of the Hub, and environment variables: those that Python's huggingface_hub reads, and this program's own.
 
 use std::env;
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::{ArgAction, Args};
 use laser_scan::source::{HubOptions, SourceOptions, StoreOptions, Token};
+
+use super::UsageError;
 
 #[derive(Debug, Args)]
 pub struct HubArgs {
@@ -75,6 +79,12 @@ fn token(home: &Path) -> Option<Token> {
     set.or_else(|| from_file().and_then(usable)).filter(|_| implicit)
 }
 
+/// The variable's text as a value of an option, if it is set and not empty.
+pub fn value<T: FromStr<Err: Display>>(variable: &str) -> Result<Option<T>, UsageError> {
+    let read = |text: String| text.parse().map_err(|error| UsageError::value(format!("{variable}: {error}")));
+    text(variable).map(read).transpose()
+}
+
 /// The variable's text, if it is set and not empty. Invalid Unicode becomes replacement characters.
 fn text(variable: &str) -> Option<String> {
     env::var_os(variable).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
@@ -82,7 +92,7 @@ fn text(variable: &str) -> Option<String> {
 
 /// The variable's path, if it is set and not empty. As in Python, a leading `~` is the home folder, and `$NAME` and
 /// `${NAME}` are other variables; one that is not set stays as it is written.
-fn path(variable: &str) -> Option<PathBuf> {
+pub fn path(variable: &str) -> Option<PathBuf> {
     let path = env::var_os(variable).filter(|value| !value.is_empty())?;
     let Some(text) = path.to_str() else { return Some(path.into()) };
     let home = || env::home_dir().and_then(|home| home.into_os_string().into_string().ok());

@@ -50,20 +50,12 @@ pub struct PublishArgs {
     no_spectra: bool,
 
     /// The folder for the output files, or its address such as s3://bucket/folder [default: the current one]
-    #[arg(
-        short,
-        long,
-        value_name = "DIR",
-        env = "LASER_SCAN_OUTPUT_DIR",
-        hide_env = true,
-        value_parser = folder(),
-        help_heading = "Output"
-    )]
+    #[arg(short, long, value_name = "DIR", value_parser = folder(), help_heading = "Output")]
     output_dir: Option<PathBuf>,
 
     /// The file for every module's numbers [default: laser_scan_<model>.json]; '-' prints them instead of the table, and the file has
     /// its usual name
-    #[arg(long, value_name = "FILE", conflicts_with = "json", help_heading = "Output")]
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
 
     /// The file for the names of the best [default: laser_scan_<model>_top_snr.json]
@@ -114,7 +106,7 @@ impl PublishArgs {
         let mut seen = HashSet::new();
         let emit = self.emit.iter().copied().filter(|trainer| seen.insert(trainer.profile().key)).collect();
         let full = self.output.clone().filter(|file| !is_standard_output(file));
-        let (folder, top) = (self.output_dir.clone(), self.top_output.clone());
+        let (folder, top) = (self.folder(), self.top_output.clone());
         Ok(Publication {
             pooling: self.pool_experts,
             ranking: self.selection.choice.ranking.given()?.or(usual),
@@ -141,9 +133,14 @@ impl PublishArgs {
         }
     }
 
+    /// The folder for the output files, if one is named.
+    fn folder(&self) -> Option<PathBuf> {
+        self.output_dir.clone().or_else(|| environment::path("LASER_SCAN_OUTPUT_DIR"))
+    }
+
     /// Whether results are sent to an object store once they are whole.
     pub fn is_sent(&self) -> bool {
-        self.output_dir.as_ref().and_then(|folder| folder.to_str()).is_some_and(|folder| folder.contains("://"))
+        self.folder().as_ref().and_then(|folder| folder.to_str()).is_some_and(|folder| folder.contains("://"))
     }
 
     /// What is wrong with a combination of options.
@@ -153,7 +150,9 @@ impl PublishArgs {
         let is_idle = self.adapter.is_given() || no_head || (rank.is_some() && !budget);
         let mixed =
             self.emit.iter().any(|trainer| trainer.profile().has_adapters != self.emit[0].profile().has_adapters);
-        let text = if self.emit.is_empty() && is_idle {
+        let text = if self.json && self.printed() == Printed::Numbers {
+            "--json and --output - both say what is printed: give one of them"
+        } else if self.emit.is_empty() && is_idle {
             "ranks, alphas and --no-head are about a trainer's configuration: name the trainer with --emit"
         } else if budget && mixed {
             "--budget counts adapters for some of these trainers and weights for others: emit for one kind at a time"

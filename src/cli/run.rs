@@ -1,6 +1,7 @@
 //! The options of a run that measures: of a scan, or of what one model changed in another.
 
 use std::num::NonZeroUsize;
+use std::str::FromStr;
 
 use clap::Args;
 use laser_scan::modules::{Filter, Wanted};
@@ -9,7 +10,7 @@ use laser_scan::spectrum::DeviceRequest;
 use laser_scan::statistic::Ranking;
 
 use super::publish::PublishArgs;
-use super::{HubArgs, UsageError, line, line_of};
+use super::{HubArgs, UsageError, environment, line, line_of};
 use crate::commands::task::{ModelRequest, Printed, ScanTask};
 
 /// The options that are about the choice, which is made when parts are merged.
@@ -62,27 +63,13 @@ pub struct RunArgs {
     #[arg(short, long, conflicts_with = "quiet", help_heading = "Output")]
     pub verbose: bool,
 
-    /// Where to compute: cpu, a GPU (cuda, cuda:1), several (cuda:0,1), or auto: all GPUs, or the CPU
-    #[arg(
-        long,
-        value_name = "DEVICE",
-        env = "LASER_SCAN_DEVICE",
-        hide_env = true,
-        default_value = "auto",
-        help_heading = "Running"
-    )]
-    device: DeviceRequest,
+    /// Where to compute: cpu, a GPU (cuda, cuda:1), several (cuda:0,1), or auto: all GPUs, or the CPU [default: auto]
+    #[arg(long, value_name = "DEVICE", help_heading = "Running")]
+    device: Option<DeviceRequest>,
 
     /// How many threads to compute with, and how many modules to measure at once [default: one for each core]
-    #[arg(
-        long,
-        value_name = "N",
-        env = "LASER_SCAN_THREADS",
-        hide_env = true,
-        value_parser = threads,
-        help_heading = "Running"
-    )]
-    threads: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", help_heading = "Running")]
+    threads: Option<Threads>,
 
     /// Measure only part K of N, which 'laser-scan merge' joins: for several machines, each with another K from 1 to N
     #[arg(long, value_name = "K/N", conflicts_with_all = OF_CHOICE, help_heading = "Running")]
@@ -112,6 +99,11 @@ impl RunArgs {
         // A change is described by the other statistics too.
         publication.all_statistics |= base.is_some();
         let ranking = publication.ranking.unwrap_or(ranking);
+        let device =
+            self.device.clone().map_or_else(|| environment::value("LASER_SCAN_DEVICE"), |device| Ok(Some(device)))?;
+        let threads =
+            self.threads.map_or_else(|| environment::value("LASER_SCAN_THREADS"), |threads| Ok(Some(threads)))?;
+        let threads = threads.map_or_else(cores, |Threads(threads)| threads.get());
         Ok(ScanTask {
             options: Options {
                 revision: model.revision.clone(),
@@ -123,15 +115,15 @@ impl RunArgs {
                 split_fused: self.split_fused,
                 transformers: self.transformers,
                 stream: self.stream,
-                threads: self.threads(),
+                threads,
                 // The free memory is looked up when the scan begins.
                 memory: 0,
                 ..self.publish.options(&publication.rules, ranking)
             },
             model: self.request(model),
             base: base.map(|base| self.request(base)),
-            device: self.device.clone(),
-            threads: self.threads(),
+            device: device.unwrap_or(DeviceRequest::Auto),
+            threads,
             filter: Filter::new(&self.include, &self.exclude).map_err(UsageError::value)?,
             wanted: Wanted {
                 all_linear: self.all_linear,
@@ -157,16 +149,25 @@ impl RunArgs {
     fn request(&self, Named { spelling, revision }: Named) -> ModelRequest {
         ModelRequest { spelling, revision, options: self.hub.options() }
     }
+}
 
-    fn threads(&self) -> usize {
-        self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
-    }
+/// The processors that this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// No machine has more cores, and so many threads can still be started and ended quickly.
 const MOST_THREADS: usize = 1024;
 
-fn threads(text: &str) -> Result<NonZeroUsize, String> {
-    let threads = text.parse().ok().filter(|threads: &NonZeroUsize| threads.get() <= MOST_THREADS);
-    threads.ok_or_else(|| format!("it takes a whole number from 1 to {MOST_THREADS}"))
+/// A number of threads.
+#[derive(Clone, Copy, Debug)]
+struct Threads(NonZeroUsize);
+
+impl FromStr for Threads {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let threads = text.parse().ok().filter(|threads: &NonZeroUsize| threads.get() <= MOST_THREADS);
+        threads.map(Self).ok_or_else(|| format!("it takes a whole number from 1 to {MOST_THREADS}"))
+    }
 }

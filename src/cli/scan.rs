@@ -71,7 +71,7 @@ impl ScanArgs {
         if let Some(command) = self.named.as_deref().and_then(meant) {
             let named = self.named.as_deref().unwrap_or_default();
             return Err(UsageError::value(format!(
-                "there is no folder '{named}' here, and the command '{command}' has a similar name: if a model is meant, write --model {named}"
+                "there is no file or folder '{named}' here, and the command '{command}' has a similar name: if a model is meant, write --model {named}"
             )));
         }
         let spelling = self.named.as_ref().or(self.model.as_ref()).cloned().unwrap_or_default();

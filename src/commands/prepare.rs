@@ -22,7 +22,11 @@ pub fn devices(opened: Opened, terminal: &Terminal) -> Vec<Device> {
     let Opened { devices, passed_over } = opened;
     let (cpus, gpus): (Vec<&Device>, Vec<&Device>) =
         devices.iter().partition(|device| device.processor() == Processor::Cpu);
-    let instead = if gpus.is_empty() { "this scan is computed on the CPU" } else { "the other GPUs compute this scan" };
+    let instead = match gpus.len() {
+        0 => "this scan is computed on the CPU",
+        1 => "the other GPU computes this scan",
+        _ => "the other GPUs compute this scan",
+    };
     for error in passed_over {
         if let DeviceError::Unusable { ordinal, reason } = error {
             terminal.warn(&format!("cuda:{ordinal} cannot be used ({reason}): {instead}"));

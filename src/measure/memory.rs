@@ -19,7 +19,7 @@ pub fn ceiling() -> u64 {
 }
 
 /// The bytes that weights in work may take together on a GPU with `free` free bytes and so many `lanes`, if the largest
-/// weight takes `largest`: what they can take, or a share of what there is.
+/// batch takes `largest`: what they can take, or a share of what there is.
 pub fn ceiling_on_gpu(free: u64, lanes: usize, largest: u64) -> u64 {
     largest.saturating_mul(lanes as u64).min((SHARE * free as f64) as u64)
 }

@@ -211,6 +211,7 @@ fn provenance(parts: &[PartScan], merged: Merged) -> Provenance {
     let count = |of: fn(&Provenance) -> usize| all().map(of).sum();
     let devices: BTreeSet<&str> = all().map(|provenance| provenance.device.as_str()).collect();
     let libraries: BTreeSet<&Library> = all().flat_map(|provenance| &provenance.libraries).collect();
+    let settings: BTreeSet<&str> = all().filter_map(|provenance| provenance.emulation.as_deref()).collect();
     let eigensolvers: BTreeSet<&String> = all().flat_map(|provenance| &provenance.eigensolvers).collect();
     let date = all().map(|provenance| &provenance.date).min().cloned();
     Provenance {
@@ -218,7 +219,7 @@ fn provenance(parts: &[PartScan], merged: Merged) -> Provenance {
         device: devices.into_iter().collect::<Vec<_>>().join(","),
         libraries: libraries.into_iter().cloned().collect(),
         eigensolvers: eigensolvers.into_iter().cloned().collect(),
-        emulation: all().find_map(|provenance| provenance.emulation.clone()),
+        emulation: Some(settings.into_iter().collect::<Vec<_>>().join(", ")).filter(|settings| !settings.is_empty()),
         methods: Methods { gram: count(|all| all.methods.gram), direct: count(|all| all.methods.direct) },
         processors: Processors { cpu: count(|all| all.processors.cpu), cuda: count(|all| all.processors.cuda) },
         seconds: Seconds { plan: sum(|all| all.plan), scan: sum(|all| all.scan), total: sum(|all| all.total) },

@@ -45,8 +45,8 @@ pub use request::{DeviceError, DeviceRequest, Fault};
 use crate::checkpoint::Matrix;
 use widen::Survey;
 
-/// Names the version of the arithmetic. Every change that can move a result in any digit changes this name, so that no
-/// resumed scan mixes results of two versions.
+/// Names the version of the arithmetic. Every change that can move a result of the CPU in any digit changes this name, so that no
+/// resumed scan mixes results of two versions. Results of GPUs, whose libraries differ, agree to nine digits only.
 pub(crate) const ALGORITHM: &str = "gram-f64/2";
 
 /// Half the distance from 1 to the next float64: the largest relative error of one rounding.

@@ -8,6 +8,7 @@ use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressState, ProgressS
 use laser_scan::measure::{self, Event, Outcome, Plan};
 use laser_scan::modules::Module;
 use laser_scan::source::Transfer;
+use laser_scan::spectrum::Fault;
 use serde_json::{Value, json};
 
 use super::log::{Bars, Log};
@@ -107,7 +108,8 @@ impl<'a> Progress<'a> {
                 .terminal
                 .note(&format!("{device} cannot measure '{}' ({fault}): the CPU measures it", module.info.name)),
             Event::GivenUp { device, fault } => self.terminal.warn(&format!(
-                "{device} has failed ({fault}): its modules are measured on another GPU if there is one, or on the CPU"
+                "{device} {} ({fault}): its modules are measured on another GPU if there is one, or on the CPU",
+                if matches!(fault, Fault::Broken(_)) { "has failed" } else { "is given up" },
             )),
         }
     }

@@ -110,7 +110,7 @@ fn a_gpu_that_is_short_of_memory_does_less_and_the_cpu_the_rest() {
         let (cpu, cuda) = processors(&place);
         assert_eq!(cpu + cuda, MODULES);
         let is_told =
-            ["the CPU measures it", "has failed (out of memory)"].iter().any(|part| run.stderr.contains(part));
+            ["the CPU measures it", "is given up (out of memory)"].iter().any(|part| run.stderr.contains(part));
         assert_eq!(is_told, cpu > 0, "{}", run.stderr);
         by_gpu.push(cuda);
     }
@@ -126,9 +126,11 @@ fn a_gpu_that_refuses_a_module_keeps_the_others() {
         let refused = format!("{function}:9:10");
         let variables = [("STAND_IN_CUSOLVER", version), ("STAND_IN_REFUSE", refused.as_str())];
         let Some(run) = scan(&place, "cuda", &variables) else { return };
-        assert!(!run.succeeded().stderr.contains("has failed"), "{}", run.stderr);
+        assert!(!run.succeeded().stderr.contains("is given up"), "{}", run.stderr);
         let (cpu, cuda) = processors(&place);
         assert!(cpu <= 2 && cpu + cuda == MODULES, "{cpu} and {cuda}: {}", run.stderr);
+        // A batch that is refused is done one by one, and all of it may go well.
+        assert!(cpu == 2 || function == "cusolverDnXsyevBatched", "{cpu}: {}", run.stderr);
         let told = run.stderr.matches("(CUSOLVER_STATUS_INVALID_VALUE): the CPU measures it").count();
         assert_eq!(told as u64, cpu, "{}", run.stderr);
     }
@@ -144,7 +146,7 @@ fn a_gpu_that_refuses_everything_is_given_up_in_the_librarys_words() {
         for first in [1, 9] {
             let refused = format!("{function}:{first}:999999");
             let Some(run) = scan(&place, "cuda", &[("STAND_IN_REFUSE", &refused)]) else { return };
-            let warning = format!("warning: cuda:0 has failed ({words})");
+            let warning = format!("warning: cuda:0 is given up ({words})");
             assert_eq!(run.succeeded().stderr.matches(&warning).count(), 1, "{}", run.stderr);
             assert_eq!(processors(&place), (MODULES, 0));
         }
@@ -188,7 +190,7 @@ fn as_much_is_in_work_as_a_small_card_holds() {
     }
     let place = Workplace::new();
     checkpoint::write_shards(&place.path("model"), &[("model.safetensors", checkpoint::layers(30, 350))]);
-    // A module takes up to 3.5 MB, and eight lanes would have 32 of them in work.
+    // A module takes up to 3.5 MB, and eight lanes would have all sixty in work.
     for memory in ["200000000", "40000000", "8000000"] {
         let mut command = place.command();
         command.args(["--model", "model", "--device", "cuda", "--verbose", "--fresh", "--overwrite"]);
@@ -211,7 +213,7 @@ fn auto_takes_all_gpus_and_the_cpu_helps_slow_ones() {
     assert!(run.succeeded().stderr.contains(reason), "{}", run.stderr);
     assert_eq!(place.json("laser_scan_tiny-mistral_run.json")["device"], json!("cuda:0,cpu"));
     let (cpu, cuda) = processors(&place);
-    assert_eq!(cpu + cuda, MODULES);
+    assert!(cpu > 0 && cpu + cuda == MODULES, "{cpu} and {cuda}");
     // Who names a device has it.
     scan(&place, "cuda", &[("STAND_IN_RATIO", "64")]).expect("the stand-in").succeeded();
     assert_eq!(processors(&place), (0, MODULES));
@@ -336,7 +338,7 @@ fn lanes_that_a_gpu_has_no_memory_for_are_done_without() {
         assert_eq!(processors(&place), if by_gpu { (0, MODULES) } else { (MODULES, 0) }, "{}", run.stderr);
         // In the library's own words.
         let words = ["CUBLAS_STATUS_NOT_INITIALIZED", "CUSOLVER_STATUS_INTERNAL_ERROR"];
-        let warning = |word: &&str| format!("warning: cuda:0 has failed ({word}, perhaps for want of memory)");
+        let warning = |word: &&str| format!("warning: cuda:0 is given up ({word}, perhaps for want of memory)");
         let is_told = words.iter().any(|word| run.stderr.contains(&warning(word)));
         assert_eq!(is_told, !by_gpu, "{}", run.stderr);
     }

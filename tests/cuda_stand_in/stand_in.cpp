@@ -473,7 +473,6 @@ struct Handle {
 
 // A handle with its memory on the current GPU. Without it, or on a broken GPU, `failure` is all that is said.
 static int create(Handle **handle, int failure) {
-    HOLD;
     if (!current || current->broken) return failure;
     uint64_t bytes = setting("STAND_IN_HANDLE", 0), memory = 0;
     if (bytes && cuMemAlloc_v2(&memory, bytes)) return failure;
@@ -537,13 +536,23 @@ int cusolverDnCreate(Handle **handle) { return create(handle, INTERNAL_ERROR); }
 int cusolverDnDestroy(Handle *handle) { return destroy(handle, INTERNAL_ERROR); }
 int cusolverDnSetStream(Handle *handle, Stream *stream) { return handle->stream = stream, SUCCESS; }
 
-int cusolverDnCreateParams(void **parameters) { return *parameters = new Handle, SUCCESS; }
-int cusolverDnDestroyParams(Handle *parameters) { return current->broken ? INTERNAL_ERROR : (delete parameters, SUCCESS); }
+// How many stages a reduction has, if that was asked for.
+struct Parameters {
+    int stages = 0;
+};
+
+int cusolverDnCreateParams(Parameters **parameters) { return *parameters = new Parameters, SUCCESS; }
+int cusolverDnDestroyParams(Parameters *parameters) { return current->broken ? INTERNAL_ERROR : (delete parameters, SUCCESS); }
 
 // How eigenvalues are found can be chosen since version 12.3.4.
-int cusolverDnSetAdvOptions(void *, int function, int algorithm) {
-    int version = 10000 * cusolver_version(0) + 100 * cusolver_version(1) + cusolver_version(2);
-    return function == 0 || (function == 4 && algorithm <= 2 && version >= 120304) ? SUCCESS : INVALID_VALUE;
+static bool has_two_stages() {
+    return 10000 * cusolver_version(0) + 100 * cusolver_version(1) + cusolver_version(2) >= 120304;
+}
+
+int cusolverDnSetAdvOptions(Parameters *parameters, int function, int algorithm) {
+    if (function == 0) return SUCCESS;
+    if (function != 4 || algorithm > 2 || !has_two_stages()) return INVALID_VALUE;
+    return parameters->stages = algorithm, SUCCESS;
 }
 
 int cusolverDnSetDeterministicMode(Handle *, int mode) { return mode == 1 || mode == 2 ? SUCCESS : INVALID_VALUE; }
@@ -553,10 +562,12 @@ int cusolverDnXsyevd_bufferSize(Handle *, void *, int, int, int64_t n, int, uint
     return *on_device = 8 * (2 * n + 1), *on_host = 4 * 1, SUCCESS;
 }
 
-int cusolverDnXsyevd(Handle *handle, void *, int vectors, int triangle, int64_t n, int of_a, uint64_t a, int64_t lda, int of_w,
+int cusolverDnXsyevd(Handle *handle, Parameters *parameters, int vectors, int triangle, int64_t n, int of_a, uint64_t a, int64_t lda, int of_w,
                      uint64_t w, int of_work, uint64_t on_device, size_t device_bytes, int *on_host, size_t host_bytes,
                      uint64_t info) {
     if (vectors != 0 || triangle != 0 || lda < n || of_a != F64 || of_w != F64 || of_work != F64) return INVALID_VALUE;
+    // What src/spectrum/cuda/eigensolver.rs says of the order.
+    if (has_two_stages() && (n >= 2048) != (parameters->stages == 2)) return INVALID_VALUE;
     if (device_bytes < 8 * (2 * (size_t)n + 1) || host_bytes < 4 || refuses("cusolverDnXsyevd")) return INVALID_VALUE;
     int status = issue(handle->stream, [=] {
         count_kernel(handle->stream->gpu);

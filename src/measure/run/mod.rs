@@ -271,7 +271,8 @@ impl Work<'_> {
             let left = if is_done { &[][..] } else { &batch.tasks };
             for (at, task) in left.iter().enumerate() {
                 match self.measure(station, task, &lane) {
-                    Ok(()) => self.schedule.has_done_well(station),
+                    Ok(true) => self.schedule.has_done_well(station),
+                    Ok(false) => {}
                     Err(fault @ Fault::Broken(_)) => {
                         self.schedule.offer(left[at..].to_vec());
                         let is_given_up = self.schedule.give_up(station);
@@ -293,7 +294,8 @@ impl Work<'_> {
     /// The most bytes that tasks in work take together on `gpu`, whose lanes are open.
     fn ceiling(&self, gpu: &Device) -> u64 {
         let tasks = self.plan.modules.iter().map(|module| Task::new(0, module, Method::Gram));
-        let largest = tasks.filter(|task| task.is_for(gpu)).map(|task| task.bytes(gpu)).max().unwrap_or(0);
+        let bytes = |task: Task| task.bytes(gpu).saturating_mul(task.together(gpu) as u64);
+        let largest = tasks.filter(|task| task.is_for(gpu)).map(bytes).max().unwrap_or(0);
         // If a GPU cannot tell its free memory, it will fail when it is used.
         let free = gpu.free_memory().ok().flatten().unwrap_or(0);
         ceiling_on_gpu(free, gpu.lanes(self.threads), largest)
@@ -317,9 +319,10 @@ impl Work<'_> {
         }
     }
 
-    fn measure(&self, station: usize, task: &Task, lane: &Lane) -> Result<(), Fault> {
+    /// Measures one module, and returns whether there is an outcome. Fails if the device of `station` does.
+    fn measure(&self, station: usize, task: &Task, lane: &Lane) -> Result<bool, Fault> {
         if self.schedule.is_aborted() || self.is_void(task) {
-            return Ok(());
+            return Ok(false);
         }
         self.read_ahead(station);
         let module = &self.plan.modules[task.place];
@@ -354,13 +357,15 @@ impl Work<'_> {
         true
     }
 
-    /// Takes what came of an attempt at a task, which took so long. Fails if the device of `station` did.
-    fn conclude(&self, station: usize, task: &Task, attempt: Attempt, elapsed: Duration) -> Result<(), Fault> {
+    /// Takes what came of an attempt at a task, which took so long, and returns whether that is an outcome. Fails if the device of
+    /// `station` did.
+    fn conclude(&self, station: usize, task: &Task, attempt: Attempt, elapsed: Duration) -> Result<bool, Fault> {
         match attempt {
             Attempt::Done(outcome) => {
                 if let Err(error) = self.finish(task, outcome, elapsed) {
                     self.fail(error);
                 }
+                Ok(true)
             }
             Attempt::Inaccurate => {
                 let module = &self.plan.modules[task.place];
@@ -371,10 +376,10 @@ impl Work<'_> {
                 } else {
                     self.schedule.offer(vec![direct]);
                 }
+                Ok(false)
             }
-            Attempt::Faulted(fault) => return Err(fault),
+            Attempt::Faulted(fault) => Err(fault),
         }
-        Ok(())
     }
 
     /// Has the weights that come next on `station` read from the disk while others are measured.

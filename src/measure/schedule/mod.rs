@@ -351,6 +351,8 @@ impl State {
         }
         let room = ceiling.saturating_sub(*in_use);
         let (device, lanes, is_idle) = (device.clone(), *lanes, *in_use == 0);
+        // What batches of small tasks leave to the other lanes.
+        let share = room / (lanes.min(*at_once) - in_work) as u64;
         let (ready, end) = self.ready(at);
         let first = end.peek(ready).filter(|task| is_idle || task.bytes(&device) <= room)?.clone();
         // What there is of small tasks is for all lanes.
@@ -359,7 +361,7 @@ impl State {
         taken.tasks.extend(end.pop(ready));
         if taken.together {
             let fits = |task: &Task, taken: &Taken| {
-                taken.tasks.len() < most && task.is_like(&first) && taken.bytes + task.bytes(&device) <= room
+                taken.tasks.len() < most && task.is_like(&first) && taken.bytes + task.bytes(&device) <= share
             };
             while let Some(task) = end.peek(ready).filter(|task| fits(task, &taken)) {
                 taken.bytes += task.bytes(&device);

@@ -26,8 +26,17 @@ pub type Version = [u32; 3];
 /// Since this version matrices are solved by the batch, whatever their order.
 const BATCHES: Version = [11, 7, 1];
 
-/// Since this version two stages can be asked for.
+/// Since this version two stages can be asked for, and small matrices need no other way.
 const TWO_STAGES: Version = [12, 3, 4];
+
+/// What the installed cuSOLVER can do.
+#[derive(Clone, Copy, Debug)]
+pub struct Abilities {
+    /// `None` if it does not tell.
+    pub version: Option<Version>,
+    /// Whether it takes the request for two stages.
+    pub has_two_stages: bool,
+}
 
 /// The largest order of matrices that are solved by the batch.
 pub const SMALL: usize = 1024;
@@ -35,13 +44,12 @@ pub const SMALL: usize = 1024;
 /// The smallest order of a matrix that is worth two stages.
 const LARGE: usize = 2048;
 
-/// The way for matrices of order `n`, if cuSOLVER has this `version`. It does not depend on anything else, so that a
-/// module has the same numbers whatever is measured beside it.
-pub fn choose(n: usize, version: Option<Version>) -> Eigensolver {
-    let Some(version) = version else { return Eigensolver::Default };
+/// The way for matrices of order `n`, which does not depend on what is measured beside them.
+pub fn choose(n: usize, abilities: Abilities) -> Eigensolver {
+    let Some(version) = abilities.version else { return Eigensolver::Default };
     match n {
         ..=SMALL if version >= BATCHES => Eigensolver::Batched,
-        LARGE.. if version >= TWO_STAGES => Eigensolver::TwoStage,
+        LARGE.. if abilities.has_two_stages => Eigensolver::TwoStage,
         _ if version >= TWO_STAGES => Eigensolver::Default,
         _ => Eigensolver::Bisection,
     }
@@ -64,10 +72,16 @@ mod tests {
 
     #[test]
     fn newer_libraries_are_used_for_what_they_can() {
-        let ways = |version| [768, 1500, 4096].map(|n| choose(n, version));
+        let ways = |version: Option<Version>| {
+            let has_two_stages = version.is_some_and(|version| version >= TWO_STAGES);
+            [768, 1500, 4096].map(|n| choose(n, Abilities { version, has_two_stages }))
+        };
         assert_eq!(ways(None), [Eigensolver::Default; 3]);
         assert_eq!(ways(Some([11, 6, 4])), [Eigensolver::Bisection; 3]);
         assert_eq!(ways(Some([12, 0, 4])), [Eigensolver::Batched, Eigensolver::Bisection, Eigensolver::Bisection]);
+        // A library that does not take the request goes on as it comes.
+        let unwilling = Abilities { version: Some([12, 4, 1]), has_two_stages: false };
+        assert_eq!(choose(4096, unwilling), Eigensolver::Default);
         assert_eq!(ways(Some([12, 4, 1])), [Eigensolver::Batched, Eigensolver::Default, Eigensolver::TwoStage]);
     }
 }

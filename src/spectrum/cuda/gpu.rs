@@ -1,14 +1,14 @@
 //! A GPU of this machine.
 
 use std::error::Error;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::driver::sys::{CUdevice_attribute, CUresult};
 use candle_core::cuda_backend::cudarc::driver::{CudaContext, DriverError};
 
-use super::eigensolver::{self, Eigensolver, Version};
+use super::eigensolver::{self, Abilities, Eigensolver, Version};
 use super::fault::{fault, in_words, sentence};
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 use super::libraries::{self, Missing};
@@ -22,6 +22,7 @@ pub struct Gpu {
     context: Arc<CudaContext>,
     libraries: &'static [Library],
     emulation: Option<String>,
+    abilities: Abilities,
 }
 
 impl Gpu {
@@ -53,7 +54,8 @@ impl Gpu {
         if context.has_async_alloc() {
             raw::keep_freed_memory(&context).map_err(|error| unusable(&error))?;
         }
-        let gpu = Self { ordinal, model, context, libraries, emulation: emulation::asked_for() };
+        let abilities = Abilities { version: solver_version(libraries), has_two_stages: raw::has_two_stages() };
+        let gpu = Self { ordinal, model, context, libraries, emulation: emulation::asked_for(), abilities };
         match gpu.emulation {
             Some(_) => gpu.check_emulation().map(|()| gpu),
             None => Ok(gpu),
@@ -65,7 +67,13 @@ impl Gpu {
         let Self { ordinal, .. } = *self;
         let unusable = |reason: String| DeviceError::Unusable { ordinal, reason };
         let stream = self.stream().map_err(|fault| unusable(fault.to_string()))?;
-        emulation::check(&stream).map_err(unusable)
+        let checked = catch_unwind(AssertUnwindSafe(|| emulation::check(&stream)));
+        let checked = checked.unwrap_or_else(|_| Err("it failed while products were measured".into()));
+        if checked.is_err() && self.context.synchronize().is_err() {
+            // Its handles cannot be destroyed any more.
+            std::mem::forget(stream);
+        }
+        checked.map_err(unusable)
     }
 
     /// How many times slower than float32 it does float64, if it tells.
@@ -93,16 +101,9 @@ impl Gpu {
         self.libraries
     }
 
-    /// The version of cuSOLVER, if it tells.
-    fn solver_version(&self) -> Option<Version> {
-        let version = self.libraries.last()?.version.as_ref()?;
-        let numbers: Vec<u32> = version.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
-        numbers.try_into().ok()
-    }
-
     /// How the eigenvalues of the Gram matrix of a weight of `shape` are found on it.
     pub fn eigensolver(&self, [rows, columns]: [usize; 2]) -> Eigensolver {
-        eigensolver::choose(rows.min(columns), self.solver_version())
+        eigensolver::choose(rows.min(columns), self.abilities)
     }
 
     /// How many weights of `shape` are computed faster together than one after the other.
@@ -119,7 +120,7 @@ impl Gpu {
     /// Opens a new stream.
     pub fn stream(&self) -> Result<Stream, Fault> {
         // If the GPU fails half-way, the handles that were opened before panic when they are dropped.
-        let stream = catch_unwind(|| Stream::new(self.ordinal, self.solver_version()));
+        let stream = catch_unwind(|| Stream::new(self.ordinal, self.abilities));
         let stream = stream.map_err(|_| Fault::Broken("it failed while it was opened".into()))?;
         stream.map_err(|error| self.fault(&error))
     }
@@ -128,6 +129,13 @@ impl Gpu {
         let fault = fault(error, || self.context.synchronize().is_ok());
         fault.unwrap_or_else(|| Fault::Broken(in_words(error)))
     }
+}
+
+/// The version of cuSOLVER, if it tells.
+fn solver_version(libraries: &[Library]) -> Option<Version> {
+    let version = libraries.last()?.version.as_ref()?;
+    let numbers: Vec<u32> = version.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
+    numbers.try_into().ok()
 }
 
 fn unusable(ordinal: usize) -> impl Fn(&(dyn Error + 'static)) -> DeviceError {

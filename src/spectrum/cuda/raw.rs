@@ -269,8 +269,6 @@ unsafe impl Send for Solver {}
 
 impl Solver {
     pub fn new(stream: &Arc<CudaStream>) -> Result<Self> {
-        const SYEVD: c_int = 4;
-        const TWO_STAGES: c_int = 2;
         const ALLOW_NON_DETERMINISTIC_RESULTS: c_int = 2;
         let handle = DnHandle::new(stream.clone()).map_err(failed)?;
         // cuSOLVER wants a function to be named. It keeps its default algorithm, like all others.
@@ -285,15 +283,29 @@ impl Solver {
             }
         };
         // Older libraries know neither of the two, and go on as they did.
-        // SAFETY: handle and parameters are live; an unknown number is refused.
+        let _ = ask_for_two_stages(&two_stages);
+        // SAFETY: the handle is live; an unknown number is refused.
         unsafe {
-            let _ = newer::set_algorithm(two_stages.cu(), SYEVD, TWO_STAGES);
             // NVIDIA says that reproducible bits cost time in the functions that are called here. This program promises them
             // for the CPU only.
             let _ = newer::cusolverDnSetDeterministicMode(handle.cu(), ALLOW_NON_DETERMINISTIC_RESULTS);
         }
         Ok(Self { handle, parameters, two_stages })
     }
+}
+
+/// Whether cuSOLVER takes the request to reduce in two stages.
+pub fn has_two_stages() -> bool {
+    let function = cusolver::sys::cusolverDnFunction_t::CUSOLVERDN_GETRF;
+    let parameters = DnParams::new(function, cusolver::sys::cusolverAlgMode_t::CUSOLVER_ALG_0);
+    parameters.is_ok_and(|parameters| ask_for_two_stages(&parameters).is_ok())
+}
+
+fn ask_for_two_stages(parameters: &DnParams) -> Result<()> {
+    const SYEVD: c_int = 4;
+    const TWO_STAGES: c_int = 2;
+    // SAFETY: the parameters are live; an unknown number is refused.
+    accept(unsafe { newer::set_algorithm(parameters.cu(), SYEVD, TWO_STAGES) })
 }
 
 /// Returns the `error` after which `handles` are not needed. On a device that is broken they cannot be destroyed any more, and

@@ -53,7 +53,12 @@ impl Stream {
             });
         }
         drop(panel);
-        let eigenvalues = self.eigenvalues(solver, &mut grams, n, weights.len())?;
+        let is_empty = invariants.iter().all(Option::is_none);
+        let eigenvalues = if is_empty {
+            vec![0.0; weights.len() * n]
+        } else {
+            self.eigenvalues(solver, &mut grams, n, weights.len())?
+        };
         let mut all = Vec::with_capacity(eigenvalues.len());
         for ((survey, invariants), eigenvalues) in surveys.into_iter().zip(invariants).zip(eigenvalues.chunks(n)) {
             all.extend(values(survey, n, |_| {
@@ -105,7 +110,7 @@ impl Stream {
 
     /// The eigenvalues of `count` symmetric matrices of order `n` in the way that is chosen for them.
     fn eigenvalues(&self, solver: &Solver, matrices: &mut CudaSlice<f64>, n: usize, count: usize) -> Result<Vec<f64>> {
-        self.solve(choose(n, self.version), solver, matrices, n, count)
+        self.solve(choose(n, self.abilities), solver, matrices, n, count)
     }
 
     /// The eigenvalues of `count` symmetric matrices of order `n` in one `way`, those of each smallest first.
