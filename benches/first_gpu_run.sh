@@ -4,7 +4,7 @@
 #
 #   benches/first_gpu_run.sh BINARIES OUTPUT [STEP ...]
 #
-# BINARIES is a folder with the program, the numeric tests and the benchmark, which the README's part on contributing builds:
+# BINARIES is a folder with the program, the numeric tests and the benchmark, which CONTRIBUTING.md says how to build:
 # laser-scan, numerics and gpu. Each step writes OUTPUT/STEP.txt, and the table of how they ended is OUTPUT/summary.txt. Steps are, in
 # this order and all by default:
 #

@@ -18,7 +18,7 @@ pub enum DeviceError {
     #[error("'{0}' is no device: use auto, cpu, cuda, cuda:0 or cuda:0,1")]
     Unknown(String),
     #[error(
-        "this build of laser-scan has no CUDA support: build it with 'cargo build --release --features cuda', as its README says"
+        "this build of laser-scan has no CUDA support: build it with 'cargo build --release --features cuda', as docs/gpu.md says"
     )]
     NoCuda,
     /// The driver finds no GPU, for the reason given.
@@ -26,7 +26,7 @@ pub enum DeviceError {
     NoGpu(String),
     #[error("there is no cuda:{ordinal}: the last GPU here is cuda:{last}")]
     NoSuchGpu { ordinal: usize, last: usize },
-    #[error("cuda:{ordinal} cannot be used ({reason}): the README says which driver and libraries it needs")]
+    #[error("cuda:{ordinal} cannot be used ({reason}): docs/gpu.md says which driver and libraries it needs")]
     Unusable { ordinal: usize, reason: String },
 }
 

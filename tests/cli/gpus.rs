@@ -262,7 +262,7 @@ fn a_driver_that_does_not_go_with_the_build_is_told_of() {
         assert!(run.succeeded().stderr.contains(&warning), "{}", run.stderr);
         assert_eq!(processors(&place), (MODULES, 0));
         let refused = scan(&place, "cuda", &[("STAND_IN_DRIVER", driver)]).expect("the stand-in");
-        refused.refused(1, &["cuda:0 cannot be used", "README", "--device cpu"]);
+        refused.refused(1, &["cuda:0 cannot be used", "docs/gpu.md", "--device cpu"]);
     }
 }
 

@@ -16,7 +16,7 @@ mod diffusion;
 mod encoders;
 mod experts;
 #[cfg(test)]
-mod readme;
+mod page;
 mod row;
 
 use std::collections::HashMap;

@@ -3,10 +3,10 @@
 //! wrote them.
 
 mod damaged;
-mod families;
+pub mod families;
+mod formats;
 mod pickles;
 mod quantized;
-mod readme;
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The README's tables of architectures, made from the tables that the program uses.
+//! The documentation's page of architectures, made from the tables that the program uses.
 
 use std::fmt::{Display, Write};
 use std::path::Path;
@@ -8,9 +8,32 @@ use serde_json::Value;
 use super::TABLE;
 use super::row::{Architecture, InputFirst, Layout, Odd, PLAIN, Refused};
 
-/// What stands before and after the part of the README that is made here.
-const BEGIN: &str = "<!-- Made from the code by src/modules/architectures/readme.rs. -->\n";
-const END: &str = "<!-- The end of what is made from the code. -->\n";
+const PAGE: &str = "docs/architectures.md";
+
+/// How long a line may be where it can be broken.
+const WIDTH: usize = 118;
+
+const HEAD: &str = "\
+<!-- Made from the code by src/modules/architectures/page.rs. -->
+
+# Architectures
+
+[How modules are found](models.md#how-modules-are-found) says what these tables are for. The program knows the classes
+of these libraries:
+
+";
+
+const TESTED: &str = "\
+A test reads small checkpoints, which transformers or diffusers wrote, and compares what is found in each with what the
+library has in memory after loading it. There are ";
+
+const ROWS: &str = "\
+## Fused weights, and what else is particular
+
+`--split-fused` measures the parts of a fused weight, too. The last column says, among other things, where a trainer must
+take care. `#` stands for any number.
+
+";
 
 /// The tables of what libraries load, and whether they tell classes by `model_type`.
 const LIBRARIES: [(&str, bool); 3] = [("transformers5", true), ("transformers4", true), ("diffusers", false)];
@@ -40,7 +63,17 @@ fn tested() -> String {
     let mut names: Vec<String> =
         files.filter_map(|file| Some(file.file_name().to_str()?.strip_suffix(".json")?.to_owned())).collect();
     names.sort_unstable();
-    format!("Tested on {} small checkpoints: {}.\n", names.len(), coded(names.iter()))
+    let text = format!("{TESTED}{} of them: {}.", names.len(), coded(names.iter()));
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.last_mut().expect("one line at least");
+        match last.len() {
+            0 => last.push_str(word),
+            length if length + word.len() < WIDTH => *last += &format!(" {word}"),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 fn rows() -> String {
@@ -121,17 +154,13 @@ fn particular(row: &Architecture) -> Vec<String> {
     told
 }
 
-/// With `LASER_SCAN_BLESS=1` the README is written anew.
+/// With `LASER_SCAN_BLESS=1` the page is written anew.
 #[test]
-fn the_readme_says_what_the_tables_say() {
-    let readme = read("README.md");
-    let (before, rest) = readme.split_once(BEGIN).expect("the beginning of the part");
-    let (made, after) = rest.split_once(END).expect("its end");
-    let expected = format!("\n{}\n{}\n{}\n", libraries(), tested(), rows());
+fn the_page_says_what_the_tables_say() {
+    let expected = format!("{HEAD}{}\n{}\n{ROWS}{}", libraries(), tested(), rows());
     if std::env::var_os("LASER_SCAN_BLESS").is_some() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-        std::fs::write(path, format!("{before}{BEGIN}{expected}{END}{after}")).expect("writable");
+        std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE), expected).expect("writable");
     } else {
-        assert_eq!(made, expected, "run with LASER_SCAN_BLESS=1 and look at what changed");
+        assert_eq!(read(PAGE), expected, "run with LASER_SCAN_BLESS=1 and look at what changed");
     }
 }
