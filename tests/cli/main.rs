@@ -11,6 +11,8 @@ mod delta;
 mod diff_and_report;
 #[cfg(unix)]
 mod diffusion;
+#[cfg(unix)]
+mod docs;
 mod exclusion_advice;
 mod export;
 mod expressions;

@@ -18,7 +18,7 @@ const LINEAR: [&str; 8] =
     ["Linear", "DoryLMHead", "FalconLinear", "NonDynamicallyQuantizableLinear", "Conv1D", "Conv1d", "Conv2d", "Conv3d"];
 
 /// Writes the checkpoint that `family` describes into `folder`: values are a function of a tensor's name.
-fn write(family: &Value, folder: &Path) {
+pub fn write(family: &Value, folder: &Path) {
     fs::create_dir_all(folder).expect("created");
     fs::write(folder.join("config.json"), family["config"].to_string()).expect("written");
     let mut weight_map = Map::new();
