@@ -12,9 +12,9 @@ use crate::spectrum::{Method, Processor, Spectrum, values};
 /// The variable by which cuBLAS is asked for emulated products, since CUDA 13.0.
 const VARIABLE: &str = "CUBLAS_EMULATE_DOUBLE_PRECISION";
 
-/// The shape of the matrix on which emulated products are measured: as large as those on which most time goes, because cuBLAS may make
-/// small products as ever.
-const PROBE: [usize; 2] = [2048, 2048];
+/// The shape of the matrix on which emulated products are measured: no less work than where most time goes, because cuBLAS may make
+/// small products as ever, and not one of those that are solved by the batch.
+const PROBE: [usize; 2] = [1280, 4096];
 
 /// How many powers of two the probe's elements are apart.
 const SPREAD: u32 = 40;
