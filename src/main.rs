@@ -3,19 +3,17 @@
 mod cli;
 mod commands;
 mod defect;
+// Elsewhere Ctrl-C ends the process before anything can be said about it.
+#[cfg_attr(not(unix), expect(dead_code, reason = "what is said after an interruption"))]
 mod terminal;
 
 use std::process::ExitCode;
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use commands::task::Task;
 use terminal::Terminal;
-
-/// An interrupted scan waits at most this long for its last message to be printed.
-const LAST_MESSAGE: Duration = Duration::from_millis(300);
 
 fn main() -> ExitCode {
     defect::guarded(run)
@@ -41,8 +39,15 @@ fn run() -> ExitCode {
 /// the signal, so that a shell script that runs it stops too.
 #[cfg(unix)]
 fn on_signals(terminal: &Arc<Terminal>) -> Result<()> {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use anyhow::Context as _;
     use signal_hook::consts::{SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
+
+    /// An interrupted scan waits at most this long for its last message to be printed.
+    const LAST_MESSAGE: Duration = Duration::from_millis(300);
 
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot watch for Ctrl-C")?;
     let terminal = Arc::clone(terminal);

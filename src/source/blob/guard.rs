@@ -135,11 +135,14 @@ fn replace_action() -> io::Result<()> {
     }
 }
 
+/// The code of a signal that a process has sent, on macOS and FreeBSD, where libc does not name it. Elsewhere it is not above zero.
+const SENT: c_int = 0x10001;
+
 extern "C" fn on_bus_error(signal: c_int, information: *mut libc::siginfo_t, _context: *mut c_void) {
     // SAFETY: With SA_SIGINFO the kernel passes a valid structure. It contains an address if a fault raised the signal; if a
     // process sent it, other integer fields are in that place, and the address is not used.
     let (code, address) = unsafe { ((*information).si_code, (*information).si_addr().addr()) };
-    let is_fault = code > 0 && code != libc::SI_USER;
+    let is_fault = code > 0 && code != SENT;
     let mapping = if is_fault { Watched::of(address) } else { None };
     if mapping.is_some_and(Watched::turn_to_zeros) {
         // The thread repeats its read and gets a zero.

@@ -44,6 +44,7 @@ impl RepositoryCache {
         let folder = path.parent().unwrap_or(&self.root);
         fs::create_dir_all(folder)?;
         // It is replaced atomically, so that another process reads either the old or the new commit.
+        #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix has permissions to set"))]
         let mut builder = tempfile::Builder::new();
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
