@@ -35,7 +35,16 @@ pub fn with_tips(command: Command) -> Command {
         if is_known(&command, name) || option.is_some_and(|option| !is_known(&command, option)) {
             return command;
         }
+        // With or without a value, it is told that it is not known.
         let parser = UnknownArgumentValueParser::suggest(StyledStr::from(tip));
-        command.arg(Arg::new(name).long(name).num_args(0..=1).value_name("VALUE").value_parser(parser).hide(true))
+        command.arg(
+            Arg::new(name)
+                .long(name)
+                .num_args(0..=1)
+                .default_missing_value("")
+                .value_name("VALUE")
+                .value_parser(parser)
+                .hide(true),
+        )
     })
 }
