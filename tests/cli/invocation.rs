@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::program::{Workplace, finish, tiny_mistral};
+use crate::support::program::{Workplace, finish, in_project, tiny_mistral};
 
 /// A model is named by itself, by `scan` and by the option, and the results are the same.
 #[test]
@@ -97,6 +97,36 @@ fn shells_and_man_know_every_command() {
     }
     let page = place.run(&["man"]);
     assert!(page.succeeded().stdout.contains(".TH laser"), "{}", page.stdout);
+}
+
+/// What the wheel has for shells and `man`, beside the program. `LASER_SCAN_BLESS=1 cargo test` writes it anew.
+#[test]
+fn the_wheel_has_what_shells_and_man_have_of_this_version() {
+    let place = Workplace::new();
+    place.run(&["man", "man/man1"]).succeeded();
+    let pages = fs::read_dir(place.path("man/man1")).expect("written").flatten();
+    let mut files: Vec<String> = pages.map(|page| format!("man/man1/{}", page.file_name().to_string_lossy())).collect();
+    for (shell, file) in [
+        ("bash", "bash-completion/completions/laser-scan"),
+        ("zsh", "zsh/site-functions/_laser-scan"),
+        ("fish", "fish/vendor_completions.d/laser-scan.fish"),
+    ] {
+        let script = place.run(&["completions", shell]);
+        place.write(&[(file, script.succeeded().stdout.as_bytes())]);
+        files.push(file.to_owned());
+    }
+    let share = in_project("python/laser_scan.data/data/share");
+    let share = std::path::Path::new(&share);
+    let ours = |file: &str| fs::read(place.path(file)).expect("written");
+    assert_eq!(files.len(), 13, "{files:?}");
+    for file in files {
+        if std::env::var_os("LASER_SCAN_BLESS").is_some() {
+            fs::create_dir_all(share.join(&file).parent().expect("a folder")).expect("created");
+            fs::write(share.join(&file), ours(&file)).expect("written");
+        }
+        let theirs = fs::read(share.join(&file)).expect("a file of the wheel");
+        assert!(theirs == ours(&file), "{file}: run with LASER_SCAN_BLESS=1 and look at what changed");
+    }
 }
 
 /// On a terminal of so many columns, by util-linux's `script`, which makes one.
