@@ -20,25 +20,16 @@ import tempfile
 import time
 
 import torch
+from make_7b import SHAPES
 from safetensors import safe_open
 from safetensors.torch import save_file
-
-MISTRAL_LAYER = {
-    "self_attn.q_proj": (4096, 4096),
-    "self_attn.k_proj": (1024, 4096),
-    "self_attn.v_proj": (1024, 4096),
-    "self_attn.o_proj": (4096, 4096),
-    "mlp.gate_proj": (14336, 4096),
-    "mlp.up_proj": (14336, 4096),
-    "mlp.down_proj": (4096, 14336),
-}
 
 
 def write_layer(folder):
     """Noise with a tail of planted directions, as trained weights have one."""
     torch.manual_seed(0)
     tensors = {}
-    for name, (rows, columns) in MISTRAL_LAYER.items():
+    for name, (rows, columns) in SHAPES.items():
         rank = min(rows, columns) // 16
         strengths = (rows**0.5 + columns**0.5) * (0.5 + 10 * torch.arange(1, rank + 1) ** -0.8)
         planted = (torch.randn(rows, rank) * strengths / rows**0.5) @ torch.randn(rank, columns) / columns**0.5

@@ -12,7 +12,7 @@ use super::eigensolver::{self, Abilities, Eigensolver, Version};
 use super::fault::{fault, in_words, sentence};
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 use super::libraries::{self, Missing};
-use super::{BATCH, Stream, emulation, kernels, raw};
+use super::{BATCH, Stream, emulation, kernels, raw, solver};
 use crate::spectrum::{DeviceError, Fault, Library};
 
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Gpu {
         if context.has_async_alloc() {
             raw::keep_freed_memory(&context).map_err(|error| unusable(&error))?;
         }
-        let abilities = Abilities { version: solver_version(libraries), has_two_stages: raw::has_two_stages() };
+        let abilities = Abilities { version: solver_version(libraries), has_two_stages: solver::has_two_stages() };
         let gpu = Self { ordinal, model, context, libraries, emulation: emulation::asked_for(), abilities };
         match gpu.emulation {
             Some(_) => gpu.check_emulation().map(|()| gpu),

@@ -1,7 +1,7 @@
 //! Singular values on NVIDIA's GPUs.
 //!
 //! A weight is copied to the GPU in its stored precision (`staging`) and surveyed and widened there by our own
-//! `kernels`. Then cuBLAS and cuSOLVER multiply and reduce it in float64; their calls are in `raw`. Each [`Stream`]
+//! `kernels`. Then cuBLAS and cuSOLVER multiply and reduce it in float64; their calls are in `raw` and `solver`. Each [`Stream`]
 //! does so for one weight at a time. Several streams keep the GPU and the bus busy at once, and fill the GPU where
 //! matrices are small.
 //!
@@ -22,6 +22,7 @@ mod kernels;
 mod libraries;
 mod raw;
 mod routes;
+mod solver;
 mod staging;
 mod stream;
 

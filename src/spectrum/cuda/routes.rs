@@ -7,7 +7,8 @@ use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaViewMut};
 use super::depth;
 use super::eigensolver::{Eigensolver, choose};
 use super::kernels::{self, Element, Lines, Matrix};
-use super::raw::{self, Product, Solver, Stages};
+use super::raw::{self, Product};
+use super::solver::{self, Solver, Stages};
 use super::stream::{Handles, Stream};
 use crate::spectrum::tridiagonal::Scaled;
 use crate::spectrum::widen::{Survey, power_of_two_near};
@@ -123,17 +124,17 @@ impl Stream {
         count: usize,
     ) -> Result<Vec<f64>> {
         match way {
-            Eigensolver::Batched => raw::eigenvalues_of_many(solver, matrices, n, count),
+            Eigensolver::Batched => solver::eigenvalues_of_many(solver, matrices, n, count),
             _ if count != 1 => candle_core::bail!("{count} matrices of order {n} cannot be solved at once by {way}"),
-            Eigensolver::TwoStage => raw::eigenvalues(solver, Stages::Two, matrices, n),
-            Eigensolver::Default => raw::eigenvalues(solver, Stages::AsItComes, matrices, n),
+            Eigensolver::TwoStage => solver::eigenvalues(solver, Stages::Two, matrices, n),
+            Eigensolver::Default => solver::eigenvalues(solver, Stages::AsItComes, matrices, n),
             Eigensolver::Bisection => self.by_bisection(solver, matrices, n),
         }
     }
 
     /// The eigenvalues of a symmetric matrix of order `n`, smallest first, by way of a tridiagonal matrix.
     fn by_bisection(&self, solver: &Solver, matrix: &mut CudaSlice<f64>, n: usize) -> Result<Vec<f64>> {
-        let (diagonal, off_diagonal) = raw::tridiagonal(solver, matrix, n)?;
+        let (diagonal, off_diagonal) = solver::tridiagonal(solver, matrix, n)?;
         let Some(Scaled { scale, diagonal, squares, bound }) = Scaled::new(&diagonal, &off_diagonal) else {
             return Ok(vec![0.0; n]);
         };
@@ -159,7 +160,7 @@ impl Stream {
             let kernel = self.kernel_for::<T>("widen")?;
             kernels::widen(&self.stream, &kernel, &weight.data, lines, 1.0 / scale, &mut matrix)?;
             let norm = raw::norm(blas, &self.stream, &matrix, n * long, 1)?;
-            let values = raw::singular_values(solver, &mut matrix, long, n)?;
+            let values = solver::singular_values(solver, &mut matrix, long, n)?;
             // ‖W‖²_F = Σ σᵢ²
             let (sum, exact) = (values.iter().map(|value| value * value).sum::<f64>(), norm * norm);
             if (sum - exact).abs() <= (8.0 * n as f64 * UNIT_ROUNDOFF + COHERENT) * exact {

@@ -12,7 +12,8 @@ use candle_core::{CudaDevice, CudaStorage, DType, Device, Layout, Shape, Storage
 use super::eigensolver::{Abilities, Eigensolver};
 use super::fault;
 use super::kernels::{self, Element, Kernel};
-use super::raw::{self, Number, Solver};
+use super::raw::{self, Number};
+use super::solver::Solver;
 use super::staging::Staging;
 use crate::checkpoint::{Axis, Coded, Elements, Groups, Layout as CodeLayout, Matrix, Order};
 use crate::spectrum::{Fault, Method};
