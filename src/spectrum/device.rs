@@ -273,6 +273,12 @@ impl Lane {
         self.on_gpu()?.solve_problem(problem, way).map_err(|error| self.explain(error))
     }
 
+    /// Reduces the matrix of a problem to a tridiagonal one, which is the first step of some ways. Fails if the device does.
+    #[cfg(feature = "cuda")]
+    pub fn reduce(&self, problem: &cuda::Problem) -> Result<(), SpectrumError> {
+        self.on_gpu()?.reduce_problem(problem).map_err(|error| self.explain(error))
+    }
+
     #[cfg(feature = "cuda")]
     fn on_gpu(&self) -> Result<&cuda::Stream, SpectrumError> {
         self.stream().ok_or_else(|| SpectrumError::Failed("the CPU has one way to eigenvalues".into()))

@@ -13,7 +13,7 @@ use super::eigensolver::{Abilities, Eigensolver};
 use super::fault;
 use super::kernels::{self, Element, Kernel};
 use super::raw::{self, Number};
-use super::solver::Solver;
+use super::solver::{self, Solver};
 use super::staging::Staging;
 use crate::checkpoint::{Axis, Coded, Elements, Groups, Layout as CodeLayout, Matrix, Order};
 use crate::spectrum::{Fault, Method};
@@ -249,6 +249,12 @@ impl Stream {
     pub fn solve_problem(&self, problem: &Problem, way: Eigensolver) -> candle_core::Result<()> {
         let mut matrices = self.stream.clone_dtod(&problem.matrices).w()?;
         self.solve(way, &self.handles().solver, &mut matrices, problem.n, problem.count).map(drop)
+    }
+
+    /// Reduces the first matrix of a problem to a tridiagonal one in one stage, and does nothing else.
+    pub fn reduce_problem(&self, problem: &Problem) -> candle_core::Result<()> {
+        let mut matrices = self.stream.clone_dtod(&problem.matrices).w()?;
+        solver::tridiagonal(&self.handles().solver, &mut matrices, problem.n).map(drop)
     }
 
     fn handles(&self) -> MutexGuard<'_, Handles> {
