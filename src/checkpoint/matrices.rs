@@ -14,7 +14,7 @@ use super::error::CheckpointError;
 use super::header::{self, TensorInfo};
 use super::matrix::{Elements, Matrix};
 use super::pickle::{self, PickledTensor};
-use super::quantization::Undecodable;
+use super::quantization::{Codes, Undecodable};
 use super::shard::Shard;
 use super::weight::{Storage, Weight};
 use super::{Part, Selection};
@@ -142,7 +142,11 @@ impl Matrices {
             }
             Storage::Quantized(quantized) => {
                 let read = |part: &Part, range| self.bytes(part, range);
-                (whole, quantized.read(selection.index, &read)?, selection.band.as_ref())
+                let elements = match quantized.read(selection.index, &read)? {
+                    Codes::Coded(coded) => Elements::Coded(coded),
+                    Codes::Numbers(numbers) => Elements::Decoded(numbers),
+                };
+                (whole, elements, selection.band.as_ref())
             }
         };
         let matrix = Matrix { shape, elements };

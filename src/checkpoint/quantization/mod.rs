@@ -32,11 +32,17 @@ pub use codes::Order;
 pub use codes::numbers;
 pub use method::Method;
 
-use super::matrix::Elements;
 use super::part::Part;
 use crate::source::Bytes;
 
 pub type Read<'a> = dyn Fn(&Part, Range<u64>) -> Result<Bytes<'a>, Undecodable> + 'a;
+
+/// What is read of a quantised matrix.
+pub enum Codes<'a> {
+    Coded(Box<Coded<'a>>),
+    /// The numbers, of a stack that is read as a whole or of a format whose codes have no other form.
+    Numbers(Vec<f64>),
+}
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantized {
@@ -111,15 +117,15 @@ impl Quantized {
     }
 
     /// Reads the matrix at `index` of a stack, or the whole weight.
-    pub fn read<'a>(&self, index: Option<usize>, read: &Read<'a>) -> Result<Elements<'a>, Undecodable> {
+    pub fn read<'a>(&self, index: Option<usize>, read: &Read<'a>) -> Result<Codes<'a>, Undecodable> {
         let coded = match &self.scheme {
             Scheme::Grid(grid) => grid.read(index, read)?,
             Scheme::Lookup(lookup) => vec![lookup.read(read)?],
-            Scheme::Folded(folded) => return folded.decode(read).map(Elements::Decoded),
+            Scheme::Folded(folded) => return folded.decode(read).map(Codes::Numbers),
         };
         Ok(match <[Coded<'a>; 1]>::try_from(coded) {
-            Ok([one]) => Elements::Coded(Box::new(one)),
-            Err(all) => Elements::Decoded(all.iter().flat_map(Coded::numbers).collect()),
+            Ok([one]) => Codes::Coded(Box::new(one)),
+            Err(all) => Codes::Numbers(all.iter().flat_map(Coded::numbers).collect()),
         })
     }
 }
