@@ -28,6 +28,7 @@ mod direct;
 mod gram;
 mod householder;
 mod kernel;
+mod lane;
 mod low_rank;
 mod op;
 mod request;
@@ -38,7 +39,8 @@ mod widen;
 
 #[cfg(feature = "cuda")]
 pub use cuda::{Eigensolver, Problem};
-pub use device::{Device, Lane, Library, Opened, Processor};
+pub use device::{Device, Library, Opened, Processor};
+pub use lane::Lane;
 pub use low_rank::{Product, singular_values_of_product};
 pub use request::{DeviceError, DeviceRequest, Fault};
 
