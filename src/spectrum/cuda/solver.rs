@@ -18,6 +18,12 @@ type Result<T> = candle_core::Result<T>;
 /// The type of all matrices and values that are passed to cuSOLVER.
 const F64: cusolver::sys::cudaDataType = cusolver::sys::cudaDataType::CUDA_R_64F;
 
+/// No vectors are asked for.
+const NO_VECTORS: cusolver::sys::cusolverEigMode_t = cusolver::sys::cusolverEigMode_t::CUSOLVER_EIG_MODE_NOVECTOR;
+
+/// The triangle in which symmetric matrices are.
+const LOWER: cusolver::sys::cublasFillMode_t = cusolver::sys::cublasFillMode_t::CUBLAS_FILL_MODE_LOWER;
+
 /// Functions that are newer than the oldest toolkit that this program can be built with, as cusolverDn.h of CUDA 13.2 declares them.
 mod newer {
     use super::*;
@@ -138,8 +144,6 @@ pub fn eigenvalues(solver: &Solver, stages: Stages, matrix: &mut CudaSlice<f64>,
     let Solver { handle, parameters, two_stages } = solver;
     let parameters = if stages == Stages::Two { two_stages } else { parameters };
     let order = n as i64;
-    let vectors = cusolver::sys::cusolverEigMode_t::CUSOLVER_EIG_MODE_NOVECTOR;
-    let lower = cusolver::sys::cublasFillMode_t::CUBLAS_FILL_MODE_LOWER;
     let (matrix, _spent) = matrix.device_ptr_mut(handle.stream());
     let matrix = matrix as *mut c_void;
     #[rustfmt::skip]
@@ -147,7 +151,7 @@ pub fn eigenvalues(solver: &Solver, stages: Stages, matrix: &mut CudaSlice<f64>,
         // SAFETY: handle and parameters are live; the call only says how much memory the next one takes.
         unsafe {
             cusolver::sys::cusolverDnXsyevd_bufferSize(
-                handle.cu(), parameters.cu(), vectors, lower, order, F64, matrix, order, F64, values, F64,
+                handle.cu(), parameters.cu(), NO_VECTORS, LOWER, order, F64, matrix, order, F64, values, F64,
                 on_device, on_host,
             )
         }
@@ -157,7 +161,7 @@ pub fn eigenvalues(solver: &Solver, stages: Stages, matrix: &mut CudaSlice<f64>,
         // SAFETY: the matrix has n·n numbers, and there is room for n values and as much to work in as was asked for.
         unsafe {
             cusolver::sys::cusolverDnXsyevd(
-                handle.cu(), parameters.cu(), vectors, lower, order, F64, matrix, order, F64, values, F64,
+                handle.cu(), parameters.cu(), NO_VECTORS, LOWER, order, F64, matrix, order, F64, values, F64,
                 work.on_device, work.device_bytes, work.on_host, work.host_bytes, work.outcome,
             )
         }
@@ -174,8 +178,6 @@ pub fn eigenvalues_of_many(
 ) -> Result<Vec<f64>> {
     assert!(n > 0 && count > 0 && n * n * count <= matrices.len());
     let (order, many) = (n as i64, count as i64);
-    let vectors = cusolver::sys::cusolverEigMode_t::CUSOLVER_EIG_MODE_NOVECTOR;
-    let lower = cusolver::sys::cublasFillMode_t::CUBLAS_FILL_MODE_LOWER;
     let (matrices, _spent) = matrices.device_ptr_mut(handle.stream());
     let matrices = matrices as *mut c_void;
     #[rustfmt::skip]
@@ -183,7 +185,7 @@ pub fn eigenvalues_of_many(
         // SAFETY: handle and parameters are live; the call only says how much memory the next one takes.
         unsafe {
             newer::cusolverDnXsyevBatched_bufferSize(
-                handle.cu(), parameters.cu(), vectors, lower, order, F64, matrices, order, F64, values, F64,
+                handle.cu(), parameters.cu(), NO_VECTORS, LOWER, order, F64, matrices, order, F64, values, F64,
                 on_device, on_host, many,
             )
         }
@@ -194,7 +196,7 @@ pub fn eigenvalues_of_many(
         // work in as was asked for.
         unsafe {
             newer::cusolverDnXsyevBatched(
-                handle.cu(), parameters.cu(), vectors, lower, order, F64, matrices, order, F64, values, F64,
+                handle.cu(), parameters.cu(), NO_VECTORS, LOWER, order, F64, matrices, order, F64, values, F64,
                 work.on_device, work.device_bytes, work.on_host, work.host_bytes, work.outcome, many,
             )
         }
@@ -209,7 +211,6 @@ pub fn tridiagonal(solver: &Solver, matrix: &mut CudaSlice<f64>, n: usize) -> Re
     let Ok(order) = c_int::try_from(n) else { candle_core::bail!("a matrix of {n} rows is too large for cuSOLVER") };
     let handle = &solver.handle;
     let stream = handle.stream();
-    let lower = cusolver::sys::cublasFillMode_t::CUBLAS_FILL_MODE_LOWER;
     let [mut diagonal, mut off_diagonal, mut factors] =
         [allocate::<f64>(stream, n)?, allocate::<f64>(stream, n)?, allocate::<f64>(stream, n)?];
     let mut outcome = stream.alloc_zeros::<i32>(1).w()?;
@@ -222,7 +223,7 @@ pub fn tridiagonal(solver: &Solver, matrix: &mut CudaSlice<f64>, n: usize) -> Re
         let mut length = 0;
         // SAFETY: the handle is live; the call only says how much memory the next one takes.
         accept(unsafe {
-            cusolver::sys::cusolverDnDsytrd_bufferSize(handle.cu(), lower, order, matrix, order, d, e, tau, &mut length)
+            cusolver::sys::cusolverDnDsytrd_bufferSize(handle.cu(), LOWER, order, matrix, order, d, e, tau, &mut length)
         })?;
         let mut work = allocate::<f64>(stream, usize::try_from(length).unwrap_or(0).max(1))?;
         let (work, _written) = work.device_ptr_mut(stream);
@@ -233,7 +234,7 @@ pub fn tridiagonal(solver: &Solver, matrix: &mut CudaSlice<f64>, n: usize) -> Re
         accept(unsafe {
             cusolver::sys::cusolverDnDsytrd(
                 handle.cu(),
-                lower,
+                LOWER,
                 order,
                 matrix,
                 order,
