@@ -65,10 +65,14 @@ pub type Outcome = Result<Measurement, Unmeasured>;
 pub enum Event<'a> {
     /// An interrupted scan has already measured this many modules.
     Resumed { modules: usize, flops: f64 },
+    /// Shards of so many bytes together are not on disk yet.
+    ToFetch { bytes: u64 },
     /// News about a shard's download.
     Fetching { file: &'a str, transfer: Transfer },
-    /// So many of the `size` bytes that are read by byte range are in memory.
-    Streamed { received: u64, size: u64 },
+    /// So many bytes will be read by byte range.
+    ToStream { bytes: u64 },
+    /// So many bytes of those that are read by byte range are in memory.
+    Streamed { received: u64 },
     /// A shard is on disk.
     Fetched { file: &'a str },
     /// A module is done. It is noted in the journal once the files with its weight are complete.

@@ -8,7 +8,8 @@ use indicatif::{HumanBytes, HumanDuration, ProgressBar};
 use laser_scan::output::timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{Lines, operations};
+use super::Lines;
+use super::download::Downloading;
 
 /// How often there is news.
 const PERIOD: Duration = Duration::from_secs(30);
@@ -30,6 +31,7 @@ pub struct Bars {
     pub scan: ProgressBar,
     pub unit: f64,
     pub modules: usize,
+    pub downloading: Downloading,
 }
 
 /// Writes a line each half minute until it is dropped.
@@ -40,17 +42,12 @@ pub struct Log {
 }
 
 impl Log {
-    /// Begins to write how `bars` get on. `done` tells how many modules are done, and `download` what is being downloaded.
-    pub fn begin(
-        lines: Lines,
-        bars: Bars,
-        done: impl Fn() -> usize + Send + 'static,
-        download: impl Fn() -> Option<ProgressBar> + Send + 'static,
-    ) -> Self {
+    /// Begins to write how `bars` get on. `done` tells how many modules are done.
+    pub fn begin(lines: Lines, bars: Bars, done: impl Fn() -> usize + Send + 'static) -> Self {
         let (end, ended) = mpsc::channel();
         let write = move || {
             while ended.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
-                let news = News::of(&bars, done(), download().as_ref());
+                let news = News::of(&bars, done());
                 match lines.format {
                     LogFormat::Text => lines.text(&news.sentence()),
                     LogFormat::Json => lines.event("progress", news.fields()),
@@ -79,22 +76,23 @@ struct News {
     flops: f64,
     flops_per_second: f64,
     left: Option<Duration>,
-    /// How many bytes are there, how many there will be, and how many come in a second.
+    /// How many bytes of all files are there, how many there will be, and how many come in a second.
     download: Option<[u64; 3]>,
 }
 
 impl News {
-    fn of(bars: &Bars, done: usize, download: Option<&ProgressBar>) -> Self {
-        let Bars { scan, unit, modules } = bars;
-        let download = download.map(|bar| [bar.position(), bar.length().unwrap_or(0), bar.per_sec() as u64]);
+    fn of(bars: &Bars, done: usize) -> Self {
+        let Bars { scan, unit, modules, downloading } = bars;
+        let bytes = |bar: &ProgressBar| [bar.position(), bar.length().unwrap_or(0), bar.per_sec() as u64];
+        let download = downloading.lock().as_ref().map(|download| bytes(download.bar()));
         Self {
             done,
             modules: *modules,
             flops_done: scan.position() as f64 * unit,
             flops: scan.length().unwrap_or(0) as f64 * unit,
             flops_per_second: scan.per_sec() * unit,
-            // Before the first module is done there is nothing to estimate from.
-            left: (scan.position() > 0).then(|| scan.eta()),
+            // Before the first module is done there is only the download to estimate from.
+            left: (scan.position() > 0).then(|| scan.eta()).max(downloading.left()),
             download,
         }
     }
@@ -107,7 +105,7 @@ impl News {
             100.0 * self.flops_done / self.flops.max(1.0)
         );
         if let Some(left) = self.left {
-            text += &format!(", {}/s, {:#} left", operations(self.flops_per_second), HumanDuration(left));
+            text += &format!(", {:#} left", HumanDuration(left));
         }
         if let Some([there, size, rate]) = self.download {
             let [there, size, rate] = [there, size, rate].map(HumanBytes);
@@ -160,7 +158,7 @@ mod tests {
         };
         assert_eq!(
             news.sentence(),
-            "12 of 224 modules, 5 % of the arithmetic, 25.0 Gflop/s, 6m left; downloaded 1.00 GiB of 4.00 GiB, 80.00 MiB/s"
+            "12 of 224 modules, 5 % of the arithmetic, 6m left; downloaded 1.00 GiB of 4.00 GiB, 80.00 MiB/s"
         );
         let first = News { done: 0, flops_done: 0.0, left: None, download: None, ..news };
         assert_eq!(first.sentence(), "0 of 224 modules, 0 % of the arithmetic");

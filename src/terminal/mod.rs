@@ -3,6 +3,7 @@
 
 mod chosen;
 mod comparison;
+mod download;
 mod lines;
 mod log;
 mod progress;

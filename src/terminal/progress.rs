@@ -1,7 +1,8 @@
 //! Progress bars, and with `-v` a line for each module.
 
+use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
@@ -11,6 +12,7 @@ use laser_scan::source::Transfer;
 use laser_scan::spectrum::Fault;
 use serde_json::{Value, json};
 
+use super::download::{Download, Downloading};
 use super::log::{Bars, Log};
 use super::{Terminal, counted, harmless, ratio, width};
 
@@ -25,7 +27,7 @@ pub struct Progress<'a> {
     terminal: &'a Terminal,
     plan: &'a Plan,
     scan: ProgressBar,
-    download: Arc<Mutex<Option<ProgressBar>>>,
+    downloading: Downloading,
     done: Arc<AtomicUsize>,
     _log: Option<Log>,
     /// Whether a note has said that a device does not have enough memory.
@@ -35,21 +37,30 @@ pub struct Progress<'a> {
 impl<'a> Progress<'a> {
     pub fn new(terminal: &'a Terminal, plan: &'a Plan) -> Self {
         let scan = terminal.bars.add(ProgressBar::new((plan.flops() / UNIT) as u64));
-        scan.set_style(style(if is_wide() {
+        let (done, downloading) = (Arc::new(AtomicUsize::new(0)), Downloading::default());
+        let template = if is_wide() {
             "{prefix:>8} [{bar:20}] {percent:>3}%  {msg}  {left}"
         } else {
             "{percent:>3}%  {msg}  {left}"
+        };
+        let rest = downloading.clone();
+        scan.set_style(style(template).with_key("left", move |state: &ProgressState, text: &mut dyn Write| {
+            // Before the first progress there is nothing to estimate from.
+            let measuring = (state.pos() > 0).then(|| state.eta());
+            if let Some(left) = measuring.max(rest.left()) {
+                let _ = write!(text, "{:#} left", HumanDuration(left));
+            }
         }));
         scan.set_prefix("measured");
         scan.set_message(format!("0 of {} modules", plan.modules.len()));
         scan.enable_steady_tick(Duration::from_millis(250));
-        let (done, download) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(None)));
         let log = terminal.has_log().then(|| {
-            let bars = Bars { scan: scan.clone(), unit: UNIT, modules: plan.modules.len() };
-            let (done, download) = (Arc::clone(&done), Arc::clone(&download));
-            Log::begin(terminal.lines, bars, move || done.load(Ordering::Relaxed), move || lock(&download).clone())
+            let (modules, downloading) = (plan.modules.len(), downloading.clone());
+            let bars = Bars { scan: scan.clone(), unit: UNIT, modules, downloading };
+            let done = Arc::clone(&done);
+            Log::begin(terminal.lines, bars, move || done.load(Ordering::Relaxed))
         });
-        Self { terminal, plan, scan, download, done, _log: log, is_short: AtomicBool::new(false) }
+        Self { terminal, plan, scan, downloading, done, _log: log, is_short: AtomicBool::new(false) }
     }
 
     pub fn see(&self, event: Event<'_>) {
@@ -63,16 +74,14 @@ impl<'a> Progress<'a> {
                 // The time left is estimated from this run alone.
                 self.scan.reset_eta();
             }
+            Event::ToFetch { bytes } => self.begin_download(bytes, ""),
+            Event::ToStream { bytes } => self.begin_download(bytes, "into memory"),
             Event::Fetching { file, transfer } => self.see_transfer(file, transfer),
-            Event::Streamed { received, size } => {
-                if self.lock_download().is_none() {
-                    self.see_transfer("into memory", Transfer::Started { size, resumed_at: 0 });
-                }
-                self.see_transfer("into memory", Transfer::Received(received));
+            Event::Streamed { received } => {
+                self.downloading.update(|download| download.receive(received));
             }
             Event::Fetched { file } => {
-                if let Some(bar) = self.lock_download().take() {
-                    bar.finish_and_clear();
+                if self.downloading.update(Download::end_file) == Some(true) {
                     self.terminal.detail(&format!("downloaded '{file}'"));
                 }
             }
@@ -142,36 +151,39 @@ impl<'a> Progress<'a> {
         (100.0 * done as f64 / whole as f64) as u64
     }
 
+    /// Shows a bar for a download of `bytes`.
+    fn begin_download(&self, bytes: u64, message: &'static str) {
+        let bar = self.terminal.bars.insert_before(&self.scan, ProgressBar::new(bytes));
+        bar.set_style(style(if is_wide() {
+            "{prefix:>8} [{bar:20}] {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {wide_msg}"
+        } else {
+            "{percent:>3}%  {prefix}  {bytes} of {total_bytes}"
+        }));
+        bar.set_prefix("download");
+        bar.set_message(message);
+        *self.downloading.lock() = Some(Download::new(bar));
+    }
+
     fn see_transfer(&self, file: &str, transfer: Transfer) {
-        let mut download = self.lock_download();
+        let begin_file = |resumed_at| {
+            let size =
+                self.plan.checkpoint.shards.iter().find(|shard| shard.file == file).map_or(0, |shard| shard.size);
+            self.downloading.update(|download| download.begin_file(harmless(file), size, resumed_at));
+        };
         match transfer {
             Transfer::Waiting => {
-                self.terminal.note(&format!("another process is downloading '{file}'; waiting for it"))
+                begin_file(0);
+                self.terminal.note(&format!("another process is downloading '{file}'; waiting for it"));
             }
             Transfer::Started { size, resumed_at } => {
-                let bar = self.terminal.bars.insert_before(&self.scan, ProgressBar::new(size));
-                bar.set_style(style(if is_wide() {
-                    "{prefix:>8} [{bar:20}] {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {left}  {wide_msg}"
-                } else {
-                    "{percent:>3}%  {prefix}  {bytes} of {total_bytes}  {left}"
-                }));
-                bar.set_prefix("download");
-                bar.set_message(harmless(file));
-                bar.set_position(resumed_at);
-                // The rate is measured on this connection alone.
-                bar.reset_eta();
-                if let Some(former) = download.replace(bar) {
-                    former.finish_and_clear();
-                }
+                begin_file(resumed_at);
                 if resumed_at > 0 {
                     let (from, size) = (HumanBytes(resumed_at), HumanBytes(size));
                     self.terminal.detail(&format!("going on with '{file}' at {from} of {size}"));
                 }
             }
             Transfer::Received(bytes) => {
-                if let Some(bar) = &*download {
-                    bar.set_position(bytes);
-                }
+                self.downloading.update(|download| download.receive(bytes));
             }
             Transfer::Retrying { reason, pause } => {
                 self.terminal.note(&format!(
@@ -180,10 +192,6 @@ impl<'a> Progress<'a> {
                 ));
             }
         }
-    }
-
-    fn lock_download(&self) -> MutexGuard<'_, Option<ProgressBar>> {
-        lock(&self.download)
     }
 }
 
@@ -206,15 +214,9 @@ fn fields(name: &str, outcome: &Outcome, elapsed: Duration) -> Value {
 
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
-        if let Some(bar) = self.lock_download().take() {
-            bar.finish_and_clear();
-        }
+        self.downloading.finish();
         self.scan.finish_and_clear();
     }
-}
-
-fn lock(download: &Mutex<Option<ProgressBar>>) -> MutexGuard<'_, Option<ProgressBar>> {
-    download.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether there is room for bars beside the numbers.
@@ -223,12 +225,6 @@ fn is_wide() -> bool {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    let left = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
-        // Before the first progress there is nothing to estimate from.
-        if state.pos() > 0 {
-            let _ = write!(text, "{:#} left", HumanDuration(state.eta()));
-        }
-    };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    style.progress_chars("=> ").with_key("left", left)
+    style.progress_chars("=> ")
 }

@@ -18,7 +18,7 @@ use super::arrival::{Measured, Unverified, Waiting};
 use super::attempt::{Attempt, attempt};
 use super::schedule::{CPU, Schedule, Station, Task};
 use super::{Event, Journal, Outcome, Plan, Resources, flops};
-use crate::checkpoint::Matrices;
+use crate::checkpoint::{Matrices, Shard};
 use crate::scan::Unmeasured;
 use crate::source::{Source, SourceError, Transfer};
 use crate::spectrum::{Device, Fault, Lane, Method, Processor};
@@ -142,6 +142,12 @@ impl Work<'_> {
                 let needs = module.matrices().map(|(weight, selection)| self.weights.needs(last, weight, selection));
                 waiting[last].push((needs.max().unwrap_or(0), place));
             }
+        }
+        let is_away = |shard: &&Shard| source.path(&shard.file).is_none();
+        let away = shards.iter().zip(&needed).filter(|(_, needed)| **needed).map(|(shard, _)| shard).filter(is_away);
+        let bytes: u64 = away.map(|shard| shard.size).sum();
+        if bytes > 0 {
+            (self.observer)(Event::ToFetch { bytes });
         }
         for (at, (shard, waiting)) in shards.iter().zip(waiting).enumerate() {
             if self.schedule.is_aborted() {

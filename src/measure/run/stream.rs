@@ -135,6 +135,9 @@ impl Work<'_> {
     /// Reads the units one after the other, and offers their modules.
     pub(super) fn stream<'scope>(&'scope self, source: &dyn Source, scope: &Scope<'scope>) {
         let Some(streamed) = self.streamed.get() else { return };
+        if !streamed.units.is_empty() {
+            (self.observer)(Event::ToStream { bytes: streamed.bytes() });
+        }
         let next = AtomicUsize::new(0);
         let read = || {
             while let Some(unit) = streamed.units.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -173,7 +176,7 @@ impl Work<'_> {
                 }
                 let mut received = streamed.received.lock().unwrap_or_else(PoisonError::into_inner);
                 *received += piece.len() as u64;
-                (self.observer)(Event::Streamed { received: *received, size: streamed.bytes() });
+                (self.observer)(Event::Streamed { received: *received });
                 drop(received);
                 bytes.extend_from_slice(&piece);
             }
