@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use indicatif::{HumanBytes, HumanDuration, ProgressBar};
 use laser_scan::output::timestamp;
@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::Lines;
 use super::download::Downloading;
+use super::pace::Pace;
 
 /// How often there is news.
 const PERIOD: Duration = Duration::from_secs(30);
@@ -31,6 +32,7 @@ pub struct Bars {
     pub scan: ProgressBar,
     pub unit: f64,
     pub modules: usize,
+    pub pace: Pace,
     pub downloading: Downloading,
 }
 
@@ -82,7 +84,7 @@ struct News {
 
 impl News {
     fn of(bars: &Bars, done: usize) -> Self {
-        let Bars { scan, unit, modules, downloading } = bars;
+        let Bars { scan, unit, modules, pace, downloading } = bars;
         let bytes = |bar: &ProgressBar| [bar.position(), bar.length().unwrap_or(0), bar.per_sec() as u64];
         let download = downloading.lock().as_ref().map(|download| bytes(download.bar()));
         Self {
@@ -90,9 +92,9 @@ impl News {
             modules: *modules,
             flops_done: scan.position() as f64 * unit,
             flops: scan.length().unwrap_or(0) as f64 * unit,
-            flops_per_second: scan.per_sec() * unit,
+            flops_per_second: pace.rate(),
             // Before the first module is done there is only the download to estimate from.
-            left: (scan.position() > 0).then(|| scan.eta()).max(downloading.left()),
+            left: pace.left(Instant::now()).max(downloading.left()),
             download,
         }
     }

@@ -6,6 +6,7 @@ mod comparison;
 mod download;
 mod lines;
 mod log;
+mod pace;
 mod progress;
 mod sheet;
 mod width;

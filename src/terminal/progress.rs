@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use laser_scan::measure::{self, Event, Outcome, Plan};
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::download::{Download, Downloading};
 use super::log::{Bars, Log};
+use super::pace::Pace;
 use super::{Terminal, counted, harmless, ratio, width};
 
 /// The columns from which bars are drawn.
@@ -27,6 +28,7 @@ pub struct Progress<'a> {
     terminal: &'a Terminal,
     plan: &'a Plan,
     scan: ProgressBar,
+    pace: Pace,
     downloading: Downloading,
     done: Arc<AtomicUsize>,
     _log: Option<Log>,
@@ -37,17 +39,16 @@ pub struct Progress<'a> {
 impl<'a> Progress<'a> {
     pub fn new(terminal: &'a Terminal, plan: &'a Plan) -> Self {
         let scan = terminal.bars.add(ProgressBar::new((plan.flops() / UNIT) as u64));
-        let (done, downloading) = (Arc::new(AtomicUsize::new(0)), Downloading::default());
+        let (pace, downloading) = (Pace::new(Instant::now(), plan.flops()), Downloading::default());
+        let done = Arc::new(AtomicUsize::new(0));
         let template = if is_wide() {
             "{prefix:>8} [{bar:20}] {percent:>3}%  {msg}  {left}"
         } else {
             "{percent:>3}%  {msg}  {left}"
         };
-        let rest = downloading.clone();
-        scan.set_style(style(template).with_key("left", move |state: &ProgressState, text: &mut dyn Write| {
-            // Before the first progress there is nothing to estimate from.
-            let measuring = (state.pos() > 0).then(|| state.eta());
-            if let Some(left) = measuring.max(rest.left()) {
+        let (measuring, rest) = (pace.clone(), downloading.clone());
+        scan.set_style(style(template).with_key("left", move |_: &ProgressState, text: &mut dyn Write| {
+            if let Some(left) = measuring.left(Instant::now()).max(rest.left()) {
                 let _ = write!(text, "{:#} left", HumanDuration(left));
             }
         }));
@@ -55,12 +56,12 @@ impl<'a> Progress<'a> {
         scan.set_message(format!("0 of {} modules", plan.modules.len()));
         scan.enable_steady_tick(Duration::from_millis(250));
         let log = terminal.has_log().then(|| {
-            let (modules, downloading) = (plan.modules.len(), downloading.clone());
-            let bars = Bars { scan: scan.clone(), unit: UNIT, modules, downloading };
+            let (modules, pace, downloading) = (plan.modules.len(), pace.clone(), downloading.clone());
+            let bars = Bars { scan: scan.clone(), unit: UNIT, modules, pace, downloading };
             let done = Arc::clone(&done);
             Log::begin(terminal.lines, bars, move || done.load(Ordering::Relaxed))
         });
-        Self { terminal, plan, scan, downloading, done, _log: log, is_short: AtomicBool::new(false) }
+        Self { terminal, plan, scan, pace, downloading, done, _log: log, is_short: AtomicBool::new(false) }
     }
 
     pub fn see(&self, event: Event<'_>) {
@@ -71,8 +72,7 @@ impl<'a> Progress<'a> {
                 self.terminal.note(&format!("{modules} modules are done from an interrupted scan"));
                 self.scan.set_message(format!("{modules} of {} modules", self.plan.modules.len()));
                 self.scan.set_position((flops / UNIT) as u64);
-                // The time left is estimated from this run alone.
-                self.scan.reset_eta();
+                self.pace.resume(flops);
             }
             Event::ToFetch { bytes } => self.begin_download(bytes, ""),
             Event::ToStream { bytes } => self.begin_download(bytes, "into memory"),
@@ -92,6 +92,7 @@ impl<'a> Progress<'a> {
             Event::Discarded { modules, flops } => {
                 // Each module was rounded by itself.
                 self.scan.set_position(self.scan.position().saturating_sub((flops / UNIT) as u64));
+                self.pace.lose(flops);
                 let done = self.done.fetch_sub(modules, Ordering::Relaxed) - modules;
                 self.scan.set_message(format!("{done} of {} modules", self.plan.modules.len()));
                 self.terminal.detail(&format!(
@@ -124,7 +125,9 @@ impl<'a> Progress<'a> {
     }
 
     fn see_finished(&self, module: &Module, outcome: &Outcome, elapsed: Duration) {
-        self.scan.inc((measure::flops(module) / UNIT) as u64);
+        let flops = measure::flops(module);
+        self.pace.advance(flops, Instant::now());
+        self.scan.inc((flops / UNIT) as u64);
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         self.scan.set_message(format!("{done} of {} modules", self.plan.modules.len()));
         let name = &module.info.name;
