@@ -476,9 +476,9 @@ fn a_change_neither_replaces_a_scan_nor_is_ranked_as_one() {
 #[test]
 fn a_run_that_was_killed_goes_on() {
     let place = Workplace::new();
-    write_shards(&place.path("base"), &[("model.safetensors", layers(30, 384))]);
+    write_shards(&place.path("base"), &[("model.safetensors", layers(30, 256))]);
     let changed = |tensor: Tensor| Tensor { bytes: tensor.bytes.iter().map(|byte| byte & 0xfe).collect(), ..tensor };
-    write_shards(&place.path("fine"), &[("model.safetensors", layers(30, 384).into_iter().map(changed).collect())]);
+    write_shards(&place.path("fine"), &[("model.safetensors", layers(30, 256).into_iter().map(changed).collect())]);
     let journal = place.path("laser_scan_fine_delta.json.journal");
     let lines = || fs::read(&journal).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count());
     let running = place.start(&["delta", "base", "fine", "--device", "cpu", "--threads", "1"], &[]);

@@ -12,7 +12,7 @@ const JOURNAL: &str = "laser_scan_model.json.journal";
 /// A place with a model that takes a few seconds, and a scan of it under way that has measured a few modules.
 fn interrupted_midway() -> (Workplace, Running) {
     let place = Workplace::new();
-    checkpoint::write_shards(&place.path("model"), &[("model.safetensors", checkpoint::layers(30, 384))]);
+    checkpoint::write_shards(&place.path("model"), &[("model.safetensors", checkpoint::layers(30, 256))]);
     let running = place.start(&["--model", "model", "--threads", "1"], &[]);
     let begun = Instant::now();
     while lines(&place) < 3 {

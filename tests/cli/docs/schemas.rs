@@ -174,7 +174,7 @@ fn of_failures() -> Written {
 /// The journal of a scan that was killed.
 fn of_an_interruption() -> Written {
     let (place, mut written) = (Workplace::new(), Written::default());
-    write_shards(&place.path("model"), &[("model.safetensors", checkpoint::layers(30, 384))]);
+    write_shards(&place.path("model"), &[("model.safetensors", checkpoint::layers(30, 256))]);
     let running = place.start(&["--model", "model", "--threads", "1"], &[]);
     let begun = Instant::now();
     let journal = || fs::read_to_string(place.path("laser_scan_model.json.journal")).unwrap_or_default();
