@@ -73,8 +73,8 @@ pub enum Event<'a> {
     ToStream { bytes: u64 },
     /// So many bytes of those that are read by byte range are in memory.
     Streamed { received: u64 },
-    /// A shard is on disk.
-    Fetched { file: &'a str },
+    /// A shard is on disk, `bytes` of which were not before.
+    Fetched { file: &'a str, bytes: u64 },
     /// A module is done. It is noted in the journal once the files with its weight are complete.
     Finished { module: &'a Module, outcome: &'a Outcome, elapsed: Duration },
     /// This many finished modules were noted in the journal.

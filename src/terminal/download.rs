@@ -1,81 +1,96 @@
 //! How the download of a run gets on: one bar for all files.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 
 /// All that a run downloads.
 pub struct Download {
     bar: ProgressBar,
-    /// The bytes of files that are complete.
+    /// The bytes that are there of other files than the one that arrives now.
     complete: u64,
-    /// The size of the file that arrives now.
-    file: u64,
+    /// Whether this process downloads that file.
+    is_ours: bool,
 }
 
 impl Download {
     /// `bar` counts the bytes of all files.
     pub fn new(bar: ProgressBar) -> Self {
-        Self { bar, complete: 0, file: 0 }
+        Self { bar, complete: 0, is_ours: false }
     }
 
     pub fn bar(&self) -> &ProgressBar {
         &self.bar
     }
 
-    /// The next file, of `size` bytes, arrives; the first `resumed_at` of them are there from an earlier run.
-    pub fn begin_file(&mut self, name: String, size: u64, resumed_at: u64) {
-        self.file = size;
+    /// This process downloads the next file, of which an earlier one has left `resumed_at` bytes.
+    pub fn begin_file(&mut self, name: String, resumed_at: u64) {
+        self.is_ours = true;
         self.bar.set_message(name);
         let there = self.complete + resumed_at;
-        // The rate is that of the bytes that arrive, which earlier ones would make too high.
         if there != self.bar.position() {
-            self.bar.set_position(there);
-            self.bar.reset_eta();
+            self.jump_to(there);
         }
     }
 
-    /// This many bytes of the file are there.
+    /// So many bytes of the file are there.
     pub fn receive(&self, bytes: u64) {
         self.bar.set_position(self.complete + bytes);
     }
 
-    /// Ends the file that arrives now, and returns whether there is one.
-    pub fn end_file(&mut self) -> bool {
-        let size = std::mem::take(&mut self.file);
-        self.complete += size;
-        self.bar.set_position(self.complete);
-        size > 0
+    /// A file is there, of which so many bytes were not before. Returns whether this process has downloaded it.
+    pub fn end_file(&mut self, bytes: u64) -> bool {
+        self.complete += bytes;
+        let is_ours = std::mem::take(&mut self.is_ours);
+        if is_ours {
+            self.bar.set_position(self.complete);
+        } else if bytes > 0 {
+            self.jump_to(self.complete);
+        }
+        is_ours
     }
 
-    pub fn is_complete(&self) -> bool {
+    /// So many bytes of all are there.
+    pub fn receive_of_all(&mut self, bytes: u64) {
+        self.complete = bytes;
+        self.bar.set_position(bytes);
+    }
+
+    /// Counts bytes that did not arrive just now, and would make the rate too high.
+    fn jump_to(&self, bytes: u64) {
+        self.bar.set_position(bytes);
+        self.bar.reset_eta();
+    }
+
+    fn is_complete(&self) -> bool {
         self.bar.length().is_some_and(|length| self.complete >= length)
     }
 }
 
-/// The download of a run while there is one, and how long it will still take. What draws a bar must not wait for another bar, so
-/// that the time is kept beside them.
+/// The download of a run while there is one, and how long it will still take. A bar is drawn under the lock of all bars, for which
+/// whoever holds the download may have to wait. So the time is kept outside: a bar that shows it does not lock the download.
 #[derive(Clone, Default)]
 pub struct Downloading {
     download: Arc<Mutex<Option<Download>>>,
-    seconds_left: Arc<AtomicU64>,
+    /// When it was foreseen last, and how long it was to take.
+    foreseen: Arc<Mutex<Option<(Instant, Duration)>>>,
 }
 
 impl Downloading {
     pub fn lock(&self) -> MutexGuard<'_, Option<Download>> {
-        self.download.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.download)
     }
 
-    /// Changes the download, if there is one.
+    /// Changes the download, if there is one. It ends when all of it is there.
     pub fn update<T>(&self, change: impl FnOnce(&mut Download) -> T) -> Option<T> {
         let mut download = self.lock();
         let changed = change(download.as_mut()?);
-        let left = download.as_ref().map_or(0, |download| download.bar.eta().as_secs());
-        self.seconds_left.store(left, Ordering::Relaxed);
         if download.as_ref().is_some_and(Download::is_complete) {
             self.end(&mut download);
+        } else {
+            let left = download.as_ref().map(|download| download.bar.eta()).filter(|left| !left.is_zero());
+            *lock(&self.foreseen) = left.map(|left| (Instant::now(), left));
         }
         Some(changed)
     }
@@ -89,13 +104,19 @@ impl Downloading {
         if let Some(download) = download.take() {
             download.bar.finish_and_clear();
         }
-        self.seconds_left.store(0, Ordering::Relaxed);
+        *lock(&self.foreseen) = None;
     }
 
-    /// How long the download will still take; `None` if there is none, or if nothing is known yet.
-    pub fn left(&self) -> Option<Duration> {
-        Some(self.seconds_left.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0).map(Duration::from_secs)
+    /// How long the download will still take, seen from `now`; `None` if there is none, if nothing is known yet, and when it takes longer
+    /// than it should have.
+    pub fn left(&self, now: Instant) -> Option<Duration> {
+        let (then, left) = (*lock(&self.foreseen))?;
+        left.checked_sub(now.saturating_duration_since(then))
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -117,36 +138,52 @@ mod tests {
 
     #[test]
     fn the_bytes_of_all_files_are_counted_together() {
-        let downloading = of(300);
-        downloading.update(|download| download.begin_file("a".to_owned(), 100, 40));
+        let downloading = of(350);
+        downloading.update(|download| download.begin_file("a".to_owned(), 40));
         assert_eq!(position(&downloading), Some(40));
         downloading.update(|download| download.receive(70));
-        assert_eq!(downloading.update(Download::end_file), Some(true));
+        assert_eq!(downloading.update(|download| download.end_file(100)), Some(true));
         assert_eq!(position(&downloading), Some(100));
-        // What was on disk before.
-        assert_eq!(downloading.update(Download::end_file), Some(false));
-        downloading.update(|download| download.begin_file("b".to_owned(), 200, 0));
+        // What was on disk before, and what another process has downloaded meanwhile.
+        assert_eq!(downloading.update(|download| download.end_file(0)), Some(false));
+        assert_eq!(downloading.update(|download| download.end_file(50)), Some(false));
+        assert_eq!(position(&downloading), Some(150));
+        downloading.update(|download| download.begin_file("b".to_owned(), 0));
         downloading.update(|download| download.receive(150));
-        assert_eq!(position(&downloading), Some(250));
+        assert_eq!(position(&downloading), Some(300));
         // It was wrong, and begins anew.
-        downloading.update(|download| download.begin_file("b".to_owned(), 200, 0));
-        assert_eq!(position(&downloading), Some(100));
-        assert_eq!(downloading.update(Download::end_file), Some(true));
+        downloading.update(|download| download.begin_file("b".to_owned(), 0));
+        assert_eq!(position(&downloading), Some(150));
+        assert_eq!(downloading.update(|download| download.end_file(200)), Some(true));
         assert_eq!(position(&downloading), None, "all of it is there");
-        assert_eq!((downloading.update(|_| ()), downloading.left()), (None, None));
+        assert_eq!((downloading.update(|_| ()), downloading.left(Instant::now())), (None, None));
+    }
+
+    #[test]
+    fn what_is_read_by_byte_range_ends_with_the_last_byte() {
+        let downloading = of(300);
+        downloading.update(|download| download.receive_of_all(299));
+        assert_eq!(position(&downloading), Some(299));
+        downloading.update(|download| download.receive_of_all(300));
+        assert_eq!(position(&downloading), None);
     }
 
     #[test]
     fn a_download_tells_how_long_it_will_still_take() {
         let downloading = of(1 << 40);
-        downloading.update(|download| download.begin_file("a".to_owned(), 1 << 40, 0));
-        assert_eq!(downloading.left(), None);
+        downloading.update(|download| download.begin_file("a".to_owned(), 0));
+        assert_eq!(downloading.left(Instant::now()), None);
         for received in 1..=3 {
             std::thread::sleep(Duration::from_millis(30));
             downloading.update(|download| download.receive(received << 20));
         }
-        assert!(downloading.left().is_some_and(|left| left > Duration::from_secs(60)), "{:?}", downloading.left());
+        let now = Instant::now();
+        let left = downloading.left(now).expect("foreseen");
+        assert!(left > Duration::from_secs(60), "{left:?}");
+        let later = Duration::from_secs(20);
+        assert_eq!(downloading.left(now + later), Some(left - later), "it comes nearer while nothing arrives");
+        assert_eq!(downloading.left(now + left + later), None);
         downloading.finish();
-        assert_eq!(downloading.left(), None);
+        assert_eq!(downloading.left(now), None);
     }
 }

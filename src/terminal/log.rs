@@ -25,13 +25,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// What the bars of a run show, which count also where they are not drawn.
-#[derive(Clone)]
-pub struct Bars {
-    /// In units of `unit` floating-point operations.
-    pub scan: ProgressBar,
-    pub unit: f64,
+/// What the news of a run are made of.
+pub struct Run {
     pub modules: usize,
+    pub flops: f64,
     pub pace: Pace,
     pub downloading: Downloading,
 }
@@ -44,12 +41,12 @@ pub struct Log {
 }
 
 impl Log {
-    /// Begins to write how `bars` get on. `done` tells how many modules are done.
-    pub fn begin(lines: Lines, bars: Bars, done: impl Fn() -> usize + Send + 'static) -> Self {
+    /// Begins to write how `run` gets on. `done` tells how many modules are done.
+    pub fn begin(lines: Lines, run: Run, done: impl Fn() -> usize + Send + 'static) -> Self {
         let (end, ended) = mpsc::channel();
         let write = move || {
             while ended.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
-                let news = News::of(&bars, done());
+                let news = News::of(&run, done());
                 match lines.format {
                     LogFormat::Text => lines.text(&news.sentence()),
                     LogFormat::Json => lines.event("progress", news.fields()),
@@ -83,18 +80,19 @@ struct News {
 }
 
 impl News {
-    fn of(bars: &Bars, done: usize) -> Self {
-        let Bars { scan, unit, modules, pace, downloading } = bars;
+    fn of(run: &Run, done: usize) -> Self {
+        let Run { modules, flops, pace, downloading } = run;
+        let now = Instant::now();
         let bytes = |bar: &ProgressBar| [bar.position(), bar.length().unwrap_or(0), bar.per_sec() as u64];
         let download = downloading.lock().as_ref().map(|download| bytes(download.bar()));
         Self {
             done,
             modules: *modules,
-            flops_done: scan.position() as f64 * unit,
-            flops: scan.length().unwrap_or(0) as f64 * unit,
+            flops_done: flops * pace.share(),
+            flops: *flops,
             flops_per_second: pace.rate(),
             // Before the first module is done there is only the download to estimate from.
-            left: pace.left(Instant::now()).max(downloading.left()),
+            left: pace.left(now).max(downloading.left(now)),
             download,
         }
     }

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The pace of one run. Its mean over the whole run counts: modules end in lumps, with large ones minutes apart, after which the rate of
-/// the last moments would say nothing. Clones share it.
+/// The pace of one run. Its mean over the whole run counts: large modules end minutes apart, so that the rate of the last seconds would
+/// say nothing. Clones share it.
 #[derive(Clone)]
 pub struct Pace(Arc<Mutex<Run>>);
 
@@ -13,20 +13,21 @@ struct Run {
     begun: Instant,
     /// When the last module was done.
     last: Instant,
+    /// What an earlier run has done.
+    earlier: f64,
     /// What this run has done.
     done: f64,
-    /// What was left to do when it began.
     whole: f64,
 }
 
 impl Pace {
     pub fn new(begun: Instant, whole: f64) -> Self {
-        Self(Arc::new(Mutex::new(Run { begun, last: begun, done: 0.0, whole })))
+        Self(Arc::new(Mutex::new(Run { begun, last: begun, earlier: 0.0, done: 0.0, whole })))
     }
 
     /// An earlier run has done this much.
     pub fn resume(&self, done: f64) {
-        self.lock().whole -= done;
+        self.lock().earlier = done;
     }
 
     /// So much more is done, `now`.
@@ -41,6 +42,14 @@ impl Pace {
         self.lock().done -= work;
     }
 
+    /// How much of the whole is done, from 0 to 1.
+    pub fn share(&self) -> f64 {
+        let run = self.lock();
+        let share = (run.earlier + run.done) / run.whole.max(1.0);
+        // The same numbers, added up in another order, may differ in their last digits.
+        if share > 1.0 - 1e-9 { 1.0 } else { share.max(0.0) }
+    }
+
     /// The work of a second; 0 before the first module is done.
     pub fn rate(&self) -> f64 {
         self.lock().rate()
@@ -50,7 +59,8 @@ impl Pace {
     /// should have.
     pub fn left(&self, now: Instant) -> Option<Duration> {
         let run = self.lock();
-        let seconds = (run.whole - run.done) / run.rate() - now.saturating_duration_since(run.last).as_secs_f64();
+        let seconds =
+            (run.whole - run.earlier - run.done) / run.rate() - now.saturating_duration_since(run.last).as_secs_f64();
         Duration::try_from_secs_f64(seconds).ok()
     }
 
@@ -78,7 +88,7 @@ mod tests {
         pace.resume(100.0);
         assert_eq!((pace.left(at(10)), pace.rate()), (None, 0.0), "nothing to foresee it from");
         pace.advance(100.0, at(60));
-        assert_eq!(pace.rate(), 100.0 / 60.0);
+        assert_eq!((pace.rate(), pace.share()), (100.0 / 60.0, 0.4));
         assert_eq!(pace.left(at(60)), Some(Duration::from_secs(180)));
         assert_eq!(pace.left(at(110)), Some(Duration::from_secs(130)), "nothing new: it comes nearer");
         assert_eq!(pace.left(at(241)), None, "later than foreseen");

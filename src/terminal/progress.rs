@@ -1,8 +1,8 @@
 //! Progress bars, and with `-v` a line for each module.
 
 use std::fmt::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
@@ -13,15 +13,15 @@ use laser_scan::spectrum::Fault;
 use serde_json::{Value, json};
 
 use super::download::{Download, Downloading};
-use super::log::{Bars, Log};
+use super::log::{Log, Run};
 use super::pace::Pace;
 use super::{Terminal, counted, harmless, ratio, width};
 
 /// The columns from which bars are drawn.
 const WIDE: usize = 100;
 
-/// The unit in which the progress of the arithmetic is counted, in floating-point operations.
-const UNIT: f64 = 1e6;
+/// The steps of the bar.
+const STEPS: u64 = 1000;
 
 /// Shows the events of one scan.
 pub struct Progress<'a> {
@@ -30,7 +30,8 @@ pub struct Progress<'a> {
     scan: ProgressBar,
     pace: Pace,
     downloading: Downloading,
-    done: Arc<AtomicUsize>,
+    /// How many modules are done.
+    done: Arc<Mutex<usize>>,
     _log: Option<Log>,
     /// Whether a note has said that a device does not have enough memory.
     is_short: AtomicBool,
@@ -38,9 +39,9 @@ pub struct Progress<'a> {
 
 impl<'a> Progress<'a> {
     pub fn new(terminal: &'a Terminal, plan: &'a Plan) -> Self {
-        let scan = terminal.bars.add(ProgressBar::new((plan.flops() / UNIT) as u64));
+        let scan = terminal.bars.add(ProgressBar::new(STEPS));
         let (pace, downloading) = (Pace::new(Instant::now(), plan.flops()), Downloading::default());
-        let done = Arc::new(AtomicUsize::new(0));
+        let done = Arc::new(Mutex::new(0));
         let template = if is_wide() {
             "{prefix:>8} [{bar:20}] {percent:>3}%  {msg}  {left}"
         } else {
@@ -48,7 +49,8 @@ impl<'a> Progress<'a> {
         };
         let (measuring, rest) = (pace.clone(), downloading.clone());
         scan.set_style(style(template).with_key("left", move |_: &ProgressState, text: &mut dyn Write| {
-            if let Some(left) = measuring.left(Instant::now()).max(rest.left()) {
+            let now = Instant::now();
+            if let Some(left) = measuring.left(now).max(rest.left(now)) {
                 let _ = write!(text, "{:#} left", HumanDuration(left));
             }
         }));
@@ -57,9 +59,9 @@ impl<'a> Progress<'a> {
         scan.enable_steady_tick(Duration::from_millis(250));
         let log = terminal.has_log().then(|| {
             let (modules, pace, downloading) = (plan.modules.len(), pace.clone(), downloading.clone());
-            let bars = Bars { scan: scan.clone(), unit: UNIT, modules, pace, downloading };
+            let run = Run { modules, flops: plan.flops(), pace, downloading };
             let done = Arc::clone(&done);
-            Log::begin(terminal.lines, bars, move || done.load(Ordering::Relaxed))
+            Log::begin(terminal.lines, run, move || *lock(&done))
         });
         Self { terminal, plan, scan, pace, downloading, done, _log: log, is_short: AtomicBool::new(false) }
     }
@@ -67,21 +69,19 @@ impl<'a> Progress<'a> {
     pub fn see(&self, event: Event<'_>) {
         match event {
             Event::Resumed { modules, flops } => {
-                self.done.store(modules, Ordering::Relaxed);
+                self.pace.resume(flops);
+                self.count(|done| *done = modules);
                 self.terminal.journalled.store(modules, Ordering::Relaxed);
                 self.terminal.note(&format!("{modules} modules are done from an interrupted scan"));
-                self.scan.set_message(format!("{modules} of {} modules", self.plan.modules.len()));
-                self.scan.set_position((flops / UNIT) as u64);
-                self.pace.resume(flops);
             }
             Event::ToFetch { bytes } => self.begin_download(bytes, ""),
             Event::ToStream { bytes } => self.begin_download(bytes, "into memory"),
             Event::Fetching { file, transfer } => self.see_transfer(file, transfer),
             Event::Streamed { received } => {
-                self.downloading.update(|download| download.receive(received));
+                self.downloading.update(|download| download.receive_of_all(received));
             }
-            Event::Fetched { file } => {
-                if self.downloading.update(Download::end_file) == Some(true) {
+            Event::Fetched { file, bytes } => {
+                if self.downloading.update(|download| download.end_file(bytes)) == Some(true) {
                     self.terminal.detail(&format!("downloaded '{file}'"));
                 }
             }
@@ -90,11 +90,8 @@ impl<'a> Progress<'a> {
                 self.terminal.journalled.fetch_add(modules, Ordering::Relaxed);
             }
             Event::Discarded { modules, flops } => {
-                // Each module was rounded by itself.
-                self.scan.set_position(self.scan.position().saturating_sub((flops / UNIT) as u64));
                 self.pace.lose(flops);
-                let done = self.done.fetch_sub(modules, Ordering::Relaxed) - modules;
-                self.scan.set_message(format!("{done} of {} modules", self.plan.modules.len()));
+                self.count(|done| *done -= modules);
                 self.terminal.detail(&format!(
                     "the download was wrong and begins anew: {} measured again",
                     if modules == 1 { "1 module is".to_owned() } else { format!("{modules} modules are") }
@@ -125,11 +122,8 @@ impl<'a> Progress<'a> {
     }
 
     fn see_finished(&self, module: &Module, outcome: &Outcome, elapsed: Duration) {
-        let flops = measure::flops(module);
-        self.pace.advance(flops, Instant::now());
-        self.scan.inc((flops / UNIT) as u64);
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        self.scan.set_message(format!("{done} of {} modules", self.plan.modules.len()));
+        self.pace.advance(measure::flops(module), Instant::now());
+        self.count(|done| *done += 1);
         let name = &module.info.name;
         self.terminal.event("module", fields(name, outcome, elapsed));
         match outcome {
@@ -141,17 +135,19 @@ impl<'a> Progress<'a> {
                         measurement.statistic.as_ref().map_or_else(String::new, |one| ratio(one.snr()))
                     ),
                 };
-                let percent = self.percent();
+                let percent = (100.0 * self.pace.share()) as u64;
                 self.terminal.detail(&format!("{percent:>3}%  {name}  {number}  {:.2} s", elapsed.as_secs_f64()));
             }
             Err(reason) => self.terminal.warn(&format!("cannot measure '{name}': {reason}")),
         }
     }
 
-    /// How much of the arithmetic is done.
-    fn percent(&self) -> u64 {
-        let (done, whole) = (self.scan.position(), self.scan.length().unwrap_or(0).max(1));
-        (100.0 * done as f64 / whole as f64) as u64
+    /// Counts modules, and shows how many are done. Several threads do so, and none shows fewer than another one has.
+    fn count(&self, change: impl FnOnce(&mut usize)) {
+        let mut done = lock(&self.done);
+        change(&mut done);
+        self.scan.set_message(format!("{done} of {} modules", self.plan.modules.len()));
+        self.scan.set_position((STEPS as f64 * self.pace.share()) as u64);
     }
 
     /// Shows a bar for a download of `bytes`.
@@ -168,18 +164,12 @@ impl<'a> Progress<'a> {
     }
 
     fn see_transfer(&self, file: &str, transfer: Transfer) {
-        let begin_file = |resumed_at| {
-            let size =
-                self.plan.checkpoint.shards.iter().find(|shard| shard.file == file).map_or(0, |shard| shard.size);
-            self.downloading.update(|download| download.begin_file(harmless(file), size, resumed_at));
-        };
         match transfer {
             Transfer::Waiting => {
-                begin_file(0);
                 self.terminal.note(&format!("another process is downloading '{file}'; waiting for it"));
             }
             Transfer::Started { size, resumed_at } => {
-                begin_file(resumed_at);
+                self.downloading.update(|download| download.begin_file(harmless(file), resumed_at));
                 if resumed_at > 0 {
                     let (from, size) = (HumanBytes(resumed_at), HumanBytes(size));
                     self.terminal.detail(&format!("going on with '{file}' at {from} of {size}"));
@@ -196,6 +186,10 @@ impl<'a> Progress<'a> {
             }
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What an event says about a module that is done.

@@ -143,9 +143,11 @@ impl Work<'_> {
                 waiting[last].push((needs.max().unwrap_or(0), place));
             }
         }
-        let is_away = |shard: &&Shard| source.path(&shard.file).is_none();
-        let away = shards.iter().zip(&needed).filter(|(_, needed)| **needed).map(|(shard, _)| shard).filter(is_away);
-        let bytes: u64 = away.map(|shard| shard.size).sum();
+        let size_if_away = |(shard, needed): (&Shard, &bool)| {
+            if *needed && source.path(&shard.file).is_none() { shard.size } else { 0 }
+        };
+        let away: Vec<u64> = shards.iter().zip(&needed).map(size_if_away).collect();
+        let bytes = away.iter().sum();
         if bytes > 0 {
             (self.observer)(Event::ToFetch { bytes });
         }
@@ -162,7 +164,7 @@ impl Work<'_> {
                 };
                 self.fetch(source, at, &offer, &|| waiting.borrow_mut().begin_again())?;
                 self.open(source, at)?;
-                (self.observer)(Event::Fetched { file: &shard.file });
+                (self.observer)(Event::Fetched { file: &shard.file, bytes: away[at] });
                 let measured = self.lock_unverified().verify(at);
                 measured.into_iter().try_for_each(|measured| self.settle(measured))?;
                 offer(u64::MAX);
