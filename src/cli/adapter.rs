@@ -8,11 +8,14 @@ use laser_scan::trainers::{Adapter, Alpha, Profile, Rank, Trainer};
 const DEFAULT_RANK: u64 = 32;
 const DEFAULT_ALPHA: f64 = 16.0;
 
+/// No weight has a higher rank.
+const HIGHEST_RANK: u32 = 65536;
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What to train")]
 pub struct AdapterArgs {
     /// The rank of LoRA [default: 32; with --into, the one that is set]
-    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    #[arg(long, value_name = "R", value_parser = rank, allow_negative_numbers = true)]
     pub rank: Option<u32>,
 
     /// Set the rank so that as many parameters are trained as by plain LoRA of rank R over all linear modules, by a multiple of 8
@@ -22,12 +25,13 @@ pub struct AdapterArgs {
         long,
         value_name = "R",
         conflicts_with_all = ["rank", "budget"],
-        value_parser = clap::value_parser!(u32).range(1..=65536)
+        value_parser = rank,
+        allow_negative_numbers = true
     )]
     pub match_rank: Option<u32>,
 
     /// LoRA's alpha, whatever the rank [default: 16; with --into, the one that is set]
-    #[arg(long, value_name = "ALPHA", value_parser = alpha)]
+    #[arg(long, value_name = "ALPHA", value_parser = alpha, allow_negative_numbers = true)]
     pub alpha: Option<f64>,
 
     /// Let alpha grow with the rank: --alpha is that of the rank given to --match-rank
@@ -43,7 +47,7 @@ pub struct AdapterArgs {
     pub no_head: bool,
 
     /// Another rank for the head
-    #[arg(long, value_name = "R", conflicts_with = "no_head", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    #[arg(long, value_name = "R", conflicts_with = "no_head", value_parser = rank, allow_negative_numbers = true)]
     pub head_rank: Option<u32>,
 }
 
@@ -89,6 +93,11 @@ impl AdapterArgs {
             None
         }
     }
+}
+
+fn rank(text: &str) -> Result<u32, String> {
+    let rank = text.parse().ok().filter(|rank| (1..=HIGHEST_RANK).contains(rank));
+    rank.ok_or_else(|| format!("it takes a whole number from 1 to {HIGHEST_RANK}"))
 }
 
 fn alpha(text: &str) -> Result<f64, &'static str> {

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 use laser_scan::scan::Pooling;
 
-use super::{ChoiceArgs, MessageArgs, POOLINGS, RankingArgs, UsageError, at_least_one, one_of};
+use super::{
+    ChoiceArgs, MessageArgs, POOLINGS, RankingArgs, UsageError, at_least_one, file, is_standard_output, one_of,
+};
 use crate::commands::task::{DiffTask, ReportTask, ShowForm, ShowTask};
 
 /// Show what moved between two scans: base and fine-tune, two revisions, ours and a published result.
@@ -24,14 +26,14 @@ pub struct DiffArgs {
     b: PathBuf,
 
     /// How many of each type count as the best
-    #[arg(short = 'n', long, value_name = "N", default_value = "16", value_parser = at_least_one)]
+    #[arg(short = 'n', long, value_name = "N", default_value = "16", value_parser = at_least_one, allow_negative_numbers = true)]
     top_n: NonZeroUsize,
 
     #[command(flatten)]
     ranking: RankingArgs,
 
     /// How many of the modules that moved most are shown; the JSON has all
-    #[arg(long, value_name = "N", default_value = "10", help_heading = "Output")]
+    #[arg(long, value_name = "N", default_value = "10", allow_negative_numbers = true, help_heading = "Output")]
     moves: usize,
 
     /// Print everything as JSON instead of tables
@@ -78,7 +80,7 @@ pub struct ShowArgs {
     format: ShowForm,
 
     /// Write the names of what is chosen to this file, too, as a scan writes them
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    #[arg(long, value_name = "FILE", value_parser = file("a dash is no file: --format json prints the names"), help_heading = "Output")]
     top_output: Option<PathBuf>,
 
     /// Replace a file of that name, even if it is no such file
@@ -117,7 +119,7 @@ pub struct ReportArgs {
     #[arg(long, value_name = "OTHER.json")]
     against: Option<PathBuf>,
 
-    /// The page [default: the scan's name with .html]
+    /// The page [default: the scan's name with .html]; '-' prints it
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
 
@@ -149,7 +151,11 @@ impl ReportArgs {
         Ok(ReportTask {
             scan: self.scan.clone(),
             against: self.against.clone(),
-            output: self.output.clone().unwrap_or_else(|| self.scan.with_extension("html")),
+            output: match &self.output {
+                Some(file) if is_standard_output(file) => None,
+                Some(file) => Some(file.clone()),
+                None => Some(self.scan.with_extension("html")),
+            },
             overwrite: self.overwrite,
             ranking: self.choice.ranking.given()?,
             rules: self.choice.rules(None)?,

@@ -8,7 +8,9 @@ use laser_scan::modules::Wanted;
 use laser_scan::scan::Pooling;
 use laser_scan::trainers::{ALL, Format, Profile, Trainer};
 
-use super::{AdapterArgs, HubArgs, MessageArgs, POOLINGS, SelectionArgs, UsageError, line, line_of, one_of};
+use super::{
+    AdapterArgs, HubArgs, MessageArgs, POOLINGS, SelectionArgs, UsageError, is_standard_output, line, line_of, one_of,
+};
 use crate::commands::task::{ExportOutput, ExportTask, ModelRequest};
 
 const FORMATS: [(&str, &str, Format); 5] = [
@@ -88,7 +90,7 @@ pub struct ExportArgs {
     #[arg(long, requires = "into", help_heading = "Output")]
     dry_run: bool,
 
-    /// Write to this file instead of standard output
+    /// Write to this file instead of standard output, which is '-'
     #[arg(short, long, value_name = "FILE", help_heading = "Output", conflicts_with = "output_dir")]
     output: Option<PathBuf>,
 
@@ -145,7 +147,9 @@ impl ExportArgs {
             output: match (&self.into, &self.output_dir) {
                 (Some(path), _) => ExportOutput::Config { path: path.clone(), dry_run: self.dry_run },
                 (None, Some(folder)) => ExportOutput::Folder(folder.clone()),
-                (None, None) => ExportOutput::One(self.format, self.output.clone()),
+                (None, None) => {
+                    ExportOutput::One(self.format, self.output.clone().filter(|file| !is_standard_output(file)))
+                }
             },
             overwrite: self.overwrite,
         })

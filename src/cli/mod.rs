@@ -15,10 +15,11 @@ mod tips;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 use anstream::ColorChoice;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::error::ErrorKind;
+use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches as _, Parser, Subcommand};
 use laser_scan::modules::Line;
 use laser_scan::output;
@@ -60,7 +61,7 @@ Environment:
 
 Exit status:
   0  done
-  1  nothing could be produced
+  1  what was asked for could not be produced, or not all of it
   2  wrong usage
   3  done, but some modules could not be measured";
 
@@ -164,11 +165,16 @@ impl UsageError {
         };
         command.map_or_else(|| std::process::exit(2), |command| end(&command.error(self.kind, self.text)))
     }
+
+    /// The message with the usage of `command`.
+    fn of(self, mut command: clap::Command) -> clap::Error {
+        command.error(self.kind, self.text)
+    }
 }
 
 /// The command line as it is parsed.
 fn command() -> clap::Command {
-    ["scan", "delta", "merge", "export"]
+    ["scan", "delta", "merge", "export", "show"]
         .into_iter()
         .fold(with_tips(Cli::command()), |command, name| command.mut_subcommand(name, with_tips))
 }
@@ -176,7 +182,7 @@ fn command() -> clap::Command {
 /// Reads the command line and the environment. Ends the process with a message if something is wrong, or with help, completions or
 /// manual pages if they are asked for.
 pub fn read() -> (TerminalOptions, Task) {
-    let matches = command().try_get_matches().unwrap_or_else(|error| end(&error));
+    let matches = command().try_get_matches().unwrap_or_else(|error| end(&of_several_words(error)));
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| end(&error));
     let mut run = &cli.scan.run;
     let (name, task, MessageArgs { quiet, log_format, color }) = match &cli.command {
@@ -210,10 +216,24 @@ pub fn read() -> (TerminalOptions, Task) {
     (options, task.unwrap_or_else(|wrong| wrong.end(name)))
 }
 
+/// A better message for words after a model, all of which are commands to clap: one of them is mistyped, or there are two models.
+fn of_several_words(error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    let command = command();
+    let is_command = command.find_subcommand(word).is_some();
+    if error.kind() != ErrorKind::ArgumentConflict || is_command {
+        return error;
+    }
+    let words = std::env::args_os().skip(1).filter_map(|word| word.into_string().ok());
+    let mistyped = words.take_while(|before| before != word).find_map(|word| scan::mistyped(&word));
+    let text = mistyped.unwrap_or_else(|| format!("'{word}' is one model too many: one is scanned at a time"));
+    UsageError::value(text).of(command)
+}
+
 /// Ends the process after something was written.
 fn end_after(written: std::io::Result<()>) -> ! {
     if let Err(error) = written {
-        let _ = writeln!(anstream::stderr(), "error: it cannot be written: {error}");
+        let _ = writeln!(anstream::stderr(), "error: {}", output::visible(&error.to_string()));
         std::process::exit(1)
     }
     std::process::exit(0)
@@ -247,6 +267,16 @@ fn line_of(number: u8) -> Line {
 
 fn at_least_one(text: &str) -> Result<NonZeroUsize, &'static str> {
     text.parse().map_err(|_| "it takes a whole number of at least 1")
+}
+
+/// A dash stands for standard output, as it does everywhere.
+fn is_standard_output(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+/// A parser of files and folders, which refuses the dash: `instead` says what prints.
+fn file(instead: &'static str) -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(move |file| if is_standard_output(&file) { Err(instead) } else { Ok(file) })
 }
 
 #[cfg(test)]

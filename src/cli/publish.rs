@@ -1,16 +1,18 @@
 //! The options of what is made of a scan's numbers: the choice, trainers' configurations and files.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::{PathBufValueParser, TypedValueParser};
 use laser_scan::scan::{Destination, Options, Pooling};
 use laser_scan::select::{Count, Counted, Rules};
 use laser_scan::statistic::Ranking;
 use laser_scan::trainers::Trainer;
 
-use super::{AdapterArgs, MessageArgs, POOLINGS, SelectionArgs, UsageError, environment, export, one_of};
+use super::{
+    AdapterArgs, MessageArgs, POOLINGS, SelectionArgs, UsageError, environment, export, file, is_standard_output,
+    one_of,
+};
 use crate::commands::task::{Printed, Publication};
 
 #[derive(Debug, Args)]
@@ -50,7 +52,7 @@ pub struct PublishArgs {
     no_spectra: bool,
 
     /// The folder for the output files, or its address such as s3://bucket/folder [default: the current one]
-    #[arg(short, long, value_name = "DIR", value_parser = folder(), help_heading = "Output")]
+    #[arg(short, long, value_name = "DIR", value_parser = file("a dash is no folder: --output - prints every module's numbers"), help_heading = "Output")]
     output_dir: Option<PathBuf>,
 
     /// The file for every module's numbers [default: laser_scan_<model>.json]; '-' prints them instead of the table, and the file has
@@ -59,7 +61,7 @@ pub struct PublishArgs {
     output: Option<PathBuf>,
 
     /// The file for the names of the best [default: laser_scan_<model>_top_snr.json]
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    #[arg(long, value_name = "FILE", value_parser = file("a dash is no file: --json prints the names of the best"), help_heading = "Output")]
     top_output: Option<PathBuf>,
 
     /// Replace files of these names, even if they are another model's results or no results at all
@@ -72,22 +74,6 @@ pub struct PublishArgs {
 
     #[command(flatten)]
     pub messages: MessageArgs,
-}
-
-/// A dash stands for standard output, as it does everywhere.
-fn is_standard_output(file: &Path) -> bool {
-    file.as_os_str() == "-"
-}
-
-/// A parser of folders, which refuses the dash that is for files.
-fn folder() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(|folder| {
-        if is_standard_output(&folder) {
-            Err("a dash is no folder: --output - prints every module's numbers")
-        } else {
-            Ok(folder)
-        }
-    })
 }
 
 impl PublishArgs {

@@ -68,7 +68,7 @@ pub struct RunArgs {
     device: Option<DeviceRequest>,
 
     /// How many threads to compute with, and how many modules to measure at once [default: one for each core]
-    #[arg(long, value_name = "N", help_heading = "Running")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Running")]
     threads: Option<Threads>,
 
     /// Measure only part K of N, which 'laser-scan merge' joins: for several machines, each with another K from 1 to N

@@ -68,11 +68,8 @@ pub struct DeltaArgs {
 
 impl ScanArgs {
     pub fn task(&self) -> Result<ScanTask, UsageError> {
-        if let Some(command) = self.named.as_deref().and_then(meant) {
-            let named = self.named.as_deref().unwrap_or_default();
-            return Err(UsageError::value(format!(
-                "there is no file or folder '{named}' here, and the command '{command}' has a similar name: if a model is meant, write --model {named}"
-            )));
+        if let Some(text) = self.named.as_deref().and_then(mistyped) {
+            return Err(UsageError::value(text));
         }
         let spelling = self.named.as_ref().or(self.model.as_ref()).cloned().unwrap_or_default();
         let model = Named { spelling, revision: self.revision.clone() };
@@ -85,11 +82,14 @@ impl ScanArgs {
     }
 }
 
-/// The command whose name a person may have mistyped, if `word` is no file or folder.
-fn meant(word: &str) -> Option<&'static str> {
+/// What to say if `word` is no file or folder, and a person may have mistyped a command.
+pub fn mistyped(word: &str) -> Option<String> {
     let is_near = |command: &&str| strsim::osa_distance(word, command) == 1;
-    let commands = ["scan", "export", "merge", "delta", "diff", "report", "show", "completions"];
-    commands.into_iter().find(is_near).filter(|_| !Path::new(word).exists())
+    let commands = ["scan", "export", "merge", "delta", "diff", "report", "show", "completions", "help"];
+    let command = commands.into_iter().find(is_near).filter(|_| !Path::new(word).exists())?;
+    Some(format!(
+        "there is no file or folder '{word}' here, and the command '{command}' has a similar name: if a model is meant, write --model {word}"
+    ))
 }
 
 impl DeltaArgs {

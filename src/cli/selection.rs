@@ -16,11 +16,11 @@ const DEFAULT_TOP: usize = 16;
 #[command(next_help_heading = "What to choose")]
 pub struct ChoiceArgs {
     /// How many modules to choose of each type [default: 16; with --budget, all]
-    #[arg(short = 'n', long, value_name = "N", value_parser = at_least_one)]
+    #[arg(short = 'n', long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
     pub top_n: Option<NonZeroUsize>,
 
     /// How many of a hundred to choose of each type, rounded up, at least one
-    #[arg(long, value_name = "P", value_parser = percentage, conflicts_with = "top_n")]
+    #[arg(long, value_name = "P", value_parser = percentage, conflicts_with = "top_n", allow_negative_numbers = true)]
     pub top_percent: Option<f64>,
 
     /// Count all types together: the best N or P percent of the whole model
@@ -94,7 +94,7 @@ pub struct SelectionArgs {
     /// Choose no more than can be trained with so many parameters, such as 40M, beside the head; filled highest ratio first over
     /// all types, and what does not fit is passed over. LoRA of --rank counts, or the weights themselves for spectrum and
     /// for trainers that end in -full
-    #[arg(long, value_name = "PARAMETERS", value_parser = parameters)]
+    #[arg(long, value_name = "PARAMETERS", value_parser = parameters, allow_negative_numbers = true)]
     pub budget: Option<u64>,
 }
 

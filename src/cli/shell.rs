@@ -35,8 +35,8 @@ impl CompletionsArgs {
     pub fn run(&self, mut command: Command) -> io::Result<()> {
         let mut script = Vec::new();
         let name = command.get_name().to_owned();
-        clap_complete::generate(self.shell, &mut command, name, &mut script);
-        print(&script)
+        clap_complete::generate(self.shell, &mut command, name.clone(), &mut script);
+        print(&if self.shell == Shell::Bash { of_one_spelling(&script, &name) } else { script })
     }
 }
 
@@ -46,11 +46,20 @@ impl ManArgs {
         match &self.folder {
             None => print(&page(&command)?),
             Some(folder) => {
-                fs::create_dir_all(folder)?;
-                write_pages(&command, folder)
+                let written = fs::create_dir_all(folder).and_then(|()| write_pages(&command, folder));
+                written.map_err(|error| {
+                    io::Error::other(format!("the pages cannot be written to '{}': {error}", folder.display()))
+                })
             }
         }
     }
+}
+
+/// The script for Bash with one spelling of a program's name that has a hyphen. clap_complete writes it in one way where it notes which
+/// command is typed and in another where it completes that command: <https://github.com/clap-rs/clap/issues/6421>.
+fn of_one_spelling(script: &[u8], name: &str) -> Vec<u8> {
+    let [noted, other] = ["__", "__subcmd__"].map(|hyphen| name.replace('-', hyphen));
+    String::from_utf8_lossy(script).replace(&other, &noted).into_bytes()
 }
 
 /// Writes the page of `command` and those of its own commands.

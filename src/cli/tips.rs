@@ -4,7 +4,7 @@ use clap::builder::{StyledStr, UnknownArgumentValueParser};
 use clap::{Arg, Command};
 
 /// Each option, what to do instead, and the option for which that is, if it is for one.
-const TIPS: [(&str, &str, Option<&str>); 15] = [
+const TIPS: [(&str, &str, Option<&str>); 16] = [
     ("token", "set HF_TOKEN, or log in with 'hf auth login': tokens on a command line are seen by other users", None),
     (
         "hf-token",
@@ -23,6 +23,7 @@ const TIPS: [(&str, &str, Option<&str>); 15] = [
     ("trust-remote-code", "there is no need: no code of a model is ever run", None),
     ("local-files-only", "--offline", Some("offline")),
     ("out", "--output-dir DIR for the folder of all files, --output FILE for one of them", Some("output-dir")),
+    ("json", "--format json", Some("format")),
     ("yes", "there is nothing to confirm: files of other models are replaced only with --overwrite", Some("overwrite")),
 ];
 

@@ -9,6 +9,7 @@ use laser_scan::scan::{Scan, manifest_of, spectra_of};
 use laser_scan::select::Selection;
 use laser_scan::{output, report};
 
+use super::STANDARD_OUTPUT;
 use super::advice::Advise;
 use super::caution::caution;
 use super::protected::Protected;
@@ -24,7 +25,9 @@ pub fn run(task: &ReportTask, terminal: &Terminal) -> Result<ExitCode> {
     let read: Vec<&Path> = std::iter::once(&task.scan).chain(&task.against).map(|path| path.as_path()).collect();
     let beside: Vec<_> = read.iter().flat_map(|path| [manifest_of(path), spectra_of(path)]).collect();
     let kept = read.into_iter().chain(beside.iter().map(|path| path.as_path())).collect();
-    Protected { scan: kept, overwrite: task.overwrite }.check(&task.output, report::is_page)?;
+    if let Some(output) = &task.output {
+        Protected { scan: kept, overwrite: task.overwrite }.check(output, report::is_page)?;
+    }
     // Without a manifest the page lacks only the model's name and the modules that could not be measured.
     let _ = scan.read_manifest(&task.scan);
     let how = task.pooling.unwrap_or(scan.pooling());
@@ -35,9 +38,14 @@ pub fn run(task: &ReportTask, terminal: &Terminal) -> Result<ExitCode> {
     let title = title(&scan, &task.scan);
     let against = diff.as_ref().map(|diff| Against { file: &other, diff });
     let page = report::page(&Page { title: &title, file: &file, selection: &selection, against });
-    output::write_all(&[(&task.output, page.as_bytes())])?;
+    match &task.output {
+        None => terminal.output(page.as_bytes()).context(STANDARD_OUTPUT)?,
+        Some(output) => output::write_all(&[(output, page.as_bytes())])?,
+    }
     caution(&scan, terminal);
-    terminal.note(&format!("wrote '{}'", task.output.display()));
+    if let Some(output) = &task.output {
+        terminal.note(&format!("wrote '{}'", output.display()));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

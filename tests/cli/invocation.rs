@@ -65,12 +65,20 @@ fn a_dash_prints_the_numbers() {
 fn what_is_known_from_elsewhere_is_answered_with_what_is_meant() {
     let place = Workplace::new();
     let tiny = tiny_mistral();
-    let answers: [(&[&str], &str); 5] = [
+    let answers: [(&[&str], &str); 13] = [
         (&[&tiny, "--token=hf_secret"], "set HF_TOKEN"),
         (&["scan", &tiny, "--gpu"], "--device cuda"),
         (&["delta", &tiny, &tiny, "--trust-remote-code"], "no code of a model is ever run"),
         (&["exprot"], "the command 'export' has a similar name"),
+        (&["exprot", "axolotl", "scan.json"], "the command 'export' has a similar name"),
+        (&["helpp"], "the command 'help' has a similar name"),
+        (&[&tiny, "another"], "'another' is one model too many: one is scanned at a time"),
         (&[&tiny, "--top-m", "3"], "'--top-n'"),
+        (&[&tiny, "-n", "-1"], "it takes a whole number of at least 1"),
+        (&["export", "peft", "scan.json", "--rank", "-8"], "it takes a whole number from 1 to 65536"),
+        (&["show", "scan.json", "--json"], "--format json"),
+        (&["show", "scan.json", "--top-output", "-"], "a dash is no file: --format json prints the names"),
+        (&[&tiny, "--top-output", "-"], "a dash is no file: --json prints the names of the best"),
     ];
     for (line, answer) in answers {
         place.run(line).refused(2, &[answer]);
@@ -89,7 +97,6 @@ fn shells_and_man_know_every_command() {
             assert!(script.succeeded().stdout.contains(word), "{word} is not in what {shell} completes");
         }
     }
-    assert!(place.run(&["completions", "bash"]).stdout.contains("axolotl"));
     place.run(&["man", "pages/man1"]).succeeded();
     for page in ["laser-scan", "laser-scan-scan", "laser-scan-export", "laser-scan-merge"] {
         let text = fs::read_to_string(place.path(&format!("pages/man1/{page}.1"))).expect("written");
@@ -97,6 +104,57 @@ fn shells_and_man_know_every_command() {
     }
     let page = place.run(&["man"]);
     assert!(page.succeeded().stdout.contains(".TH laser"), "{}", page.stdout);
+}
+
+/// What Bash offers after these words, of which the last is not finished.
+#[cfg(unix)]
+fn completed(place: &Workplace, words: &[&str]) -> String {
+    let script = place.run(&["completions", "bash"]);
+    place.write(&[("laser-scan.bash", script.succeeded().stdout.as_bytes())]);
+    let (last, former) = (words[words.len() - 1], words[words.len() - 2]);
+    let line = format!(
+        "source laser-scan.bash; COMP_WORDS=({}); COMP_CWORD={}; _laser__scan laser-scan '{last}' '{former}'; echo \"${{COMPREPLY[*]}}\"",
+        words.join(" "),
+        words.len() - 1
+    );
+    let output = std::process::Command::new("bash").args(["-c", &line]).current_dir(place.path("")).output();
+    String::from_utf8(output.expect("bash").stdout).expect("UTF-8").trim().to_owned()
+}
+
+#[cfg(unix)]
+#[test]
+fn bash_completes_commands_and_their_options() {
+    let place = Workplace::new();
+    assert_eq!(completed(&place, &["laser-scan", "exp"]), "export");
+    assert_eq!(completed(&place, &["laser-scan", "export", "axol"]), "axolotl axolotl-full");
+    assert_eq!(completed(&place, &["laser-scan", "show", "--stat"]), "--statistic");
+    assert_eq!(completed(&place, &["laser-scan", "show", "--statistic", "effective"]), "effective-rank");
+    assert_eq!(completed(&place, &["laser-scan", "scan", "--top-p"]), "--top-percent");
+}
+
+#[test]
+fn a_dash_prints_exports_and_pages() {
+    let place = Workplace::new();
+    place.run(&[&tiny_mistral(), "-n", "2", "-q"]).succeeded();
+    let export = ["export", "peft", "laser_scan_tiny-mistral.json", "-n", "2", "-q"];
+    let printed = place.run(&export).succeeded().stdout.clone();
+    assert_eq!(place.run(&[&export[..], &["-o", "-"]].concat()).succeeded().stdout, printed);
+    let page = place.run(&["report", "laser_scan_tiny-mistral.json", "-o", "-"]);
+    assert!(page.succeeded().stdout.starts_with("<!DOCTYPE html>"), "{:.100}", page.stdout);
+    assert!(!place.path("-").exists());
+}
+
+#[test]
+fn an_output_folder_that_is_a_file_is_refused_before_a_scan() {
+    let place = Workplace::new();
+    place.write(&[("taken", b"a file")]);
+    for folder in ["taken", "taken/below"] {
+        for more in [&[][..], &["--dry-run"]] {
+            let run = place.run(&[&[tiny_mistral().as_str(), "-o", folder], more].concat());
+            run.refused(1, &["'taken' is a file and no folder: choose another place"]);
+        }
+    }
+    place.run(&["man", "taken"]).refused(1, &["the pages cannot be written to 'taken'"]);
 }
 
 /// What the wheel has for shells and `man`, beside the program. `LASER_SCAN_BLESS=1 cargo test` writes it anew.

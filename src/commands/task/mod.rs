@@ -49,7 +49,8 @@ pub struct ReportTask {
     pub scan: PathBuf,
     /// The scan with which it is compared.
     pub against: Option<PathBuf>,
-    pub output: PathBuf,
+    /// Standard output, if it is `None`.
+    pub output: Option<PathBuf>,
     pub overwrite: bool,
     /// `None`: as in the scan.
     pub ranking: Option<Ranking>,

@@ -217,7 +217,7 @@ complete -c laser-scan -n "__fish_laser_scan_using_subcommand export" -l model -
 complete -c laser-scan -n "__fish_laser_scan_using_subcommand export" -l revision -d 'The Hub model\'s branch, tag or commit [default: main]' -r
 complete -c laser-scan -n "__fish_laser_scan_using_subcommand export" -l transformers -d 'The trainer\'s line of transformers, 4 (4.57) or 5, with --model [default: 5]' -r
 complete -c laser-scan -n "__fish_laser_scan_using_subcommand export" -l into -d 'Change the keys in this YAML configuration of Axolotl, LLaMA-Factory or TRL, and keep the rest of it as it is; the file as it was is kept as FILE.bak' -r -F
-complete -c laser-scan -n "__fish_laser_scan_using_subcommand export" -s o -l output -d 'Write to this file instead of standard output' -r -F
+complete -c laser-scan -n "__fish_laser_scan_using_subcommand export" -s o -l output -d 'Write to this file instead of standard output, which is \'-\'' -r -F
 complete -c laser-scan -n "__fish_laser_scan_using_subcommand export" -l output-dir -d 'Write the configuration in all its forms into this folder' -r -F
 complete -c laser-scan -n "__fish_laser_scan_using_subcommand export" -l format -d 'The form, where the trainer has several [default: the first]: llama-factory (yaml, args), llama-factory-full (yaml, args), trl (yaml, args), ms-swift (yaml, args), ms-swift-full (yaml, args), spectrum (yaml, json, sorted-json), diffusers (json, args), musubi (toml, args)' -r -f -a "yaml\t'YAML'
 json\t'JSON'
@@ -397,7 +397,7 @@ complete -c laser-scan -n "__fish_laser_scan_using_subcommand diff" -l json -d '
 complete -c laser-scan -n "__fish_laser_scan_using_subcommand diff" -s q -l quiet -d 'Print nothing but errors and what was asked for'
 complete -c laser-scan -n "__fish_laser_scan_using_subcommand diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c laser-scan -n "__fish_laser_scan_using_subcommand report" -l against -d 'Show on the page how ranks moved to this scan, such as that of a fine-tune' -r -F
-complete -c laser-scan -n "__fish_laser_scan_using_subcommand report" -s o -l output -d 'The page [default: the scan\'s name with .html]' -r -F
+complete -c laser-scan -n "__fish_laser_scan_using_subcommand report" -s o -l output -d 'The page [default: the scan\'s name with .html]; \'-\' prints it' -r -F
 complete -c laser-scan -n "__fish_laser_scan_using_subcommand report" -s n -l top-n -d 'How many modules to choose of each type [default: 16; with --budget, all]' -r
 complete -c laser-scan -n "__fish_laser_scan_using_subcommand report" -l top-percent -d 'How many of a hundred to choose of each type, rounded up, at least one' -r
 complete -c laser-scan -n "__fish_laser_scan_using_subcommand report" -l types -d 'Choose only of types that match, such as \'mlp.*\'; repeatable' -r
