@@ -52,7 +52,8 @@ def scan(model: str | os.PathLike[str], *, on_event: Callable[[Event], object] |
 class Scan:
     """A finished scan, by the path of the file with every module's numbers, `laser_scan_<model>.json`.
 
-    The other files are found beside it. They are read when they are needed.
+    The other files are found beside it. They are read when they are needed. What is chosen is not part of a scan: each method chooses
+    anew, 16 of each type unless it is told otherwise.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

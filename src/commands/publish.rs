@@ -80,21 +80,20 @@ pub fn publish_whole(
     let request = Request { selection: &selection, adapter: publication.adapter };
     let emitted = emit::emit(publication, &request, &prepare::protected(publication, outputs), terminal);
     terminal.finish(outputs, scan.spectra.is_some(), begun.elapsed(), lost);
-    if publication.emit.is_empty() {
-        terminal.note(&next(publication, scan, outputs));
+    let is_any_chosen = selection.groups.iter().any(|group| !group.modules.is_empty());
+    if publication.emit.is_empty() && is_any_chosen {
+        terminal.suggest(&next(publication, scan, outputs));
     }
     emitted
 }
 
-/// What a person can do with the scan next.
+/// The command that a person may give next.
 fn next(publication: &Publication, scan: &Scan, outputs: &Outputs) -> String {
     let is_of_diffusion = trainers::is_of_diffusion(scan);
     let file = trainers::quoted(&outputs.shown(&outputs.full));
     let trainer = if is_of_diffusion { "diffusers" } else { "axolotl" };
     let words = ["export", trainer, &file].into_iter().chain(publication.choice.iter().map(String::as_str));
-    let line = words.collect::<Vec<_>>().join(" ");
-    let into = if is_of_diffusion { "" } else { " --into config.yml" };
-    format!("next: laser-scan {line}{into}; 'laser-scan export --help' has the other trainers")
+    format!("laser-scan {}", words.collect::<Vec<_>>().join(" "))
 }
 
 /// Writes a part, of which nothing is chosen.

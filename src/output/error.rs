@@ -13,6 +13,8 @@ pub enum OutputError {
         /// Where the former content of `path` was left, if it held any.
         kept: Option<PathBuf>,
     },
+    #[error("'{0}' is a file and no folder: choose another place")]
+    NotAFolder(PathBuf),
     #[error("cannot write '{0}': a folder of that name is in the way")]
     IsFolder(PathBuf),
     #[error("'{0}' is no regular file, and nothing is put in its place: choose another name")]

@@ -36,6 +36,14 @@ impl Lines {
         write(&fitted(text, 0));
     }
 
+    /// Writes a command for a shell, which reads it whole also where it is broken for a narrow terminal.
+    pub fn command(self, text: &str) {
+        const END: &str = " \\";
+        let text = harmless(text);
+        let folded = width::of_messages().map(|columns| width::folded(&text, 2, columns.saturating_sub(END.len())));
+        write(&format!("  {}", folded.unwrap_or(text).replace('\n', &format!("{END}\n  "))));
+    }
+
     pub fn event(self, name: &str, fields: Value) {
         write(&json_line(name, fields));
     }

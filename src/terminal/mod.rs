@@ -85,6 +85,14 @@ impl Terminal {
         }
     }
 
+    /// Tells a person which command to give next, so that it can be copied. No program reads that.
+    pub fn suggest(&self, command: &str) {
+        if self.verbosity >= Verbosity::Normal && self.lines.format == LogFormat::Text {
+            self.note("next, for one of the trainers that 'laser-scan export --help' lists:");
+            self.bars.suspend(|| self.lines.command(command));
+        }
+    }
+
     /// Prints a message if `-v` is given.
     pub fn detail(&self, text: &str) {
         if self.verbosity >= Verbosity::Verbose {
@@ -254,7 +262,7 @@ impl Terminal {
             self.detail(&format!("commit {commit}"));
         }
         self.detail(&format!(
-            "{}, {} on the CPU, at most {} of memory, {} left out",
+            "{}, {} on the CPU, no more than {} of memory, {} left out",
             operations(plan.flops()),
             counted(resources.threads, "thread"),
             HumanBytes(resources.memory),
@@ -269,7 +277,7 @@ impl Terminal {
         let count = modules().count();
         if count == measured && count > 1 {
             self.note(&format!(
-                "all {} are chosen: a smaller --top-n takes fewer of each type",
+                "all {} are chosen: a smaller --top-n, --top-percent or --budget takes fewer",
                 counted(count, "module")
             ));
         }

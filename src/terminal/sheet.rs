@@ -2,16 +2,20 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use anstyle::Style;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use laser_scan::output;
 
-use super::width::cut;
+use super::width::{cut, cut_within, folded};
 
 /// How many characters of a text are shown at most. It is cut in the middle, because an error begins with the problem and ends
 /// with the remedy.
 const LONGEST: usize = 2000;
+
+/// The spaces between columns.
+const GAP: usize = 2;
 
 /// How many of these characters follow the cut.
 const TAIL: usize = 600;
@@ -20,9 +24,21 @@ const TAIL: usize = 600;
 #[derive(Default)]
 pub struct Sheet {
     text: String,
-    /// The numbers of the lines that head a table.
-    heads: Vec<usize>,
+    tables: Vec<Place>,
 }
+
+/// Where a table is in a text.
+struct Place {
+    /// Its lines, of which the first is the head.
+    lines: Range<usize>,
+    /// How many characters its first column has, with the gap after it.
+    first: usize,
+    /// How many its longest line has.
+    width: usize,
+}
+
+/// How short the first column of a table may become, so that the others have room.
+const NARROWEST: usize = 16;
 
 impl Sheet {
     /// Adds a table whose second and fifth columns are numbers.
@@ -33,15 +49,22 @@ impl Sheet {
             .set_content_arrangement(ContentArrangement::Disabled)
             .set_header(header.to_vec());
         for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
+            column.set_padding((0, GAP as u16));
             if [1, 4].contains(&column.index) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
         table.add_rows(rows.iter().map(|cells| cells.iter().map(|cell| harmless(cell))));
-        self.heads.push(self.text.lines().count());
+        let (text, start) = (table.trim_fmt(), self.text.lines().count());
+        let characters = |line: &str| line.chars().count();
+        let names = std::iter::once(header[0].to_owned()).chain(rows.iter().map(|cells| harmless(&cells[0])));
+        self.tables.push(Place {
+            lines: start..start + text.lines().count(),
+            first: names.map(|name| characters(&name)).max().unwrap_or(0) + GAP,
+            width: text.lines().map(characters).max().unwrap_or(0),
+        });
         // Writing to a string does not fail.
-        let _ = writeln!(self.text, "{}", table.trim_fmt());
+        let _ = writeln!(self.text, "{text}");
     }
 
     /// Adds a table in Markdown.
@@ -75,14 +98,27 @@ impl Sheet {
         self.text.lines().map(|line| line.chars().count()).max().unwrap_or(0)
     }
 
-    /// The text for a terminal of so many columns: heads stand out, and what is too long is cut.
+    /// The text for a terminal of so many columns. Heads of tables stand out; where a table is too wide, what its first column holds is
+    /// cut in the middle, because that is a name and the others are numbers.
     pub fn styled(&self, columns: usize) -> String {
         let head = Style::new().bold();
-        let line = |(at, line): (usize, &str)| {
-            let line = cut(line, columns);
-            if self.heads.contains(&at) { format!("{head}{line}{head:#}") } else { line }
+        let line = |(at, line): (usize, &str)| match self.tables.iter().find(|table| table.lines.contains(&at)) {
+            None => folded(line, 0, columns),
+            Some(table) if table.lines.start == at => format!("{head}{}{head:#}", table.narrowed(line, columns)),
+            Some(table) => table.narrowed(line, columns),
         };
         self.text().lines().enumerate().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Place {
+    /// A line of the table in at most so many characters.
+    fn narrowed(&self, line: &str, columns: usize) -> String {
+        let first = self.first.saturating_sub(self.width.saturating_sub(columns)).max(NARROWEST.min(self.first));
+        let at = line.char_indices().nth(self.first).map_or(line.len(), |(at, _)| at);
+        let (name, others) = line.split_at(at);
+        let name = cut_within(name.trim_end(), first - GAP);
+        cut(format!("{name:first$}{others}").trim_end(), columns)
     }
 }
 
@@ -125,6 +161,26 @@ mod tests {
         sheet.line("b\u{202e}\r");
         let lines: Vec<&str> = sheet.text().lines().collect();
         assert_eq!(lines[1..], ["\\u{1b}]0;x\\u{7}\\u{a}mlp.up  9 of 9", "b\\u{202e}\\u{d}"]);
+    }
+
+    #[test]
+    fn a_table_that_is_too_wide_keeps_its_numbers() {
+        let mut sheet = Sheet::default();
+        let name = "model.layers.10.self_attn.q_proj".to_owned();
+        sheet.table(["moved most", "rank", "snr"], vec![[name, "1".to_owned(), "2.5 -> 3.0".to_owned()]]);
+        sheet.line("28 modules in 2 files, 143.3 Mflop; 0 B to download");
+        let text = |columns| anstream::adapter::strip_str(&sheet.styled(columns)).to_string();
+        assert_eq!(
+            text(40).lines().collect::<Vec<_>>(),
+            [
+                "moved most              rank  snr",
+                "model.laye…attn.q_proj     1  2.5 -> 3.0",
+                "28 modules in 2 files, 143.3 Mflop; 0 B",
+                "  to download"
+            ]
+        );
+        assert_eq!(text(60).lines().nth(1), sheet.text().lines().nth(1), "there is room");
+        assert!(text(12).lines().all(|line| line.chars().count() <= 12));
     }
 
     #[test]

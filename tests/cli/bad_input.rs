@@ -371,7 +371,7 @@ fn output_that_cannot_be_written_is_found_before_the_scan() {
     fs::write(place.path("file"), "x").expect("written");
     let scan = |arguments: &[&str]| place.run(&[&["--model", &tiny_mistral(), "-v"], arguments].concat());
     let run = scan(&["--output-dir", "file/folder"]);
-    run.refused(1, &["cannot write 'file/folder'", "choose another place"]);
+    run.refused(1, &["'file' is a file and no folder", "choose another place"]);
     assert!(!run.stderr.contains("snr"), "nothing was measured: {}", run.stderr);
     fs::create_dir(place.path("folder")).expect("created");
     scan(&["--output", "folder"]).refused(1, &["'folder'", "a folder of that name"]);

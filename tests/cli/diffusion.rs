@@ -355,7 +355,7 @@ fn what_trainers_miss_in_silence_is_refused_or_avoided() {
     // A scan of it leads to a trainer that has it.
     let scan = place.run(&["--model", "m", "--top-n", "1", "--output-dir", "next"]);
     assert!(
-        scan.succeeded().stderr.contains("next: laser-scan export diffusers 'next/laser_scan_m.json'"),
+        scan.succeeded().stderr.contains("\n  laser-scan export diffusers 'next/laser_scan_m.json'"),
         "{}",
         scan.stderr
     );

@@ -147,12 +147,15 @@ fn a_scan_says_what_to_do_next() {
     let place = Workplace::new();
     let model = tiny_mistral();
     let scan = ["--model", model.as_str(), "--top-n", "2", "--types", "mlp.*"];
-    let next =
-        "next: laser-scan export axolotl laser_scan_tiny-mistral.json --top-n 2 --types 'mlp.*' --into config.yml;";
+    // On a line of its own, to be copied.
+    let next = "\n  laser-scan export axolotl laser_scan_tiny-mistral.json --top-n 2 --types 'mlp.*'\n";
     assert!(place.run(&scan).succeeded().stderr.contains(next));
-    for more in [&["-q"][..], &["--emit", "peft"]] {
-        assert!(!place.run(&[&scan[..], more].concat()).succeeded().stderr.contains("next:"));
+    for more in [&["-q"][..], &["--emit", "peft"], &["--log-format", "json"]] {
+        assert!(!place.run(&[&scan[..], more].concat()).succeeded().stderr.contains("laser-scan export"));
     }
+    // Nothing has changed, so that nothing is chosen.
+    let delta = place.run(&["delta", &model, &model, "--device", "cpu"]);
+    assert!(!delta.succeeded().stderr.contains("laser-scan export"), "{}", delta.stderr);
     let run = place.run(&["export", "peft", "laser_scan_tiny-mistral.json", "--top-n", "2", "--types", "mlp.*"]);
     let config: Value = serde_json::from_str(&run.succeeded().stdout).expect("JSON");
     assert_eq!(config["task_type"], "CAUSAL_LM");
