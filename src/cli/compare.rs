@@ -33,7 +33,7 @@ pub struct DiffArgs {
     ranking: RankingArgs,
 
     /// How many of the modules that moved most are shown; the JSON has all
-    #[arg(long, value_name = "N", default_value = "10", allow_negative_numbers = true, help_heading = "Output")]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = whole, allow_negative_numbers = true, help_heading = "Output")]
     moves: usize,
 
     /// Print everything as JSON instead of tables
@@ -162,4 +162,8 @@ impl ReportArgs {
             pooling: self.pool_experts,
         })
     }
+}
+
+fn whole(text: &str) -> Result<usize, &'static str> {
+    text.parse().map_err(|_| "it takes a whole number")
 }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::Plan;
 use crate::checkpoint::{Axis, Band, Checkpoint, CheckpointError, Lora, LowRank, Selection};
@@ -69,6 +69,11 @@ fn times([rows, columns]: &[usize; 2]) -> String {
 /// the module is measured.
 type Changes = HashMap<String, Result<Change, DeltaError>>;
 
+/// Which of two models an error is about, whose files may have the same names.
+fn unreadable(of: &dyn Source) -> String {
+    format!("'{}' cannot be compared", of.model().spelling)
+}
+
 impl Plan {
     /// Reads the headers of both models of `pair`, and decides what is measured: the changes of the base's modules that the filter
     /// keeps.
@@ -80,7 +85,7 @@ impl Plan {
         let (base, finetuned) = (&*pair.base, &*pair.finetuned);
         let checkpoint = match Checkpoint::open(base) {
             Err(CheckpointError::Adapter { model, .. }) => return Err(DeltaError::BaseIsAdapter(model).into()),
-            checkpoint => checkpoint?,
+            checkpoint => checkpoint.with_context(|| unreadable(base))?,
         };
         // What an adapter or a fine-tuned model has is compared with all that the base has, whatever the filter keeps.
         let all = Self::of(checkpoint.clone(), base, &Filter::default(), wanted)?;
@@ -93,7 +98,7 @@ impl Plan {
                 plan.compare(&all, other)?;
             }
             Err(CheckpointError::Adapter { .. }) => plan.adapt(&all, pair, Lora::open(finetuned, shards)?)?,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error).with_context(|| unreadable(finetuned)),
         }
         for (at, shard) in plan.checkpoint.shards.iter_mut().enumerate() {
             shard.file = if at < first { Pair::of_base(&shard.file) } else { Pair::of_finetuned(&shard.file) };

@@ -3,8 +3,8 @@
 //! Four kinds of file are read: this program's, the two of Spectrum, and that of laserRMT, which the laser-QLoRA
 //! notebook writes too. `format.rs` tells them apart.
 
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 use super::fields::{Fields, ratio, repeated};
 use super::{Format, Numbers, OpenError, Pooling, ReadError, Record, Scan, Unmeasured};
@@ -13,6 +13,13 @@ use crate::modules::places::Places;
 use crate::modules::{Info, WEIGHT};
 use crate::output::json::{self, Json};
 
+fn bytes_of(path: &Path) -> Result<Vec<u8>, OpenError> {
+    fs::read(path).map_err(|error| match error.kind() {
+        io::ErrorKind::IsADirectory => OpenError::NoScan { path: path.to_owned(), error: ReadError::Folder },
+        _ => OpenError::Unreadable { path: path.to_owned(), error },
+    })
+}
+
 impl Scan {
     /// Reads a scan's file of all numbers.
     ///
@@ -20,13 +27,13 @@ impl Scan {
     ///
     /// Fails if it cannot be read, or is no scan.
     pub fn read(path: &Path) -> Result<Self, OpenError> {
-        let bytes = fs::read(path).map_err(|error| OpenError::Unreadable { path: path.to_owned(), error })?;
+        let bytes = bytes_of(path)?;
         Self::from_bytes(&bytes).map_err(|error| OpenError::NoScan { path: path.to_owned(), error })
     }
 
     /// As [`Scan::read`], for a part of a scan, which may have no modules.
     pub(super) fn read_part(path: &Path) -> Result<Self, OpenError> {
-        let bytes = fs::read(path).map_err(|error| OpenError::Unreadable { path: path.to_owned(), error })?;
+        let bytes = bytes_of(path)?;
         if bytes.trim_ascii() == b"{}" {
             return Ok(Self::new(Vec::new(), Format::LaserScan));
         }

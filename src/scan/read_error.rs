@@ -15,6 +15,8 @@ pub enum OpenError {
 /// Why a file cannot be read as a scan. The messages follow the file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
+    #[error("it is a folder: give the file of all numbers in it, such as laser_scan_<model>.json")]
+    Folder,
     #[error("it holds no module: give the file of all numbers, such as laser_scan_<model>.json")]
     Empty,
     #[error("it is not valid JSON ({0}): it may be cut short or damaged; copy it again, or scan again")]

@@ -495,3 +495,18 @@ fn a_run_that_was_killed_goes_on() {
         assert_eq!(place.bytes(name), place.bytes(&format!("undisturbed/{name}")));
     }
 }
+
+#[test]
+fn an_error_says_which_of_the_models_it_is_about() {
+    let place = Workplace::new();
+    for name in ["base", "fine"] {
+        write_shards(&place.path(name), &[("model.safetensors", layers(2, 8))]);
+    }
+    let path = place.path("fine/model.safetensors");
+    let bytes = fs::read(&path).expect("readable");
+    fs::write(&path, &bytes[..bytes.len() / 2]).expect("written");
+    for order in [["base", "fine"], ["fine", "base"]] {
+        place.run(&["delta", order[0], order[1]]).refused(1, &["'fine' cannot be compared: ", "'model.safetensors'"]);
+    }
+    place.run(&["show", "base"]).refused(1, &["'base': it is a folder: give the file of all numbers in it"]);
+}
