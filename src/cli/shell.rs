@@ -82,6 +82,6 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
 fn print(text: &[u8]) -> io::Result<()> {
     match io::stdout().write_all(text) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+        written => written.map_err(|error| io::Error::other(format!("standard output cannot be written: {error}"))),
     }
 }
