@@ -40,7 +40,7 @@ fn add_types(sheet: &mut Sheet, diff: &Diff) {
             percentage(*largest_change),
         ]
     };
-    let header = ["type", "modules", "Spearman", "best in both", "largest change"];
+    let header = ["type", "modules", "Spearman", "same best", "largest change"];
     sheet.table(header, diff.types.iter().map(row).collect());
 }
 
