@@ -8,7 +8,7 @@ use anstyle::Style;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use laser_scan::output;
 
-use super::width::{cut, cut_within, folded};
+use super::width::{cut, end_of, folded};
 
 /// How many characters of a text are shown at most. It is cut in the middle, because an error begins with the problem and ends
 /// with the remedy.
@@ -98,8 +98,8 @@ impl Sheet {
         self.text.lines().map(|line| line.chars().count()).max().unwrap_or(0)
     }
 
-    /// The text for a terminal of so many columns. Heads of tables stand out; where a table is too wide, what its first column holds is
-    /// cut in the middle, because that is a name and the others are numbers.
+    /// The text for a terminal of so many columns. Heads of tables stand out; where a table is too wide, of what its first column holds
+    /// only the end is shown, because that is a name and the others are numbers.
     pub fn styled(&self, columns: usize) -> String {
         let head = Style::new().bold();
         let line = |(at, line): (usize, &str)| match self.tables.iter().find(|table| table.lines.contains(&at)) {
@@ -117,7 +117,7 @@ impl Place {
         let first = self.first.saturating_sub(self.width.saturating_sub(columns)).max(NARROWEST.min(self.first));
         let at = line.char_indices().nth(self.first).map_or(line.len(), |(at, _)| at);
         let (name, others) = line.split_at(at);
-        let name = cut_within(name.trim_end(), first - GAP);
+        let name = end_of(name.trim_end(), first.saturating_sub(GAP));
         cut(format!("{name:first$}{others}").trim_end(), columns)
     }
 }
@@ -174,7 +174,7 @@ mod tests {
             text(40).lines().collect::<Vec<_>>(),
             [
                 "moved most              rank  snr",
-                "model.laye…attn.q_proj     1  2.5 -> 3.0",
+                "…s.10.self_attn.q_proj     1  2.5 -> 3.0",
                 "28 modules in 2 files, 143.3 Mflop; 0 B",
                 "  to download"
             ]

@@ -50,15 +50,13 @@ pub fn cut(line: &str, width: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
-/// `text` in at most `width` characters, cut in the middle: names differ at both ends.
-pub fn cut_within(text: &str, width: usize) -> String {
-    let count = text.chars().count();
+/// The end of a `name` in at most `width` characters: all names begin alike.
+pub fn end_of(name: &str, width: usize) -> String {
+    let count = name.chars().count();
     if count <= width {
-        return text.to_owned();
+        return name.to_owned();
     }
-    let tail = width / 2;
-    let (head, tail) = (text.chars().take(width.saturating_sub(tail + 1)), text.chars().skip(count - tail));
-    head.chain(std::iter::once('…')).chain(tail).collect()
+    std::iter::once('…').chain(name.chars().skip(count + 1 - width.max(1))).collect()
 }
 
 #[cfg(test)]
