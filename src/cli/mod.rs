@@ -163,11 +163,11 @@ impl UsageError {
             Some(name) => command.find_subcommand_mut(name),
             None => Some(&mut command),
         };
-        command.map_or_else(|| std::process::exit(2), |command| end(&command.error(self.kind, self.text)))
+        command.map_or_else(|| std::process::exit(2), |command| end(&self.of(command)))
     }
 
     /// The message with the usage of `command`.
-    fn of(self, mut command: clap::Command) -> clap::Error {
+    fn of(self, command: &mut clap::Command) -> clap::Error {
         command.error(self.kind, self.text)
     }
 }
@@ -219,7 +219,7 @@ pub fn read() -> (TerminalOptions, Task) {
 /// A better message for words after a model, all of which are commands to clap: one of them is mistyped, or there are two models.
 fn of_several_words(error: clap::Error) -> clap::Error {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return error };
-    let command = command();
+    let mut command = command();
     let is_command = command.find_subcommand(word).is_some();
     if error.kind() != ErrorKind::ArgumentConflict || is_command {
         return error;
@@ -227,7 +227,7 @@ fn of_several_words(error: clap::Error) -> clap::Error {
     let words = std::env::args_os().skip(1).filter_map(|word| word.into_string().ok());
     let mistyped = words.take_while(|before| before != word).find_map(|word| scan::mistyped(&word));
     let text = mistyped.unwrap_or_else(|| format!("'{word}' is one model too many: one is scanned at a time"));
-    UsageError::value(text).of(command)
+    UsageError::value(text).of(&mut command)
 }
 
 /// Ends the process after something was written.

@@ -67,10 +67,6 @@ pub fn outputs(task: &ScanTask, plan: &Plan, source: &dyn Source, terminal: &Ter
             Outputs::new(name, &publication.destination)
         }
     };
-    let nearest = outputs.full.ancestors().skip(1).find(|path| path.exists());
-    if let Some(file) = nearest.filter(|path| !path.is_dir()) {
-        return Err(OutputError::NotAFolder(file.to_owned()).into());
-    }
     claim(&outputs, &plan.files_on_disk(source), task.dry_run)?;
     if !publication.overwrite {
         let names = || pending().names();

@@ -66,8 +66,9 @@ impl Outputs {
         Self { top: None, ..Self::new(&name, destination) }
     }
 
-    /// Checks that none of the files is a folder, and that all have different places, none of which is one of the files
-    /// `kept`. Nothing is written. Fails if a folder is where a file should be, or if a file would replace another.
+    /// Checks that none of the files is a folder or below a file, and that all have different places, none of which is one of
+    /// the files `kept`. Nothing is written. Fails if a folder is where a file should be or the other way round, or if a file
+    /// would replace another.
     pub fn check(&self, kept: &[PathBuf]) -> Result<(), OutputError> {
         let kept: Vec<PathBuf> = kept.iter().filter_map(|path| path.canonicalize().ok()).collect();
         let mut places: Vec<PathBuf> = Vec::new();
@@ -77,6 +78,10 @@ impl Outputs {
             }
             if path.exists() && !path.is_file() {
                 return Err(OutputError::NotAFile(path.clone()));
+            }
+            let nearest = path.ancestors().skip(1).find(|above| above.exists());
+            if let Some(file) = nearest.filter(|above| !above.is_dir()) {
+                return Err(OutputError::NotAFolder(file.to_owned()));
             }
             // One path may be spelled in several ways, so that what it leads to is compared.
             let place = real(folder_of(path)).join(path.file_name().unwrap_or_default());

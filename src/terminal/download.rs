@@ -1,9 +1,11 @@
 //! How the download of a run gets on: one bar for all files.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
+
+use super::lock;
 
 /// All that a run downloads.
 pub struct Download {
@@ -15,15 +17,6 @@ pub struct Download {
 }
 
 impl Download {
-    /// `bar` counts the bytes of all files.
-    pub fn new(bar: ProgressBar) -> Self {
-        Self { bar, complete: 0, is_ours: false }
-    }
-
-    pub fn bar(&self) -> &ProgressBar {
-        &self.bar
-    }
-
     /// This process downloads the next file, of which an earlier one has left `resumed_at` bytes.
     pub fn begin_file(&mut self, name: String, resumed_at: u64) {
         self.is_ours = true;
@@ -78,26 +71,34 @@ pub struct Downloading {
 }
 
 impl Downloading {
-    pub fn lock(&self) -> MutexGuard<'_, Option<Download>> {
-        lock(&self.download)
+    /// Begins a download, of which `bar` counts the bytes of all files.
+    pub fn begin(&self, bar: ProgressBar) {
+        *lock(&self.download) = Some(Download { bar, complete: 0, is_ours: false });
     }
 
     /// Changes the download, if there is one. It ends when all of it is there.
     pub fn update<T>(&self, change: impl FnOnce(&mut Download) -> T) -> Option<T> {
-        let mut download = self.lock();
-        let changed = change(download.as_mut()?);
-        if download.as_ref().is_some_and(Download::is_complete) {
-            self.end(&mut download);
+        let mut current = lock(&self.download);
+        let download = current.as_mut()?;
+        let changed = change(download);
+        if download.is_complete() {
+            self.end(&mut current);
         } else {
-            let left = download.as_ref().map(|download| download.bar.eta()).filter(|left| !left.is_zero());
-            *lock(&self.foreseen) = left.map(|left| (Instant::now(), left));
+            let left = download.bar.eta();
+            *lock(&self.foreseen) = (!left.is_zero()).then(|| (Instant::now(), left));
         }
         Some(changed)
     }
 
     /// Ends the download, whether all of it is there or not.
     pub fn finish(&self) {
-        self.end(&mut self.lock());
+        self.end(&mut lock(&self.download));
+    }
+
+    /// How many bytes of the download are there, how many there will be, and how many come in a second.
+    pub fn bytes(&self) -> Option<[u64; 3]> {
+        let bytes = |bar: &ProgressBar| [bar.position(), bar.length().unwrap_or(0), bar.per_sec() as u64];
+        lock(&self.download).as_ref().map(|download| bytes(&download.bar))
     }
 
     fn end(&self, download: &mut Option<Download>) {
@@ -115,10 +116,6 @@ impl Downloading {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use indicatif::ProgressDrawTarget;
@@ -128,12 +125,12 @@ mod tests {
     fn of(size: u64) -> Downloading {
         let downloading = Downloading::default();
         let bar = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::hidden());
-        *downloading.lock() = Some(Download::new(bar));
+        downloading.begin(bar);
         downloading
     }
 
     fn position(downloading: &Downloading) -> Option<u64> {
-        downloading.lock().as_ref().map(|download| download.bar.position())
+        downloading.bytes().map(|[there, ..]| there)
     }
 
     #[test]

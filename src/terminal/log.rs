@@ -4,7 +4,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use indicatif::{HumanBytes, HumanDuration, ProgressBar};
+use indicatif::{HumanBytes, HumanDuration};
 use laser_scan::output::timestamp;
 use serde_json::{Map, Value, json};
 
@@ -28,7 +28,6 @@ pub enum LogFormat {
 /// What the news of a run are made of.
 pub struct Run {
     pub modules: usize,
-    pub flops: f64,
     pub pace: Pace,
     pub downloading: Downloading,
 }
@@ -81,19 +80,17 @@ struct News {
 
 impl News {
     fn of(run: &Run, done: usize) -> Self {
-        let Run { modules, flops, pace, downloading } = run;
+        let Run { modules, pace, downloading } = run;
         let now = Instant::now();
-        let bytes = |bar: &ProgressBar| [bar.position(), bar.length().unwrap_or(0), bar.per_sec() as u64];
-        let download = downloading.lock().as_ref().map(|download| bytes(download.bar()));
         Self {
             done,
             modules: *modules,
-            flops_done: flops * pace.share(),
-            flops: *flops,
+            flops_done: pace.whole() * pace.share(),
+            flops: pace.whole(),
             flops_per_second: pace.rate(),
             // Before the first module is done there is only the download to estimate from.
             left: pace.left(now).max(downloading.left(now)),
-            download,
+            download: downloading.bytes(),
         }
     }
 

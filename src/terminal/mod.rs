@@ -14,6 +14,7 @@ mod width;
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anstyle::AnsiColor;
@@ -388,6 +389,11 @@ fn where_it_runs(resources: &Resources) -> String {
     let gpus = resources.devices.iter().filter_map(|gpu| Some(format!("{} ({})", gpu.name(), gpu.model()?)));
     let gpus: Vec<String> = gpus.collect();
     if gpus.is_empty() { String::new() } else { format!(", on {}", gpus.join(" and ")) }
+}
+
+/// What a thread that has panicked left is only shown.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn operations(flops: f64) -> String {

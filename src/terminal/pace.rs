@@ -1,7 +1,9 @@
 //! How fast a run measures, from which its end is foreseen.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use super::lock;
 
 /// The pace of one run. Its mean over the whole run counts: large modules end minutes apart, so that the rate of the last seconds would
 /// say nothing. Clones share it.
@@ -42,6 +44,11 @@ impl Pace {
         self.lock().done -= work;
     }
 
+    /// All work, of earlier runs too.
+    pub fn whole(&self) -> f64 {
+        self.lock().whole
+    }
+
     /// How much of the whole is done, from 0 to 1.
     pub fn share(&self) -> f64 {
         let run = self.lock();
@@ -65,7 +72,7 @@ impl Pace {
     }
 
     fn lock(&self) -> MutexGuard<'_, Run> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

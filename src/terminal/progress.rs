@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
@@ -12,10 +12,10 @@ use laser_scan::source::Transfer;
 use laser_scan::spectrum::Fault;
 use serde_json::{Value, json};
 
-use super::download::{Download, Downloading};
+use super::download::Downloading;
 use super::log::{Log, Run};
 use super::pace::Pace;
-use super::{Terminal, counted, harmless, ratio, width};
+use super::{Terminal, counted, harmless, lock, ratio, width};
 
 /// The columns from which bars are drawn.
 const WIDE: usize = 100;
@@ -58,8 +58,7 @@ impl<'a> Progress<'a> {
         scan.set_message(format!("0 of {} modules", plan.modules.len()));
         scan.enable_steady_tick(Duration::from_millis(250));
         let log = terminal.has_log().then(|| {
-            let (modules, pace, downloading) = (plan.modules.len(), pace.clone(), downloading.clone());
-            let run = Run { modules, flops: plan.flops(), pace, downloading };
+            let run = Run { modules: plan.modules.len(), pace: pace.clone(), downloading: downloading.clone() };
             let done = Arc::clone(&done);
             Log::begin(terminal.lines, run, move || *lock(&done))
         });
@@ -160,7 +159,7 @@ impl<'a> Progress<'a> {
         }));
         bar.set_prefix("download");
         bar.set_message(message);
-        *self.downloading.lock() = Some(Download::new(bar));
+        self.downloading.begin(bar);
     }
 
     fn see_transfer(&self, file: &str, transfer: Transfer) {
@@ -186,10 +185,6 @@ impl<'a> Progress<'a> {
             }
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What an event says about a module that is done.

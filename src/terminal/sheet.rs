@@ -57,10 +57,9 @@ impl Sheet {
         table.add_rows(rows.iter().map(|cells| cells.iter().map(|cell| harmless(cell))));
         let (text, start) = (table.trim_fmt(), self.text.lines().count());
         let characters = |line: &str| line.chars().count();
-        let names = std::iter::once(header[0].to_owned()).chain(rows.iter().map(|cells| harmless(&cells[0])));
         self.tables.push(Place {
             lines: start..start + text.lines().count(),
-            first: names.map(|name| characters(&name)).max().unwrap_or(0) + GAP,
+            first: usize::from(table.column_max_content_widths().first().copied().unwrap_or(0)) + GAP,
             width: text.lines().map(characters).max().unwrap_or(0),
         });
         // Writing to a string does not fail.

@@ -154,6 +154,7 @@ fn an_output_folder_that_is_a_file_is_refused_before_a_scan() {
             run.refused(1, &["'taken' is a file and no folder: choose another place"]);
         }
     }
+    place.run(&[&tiny_mistral(), "--top-output", "taken/top.json", "--dry-run"]).refused(1, &["'taken' is a file"]);
     place.run(&["man", "taken"]).refused(1, &["the pages cannot be written to 'taken'"]);
 }
 
