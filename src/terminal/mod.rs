@@ -4,6 +4,7 @@
 mod chosen;
 mod comparison;
 mod download;
+mod dry_run;
 mod lines;
 mod log;
 mod pace;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use anstyle::AnsiColor;
 use indicatif::{HumanBytes, MultiProgress, ProgressDrawTarget};
 use laser_scan::config::Change;
-use laser_scan::measure::{self, Plan, Resources, Share};
+use laser_scan::measure::{Plan, Resources};
 use laser_scan::modules::{self, Reason};
 use laser_scan::output::counted;
 use laser_scan::scan::Outputs;
@@ -138,35 +139,6 @@ impl Terminal {
             // What a sheet holds is harmless already.
             (_, Some(columns)) => write_line(&mut anstream::stdout().lock(), sheet.styled(columns).as_bytes()),
         }
-    }
-
-    /// Shows what would be scanned, and the `shares` of all parts, if the plan is one of several.
-    pub fn dry_run(&self, plan: &Plan, download: u64, shares: &[Share]) -> io::Result<()> {
-        let mut sheet = Sheet::default();
-        if let Some(portion) = &plan.part {
-            sheet.table(
-                ["part", "modules", "files", "size", "arithmetic"],
-                shares.iter().enumerate().map(share).collect(),
-            );
-            sheet.gap();
-            sheet.line(&format!("part {} of {}:", portion.part.number, portion.part.of));
-        }
-        sheet.table(["type", "modules", "shape", "dtype", "arithmetic"], planned(plan));
-        sheet.gap();
-        sheet.line(&format!(
-            "{} in {}, {}; {} to download; {} left out",
-            counted(plan.modules.len(), "module"),
-            counted(plan.needed_shards().len(), "file"),
-            operations(plan.flops()),
-            HumanBytes(download),
-            counted(plan.left_out.len(), "tensor"),
-        ));
-        if self.verbosity == Verbosity::Verbose {
-            for left_out in &plan.left_out {
-                sheet.line(&format!("  {}: {}", left_out.tensor, left_out.reason));
-            }
-        }
-        self.print(&sheet)
     }
 
     /// Warns unless `-q` is given.
@@ -337,40 +309,6 @@ fn write_line(target: &mut impl io::Write, text: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }
-}
-
-/// The row of a part.
-fn share((at, share): (usize, &Share)) -> [String; 5] {
-    let Share { modules, files, bytes, flops } = *share;
-    let size = HumanBytes(bytes).to_string();
-    [(at + 1).to_string(), modules.to_string(), files.to_string(), size, operations(flops)]
-}
-
-/// The rows of a dry run's table, one for each type.
-fn planned(plan: &Plan) -> Vec<[String; 5]> {
-    let mut types: Vec<(&str, Vec<usize>)> = Vec::new();
-    for (place, module) in plan.modules.iter().enumerate() {
-        match types.iter_mut().find(|(kind, _)| *kind == module.info.kind) {
-            Some((_, places)) => places.push(place),
-            None => types.push((&module.info.kind, vec![place])),
-        }
-    }
-    let row = |(kind, places): (&str, Vec<usize>)| {
-        let of = |place: &usize| &plan.modules[*place];
-        let first = of(&places[0]);
-        let alike = places.iter().all(|place| of(place).shape() == first.shape());
-        let dtype = first.weight.dtype();
-        let one_dtype = places.iter().all(|place| of(place).weight.dtype() == dtype);
-        let flops: f64 = places.iter().map(|place| measure::flops(of(place))).sum();
-        [
-            kind.to_owned(),
-            places.len().to_string(),
-            if alike { format!("{} x {}", first.shape()[0], first.shape()[1]) } else { "various".into() },
-            if one_dtype { dtype } else { "various".into() },
-            operations(flops),
-        ]
-    };
-    types.into_iter().map(row).collect()
 }
 
 /// A configuration's value, shortened to one line.
